@@ -1,0 +1,77 @@
+# The door for commands: `make` or `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+endif
+# Written when the environment is whole, so that a broken download is begun anew.
+READY := $(VENV)/.ready
+WORKERS ?= auto
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "taskwell needs Python 3.11 or later; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+.PHONY: setup
+setup: $(READY) ## Make the environment in .venv
+
+.PHONY: serve
+serve: $(READY) ## Serve on http://127.0.0.1:8000 from taskwell.db
+	@$(BIN)/taskwell serve
+
+.PHONY: test
+test: $(READY) ## Run the whole test suite, PostgreSQL included
+	$(BIN)/python -m pytest --numprocesses $(WORKERS)
+
+.PHONY: fmt
+fmt: $(READY) ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+.PHONY: lint
+lint: $(READY) ## Check format, lint, import contracts and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+.PHONY: check
+check: lint lock-check test ## All that CI checks; drift and the OpenAPI snapshot are among the tests
+
+.PHONY: openapi
+openapi: $(READY) ## Write openapi.json anew
+	DATABASE_URL= $(BIN)/taskwell openapi > openapi.json
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
+
+.PHONY: lock
+lock: $(READY) ## Lock the dependencies anew after a change in pyproject.toml
+	$(COMPILE) --output-file requirements.txt
+	$(COMPILE) --extra dev --output-file requirements-dev.txt
+
+.PHONY: lock-check
+lock-check: $(READY) ## Check that the locks fit pyproject.toml
+	@$(BIN)/python -m tests.locks
+
+.PHONY: bench
+bench: $(READY) ## Measure listing and concurrent writes on both databases
+	$(BIN)/python -m bench
+
+.PHONY: db-upgrade
+db-upgrade: $(READY) ## Apply the migrations
+	$(BIN)/taskwell db upgrade
+
+.PHONY: clean
+clean: ## Remove the environment and all caches
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,5 @@
+"""`python -m taskwell`."""
+
+from taskwell.cli import app
+
+app()

@@ -1,0 +1,89 @@
+"""What a route may ask for: every `Annotated` alias."""
+
+import re
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Header, Path, Query, Request
+from pydantic import BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from taskwell.api.routing import parse_preferences
+from taskwell.core.config import Settings
+from taskwell.core.database import Database
+from taskwell.schemas.text import UserId
+
+STUB_USER = "default"
+MAX_LIMIT = 1_000
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+
+async def settings_of_request(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+async def database_of_request(request: Request) -> Database:
+    database: Database = request.app.state.database
+    return database
+
+
+async def caller() -> str:
+    """Who is asking. In stub mode nobody is asked for credentials."""
+    return STUB_USER
+
+
+async def owner_of_request(request: Request, caller: Annotated[str, Depends(caller)]) -> str:
+    """Whose tasks are meant: the path's user's at the second mount, else the caller's."""
+    user_id: str = request.path_params.get("user_id", caller)
+    return user_id
+
+
+async def path_user(user_id: Annotated[UserId, Path(description="Whose tasks.")]) -> None:
+    """Checks the path's user and shows it in the OpenAPI document of the second mount."""
+
+
+async def preferences(
+    prefer: Annotated[
+        list[str] | None,
+        Header(
+            description="`handling=strict` refuses members and parameters that are not known, instead of "
+            "ignoring them. `return=representation` has a deletion answer with what was deleted."
+        ),
+    ] = None,
+) -> dict[str, str]:
+    return parse_preferences(prefer or ())
+
+
+def _uuid(value: object) -> UUID:
+    if isinstance(value, str) and _UUID.fullmatch(value):
+        return UUID(value)
+    raise PydanticCustomError("invalid_id", "must be a UUID, written with its four hyphens")
+
+
+def _limit(value: object) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdecimal()) or not text.strip("0"):
+        raise PydanticCustomError("invalid_limit", "must be a whole number from 1")
+    return min(int(text.lstrip("0")[:5]), MAX_LIMIT)
+
+
+DatabaseDep = Annotated[Database, Depends(database_of_request)]
+SettingsDep = Annotated[Settings, Depends(settings_of_request)]
+Caller = Annotated[str, Depends(caller)]
+Owner = Annotated[str, Depends(owner_of_request)]
+Preferences = Annotated[dict[str, str], Depends(preferences)]
+TaskId = Annotated[UUID, BeforeValidator(_uuid), Path(description="The task's id.")]
+Limit = Annotated[
+    int,
+    BeforeValidator(_limit),
+    WithJsonSchema({"type": "integer", "minimum": 1}),
+    Query(
+        description=f"At most so many tasks, with a `Link` to the next; more than {MAX_LIMIT:,} "
+        "is taken as that. Without it the whole list is sent."
+    ),
+]
+Cursor = Annotated[
+    str, Query(description="Where to go on: from the `Link` of the page before.", max_length=1_024)
+]

@@ -1,0 +1,208 @@
+"""What every request passes before it is routed. Pure ASGI: a class each, from the outermost inwards."""
+
+import logging
+import re
+from urllib.parse import unquote_to_bytes
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from taskwell.api.problems import problem_response
+from taskwell.core.errors import Invalid, Violation
+
+logger = logging.getLogger("taskwell")
+
+
+class RequestId:
+    """Give each request an id, the client's own if it is a harmless one, and say it in the answer."""
+
+    _HARMLESS = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        sent = Headers(scope=scope).get("x-request-id", "")
+        request_id = sent if self._HARMLESS.fullmatch(sent) else uuid4().hex
+        scope["taskwell.request_id"] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                headers["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        await self.app(scope, receive, send_with_id)
+
+
+class Cors(CORSMiddleware):
+    """Starlette's, but a refused preflight is a problem like any other."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        preflight = scope.get("method") == "OPTIONS" and "access-control-request-method" in headers
+        if not preflight or "origin" not in headers:
+            await super().__call__(scope, receive, send)
+            return
+        response: Response = self.preflight_response(headers)
+        if response.status_code != 200:
+            kept = {name: response.headers[name] for name in response.headers if name == "vary"}
+            detail = "This origin may not make this request: see TASKWELL_CORS_ORIGINS."
+            response = problem_response(scope, "validation_error", detail, headers=kept)
+        await response(scope, receive, send)
+
+
+class CatchAll:
+    """A mistake of ours is a problem too, inside the layers that add their headers to every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def watch(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watch)
+        except ClientDisconnect:
+            return
+        except Exception:
+            logger.exception("request %s failed", scope["taskwell.request_id"])
+            if started:  # the connection has to break, or half a list would look whole
+                raise
+            detail = "The server made a mistake; its log has the details under the request's id."
+            await problem_response(scope, "internal_error", detail)(scope, receive, send)
+
+
+class WellFormed:
+    """Refuse a path or query that two readers could decode differently (RFC 3986, 2.1 and 3.3)."""
+
+    _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+    _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (violation := self._violation(scope)):
+            error = Invalid(violation)
+            response = problem_response(scope, "validation_error", error.detail, violations=error.violations)
+            await response(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _violation(self, scope: Scope) -> Violation | None:
+        path, query = scope.get("raw_path") or b"", scope["query_string"]
+        if not self._is_text(path) or self._CONTROL.search(unquote_to_bytes(path)):
+            return Violation("path", "path", "malformed", "is not percent-encoded UTF-8 text")
+        if b"%2f" in path.lower():
+            return Violation("path", "path", "malformed", "must not contain an encoded slash")
+        if not self._is_text(query) or b"%00" in query:
+            return Violation("query", "query", "malformed", "is not percent-encoded UTF-8 text")
+        return None
+
+    def _is_text(self, part: bytes) -> bool:
+        if b"%" not in part and part.isascii():
+            return True
+        try:
+            unquote_to_bytes(part).decode()
+        except UnicodeDecodeError:
+            return False
+        return not self._BROKEN_ESCAPE.search(part)
+
+
+class Alike:
+    """Serve a path with a trailing slash like the one without it, and HEAD like GET without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path = scope["path"]
+        if len(path) > 1 and path.endswith("/"):
+            scope = {**scope, "path": path[:-1]}
+        if scope["method"] == "HEAD":
+            await self._head({**scope, "method": "GET"}, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ended = False
+
+        async def send_no_body(message: Message) -> None:
+            nonlocal ended
+            if ended:
+                raise OSError  # what a server raises when the client is gone: a stream stops here
+            if message["type"] == "http.response.body":
+                ended = True
+                message = {"type": "http.response.body", "body": b"", "more_body": False}
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_no_body)
+        except ClientDisconnect:
+            if not ended:
+                raise
+
+
+class BodyLimit:
+    """Read the whole body of a request that may have one, or answer 413 as soon as it is too large."""
+
+    _METHODS = frozenset({"POST", "PUT", "PATCH"})
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] not in self._METHODS:
+            await self.app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "0")
+        if not declared.isdecimal() or int(declared[:20]) > self.max_bytes:
+            await self._refuse(scope, receive, send)
+            return
+        body = bytearray()
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > self.max_bytes:
+                await self._refuse(scope, receive, send)
+                return
+        whole: Message | None = {"type": "http.request", "body": bytes(body), "more_body": False}
+
+        async def receive_whole() -> Message:
+            nonlocal whole
+            message, whole = whole, None
+            return message or await receive()
+
+        await self.app(scope, receive_whole, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        detail = f"The body is larger than {self.max_bytes:,} bytes."
+        # The rest of the body is not read, so the connection cannot serve another request.
+        headers = {"Connection": "close"}
+        response = problem_response(scope, "payload_too_large", detail, headers=headers)
+        await response(scope, receive, send)

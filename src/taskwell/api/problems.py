@@ -1,0 +1,245 @@
+"""Every error as `application/problem+json` (RFC 9457): one table of types, one place that writes them.
+
+An answer is made of the table's words, of sentences the program wrote, and of the request's path; never of
+what an exception says or of what the client sent.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
+
+from taskwell.core.errors import (
+    Conflict,
+    Invalid,
+    NotFound,
+    StorageFull,
+    TaskwellError,
+    Unavailable,
+    Violation,
+)
+
+MEDIA_TYPE = "application/problem+json"
+_MAX_VIOLATIONS = 20
+_MAX_INSTANCE = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """`meaning` and `remedy` are what `/problems/<token>` says."""
+
+    token: str
+    status: int
+    meaning: str
+    remedy: str
+
+    @property
+    def title(self) -> str:
+        return self.token.replace("_", " ").title()
+
+
+PROBLEM_TYPES = {
+    problem.token: problem
+    for problem in (
+        ProblemType(
+            "validation_error",
+            400,
+            "The request cannot be understood, or breaks a rule.",
+            "Mend what `errors` names: `pointer` is a place in the body, `parameter` one of the path, "
+            "the query or the header. The same request will fail again.",
+        ),
+        ProblemType(
+            "not_found",
+            404,
+            "There is nothing at this path: it never existed, was deleted, or belongs to somebody else. "
+            "Which of these is not told.",
+            "Check the id. A deleted task is in the trash for a while.",
+        ),
+        ProblemType(
+            "method_not_allowed",
+            405,
+            "The path exists and does not know this method.",
+            "The `Allow` header lists the methods it knows.",
+        ),
+        ProblemType(
+            "conflict",
+            409,
+            "The id or the e-mail address is taken already.",
+            "Choose another, or use the one that exists.",
+        ),
+        ProblemType(
+            "payload_too_large",
+            413,
+            "The body is larger than the server takes.",
+            "Send less at once.",
+        ),
+        ProblemType(
+            "unsupported_media_type",
+            415,
+            "The body is not declared as JSON in UTF-8, or is compressed.",
+            "Send `Content-Type: application/json`; PATCH and PUT also take `application/merge-patch+json`.",
+        ),
+        ProblemType(
+            "internal_error",
+            500,
+            "The server made a mistake. Its log has the details under the `request_id`.",
+            "Report it to the server's operator with the `request_id`.",
+        ),
+        ProblemType(
+            "database_unavailable",
+            503,
+            "The database cannot be reached, or is busy. Nothing was changed, unless `detail` says that it "
+            "is unknown.",
+            "Repeat the request after as many seconds as the `Retry-After` header says.",
+        ),
+        ProblemType(
+            "storage_full",
+            507,
+            "The server has no room left. Nothing was changed; reading still works.",
+            "The server's operator has to make room. To repeat the request does not help until then.",
+        ),
+    )
+}
+
+_TOKEN_OF_STATUS = {problem.status: problem.token for problem in PROBLEM_TYPES.values()}
+_TOKEN_OF_KIND: dict[type[TaskwellError], str] = {
+    Invalid: "validation_error",
+    NotFound: "not_found",
+    Conflict: "conflict",
+    Unavailable: "database_unavailable",
+    StorageFull: "storage_full",
+}
+_ALWAYS = ("validation_error", "internal_error", "database_unavailable")
+
+
+def problems(*tokens: str) -> dict[int | str, dict[str, Any]]:
+    """The error answers of an operation for its OpenAPI document: those named, and those that all have."""
+    answers: dict[int | str, dict[str, Any]] = {}
+    for token in sorted({*tokens, *_ALWAYS}, key=lambda token: PROBLEM_TYPES[token].status):
+        problem = PROBLEM_TYPES[token]
+        answers[problem.status] = {
+            "description": f"`{token}`: {problem.meaning}",
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+    return answers
+
+
+def path_as_sent(scope: Scope) -> str:
+    """The request's path, still percent-encoded."""
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    return path.decode("ascii", "replace")[:_MAX_INSTANCE]
+
+
+def problem_response(
+    scope: Scope,
+    token: str,
+    detail: str,
+    *,
+    violations: Iterable[Violation] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    problem = PROBLEM_TYPES[token]
+    members: dict[str, Any] = {
+        "type": token,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": detail,
+        "instance": path_as_sent(scope),
+    }
+    if errors := [_error(violation) for violation in violations]:
+        members["errors"] = errors[:_MAX_VIOLATIONS]
+    members["request_id"] = scope.get("taskwell.request_id", "")
+    return Response(
+        json.dumps(members),
+        problem.status,
+        {"Link": f'</problems/{token}>; rel="describedby"', **(headers or {})},
+        MEDIA_TYPE,
+    )
+
+
+def _error(violation: Violation) -> dict[str, str]:
+    place = "pointer" if violation.source == "body" else "parameter"
+    return {place: violation.name, "code": violation.code, "detail": violation.detail}
+
+
+def install(app: FastAPI) -> None:
+    """Have every exception that reaches the application answered here."""
+    app.add_exception_handler(TaskwellError, _taskwell_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+
+
+async def _taskwell_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TaskwellError)
+    token = next(_TOKEN_OF_KIND[kind] for kind in type(error).__mro__ if kind in _TOKEN_OF_KIND)
+    violations = error.violations if isinstance(error, Invalid) else ()
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) else None
+    return problem_response(request.scope, token, error.detail, violations=violations, headers=headers)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    violations = [_violation(item) for item in error.errors()[:_MAX_VIOLATIONS]]
+    return await _taskwell_error(request, Invalid(*violations))
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    match error.status_code:
+        case 404:
+            detail = "There is nothing at this path."
+        case 405:
+            headers["Allow"] = ", ".join(_methods_at(request))
+            detail = f"The methods known here are {headers['Allow']}."
+        case status if status in _TOKEN_OF_STATUS:
+            detail = PROBLEM_TYPES[_TOKEN_OF_STATUS[status]].meaning
+        case _:
+            raise error
+    token = _TOKEN_OF_STATUS[error.status_code]
+    return problem_response(request.scope, token, detail, headers=headers)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Every method that some route has at this path; Starlette's own answer names those of the first."""
+    methods: set[str] = set()
+    for route in iter_route_contexts(request.app.routes):
+        pattern = getattr(route, "path_regex", None)
+        if pattern is not None and pattern.match(request.scope["path"]):
+            methods |= route.methods or set()
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
+
+
+_DETAILS = {
+    "missing": ("required", "is required"),
+    "string_type": ("invalid_type", "must be a string"),
+    "string_unicode": ("invalid_text", "must not contain half of a surrogate pair"),
+    "bool_type": ("invalid_type", "must be true or false"),
+    "model_attributes_type": ("invalid_type", "must be a JSON object"),
+    "model_type": ("invalid_type", "must be a JSON object"),
+    "dict_type": ("invalid_type", "must be a JSON object"),
+    "missing_sentinel_error": ("invalid", "is not valid"),
+}
+# Codes that this program raises itself: their sentences are its own.
+_OUR_CODES = {
+    "blank", "invalid_email", "invalid_id", "invalid_limit", "invalid_text", "reserved", "too_long",
+    "too_short", "unknown_member",
+}  # fmt: skip
+
+
+def _violation(error: Mapping[str, Any]) -> Violation:
+    kind = error["type"]
+    if kind in _OUR_CODES:
+        code, detail = kind, error["msg"]
+    else:
+        code, detail = _DETAILS.get(kind, ("invalid", "is not valid"))
+    source, *path = error["loc"]
+    if source != "body":
+        return Violation(source, str(path[0]) if path else source, code, detail)
+    return Violation("body", "".join(f"/{part}" for part in path), code, detail)

@@ -1,0 +1,27 @@
+"""For whoever runs the server."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from taskwell.api.dependencies import DatabaseDep
+from taskwell.api.problems import problems
+from taskwell.api.routing import TaskwellRoute
+from taskwell.core.errors import Unavailable
+
+router = APIRouter(route_class=TaskwellRoute, tags=["operations"])
+
+
+@router.get("/live", summary="Is the process alive?", responses={**problems()})
+async def is_live() -> dict[str, str]:
+    """Touches nothing else: a server whose database is away is alive."""
+    return {"status": "ok"}
+
+
+@router.get("/ready", summary="Can it serve?", responses={**problems()})
+async def is_ready(database: DatabaseDep) -> dict[str, Any]:
+    """Whether the latest that is known of the database is good, and how its connections are used."""
+    if not database.available:
+        raise Unavailable
+    backend = database.backend
+    return {"status": "ok", "database": backend.dialect, "pool": backend.pool_numbers()}

@@ -1,0 +1,75 @@
+"""`/problems/<type>`: what a problem means and what to do, for a person or for a program."""
+
+from html import escape
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from taskwell.api.problems import PROBLEM_TYPES, ProblemType
+from taskwell.core.errors import NotFound
+
+router = APIRouter(include_in_schema=False)
+
+_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="stylesheet" href="/assets/page.css">
+</head>
+<body>
+<h1>{title}</h1>
+{content}
+</body>
+</html>
+"""
+
+
+@router.get("")
+async def list_problems(request: Request) -> Response:
+    if not _reads_html(request):
+        return JSONResponse([_members(problem) for problem in PROBLEM_TYPES.values()])
+    items = "\n".join(
+        f'<li><a href="/problems/{token}"><code>{token}</code></a> ({problem.status})</li>'
+        for token, problem in PROBLEM_TYPES.items()
+    )
+    return _page("Problems", f"<ul>\n{items}\n</ul>")
+
+
+@router.get("/{token}")
+async def explain_problem(request: Request, token: str) -> Response:
+    problem = PROBLEM_TYPES.get(token)
+    if problem is None:
+        raise NotFound("There is no such problem type; /problems lists them.")
+    if not _reads_html(request):
+        return JSONResponse(_members(problem))
+    content = (
+        f"<p><code>{problem.token}</code>, status {problem.status}</p>\n"
+        f"<p>{escape(problem.meaning)}</p>\n"
+        f"<h2>What to do</h2>\n<p>{escape(problem.remedy)}</p>\n"
+        '<p><a href="/problems">All problems</a></p>'
+    )
+    return _page(problem.title, content)
+
+
+def _members(problem: ProblemType) -> dict[str, str | int]:
+    return {
+        "type": problem.token,
+        "title": problem.title,
+        "status": problem.status,
+        "meaning": problem.meaning,
+        "remedy": problem.remedy,
+    }
+
+
+def _reads_html(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _page(title: str, content: str) -> HTMLResponse:
+    return HTMLResponse(
+        _PAGE.format(title=escape(title), content=content),
+        headers={"Content-Security-Policy": _POLICY, "Vary": "Accept"},
+    )

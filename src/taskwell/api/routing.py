@@ -1,0 +1,108 @@
+"""How the words of a request are read before FastAPI validates them: its JSON, its query, its preferences."""
+
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable
+from email.message import Message
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import Query
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+
+from taskwell.api.problems import problem_response
+from taskwell.core import json
+from taskwell.core.errors import Invalid, Violation
+from taskwell.schemas.base import strict_handling
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class JsonRequest(Request):
+    """A request whose JSON has been read already, strictly."""
+
+    value: Any = None
+
+    async def json(self) -> Any:
+        return self.value
+
+
+class TaskwellRoute(APIRoute):
+    """The route of every operation."""
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+        fields = get_flat_params(self.dependant)
+        names = {field.alias for field in fields if isinstance(field.field_info, Query)}
+        media_types = (JSON,) if self.methods == {"POST"} else (JSON, MERGE_PATCH)
+
+        async def handler(original: Request) -> Response:
+            request = JsonRequest(original.scope, original.receive)
+            preferences = parse_preferences(request.headers.getlist("prefer"))
+            strict = preferences.get("handling") == "strict"
+            if request.scope["query_string"] or strict:
+                _check_query(request, names, strict=strict)
+            if self.body_field and (body := await request.body()):
+                if not _is_json(request.headers, media_types):
+                    return _unsupported(request, media_types)
+                request.value = _read(body)
+            token = strict_handling.set(strict)
+            try:
+                response = await handle(request)
+            finally:
+                strict_handling.reset(token)
+            if strict:
+                response.headers.append("Preference-Applied", "handling=strict")
+            return response
+
+        return handler
+
+
+def parse_preferences(lines: Iterable[str]) -> dict[str, str]:
+    """The values of `Prefer` (RFC 7240) by name, the first of each; without their parameters."""
+    preferences: dict[str, str] = {}
+    for line in lines:
+        for item in line.split(","):
+            name, _, value = item.partition(";")[0].partition("=")
+            preferences.setdefault(name.strip().lower(), value.strip().strip('"').lower())
+    return preferences
+
+
+def _check_query(request: Request, names: set[str], *, strict: bool) -> None:
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    for name in sorted(names):
+        if counts[name] > 1:
+            raise Invalid(Violation("query", name, "repeated", "must be given once"))
+    if strict and counts.keys() - names:
+        known = f"has a parameter other than {', '.join(sorted(names)) or 'none'}"
+        raise Invalid(Violation("query", "query", "unknown_parameter", known))
+
+
+def _is_json(headers: Headers, media_types: tuple[str, ...]) -> bool:
+    message = Message()
+    message["Content-Type"] = headers.get("content-type", "")
+    charset = message.get_param("charset", "utf-8")
+    return (
+        headers.get("content-type") is not None
+        and message.get_content_type() in media_types
+        and str(charset).lower() in {"utf-8", "utf8"}
+        and headers.get("content-encoding", "identity").lower() == "identity"
+    )
+
+
+def _unsupported(request: Request, media_types: tuple[str, ...]) -> Response:
+    known = ", ".join(media_types)
+    name = {"POST": "Accept-Post", "PATCH": "Accept-Patch"}.get(request.method, "Accept")
+    detail = f"The body must be {' or '.join(media_types)}, in UTF-8 and not compressed."
+    return problem_response(request.scope, "unsupported_media_type", detail, headers={name: known})
+
+
+def _read(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except json.MalformedJson as error:
+        raise Invalid(Violation("body", "", "malformed_json", str(error))) from None

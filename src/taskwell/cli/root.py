@@ -1,0 +1,95 @@
+"""`taskwell`: the commands that stand by themselves, and the groups."""
+
+import asyncio
+import ipaddress
+import json
+from typing import Annotated
+
+import typer
+
+from taskwell import __version__
+from taskwell.cli import db
+from taskwell.cli.settings import fail, load_settings
+
+app = typer.Typer(
+    help="A task backend on SQLite or PostgreSQL.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(db.app, name="db")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def taskwell(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="The port to listen on.", min=0, max=65535)] = None,
+    workers: Annotated[int | None, typer.Option(help="How many processes.", min=1, max=256)] = None,
+) -> None:
+    """Serve the API. Creates and migrates the database first."""
+    import uvicorn
+
+    from taskwell.core.database import Database
+    from taskwell.core.database_url import BadDatabaseUrl
+    from taskwell.core.preparation import CannotStart, start
+
+    settings = load_settings()
+    host = host or settings.host
+    if not _is_loopback(host) and not settings.allow_stub_auth_on_public_address:
+        fail(
+            f"on {host} everybody could read and change every task, since nobody is asked for credentials. "
+            "Listen on 127.0.0.1, or set TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS=true if the network "
+            "is yours alone."
+        )
+
+    async def prepare() -> None:
+        """What cannot be mended by waiting is told here, without a traceback."""
+        database = Database(settings)
+        try:
+            (await start(settings, database)).cancel()
+        finally:
+            await database.close()
+
+    try:
+        asyncio.run(prepare())
+    except (CannotStart, BadDatabaseUrl) as error:
+        fail(error)
+    uvicorn.run(
+        "taskwell.main:create_logging_app",
+        factory=True,
+        host=host,
+        port=settings.port if port is None else port,
+        workers=workers or settings.workers,
+        log_level=settings.log_level,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    from taskwell.main import create_app
+
+    typer.echo(json.dumps(create_app(load_settings()).openapi(), indent=2, ensure_ascii=False))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,1 @@
+"""What any application would need; it knows nothing of tasks."""

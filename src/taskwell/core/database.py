@@ -1,0 +1,176 @@
+"""The one door to the data: `Database.read` and `Database.run`.
+
+A service function is handed a transaction and builds its statements; it never commits. `run` begins, runs,
+commits and only then returns, so an answer is never given before its write is safe. A function may be run
+twice (a deadlock, a connection lost before COMMIT was sent), so it has no effect but in the database.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Executable, Row
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import SQLModel
+
+from taskwell.core.config import Settings
+from taskwell.core.errors import OutcomeUnknown, TaskwellError, Unavailable
+from taskwell.core.faults import Fault, error_of, fault_of
+from taskwell.core.postgres import PostgresBackend
+from taskwell.core.sqlite import SqliteBackend, refuse_network_file_system
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_ATTEMPTS = 4
+_RETRIED = {Fault.CONFLICT, Fault.LOST}
+_AWAY_SECONDS = 1.0
+
+
+class ReadTransaction:
+    """What a service may do when it only reads: its type says so."""
+
+    def __init__(self, connection: AsyncConnection, *, writes_in_ctes: bool) -> None:
+        self._connection = connection
+        self.writes_in_ctes = writes_in_ctes
+
+    async def all(self, statement: Executable) -> Sequence[Row[Any]]:
+        return (await self._connection.execute(statement)).all()
+
+    async def first(self, statement: Executable) -> Row[Any] | None:
+        return (await self._connection.execute(statement)).first()
+
+
+class Transaction(ReadTransaction):
+    """What a service may do when it writes."""
+
+    def insert(self, table: type[SQLModel]) -> postgresql.Insert | sqlite.Insert:
+        """An INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
+        return postgresql.insert(table) if self.writes_in_ctes else sqlite.insert(table)
+
+
+class Database:
+    """The application's database. `serving` is set once its schema is known to be right."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.backend = _backend(settings)
+        self.serving = False
+        self._pending: set[asyncio.Future[Any]] = set()
+        self._away_until = 0.0
+
+    async def read(
+        self,
+        function: Callable[Concatenate[ReadTransaction, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a function that only reads.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+
+        async def attempt() -> T:
+            async with self.backend.reading() as connection:
+                transaction = ReadTransaction(connection, writes_in_ctes=self.backend.writes_in_ctes)
+                return await function(transaction, *args, **kwargs)
+
+        return await self._unbroken(self._retried(attempt))
+
+    async def run(
+        self,
+        function: Callable[Concatenate[Transaction, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a function in one transaction and commit it.
+
+        Raises:
+            Unavailable: the database cannot be reached; nothing was changed.
+            OutcomeUnknown: the connection was lost while COMMIT was on its way.
+            StorageFull: the disk is full; nothing was changed.
+        """
+
+        async def attempt() -> T:
+            async with self.backend.writing() as connection:
+                transaction = Transaction(connection, writes_in_ctes=self.backend.writes_in_ctes)
+                await connection.begin()
+                result = await function(transaction, *args, **kwargs)
+                await _commit(connection)
+                return result
+
+        return await self._unbroken(self._retried(attempt))
+
+    async def _unbroken(self, work: Coroutine[Any, Any, T]) -> T:
+        """Carried to its end even if the caller is cancelled: a driver stopped half-way keeps its locks."""
+        task = asyncio.ensure_future(work)
+        self._pending.add(task)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    def _forget(self, task: asyncio.Future[Any]) -> None:
+        self._pending.discard(task)
+        if not task.cancelled():
+            task.exception()  # fetched, since the caller may be gone
+
+    async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        for left in reversed(range(_ATTEMPTS)):
+            self._refuse_while_away()
+            try:
+                return await attempt()
+            except TaskwellError:
+                raise
+            except Exception as error:
+                fault = fault_of(error)
+                if fault is None:
+                    raise
+                if fault is Fault.AWAY:
+                    self._away_until = time.monotonic() + _AWAY_SECONDS
+                if fault not in _RETRIED or not left:
+                    raise error_of(fault) from error
+            await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311 (jitter, no secret)
+        raise AssertionError  # the last turn returns or raises
+
+    def _refuse_while_away(self) -> None:
+        """Those who come while nobody answers are told at once, instead of queueing for the same wait."""
+        if not self.serving:
+            raise Unavailable("The database is being prepared; nothing was changed. Try again.")
+        if time.monotonic() < self._away_until:
+            raise Unavailable()
+
+    @property
+    def available(self) -> bool:
+        """Whether the latest that is known of the database is good. Asks nobody."""
+        return self.serving and time.monotonic() >= self._away_until
+
+    async def close(self) -> None:
+        """Wait for what is under way, then close the connections."""
+        if self._pending:
+            await asyncio.wait(self._pending)
+        await self.backend.close()
+
+
+async def _commit(connection: AsyncConnection) -> None:
+    try:
+        await connection.commit()
+    except Exception as error:
+        if fault_of(error) in {Fault.LOST, Fault.AWAY}:
+            raise OutcomeUnknown from error
+        raise
+
+
+def _backend(settings: Settings) -> SqliteBackend | PostgresBackend:
+    url = settings.database
+    if not url.is_sqlite:
+        return PostgresBackend(
+            url,
+            pool_size=settings.db_pool_size,
+            max_overflow=settings.db_max_overflow,
+            pool_timeout_seconds=settings.db_pool_timeout_seconds,
+        )
+    if not settings.allow_network_file_system:
+        refuse_network_file_system(url.path)
+    return SqliteBackend(url)

@@ -1,0 +1,75 @@
+"""The kinds of failure that the product speaks of. They know no protocol: each room has its own table.
+
+TaskwellError
+├── Invalid               the request cannot be understood or breaks a rule
+├── NotFound              missing, or somebody else's: nobody can tell which
+├── Conflict              a unique name is taken
+└── Unavailable           the same request may succeed later
+    └── OutcomeUnknown    … and may have succeeded already
+StorageFull               an operator has to act first
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing wrong with a request. No part of it repeats what the client sent.
+
+    `source` says where: "body", "query", "path" or "header". `name` is a JSON pointer into the body
+    ("" is the whole of it) or the name of the parameter.
+    """
+
+    source: str
+    name: str
+    code: str
+    detail: str
+
+    def sentence(self) -> str:
+        subject = self.name.lstrip("/").replace("/", ".") or self.source
+        return f"{subject}: {self.detail}"
+
+
+class TaskwellError(Exception):
+    """A failure with a sentence that may be shown to anybody."""
+
+    detail = "The request failed."
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail or self.detail)
+        self.detail = detail or self.detail
+
+
+class Invalid(TaskwellError):
+    def __init__(self, *violations: Violation) -> None:
+        super().__init__("; ".join(violation.sentence() for violation in violations))
+        self.violations = violations
+
+
+class NotFound(TaskwellError):
+    detail = "There is nothing here."
+
+
+class Conflict(TaskwellError):
+    detail = "It exists already."
+
+
+class Unavailable(TaskwellError):
+    """`retry_after` is in seconds."""
+
+    detail = "The database cannot be reached at the moment; nothing was changed. Try again."
+
+    def __init__(self, detail: str | None = None, *, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class OutcomeUnknown(Unavailable):
+    detail = (
+        "The connection to the database was lost while the change was being saved. It may have "
+        "been saved or not: read before you repeat it."
+    )
+
+
+class StorageFull(TaskwellError):
+    detail = "The server's storage is full; nothing was changed. Its operator has to make room."

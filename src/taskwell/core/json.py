@@ -1,0 +1,95 @@
+"""JSON as RFC 8259 has it, and nothing that two readers could take differently (I-JSON, RFC 7493)."""
+
+import json
+import math
+from typing import Any
+
+MAX_DEPTH = 16
+_MAX_INTEGER = 2**63
+
+
+class MalformedJson(ValueError):
+    """The message is one of this module's own and repeats nothing of the text."""
+
+
+def loads(body: bytes) -> Any:
+    """Parse UTF-8 JSON.
+
+    Raises:
+        MalformedJson: not JSON, or one of its traps: a member named twice, NaN, a number that no double or
+            64-bit integer holds, half of a surrogate pair, NUL, nesting deeper than `MAX_DEPTH`.
+    """
+    try:
+        text = body.decode()
+        value = json.loads(
+            text,
+            object_pairs_hook=_members,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_integer,
+        )
+    except UnicodeDecodeError:
+        raise MalformedJson("is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise MalformedJson(f"is not JSON ({where})") from None
+    except RecursionError:
+        raise MalformedJson(_TOO_DEEP) from None
+    # Only an escape can smuggle in what UTF-8 itself forbids, and only brackets make depth.
+    if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
+        _check(value, MAX_DEPTH)
+    return value
+
+
+_TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise MalformedJson("names a member twice")
+    return members
+
+
+def _no_constant(_text: str) -> None:
+    raise MalformedJson("has a number that JSON does not know")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise MalformedJson("has a number out of range")
+    return number
+
+
+def _integer(text: str) -> int:
+    # The length first: to read 5,000 digits is work, and Python refuses it with an error of its own.
+    if len(text) > 20 or not -_MAX_INTEGER <= (number := int(text)) < _MAX_INTEGER:
+        raise MalformedJson("has a number out of range")
+    return number
+
+
+def _check(value: Any, depth: int) -> None:
+    if isinstance(value, str):
+        _check_string(value)
+        return
+    if not isinstance(value, dict | list):
+        return
+    if not depth:
+        raise MalformedJson(_TOO_DEEP)
+    if isinstance(value, dict):
+        for name in value:
+            _check_string(name)
+        value = list(value.values())
+    for item in value:
+        _check(item, depth - 1)
+
+
+def _check_string(text: str) -> None:
+    if "\0" in text:
+        raise MalformedJson("has a NUL character")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise MalformedJson("has half of a surrogate pair") from None

@@ -1,0 +1,111 @@
+"""Migrations: Alembic on the scripts inside this package.
+
+A migration runs in one transaction under a lock, and what there is to do is found out inside it: servers that
+start at once do the work once.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection
+
+from taskwell.core.config import Settings
+from taskwell.core.database import Database
+
+T = TypeVar("T")
+
+VERSION_TABLE = "taskwell_version"  # `alembic_version` may be another application's
+_SCRIPTS = Path(__file__).parents[1] / "migrations"
+_PATIENCE_SECONDS = 60.0
+
+
+class Schema(Enum):
+    CURRENT = "current"
+    BEHIND = "behind"
+    AHEAD = "ahead"  # of this code: a newer taskwell was here
+
+
+async def upgrade(settings: Settings, revision: str = "head") -> None:
+    """Bring the schema to a revision. A schema ahead of this code is left as it is."""
+
+    def work(connection: Connection) -> None:
+        if revision != "head" or _state(connection) is Schema.BEHIND:
+            command.upgrade(_config(connection), revision)
+
+    await _migrating(settings, work)
+
+
+async def downgrade(settings: Settings, revision: str) -> None:
+    await _migrating(settings, lambda connection: command.downgrade(_config(connection), revision))
+
+
+async def check(settings: Settings) -> str | None:
+    """What differs between the database and the models, or None.
+
+    Raises:
+        CommandError: the database is not at the head.
+    """
+
+    def work(connection: Connection) -> str | None:
+        try:
+            command.check(_config(connection))
+        except CommandError as error:
+            return str(error)
+        return None
+
+    return await _migrating(settings, work)
+
+
+async def revision(settings: Settings, message: str) -> None:
+    """Write the next script from the difference between the models and the database."""
+
+    def work(connection: Connection) -> None:
+        config = _config(connection)
+        number = len(list(ScriptDirectory.from_config(config).walk_revisions())) + 1
+        command.revision(config, message, autogenerate=True, rev_id=f"{number:04d}")
+
+    await _migrating(settings, work)
+
+
+async def state(database: Database) -> Schema:
+    """Where the schema stands, read without any lock."""
+    async with database.backend.reading() as connection:
+        return await connection.run_sync(_state)
+
+
+def _state(connection: Connection) -> Schema:
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    current = set(context.get_current_heads())
+    scripts = ScriptDirectory.from_config(_config(connection))
+    if current == set(scripts.get_heads()):
+        return Schema.CURRENT
+    known = {script.revision for script in scripts.walk_revisions()}
+    return Schema.BEHIND if current <= known else Schema.AHEAD
+
+
+async def _migrating(settings: Settings, work: Callable[[Connection], T]) -> T:
+    database = Database(
+        settings.model_copy(update={"database_url": settings.migration_database_url})
+        if settings.migration_database_url
+        else settings
+    )
+    try:
+        async with database.backend.migrating(_PATIENCE_SECONDS) as connection:
+            return await connection.run_sync(work)
+    finally:
+        await database.close()
+
+
+def _config(connection: Connection) -> Config:
+    config = Config(attributes={"connection": connection})
+    # Alembic's configuration interpolates; a folder with a % in its name is legal.
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.set_main_option("version_path_separator", "newline")
+    return config

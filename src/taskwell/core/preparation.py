@@ -1,0 +1,97 @@
+"""Making the database ready to serve: migrations at the start, and patience while it is away."""
+
+import asyncio
+import logging
+
+from sqlalchemy.exc import DBAPIError
+
+from taskwell.core import migrate
+from taskwell.core.config import Settings
+from taskwell.core.database import Database
+from taskwell.core.errors import TaskwellError
+from taskwell.core.faults import Fault, fault_of
+from taskwell.core.migrate import Schema
+
+logger = logging.getLogger("taskwell")
+
+_FIRST_PAUSE_SECONDS = 0.25
+_LONGEST_PAUSE_SECONDS = 5.0
+
+
+class CannotStart(Exception):
+    """Waiting will not help. The message says what will; it holds no secret."""
+
+
+async def start(settings: Settings, database: Database) -> asyncio.Task[None]:
+    """Make the database ready; if it is away, go on trying in the task that is returned.
+
+    Raises:
+        CannotStart: an operator has to change something first.
+    """
+    await _try(settings, database)
+    return asyncio.create_task(_keep_trying(settings, database))
+
+
+async def _keep_trying(settings: Settings, database: Database) -> None:
+    pause = _FIRST_PAUSE_SECONDS
+    while not database.serving:
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+        try:
+            await _try(settings, database)
+        except CannotStart as error:
+            logger.error("%s", error)  # noqa: TRY400 (the message says it all)
+
+
+async def _try(settings: Settings, database: Database) -> None:
+    try:
+        schema = await migrate.state(database)
+        if schema is Schema.BEHIND and settings.migrate_at_start:
+            await migrate.upgrade(settings)
+            schema = await migrate.state(database)
+    except Exception as error:
+        reason = _reason(settings, error)
+        if reason is None:
+            raise
+        logger.warning("the database cannot be used yet: %s", reason)
+        return
+    if schema is Schema.BEHIND:
+        logger.warning("the database waits for its migrations: run `taskwell db upgrade`")
+        return
+    if schema is Schema.AHEAD:
+        logger.warning("the database was migrated by a newer taskwell")
+    database.serving = True
+    logger.info("serving from %s", settings.database)
+
+
+def _reason(settings: Settings, error: Exception) -> str | None:
+    """Why the database cannot be used yet, or None if the error is not the database's.
+
+    Raises:
+        CannotStart: it will not come right by itself.
+    """
+    if isinstance(error, TaskwellError):
+        return error.detail
+    fault = fault_of(error)
+    if fault is None:
+        return None
+    if settings.database.is_sqlite and fault is not Fault.BUSY:
+        raise CannotStart(_SQLITE.get(fault, _SQLITE[Fault.AWAY]).format(settings.database.path)) from error
+    if _sqlstate(error).startswith(("28", "3D")):
+        raise CannotStart(
+            f"{settings.database} refuses: check the user, the password and the database's name"
+        ) from error
+    return fault.name.lower()
+
+
+_SQLITE = {
+    Fault.AWAY: "{} cannot be opened: check that its folder exists and may be written",
+    Fault.READ_ONLY: "{} may not be written: check the permissions of the file and its folder",
+    Fault.FULL: "there is no room for {}: free some space on its disk",
+    Fault.BROKEN: "{} is damaged or no SQLite database: restore it from a backup",
+}
+
+
+def _sqlstate(error: Exception) -> str:
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(original, "sqlstate", None) or "")

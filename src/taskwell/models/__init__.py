@@ -1,0 +1,7 @@
+"""The tables, all of them: Alembic reads the metadata from here."""
+
+from taskwell.models.base import metadata
+from taskwell.models.task import Task
+from taskwell.models.user import User
+
+__all__ = ["Task", "User", "metadata"]

@@ -1,0 +1,22 @@
+"""What all tables share."""
+
+from sqlalchemy import Table
+from sqlmodel import SQLModel
+
+# A constraint without a name is named by the database, each in its own way, and no migration can find it.
+SQLModel.metadata.naming_convention = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}
+metadata = SQLModel.metadata
+
+USER_ID_MAX_LENGTH = 255
+SEQUENCE_END = 2**53  # beyond it a JavaScript client would round
+
+
+def table_of(model: type[SQLModel]) -> Table:
+    """The table beneath a model, whose columns have their types."""
+    return metadata.tables[str(model.__tablename__)]

@@ -1,0 +1,47 @@
+"""A task, alive or in the trash."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, Text, desc, text
+from sqlmodel import Field, SQLModel
+
+from taskwell.core.clock import utc_now
+from taskwell.models.base import SEQUENCE_END
+
+TITLE_MAX_LENGTH = 200
+DESCRIPTION_MAX_LENGTH = 2_000
+
+
+class Task(SQLModel, table=True):
+    __tablename__ = "tasks"
+    __table_args__ = (
+        CheckConstraint(f"length(title) BETWEEN 1 AND {TITLE_MAX_LENGTH}", name="title_length"),
+        CheckConstraint("trim(title) <> ''", name="title_not_blank"),
+        CheckConstraint(f"length(description) <= {DESCRIPTION_MAX_LENGTH}", name="description_length"),
+        CheckConstraint("completed = (completed_at IS NOT NULL)", name="completed_has_its_time"),
+        CheckConstraint(f"version >= 1 AND version < {SEQUENCE_END}", name="version_range"),
+        # The list: newest first. The trash is not in it, so that a cleared list stays quick.
+        Index(
+            "ix_tasks_user_id_created_at_id",
+            "user_id",
+            desc("created_at"),
+            desc("id"),
+            sqlite_where=text("deleted_at IS NULL"),
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+        # What has changed since a number.
+        Index("ix_tasks_user_id_version", "user_id", "version"),
+    )
+
+    user_id: str = Field(primary_key=True, sa_type=Text, foreign_key="users.id", ondelete="CASCADE")
+    id: UUID = Field(primary_key=True)
+    title: str = Field(sa_type=Text)
+    description: str | None = Field(default=None, sa_type=Text)
+    completed: bool = Field(default=False)
+    completed_at: datetime | None = None
+    created_at: datetime = Field(default_factory=utc_now)
+    updated_at: datetime = Field(default_factory=utc_now)
+    # The user's number at the latest write of this task: its ETag and its place in the feed.
+    version: int = Field(sa_type=BigInteger)
+    deleted_at: datetime | None = None

@@ -1,0 +1,27 @@
+"""A user: whoever owns tasks. Users sign up elsewhere; here is what the tasks need of them."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, Text
+from sqlmodel import Field, SQLModel
+
+from taskwell.core.clock import utc_now
+from taskwell.models.base import SEQUENCE_END, USER_ID_MAX_LENGTH
+
+EMAIL_MAX_LENGTH = 254  # RFC 5321, as corrected by erratum 1690
+
+
+class User(SQLModel, table=True):
+    __tablename__ = "users"
+    __table_args__ = (
+        CheckConstraint(f"length(id) BETWEEN 1 AND {USER_ID_MAX_LENGTH}", name="id_length"),
+        CheckConstraint(f"length(email) BETWEEN 3 AND {EMAIL_MAX_LENGTH}", name="email_length"),
+        CheckConstraint(f"last_seq >= 0 AND last_seq < {SEQUENCE_END}", name="last_seq_range"),
+    )
+
+    id: str = Field(primary_key=True, sa_type=Text)
+    email: str | None = Field(default=None, unique=True, sa_type=Text)
+    created_at: datetime = Field(default_factory=utc_now)
+    # The number of the user's latest write. Each write takes the next one, and the row's lock puts
+    # the writes in the order in which they become visible.
+    last_seq: int = Field(default=0, sa_type=BigInteger)

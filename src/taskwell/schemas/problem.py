@@ -1,0 +1,42 @@
+"""Problem details (RFC 9457) as the OpenAPI document shows them."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+
+class ProblemViolation(BaseModel):
+    """One thing wrong with the request."""
+
+    pointer: Annotated[
+        str | None,
+        Field(default=None, description="Where in the body: a JSON pointer.", examples=["/title"]),
+    ]
+    parameter: Annotated[
+        str | None, Field(default=None, description="Which parameter of the path, query or header.")
+    ]
+    code: Annotated[str, Field(examples=["too_long"])]
+    detail: Annotated[str, Field(examples=["must have 1 to 200 characters"])]
+
+
+class Problem(BaseModel):
+    """Every error has this shape."""
+
+    type: Annotated[
+        str,
+        Field(
+            description="A short token, stable for ever; explained at `/problems/<type>`.",
+            examples=["validation_error"],
+        ),
+    ]
+    title: Annotated[str, Field(examples=["Validation Error"])]
+    status: Annotated[int, Field(examples=[400])]
+    detail: Annotated[
+        str, Field(description="A plain sentence.", examples=["title: must have 1 to 200 characters"])
+    ]
+    instance: Annotated[str, Field(description="The request's path.", examples=["/api/tasks"])]
+    errors: Annotated[
+        list[ProblemViolation] | None,
+        Field(default=None, description="Only with `validation_error`."),
+    ]
+    request_id: Annotated[str, Field(examples=["5c0a6cc4d6c44b7f9b2f7d3c2d7f9b1e"])]

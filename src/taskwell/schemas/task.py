@@ -1,0 +1,87 @@
+"""Tasks as clients send and see them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import MISSING, Field, StrictBool, TypeAdapter
+
+from taskwell.models import Task
+from taskwell.models.base import table_of
+from taskwell.schemas.base import Input, Instant
+from taskwell.schemas.text import Description, Title
+
+Completed = Annotated[StrictBool, Field(description="Whether the task is done.")]
+
+
+class TaskCreate(Input):
+    """A new task."""
+
+    title: Title
+    description: Description | None = None
+    completed: Completed = False
+
+
+class TaskUpdate(Input):
+    """What is to change (RFC 7396): what is absent stays, null clears what may be null."""
+
+    title: Title | MISSING = MISSING
+    description: Description | MISSING | None = MISSING
+    completed: Completed | MISSING = MISSING
+
+
+class TaskToggle(Input):
+    """The state to set. Without it the task's state is turned over."""
+
+    completed: Completed | MISSING = MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRead:
+    """A task. Every field is always there."""
+
+    id: Annotated[UUID, Field(description="A UUID, version 7 when the server made it.")]
+    user_id: Annotated[str, Field(description="Whose task it is.")]
+    title: str
+    description: str | None
+    completed: bool
+    completed_at: Annotated[
+        Instant | None, Field(description="When it was last completed; null while it is not.")
+    ]
+    created_at: Instant
+    updated_at: Instant
+    version: Annotated[
+        int,
+        Field(description="The number of its latest change, also its ETag. It only ever grows."),
+    ]
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> Self:
+        return cls(*row)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDeleted(TaskRead):
+    """A task in the trash."""
+
+    deleted_at: Instant
+
+
+# In the order of the fields, so that a row becomes a record by position.
+TASK_COLUMNS = tuple(table_of(Task).c[field.name] for field in fields(TaskRead))
+TASK_DELETED_COLUMNS = tuple(table_of(Task).c[field.name] for field in fields(TaskDeleted))
+
+_TASK: TypeAdapter[Any] = TypeAdapter(TaskRead)
+_TASK_DELETED: TypeAdapter[Any] = TypeAdapter(TaskDeleted)
+_TASKS: TypeAdapter[Any] = TypeAdapter(list[TaskRead])
+
+
+def task_json(task: TaskRead) -> bytes:
+    adapter = _TASK_DELETED if isinstance(task, TaskDeleted) else _TASK
+    return adapter.dump_json(task)
+
+
+def tasks_json(tasks: list[TaskRead]) -> bytes:
+    """A JSON array."""
+    return _TASKS.dump_json(tasks)

@@ -1,0 +1,126 @@
+"""Text that both databases keep and give back unchanged.
+
+PostgreSQL cannot hold NUL, no UTF-8 can hold a lone surrogate, and other control characters have no business
+in a list of tasks. An error never repeats the text.
+"""
+
+import unicodedata
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StrictStr, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from taskwell.models.base import USER_ID_MAX_LENGTH
+from taskwell.models.task import DESCRIPTION_MAX_LENGTH, TITLE_MAX_LENGTH
+from taskwell.models.user import EMAIL_MAX_LENGTH
+
+USER_ID_PATTERN = r"^[A-Za-z0-9._~@:|-]+$"
+# The first segments of the API's own paths; and what a client's URL library would resolve away.
+RESERVED_USER_IDS = frozenset({"tasks", "users", "changes", "events", "batch", "me", ".", ".."})
+
+_USER_ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~@:|-")
+# They make a line read in another order than it is written (https://trojansource.codes).
+_BIDI = frozenset(map(chr, [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]))
+# Letters and symbols by their category, and yet nothing to be seen.
+_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+_INVISIBLE = {"Cc", "Cf", "Zl", "Zp", "Zs"}
+
+
+def _error(code: str, detail: str) -> PydanticCustomError:
+    return PydanticCustomError(code, detail)
+
+
+def _check_characters(text: str, allowed: str = "") -> None:
+    for character in text:
+        category = unicodedata.category(character)
+        if category == "Cs":
+            raise _error("invalid_text", "must not contain half of a surrogate pair")
+        if category == "Cc" and character not in allowed:
+            raise _error("invalid_text", "must not contain control characters")
+
+
+def _check_length(text: str, least: int, most: int) -> None:
+    if least <= len(text) <= most:
+        return
+    code = "too_long" if len(text) > most else "too_short"
+    raise _error(code, f"must have {least} to {most:,} characters")
+
+
+def _title(value: str) -> str:
+    text = value.strip()
+    _check_characters(text)
+    if any(character in _BIDI or character in "\u2028\u2029" for character in text):
+        raise _error("invalid_text", "must be one line without characters that reorder it")
+    if text and all(
+        character in _BLANK_LETTERS or unicodedata.category(character) in _INVISIBLE for character in text
+    ):
+        raise _error("blank", "must have a character that can be seen")
+    _check_length(text, 1, TITLE_MAX_LENGTH)
+    return text
+
+
+def _description(value: str) -> str:
+    # A line may end as on Windows; a carriage return elsewhere is a control character like others.
+    _check_characters(value.replace("\r\n", "\n"), allowed="\t\n")
+    _check_length(value, 0, DESCRIPTION_MAX_LENGTH)
+    return value
+
+
+def _user_id(value: str) -> str:
+    _check_length(value, 1, USER_ID_MAX_LENGTH)
+    if not _USER_ID_CHARACTERS.issuperset(value):
+        raise _error("invalid_id", "must consist of letters, digits and . _ ~ @ : | -")
+    if value in RESERVED_USER_IDS:
+        raise _error("reserved", "is a reserved word")
+    return value
+
+
+def _email(value: str) -> str:
+    text = value.strip()
+    _check_characters(text)
+    name, _, domain = text.rpartition("@")
+    if not name or not domain or "@" in name or any(character.isspace() for character in text):
+        raise _error("invalid_email", "must be an e-mail address")
+    _check_length(text, 3, EMAIL_MAX_LENGTH)
+    return text.lower()
+
+
+Title = Annotated[
+    StrictStr,
+    AfterValidator(_title),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": TITLE_MAX_LENGTH}),
+    Field(
+        description=f"1 to {TITLE_MAX_LENGTH} characters on one line, after white space around "
+        "them is removed.",
+        examples=["Buy milk"],
+    ),
+]
+Description = Annotated[
+    StrictStr,
+    AfterValidator(_description),
+    WithJsonSchema({"type": "string", "maxLength": DESCRIPTION_MAX_LENGTH}),
+]
+UserId = Annotated[
+    StrictStr,
+    AfterValidator(_user_id),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": USER_ID_MAX_LENGTH,
+            "pattern": USER_ID_PATTERN,
+        }
+    ),
+    Field(
+        description="Opaque text from your sign-in. Reserved words are refused: "
+        + ", ".join(sorted(word for word in RESERVED_USER_IDS if word.isalpha()))
+        + ".",
+        examples=["alice"],
+    ),
+]
+Email = Annotated[
+    StrictStr,
+    AfterValidator(_email),
+    WithJsonSchema({"type": "string", "format": "email", "minLength": 3, "maxLength": EMAIL_MAX_LENGTH}),
+    Field(description="Compared and kept in lower case.", examples=["alice@example.com"]),
+]

@@ -1,0 +1,27 @@
+"""Users as clients send and see them."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from taskwell.schemas.base import Input, Instant
+from taskwell.schemas.text import Email, UserId
+
+
+class UserCreate(Input):
+    """A new user. Without an id the server makes one."""
+
+    id: UserId | None = None
+    email: Email | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserRead:
+    """A user."""
+
+    id: Annotated[str, Field(examples=["alice"])]
+    email: Annotated[str | None, Field(examples=["alice@example.com"])]
+    created_at: Annotated[
+        Instant | None, Field(description="Null for a caller who has not written anything yet.")
+    ]

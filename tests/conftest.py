@@ -1,0 +1,90 @@
+"""A server on each database for the whole run, and a user of its own for each test."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from taskwell.core.config import Settings
+from tests.databases import new_postgres_database
+from tests.postgres import postgres_server
+from tests.servers import LocalServer, local_server
+
+DATABASES = ("sqlite", "postgresql")
+_stack = ExitStack()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One PostgreSQL for all workers, started by the process that starts them; they inherit the address."""
+    for name in [name for name in os.environ if name.startswith("TASKWELL_")]:
+        del os.environ[name]
+    for name in ("DATABASE_URL", "MIGRATION_DATABASE_URL"):
+        os.environ.pop(name, None)
+    collects_only = config.option.collectonly
+    if hasattr(config, "workerinput") or collects_only or "TEST_DATABASE_URL" in os.environ:
+        return
+    os.environ["TEST_DATABASE_URL"] = _stack.enter_context(postgres_server()).url
+
+
+def pytest_unconfigure() -> None:
+    _stack.close()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A `.env` in the project's folder is the developer's, not the tests'."""
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("elsewhere"))
+    yield
+    os.chdir(before)
+
+
+@pytest.fixture(scope="session", params=DATABASES)
+def database_kind(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture(scope="session")
+def server(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    """The server that most tests share."""
+    with ExitStack() as stack:
+        if database_kind == "sqlite":
+            url = f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/test.db"
+        else:
+            url = stack.enter_context(new_postgres_database())
+        yield stack.enter_context(local_server(Settings(database_url=url)))
+
+
+@pytest.fixture
+def database_url(database_kind: str, tmp_path: Path) -> Iterator[str]:
+    """An empty database for the test alone."""
+    if database_kind == "sqlite":
+        yield f"sqlite:///{tmp_path}/test.db"
+    else:
+        with new_postgres_database() as url:
+            yield url
+
+
+@pytest.fixture
+def client(server: LocalServer) -> Iterator[httpx2.Client]:
+    """The single user's tasks are gone before each test; other users are fresh ones."""
+    with httpx2.Client(base_url=server.url) as client:
+        client.delete("/api/users/default")
+        yield client
+
+
+@pytest.fixture
+def user() -> str:
+    """The id of a user nobody has seen."""
+    return f"user-{uuid4().hex}"
+
+
+@pytest.fixture(params=["caller", "path"])
+def tasks(request: pytest.FixtureRequest, user: str) -> str:
+    """The path of the tasks, at each of the two mounts."""
+    return "/api/tasks" if request.param == "caller" else f"/api/{user}/tasks"

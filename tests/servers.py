@@ -1,0 +1,113 @@
+"""taskwell servers for tests: one inside the process, and real ones that can be killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+import uvicorn
+
+from taskwell.core.config import Settings
+from taskwell.core.database import Database
+from taskwell.main import create_app
+from tests.postgres import free_port
+
+
+@dataclass
+class LocalServer:
+    """A server in a thread of this process, on a real port."""
+
+    url: str
+    settings: Settings
+    database: Database
+
+
+@contextmanager
+def local_server(settings: Settings) -> Iterator[LocalServer]:
+    app = create_app(settings)
+    config = uvicorn.Config(app, host="127.0.0.1", port=free_port(), log_config=None)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        wait_for(lambda: server.started or not thread.is_alive())
+        assert server.started, "the server did not start"
+        yield LocalServer(f"http://127.0.0.1:{config.port}", settings, app.state.database)
+    finally:
+        server.should_exit = True
+        thread.join(timeout=30)
+
+
+@dataclass
+class ServerProcess:
+    """`taskwell serve` as an operator runs it, in a folder of its own."""
+
+    folder: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self, *arguments: str) -> None:
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "taskwell", "serve", "--port", str(self.port), *arguments],
+                cwd=self.folder,
+                env=os.environ | dict(self.environment),
+                stdout=log,
+                stderr=log,
+            )
+
+    def wait_until_up(self) -> None:
+        def is_up() -> bool:
+            assert self._process is not None
+            if self._process.poll() is not None:
+                raise AssertionError(self.log())
+            try:
+                return httpx2.get(f"{self.url}/health/live").status_code == 200
+            except httpx2.TransportError:
+                return False
+
+        wait_for(is_up)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(timeout=30)
+            self._process = None
+
+    def log(self) -> str:
+        return (self.folder / "server.log").read_text()
+
+
+@contextmanager
+def server_process(folder: Path, **environment: str) -> Iterator[ServerProcess]:
+    server = ServerProcess(folder, environment)
+    server.start()
+    try:
+        server.wait_until_up()
+        yield server
+    finally:
+        server.stop()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.01)

@@ -47,7 +47,7 @@ lint: $(READY) ## Check format, lint, import contracts and types
 	$(BIN)/mypy
 
 .PHONY: check
-check: lint lock-check test ## All that CI checks; drift and the OpenAPI snapshot are among the tests
+check: lint test ## All that CI checks; drift, locks and the OpenAPI snapshot are among the tests
 
 .PHONY: openapi
 openapi: $(READY) ## Write openapi.json anew
@@ -59,10 +59,6 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 lock: $(READY) ## Lock the dependencies anew after a change in pyproject.toml
 	$(COMPILE) --output-file requirements.txt
 	$(COMPILE) --extra dev --output-file requirements-dev.txt
-
-.PHONY: lock-check
-lock-check: $(READY) ## Check that the locks fit pyproject.toml
-	@$(BIN)/python -m tests.locks
 
 .PHONY: bench
 bench: $(READY) ## Measure listing and concurrent writes on both databases

@@ -48,8 +48,8 @@ async def preferences(
     prefer: Annotated[
         list[str] | None,
         Header(
-            description="`handling=strict` refuses members and parameters that are not known, instead of "
-            "ignoring them. `return=representation` has a deletion answer with what was deleted."
+            description="`handling=strict`: refuse members and parameters that are not known, instead of "
+            "ignoring them. `return=representation`: have a deletion answer with what was deleted."
         ),
     ] = None,
 ) -> dict[str, str]:
@@ -76,14 +76,15 @@ Owner = Annotated[str, Depends(owner_of_request)]
 Preferences = Annotated[dict[str, str], Depends(preferences)]
 TaskId = Annotated[UUID, BeforeValidator(_uuid), Path(description="The task's id.")]
 Limit = Annotated[
-    int,
+    int | None,
     BeforeValidator(_limit),
     WithJsonSchema({"type": "integer", "minimum": 1}),
     Query(
-        description=f"At most so many tasks, with a `Link` to the next; more than {MAX_LIMIT:,} "
-        "is taken as that. Without it the whole list is sent."
+        description=f"At most so many tasks, with a `Link` to the next; more than {MAX_LIMIT:,} is taken as "
+        "that. Without it the whole list is sent.",
+        examples=[50],
     ),
 ]
 Cursor = Annotated[
-    str, Query(description="Where to go on: from the `Link` of the page before.", max_length=1_024)
+    str | None, Query(description="Where to go on: from the `Link` of the page before; opaque.")
 ]

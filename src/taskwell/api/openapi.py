@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from taskwell.api.routing import JSON, MERGE_PATCH
 from taskwell.schemas.problem import Problem
 
 _DESCRIPTION = """\
@@ -39,9 +40,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
         servers=[{"url": "/"}],
     )
     for path in document["paths"].values():
-        for operation in path.values():
-            # FastAPI adds its own validation error; here it is a 400.
-            operation["responses"].pop("422", None)
+        for method, operation in path.items():
+            _correct(method, operation)
     schemas = document["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -50,3 +50,21 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas["Problem"] = problem
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     return document
+
+
+def _correct(method: str, operation: dict[str, Any]) -> None:
+    """Say what FastAPI cannot know, or says of itself."""
+    operation["responses"].pop("422", None)  # its validation error, which is a 400 here
+    operation["responses"] = dict(sorted(operation["responses"].items()))
+    content = operation.get("requestBody", {}).get("content", {})
+    if method in {"patch", "put"}:
+        content[MERGE_PATCH] = content[JSON]
+    for answer in operation["responses"].values():
+        # FastAPI makes it up from the operation's id, and generators a class from it.
+        answer.get("content", {}).get(JSON, {}).get("schema", {}).pop("title", None)
+    for parameter in operation.get("parameters", []):
+        # A parameter can be absent; it cannot be null.
+        schema = parameter["schema"]
+        for choice in schema.pop("anyOf", []):
+            if choice != {"type": "null"}:
+                schema |= choice

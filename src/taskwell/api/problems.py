@@ -115,19 +115,28 @@ _TOKEN_OF_KIND: dict[type[TaskwellError], str] = {
     Unavailable: "database_unavailable",
     StorageFull: "storage_full",
 }
-_ALWAYS = ("validation_error", "internal_error", "database_unavailable")
 
 
-def problems(*tokens: str) -> dict[int | str, dict[str, Any]]:
-    """The error answers of an operation for its OpenAPI document: those named, and those that all have."""
-    answers: dict[int | str, dict[str, Any]] = {}
-    for token in sorted({*tokens, *_ALWAYS}, key=lambda token: PROBLEM_TYPES[token].status):
-        problem = PROBLEM_TYPES[token]
-        answers[problem.status] = {
-            "description": f"`{token}`: {problem.meaning}",
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-    return answers
+def problems(*tokens: str, database: bool = True) -> dict[int | str, dict[str, Any]]:
+    """The error answers of an operation in the OpenAPI document: those named, and those that all have."""
+    always = ["validation_error", "internal_error", *(["database_unavailable"] if database else [])]
+    return {PROBLEM_TYPES[token].status: _documented(PROBLEM_TYPES[token]) for token in (*tokens, *always)}
+
+
+def _documented(problem: ProblemType) -> dict[str, Any]:
+    example = {
+        "type": problem.token,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.meaning,
+        "instance": "/api/tasks",
+        "request_id": "5c0a6cc4d6c44b7f9b2f7d3c2d7f9b1e",
+    }
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        "description": f"`{problem.token}`: {problem.meaning}",
+        "content": {MEDIA_TYPE: {"schema": schema, "example": example}},
+    }
 
 
 def path_as_sent(scope: Scope) -> str:

@@ -103,6 +103,9 @@ def _unsupported(request: Request, media_types: tuple[str, ...]) -> Response:
 
 def _read(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        value = json.loads(body)
     except json.MalformedJson as error:
         raise Invalid(Violation("body", "", "malformed_json", str(error))) from None
+    if value is None:  # FastAPI would take it for no body at all
+        raise Invalid(Violation("body", "", "invalid_type", "must be a JSON object"))
+    return value

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import MISSING, Field, StrictBool, TypeAdapter
+from pydantic import MISSING, ConfigDict, Field, StrictBool, TypeAdapter
 
 from taskwell.models import Task
 from taskwell.models.base import table_of
@@ -18,6 +18,10 @@ Completed = Annotated[StrictBool, Field(description="Whether the task is done.")
 class TaskCreate(Input):
     """A new task."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"title": "Buy milk", "description": "Two bottles"}]}
+    )
+
     title: Title
     description: Description | None = None
     completed: Completed = False
@@ -25,6 +29,8 @@ class TaskCreate(Input):
 
 class TaskUpdate(Input):
     """What is to change (RFC 7396): what is absent stays, null clears what may be null."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Buy bread"}]})
 
     title: Title | MISSING = MISSING
     description: Description | MISSING | None = MISSING
@@ -34,6 +40,8 @@ class TaskUpdate(Input):
 class TaskToggle(Input):
     """The state to set. Without it the task's state is turned over."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"completed": True}]})
+
     completed: Completed | MISSING = MISSING
 
 
@@ -42,9 +50,9 @@ class TaskRead:
     """A task. Every field is always there."""
 
     id: Annotated[UUID, Field(description="A UUID, version 7 when the server made it.")]
-    user_id: Annotated[str, Field(description="Whose task it is.")]
-    title: str
-    description: str | None
+    user_id: Annotated[str, Field(description="Whose task it is.", examples=["alice"])]
+    title: Annotated[str, Field(examples=["Buy milk"])]
+    description: Annotated[str | None, Field(examples=["Two bottles"])]
     completed: bool
     completed_at: Annotated[
         Instant | None, Field(description="When it was last completed; null while it is not.")
@@ -53,7 +61,10 @@ class TaskRead:
     updated_at: Instant
     version: Annotated[
         int,
-        Field(description="The number of its latest change, also its ETag. It only ever grows."),
+        Field(
+            description="The number of its latest change, also its ETag. It only ever grows.",
+            examples=[17],
+        ),
     ]
 
     @classmethod

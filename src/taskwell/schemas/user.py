@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from taskwell.schemas.base import Input, Instant
 from taskwell.schemas.text import Email, UserId
@@ -11,6 +11,8 @@ from taskwell.schemas.text import Email, UserId
 
 class UserCreate(Input):
     """A new user. Without an id the server makes one."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"id": "alice", "email": "alice@example.com"}]})
 
     id: UserId | None = None
     email: Email | None = None

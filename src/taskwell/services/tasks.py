@@ -106,16 +106,14 @@ async def update_task(transaction: Transaction, user_id: str, task_id: UUID, cha
     return TaskRead.of(await _change(transaction, user_id, task_id, values, now, TASK_COLUMNS))
 
 
-async def toggle_task(
-    transaction: Transaction, user_id: str, task_id: UUID, state: TaskToggle | None
-) -> TaskRead:
+async def toggle_task(transaction: Transaction, user_id: str, task_id: UUID, state: TaskToggle) -> TaskRead:
     """Turn the task over where it lies, or set the state that is named.
 
     Raises:
         TaskNotFound: missing, in the trash, or somebody else's.
     """
     now = utc_now()
-    named = state.model_dump() if state else {}
+    named = state.model_dump()
     values = _set_completed(named["completed"], now) if named else _turn_over(now)
     return TaskRead.of(await _change(transaction, user_id, task_id, values, now, TASK_COLUMNS))
 

@@ -12,13 +12,13 @@ from taskwell.core.errors import Unavailable
 router = APIRouter(route_class=TaskwellRoute, tags=["operations"])
 
 
-@router.get("/live", summary="Is the process alive?", responses={**problems()})
+@router.get("/live", summary="Is the process alive?", responses=problems(database=False))
 async def is_live() -> dict[str, str]:
     """Touches nothing else: a server whose database is away is alive."""
     return {"status": "ok"}
 
 
-@router.get("/ready", summary="Can it serve?", responses={**problems()})
+@router.get("/ready", summary="Can it serve?", responses=problems())
 async def is_ready(database: DatabaseDep) -> dict[str, Any]:
     """Whether the latest that is known of the database is good, and how its connections are used."""
     if not database.available:

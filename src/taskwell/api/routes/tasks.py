@@ -23,6 +23,7 @@ from taskwell.services import tasks
 router = APIRouter(route_class=TaskwellRoute, tags=["tasks"], dependencies=[Depends(preferences)])
 
 _WRITE = ("payload_too_large", "unsupported_media_type", "storage_full")
+_NO_STATE = TaskToggle()
 _ETAG = {"ETag": {"description": "The task's version, quoted.", "schema": {"type": "string"}}}
 _TASK: dict[int | str, dict[str, Any]] = {200: {"description": "The task.", "headers": _ETAG}}
 
@@ -48,8 +49,8 @@ async def list_tasks(
     request: Request,
     database: DatabaseDep,
     owner: Owner,
-    limit: Limit | None = None,
-    cursor: Cursor | None = None,
+    limit: Limit = None,
+    cursor: Cursor = None,
 ) -> Response:
     """All tasks that are not in the trash, newest first. With `limit`, a page of them."""
 
@@ -96,17 +97,17 @@ async def get_task(database: DatabaseDep, owner: Owner, task_id: TaskId) -> Resp
     return task_response(await database.read(tasks.get_task, owner, task_id))
 
 
-@router.patch(
-    "/{task_id}",
-    response_model=TaskRead,
-    summary="Change a task",
-    responses={**_TASK, **problems("not_found", *_WRITE)},
-)
 @router.put(
     "/{task_id}",
     name="put_task",
     response_model=TaskRead,
     summary="Change a task (as PATCH does)",
+    responses={**_TASK, **problems("not_found", *_WRITE)},
+)
+@router.patch(
+    "/{task_id}",
+    response_model=TaskRead,
+    summary="Change a task",
     responses={**_TASK, **problems("not_found", *_WRITE)},
 )
 async def update_task(database: DatabaseDep, owner: Owner, task_id: TaskId, changes: TaskUpdate) -> Response:
@@ -132,12 +133,6 @@ async def delete_task(database: DatabaseDep, owner: Owner, task_id: TaskId, want
     return task_response(task, headers={"Preference-Applied": "return=representation"})
 
 
-@router.post(
-    "/{task_id}/toggle",
-    response_model=TaskRead,
-    summary="Toggle a task",
-    responses={**_TASK, **problems("not_found", *_WRITE)},
-)
 @router.patch(
     "/{task_id}/complete",
     name="complete_task",
@@ -145,8 +140,14 @@ async def delete_task(database: DatabaseDep, owner: Owner, task_id: TaskId, want
     summary="Toggle a task (as POST toggle does)",
     responses={**_TASK, **problems("not_found", *_WRITE)},
 )
+@router.post(
+    "/{task_id}/toggle",
+    response_model=TaskRead,
+    summary="Toggle a task",
+    responses={**_TASK, **problems("not_found", *_WRITE)},
+)
 async def toggle_task(
-    database: DatabaseDep, owner: Owner, task_id: TaskId, state: TaskToggle | None = None
+    database: DatabaseDep, owner: Owner, task_id: TaskId, state: TaskToggle = _NO_STATE
 ) -> Response:
     """Without a body the task is turned over, and back by a retry; `{"completed": true}` sets its state."""
     return task_response(await database.run(tasks.toggle_task, owner, task_id, state))

@@ -1,0 +1,76 @@
+"""The pages say what is so, and their examples work as printed."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taskwell.api.problems import PROBLEM_TYPES
+from tests.servers import ServerProcess, server_process
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+# What a shell cannot run beside a server that is up, and what is run by CI or another test.
+NOT_RUN = re.compile(r"make |taskwell serve$|DATABASE_URL=|python3 -m venv|\.venv/bin/pip")
+
+
+def commands(page: Path) -> str:
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    lines = "".join(blocks).splitlines()
+    return "\n".join(line for line in lines if not NOT_RUN.search(line))
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with server_process(tmp_path_factory.mktemp("docs")) as server:
+        yield server
+
+
+@pytest.mark.plan("A11")
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
+def test_the_examples_of_a_page_work_as_printed(page: Path, live: ServerProcess, tmp_path: Path) -> None:
+    """An error status counts as a failure of the command that got it."""
+    (tmp_path / ".curlrc").write_text("fail-with-body\nsilent\nshow-error\n")
+    (tmp_path / "config.json").write_text('{"default_options": ["--check-status", "--ignore-stdin"]}')
+    script = commands(page).replace(":8000", f":{live.port}")
+    if shutil.which("curl") is None:
+        stand_in = f"curl() {{ '{sys.executable}' '{Path(__file__).with_name('curl.py')}' \"$@\"; }}\n"
+        script = stand_in + script
+    done = subprocess.run(
+        ["sh", "-euc", script],
+        cwd=live.folder,
+        env=os.environ
+        | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "CURL_HOME": str(tmp_path),
+            "HTTPIE_CONFIG_DIR": str(tmp_path),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_problem_type_has_its_heading() -> None:
+    text = (ROOT / "docs" / "errors.md").read_text()
+    assert re.findall(r"^## (.*)$", text, flags=re.MULTILINE) == list(PROBLEM_TYPES)
+    for problem in PROBLEM_TYPES.values():
+        assert f"Status {problem.status}. {problem.meaning}\n\n{problem.remedy}\n" in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        if link.startswith("http"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name
+        assert target.exists(), link
+        if anchor:
+            assert f"## {anchor}" in target.read_text(), link

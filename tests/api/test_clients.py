@@ -1,4 +1,4 @@
-"""The flows of the two kinds of clients that the two mounts are for, against a server as an operator runs it."""
+"""The flows of the two kinds of clients that the two mounts are for, on a server as an operator runs it."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -46,7 +46,7 @@ def test_a_single_user_client(live: httpx2.Client) -> None:
 
 @pytest.mark.plan("B1", "B3", "B4")
 def test_a_multi_user_client(live: httpx2.Client) -> None:
-    """Users never seen before, PUT with parts of a task and members of its own, PATCH complete without a body."""
+    """Users never seen before, PUT with parts of a task and with more, PATCH complete without a body."""
     alice, bob = "wWkWBQTB0k1F5kPDxh4sjvlZdmRkW2rM", "auth0|bob"
     assert live.get(f"/api/{alice}/tasks").json() == []
     task = live.post(f"/api/{alice}/tasks", json={"title": "Buy milk", "priority": "high"}).json()

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from taskwell.api.problems import problem_response
+from taskwell.api.problems import problem_response, response_of
 from taskwell.core.errors import Invalid, Violation
 
 logger = logging.getLogger("taskwell")
@@ -43,6 +43,14 @@ class RequestId:
         await self.app(scope, receive, send_with_id)
 
 
+_STRANGE_ORIGIN = Violation(
+    "header", "Origin", "not_allowed", "may not call this server: see TASKWELL_CORS_ORIGINS"
+)
+_KNOWN_ORIGIN = Violation(
+    "header", "Access-Control-Request", "not_allowed", "names a method or a header that is not known here"
+)
+
+
 class Cors(CORSMiddleware):
     """Starlette's, but a refused preflight is a problem like any other."""
 
@@ -54,9 +62,11 @@ class Cors(CORSMiddleware):
             return
         response: Response = self.preflight_response(headers)
         if response.status_code != 200:
-            kept = {name: response.headers[name] for name in response.headers if name == "vary"}
-            detail = "This origin may not make this request: see TASKWELL_CORS_ORIGINS."
-            response = problem_response(scope, "validation_error", detail, headers=kept)
+            names = ("vary", "access-control-allow-origin")
+            kept = {name: response.headers[name] for name in names if name in response.headers}
+            error = Invalid(_KNOWN_ORIGIN if "access-control-allow-origin" in kept else _STRANGE_ORIGIN)
+            response = response_of(scope, error)
+            response.headers.update(kept)
         await response(scope, receive, send)
 
 
@@ -90,8 +100,10 @@ class CatchAll:
 
 
 class WellFormed:
-    """Refuse a path or query that two readers could decode differently (RFC 3986, 2.1 and 3.3)."""
+    """Refuse what two readers could take differently: a path or query (RFC 3986, 2.1 and 3.3), or a host."""
 
+    _MAX_HEADER_BYTES = 16_384
+    _HOST = re.compile(rb"([A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
     _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
     _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
@@ -99,12 +111,15 @@ class WellFormed:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (violation := self._violation(scope)):
-            error = Invalid(violation)
-            response = problem_response(scope, "validation_error", error.detail, violations=error.violations)
-            await response(scope, receive, send)
-            return
-        await self.app(scope, receive, send)
+        response = self._refusal(scope) if scope["type"] == "http" else None
+        await (response or self.app)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > self._MAX_HEADER_BYTES:
+            detail = f"The headers are larger than {self._MAX_HEADER_BYTES:,} bytes in all."
+            return problem_response(scope, "headers_too_large", detail, headers={"Connection": "close"})
+        violation = self._violation(scope)
+        return response_of(scope, Invalid(violation)) if violation else None
 
     def _violation(self, scope: Scope) -> Violation | None:
         path, query = scope.get("raw_path") or b"", scope["query_string"]
@@ -114,6 +129,9 @@ class WellFormed:
             return Violation("path", "path", "malformed", "must not contain an encoded slash")
         if not self._is_text(query) or b"%00" in query:
             return Violation("query", "query", "malformed", "is not percent-encoded UTF-8 text")
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1 or not self._HOST.fullmatch(hosts[0]):
+            return Violation("header", "Host", "malformed", "must be given once, as a name or an address")
         return None
 
     def _is_text(self, part: bytes) -> bool:

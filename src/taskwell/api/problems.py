@@ -86,6 +86,12 @@ PROBLEM_TYPES = {
             "Send `Content-Type: application/json`; PATCH and PUT also take `application/merge-patch+json`.",
         ),
         ProblemType(
+            "headers_too_large",
+            431,
+            "The request's headers are larger than 16 KiB in all.",
+            "Send fewer or shorter headers; often a cookie or a token has grown too large.",
+        ),
+        ProblemType(
             "internal_error",
             500,
             "The server made a mistake. Its log has the details under the `request_id`.",
@@ -186,10 +192,14 @@ def install(app: FastAPI) -> None:
 
 async def _taskwell_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, TaskwellError)
+    return response_of(request.scope, error)
+
+
+def response_of(scope: Scope, error: TaskwellError) -> Response:
     token = next(_TOKEN_OF_KIND[kind] for kind in type(error).__mro__ if kind in _TOKEN_OF_KIND)
     violations = error.violations if isinstance(error, Invalid) else ()
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) else None
-    return problem_response(request.scope, token, error.detail, violations=violations, headers=headers)
+    return problem_response(scope, token, error.detail, violations=violations, headers=headers)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
@@ -221,7 +231,7 @@ def _methods_at(request: Request) -> list[str]:
     for route in iter_route_contexts(request.app.routes):
         pattern = getattr(route, "path_regex", None)
         if pattern is not None and pattern.match(request.scope["path"]):
-            methods |= route.methods or set()
+            methods |= route.methods or {"GET"}  # a folder of files has no list of its own
     return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 

@@ -1,7 +1,7 @@
 """Answers made of records: bytes from `schemas`, headers from here."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -69,6 +69,9 @@ def _decode(cursor: str | None, user_id: str) -> Place | None:
         return None
     try:
         created_at, task_id = decode_cursor(cursor, query=("tasks", user_id))
-        return datetime.fromisoformat(created_at).astimezone(UTC), UUID(task_id)
+        place = datetime.fromisoformat(created_at), UUID(task_id)
     except ValueError:
         raise bad_cursor() from None
+    if (place[0].isoformat(), place[1].hex, place[0].utcoffset()) != (created_at, task_id, timedelta(0)):
+        raise bad_cursor()
+    return place

@@ -87,10 +87,10 @@ def _is_json(headers: Headers, media_types: tuple[str, ...]) -> bool:
     message["Content-Type"] = headers.get("content-type", "")
     charset = message.get_param("charset", "utf-8")
     return (
-        headers.get("content-type") is not None
+        len(headers.getlist("content-type")) == 1
         and message.get_content_type() in media_types
         and str(charset).lower() in {"utf-8", "utf8"}
-        and headers.get("content-encoding", "identity").lower() == "identity"
+        and all(coding.lower() == "identity" for coding in headers.getlist("content-encoding"))
     )
 
 

@@ -18,16 +18,16 @@ def upgrade(revision: Annotated[str, typer.Argument(help="Where to.")] = "head")
     from taskwell.core import migrate
 
     settings = _run(lambda settings: migrate.upgrade(settings, revision))
-    typer.echo(f"{settings.database} is at {revision}.")
+    typer.echo(f"{settings.migration_database} is at {revision}.")
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True})  # -1 is no option
 def downgrade(revision: Annotated[str, typer.Argument(help="Where to: 0001, -1 or base.")]) -> None:
     """Take migrations back. What only the newer schema holds is lost."""
     from taskwell.core import migrate
 
     settings = _run(lambda settings: migrate.downgrade(settings, revision))
-    typer.echo(f"{settings.database} is at {revision}.")
+    typer.echo(f"{settings.migration_database} is at {revision}.")
 
 
 @app.command()
@@ -43,7 +43,7 @@ def check() -> None:
     settings = _run(work)
     if found[0] is not None:
         fail(found[0])
-    typer.echo(f"{settings.database} is as the models say.")
+    typer.echo(f"{settings.migration_database} is as the models say.")
 
 
 @app.command()
@@ -60,7 +60,7 @@ def _run(work: Callable[[Settings], Coroutine[Any, Any, None]]) -> Settings:
 
     from taskwell.core.database_url import BadDatabaseUrl
     from taskwell.core.errors import TaskwellError
-    from taskwell.core.faults import error_of, fault_of
+    from taskwell.core.faults import error_of, fault_of, lasting_reason
 
     settings = load_settings()
     try:
@@ -68,8 +68,10 @@ def _run(work: Callable[[Settings], Coroutine[Any, Any, None]]) -> Settings:
     except (CommandError, BadDatabaseUrl, TaskwellError) as error:
         fail(error)
     except Exception as error:
-        fault = fault_of(error)
-        if fault is None:
+        url = settings.migration_database
+        if (reason := lasting_reason(url, error)) is not None:
+            fail(reason)
+        if (fault := fault_of(error)) is None:
             raise
-        fail(f"{settings.migration_database}: {error_of(fault)}")
+        fail(f"{url}: {error_of(fault)}")
     return settings

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
 from taskwell.core.config import Settings
+from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import OutcomeUnknown, TaskwellError, Unavailable
 from taskwell.core.faults import Fault, error_of, fault_of
 from taskwell.core.postgres import PostgresBackend
@@ -56,7 +57,7 @@ class Database:
     """The application's database. `serving` is set once its schema is known to be right."""
 
     def __init__(self, settings: Settings) -> None:
-        self.backend = _backend(settings)
+        self.backend = open_backend(settings, settings.database)
         self.serving = False
         self._pending: set[asyncio.Future[Any]] = set()
         self._away_until = 0.0
@@ -162,8 +163,8 @@ async def _commit(connection: AsyncConnection) -> None:
         raise
 
 
-def _backend(settings: Settings) -> SqliteBackend | PostgresBackend:
-    url = settings.database
+def open_backend(settings: Settings, url: DatabaseUrl) -> SqliteBackend | PostgresBackend:
+    """Raises BadDatabaseUrl: the file would lie on a network file system."""
     if not url.is_sqlite:
         return PostgresBackend(
             url,

@@ -18,6 +18,11 @@ Pooler = Literal["auto", "transaction", "none"]
 _POSTGRESQL = {"postgres", "postgresql"}
 _SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _POOLER_MARK = "-pooler."
+_CHOICES = {
+    "channel_binding": "disable, prefer or require",
+    "pgbouncer": "true or false",
+    "sslnegotiation": "postgres or direct",
+}
 
 
 class BadDatabaseUrl(ValueError):
@@ -65,6 +70,8 @@ def parse_database_url(text: str, *, pooler: Pooler = "auto") -> DatabaseUrl:
         backend = url.drivername.partition("+")[0]
     except (ArgumentError, ValueError):
         raise BadDatabaseUrl("it is not a database URL; try sqlite:///taskwell.db") from None
+    if "?" in text and not url.query:
+        url = url.set(query={"": ""})  # what stands there is lost, so nobody may pass it over
     if backend == "sqlite":
         return _sqlite(url)
     if backend in _POSTGRESQL:
@@ -73,6 +80,8 @@ def parse_database_url(text: str, *, pooler: Pooler = "auto") -> DatabaseUrl:
 
 
 def _sqlite(url: URL) -> DatabaseUrl:
+    if url.host:
+        raise BadDatabaseUrl("a file needs three slashes, or four for an absolute path: sqlite:///tasks.db")
     if url.database in {None, "", ":memory:"}:
         raise BadDatabaseUrl("SQLite needs a file, such as sqlite:///taskwell.db")
     if url.query:
@@ -83,10 +92,14 @@ def _sqlite(url: URL) -> DatabaseUrl:
 def _postgresql(url: URL, pooler: Pooler) -> DatabaseUrl:
     if not url.database:
         raise BadDatabaseUrl("it names no database: postgresql://user:password@host/DATABASE")
+    if "@" in (url.host or ""):
+        raise BadDatabaseUrl("an @ in the user or the password must be percent-encoded: %40")
+    if url.port is not None and not 1 <= url.port <= 65535:
+        raise BadDatabaseUrl("the port must be 1 to 65535")
     parameters = {name: value if isinstance(value, str) else value[-1] for name, value in url.query.items()}
     # A host that begins with a slash is a directory of Unix sockets, which libpq takes as a parameter too.
     host = parameters.pop("host", url.host or "localhost")
-    told = parameters.pop("pgbouncer", "false") == "true"  # Supabase prints it, for Prisma
+    told = _one_of(parameters, "pgbouncer", "false", "true") == "true"  # Supabase prints it, for Prisma
     pooled = pooler == "transaction" or (pooler == "auto" and (told or _POOLER_MARK in host))
     arguments = _connect_args(host, parameters)
     if pooled:
@@ -119,16 +132,23 @@ def _connect_args(host: str, parameters: dict[str, str]) -> dict[str, Any]:
 
 def _tls(host: str, parameters: dict[str, str]) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
-    channel_binding = parameters.pop("channel_binding", "prefer")
-    if channel_binding not in {"disable", "prefer", "require"}:
-        raise BadDatabaseUrl("channel_binding must be disable, prefer or require")
+    channel_binding = _one_of(parameters, "channel_binding", "prefer", "disable", "require")
     mode = parameters.pop("sslmode", parameters.pop("ssl", None))
     context = _ssl(host, mode, parameters.pop("sslrootcert", None), channel_binding)
     if context is not None:
         arguments["ssl"] = context
-    if parameters.pop("sslnegotiation", "postgres") == "direct":
+    if _one_of(parameters, "sslnegotiation", "postgres", "direct") == "direct":
+        if not isinstance(context, ssl.SSLContext):
+            raise BadDatabaseUrl("sslnegotiation=direct needs sslmode=require")
         arguments["direct_tls"] = True
     return arguments
+
+
+def _one_of(parameters: dict[str, str], name: str, default: str, *others: str) -> str:
+    value = parameters.pop(name, default)
+    if value not in {default, *others}:
+        raise BadDatabaseUrl(f"{name} must be {_CHOICES[name]}")
+    return value
 
 
 def _seconds(text: str) -> float:

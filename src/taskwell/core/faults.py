@@ -1,11 +1,13 @@
 """What a driver's exception means. The whole knowledge of SQLSTATE and of SQLite's codes is here."""
 
 import sqlite3
+import ssl
 from enum import Enum, auto
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import StorageFull, TaskwellError, Unavailable
 
 
@@ -89,3 +91,41 @@ def error_of(fault: Fault) -> TaskwellError:
             return Unavailable("The database is damaged; its operator has to restore it.", retry_after=60)
         case _:
             return Unavailable()
+
+
+_SQLITE_REASONS = {
+    Fault.AWAY: "{} cannot be opened: check that its folder exists and may be written",
+    Fault.READ_ONLY: "{} may not be written: check the permissions of the file and its folder",
+    Fault.FULL: "there is no room for {}: free some space on its disk",
+    Fault.BROKEN: "{} is damaged or no SQLite database: restore it from a backup",
+}
+
+
+def lasting_reason(url: DatabaseUrl, error: BaseException) -> str | None:
+    """What an operator has to change before the database can be used, or None if waiting may help.
+
+    For operators alone: it shows where the database is and what it says, though never the password.
+    """
+    fault = fault_of(error)
+    if url.is_sqlite:
+        reason = _SQLITE_REASONS.get(fault) if fault else None
+        if reason is not None:
+            return reason.format(url.path)
+    elif isinstance(error, ssl.SSLCertVerificationError):
+        return f"{url} shows a certificate that cannot be verified: name its issuer by sslrootcert=FILE"
+    elif _sqlstate_of(error).startswith(("28", "3D")):
+        return f"{url} refuses: check the user, the password and the database's name"
+    if fault is None and isinstance(error, DBAPIError):
+        return f"{url}: {_words_of(error)}"
+    return None
+
+
+def _sqlstate_of(error: BaseException) -> str:
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(original, "sqlstate", None) or "")
+
+
+def _words_of(error: DBAPIError) -> str:
+    """What the server said, without the name of the exception's class."""
+    words = str(error.orig).partition("\n")[0]
+    return words.rpartition(">: ")[2]

@@ -17,7 +17,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from taskwell.core.config import Settings
-from taskwell.core.database import Database
+from taskwell.core.database import Database, open_backend
 
 T = TypeVar("T")
 
@@ -91,16 +91,12 @@ def _state(connection: Connection) -> Schema:
 
 
 async def _migrating(settings: Settings, work: Callable[[Connection], T]) -> T:
-    database = Database(
-        settings.model_copy(update={"database_url": settings.migration_database_url})
-        if settings.migration_database_url
-        else settings
-    )
+    backend = open_backend(settings, settings.migration_database)
     try:
-        async with database.backend.migrating(_PATIENCE_SECONDS) as connection:
+        async with backend.migrating(_PATIENCE_SECONDS) as connection:
             return await connection.run_sync(work)
     finally:
-        await database.close()
+        await backend.close()
 
 
 def _config(connection: Connection) -> Config:

@@ -3,13 +3,11 @@
 import asyncio
 import logging
 
-from sqlalchemy.exc import DBAPIError
-
 from taskwell.core import migrate
 from taskwell.core.config import Settings
 from taskwell.core.database import Database
 from taskwell.core.errors import TaskwellError
-from taskwell.core.faults import Fault, fault_of
+from taskwell.core.faults import fault_of, lasting_reason
 from taskwell.core.migrate import Schema
 
 logger = logging.getLogger("taskwell")
@@ -70,28 +68,9 @@ def _reason(settings: Settings, error: Exception) -> str | None:
     Raises:
         CannotStart: it will not come right by itself.
     """
+    if (lasting := lasting_reason(settings.database, error)) is not None:
+        raise CannotStart(lasting) from error
     if isinstance(error, TaskwellError):
         return error.detail
     fault = fault_of(error)
-    if fault is None:
-        return None
-    if settings.database.is_sqlite and fault is not Fault.BUSY:
-        raise CannotStart(_SQLITE.get(fault, _SQLITE[Fault.AWAY]).format(settings.database.path)) from error
-    if _sqlstate(error).startswith(("28", "3D")):
-        raise CannotStart(
-            f"{settings.database} refuses: check the user, the password and the database's name"
-        ) from error
-    return fault.name.lower()
-
-
-_SQLITE = {
-    Fault.AWAY: "{} cannot be opened: check that its folder exists and may be written",
-    Fault.READ_ONLY: "{} may not be written: check the permissions of the file and its folder",
-    Fault.FULL: "there is no room for {}: free some space on its disk",
-    Fault.BROKEN: "{} is damaged or no SQLite database: restore it from a backup",
-}
-
-
-def _sqlstate(error: Exception) -> str:
-    original = error.orig if isinstance(error, DBAPIError) else error
-    return str(getattr(original, "sqlstate", None) or "")
+    return fault.name.lower() if fault else None

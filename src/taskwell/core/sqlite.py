@@ -7,6 +7,8 @@ needs to be safe (its WAL-reset bug), and a writer never meets SQLITE_BUSY from 
 """
 
 import asyncio
+import os
+import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -61,6 +63,7 @@ class SqliteBackend:
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncConnection]:
+        self._need_folder()
         async with self._readers.connect() as connection:
             yield connection
 
@@ -95,6 +98,7 @@ class SqliteBackend:
 
     async def _lock_file(self, patience_seconds: float) -> None:
         """Ask again and again, as SQLite itself does: to wait would stop the event loop."""
+        self._need_folder()
         deadline = time.monotonic() + patience_seconds
         pause = 0.001
         while True:
@@ -108,13 +112,26 @@ class SqliteBackend:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.05)
 
+    def _need_folder(self) -> None:
+        """Where a disk is missing its folder may be too, and would be made anew for the lock."""
+        folder = self.path.parent
+        if not folder.is_dir():
+            raise FileNotFoundError(folder)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(folder)
+
     def pool_numbers(self) -> dict[str, int]:
         return _numbers(self._readers)
 
     async def close(self) -> None:
         """The readers first: whoever closes last writes the checkpoint, and that is the writer's right."""
         await self._readers.dispose()
-        async with self._alone(_LOCK_PATIENCE_SECONDS):
+        if not _numbers(self._writer)["idle"]:
+            return
+        try:
+            async with self._alone(_LOCK_PATIENCE_SECONDS):
+                await self._writer.dispose()
+        except Unavailable:  # another process writes: it is connected, so there is no checkpoint to write
             await self._writer.dispose()
 
 
@@ -169,19 +186,20 @@ def refuse_network_file_system(path: Path, mountinfo: Path = Path("/proc/self/mo
         raise BadDatabaseUrl(_remote("a network share"))
     if not mountinfo.exists():
         return
-    kind = _file_system_of(path.resolve(), mountinfo.read_text(encoding="utf-8"))
+    kind = _file_system_of(path.resolve(), mountinfo.read_bytes())
     if kind in _REMOTE_FILE_SYSTEMS:
         raise BadDatabaseUrl(_remote(kind))
 
 
-def _file_system_of(path: Path, mounts: str) -> str:
+def _file_system_of(path: Path, mounts: bytes) -> str:
     """The type of the innermost mount that holds `path` (format: proc(5), mountinfo)."""
     innermost, kind = Path("/"), ""
     for line in mounts.splitlines():
-        before, _, after = line.partition(" - ")
-        mount = Path(before.split()[4].encode().decode("unicode_escape"))
+        before, _, after = line.partition(b" - ")
+        name = re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), before.split()[4])
+        mount = Path(os.fsdecode(name))
         if path.is_relative_to(mount) and len(mount.parts) >= len(innermost.parts):
-            innermost, kind = mount, after.split()[0]
+            innermost, kind = mount, after.split()[0].decode()
     return kind
 
 

@@ -19,6 +19,7 @@ USER_ID_PATTERN = r"^[A-Za-z0-9._~@:|-]+$"
 RESERVED_USER_IDS = frozenset({"tasks", "users", "changes", "events", "batch", "me", ".", ".."})
 
 _USER_ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~@:|-")
+_WHITE = "\t\n\v\f\r\x85"
 # They make a line read in another order than it is written (https://trojansource.codes).
 _BIDI = frozenset(map(chr, [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]))
 # Letters and symbols by their category, and yet nothing to be seen.
@@ -47,6 +48,7 @@ def _check_length(text: str, least: int, most: int) -> None:
 
 
 def _title(value: str) -> str:
+    _check_characters(value, allowed=_WHITE)  # what `strip` takes for white space is more than that
     text = value.strip()
     _check_characters(text)
     if any(character in _BIDI or character in "\u2028\u2029" for character in text):
@@ -76,13 +78,13 @@ def _user_id(value: str) -> str:
 
 
 def _email(value: str) -> str:
-    text = value.strip()
+    text = value.strip().lower()
     _check_characters(text)
     name, _, domain = text.rpartition("@")
     if not name or not domain or "@" in name or any(character.isspace() for character in text):
         raise _error("invalid_email", "must be an e-mail address")
     _check_length(text, 3, EMAIL_MAX_LENGTH)
-    return text.lower()
+    return text
 
 
 Title = Annotated[

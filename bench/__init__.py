@@ -1,0 +1,1 @@
+"""What taskwell does in a second, and in how much memory, measured on both databases."""

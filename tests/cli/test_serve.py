@@ -1,0 +1,271 @@
+"""`taskwell serve` as an operator runs it: what it refuses, what it waits for, and how it ends."""
+
+import ctypes
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from filelock import FileLock
+from sqlalchemy import make_url
+
+from taskwell import __version__
+from tests.answers import problem
+from tests.core.test_database_url import stranger
+from tests.databases import admin_url, execute
+from tests.postgres import PostgresServer, free_port
+from tests.servers import ServerProcess, server_process, wait_for
+
+_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
+_PR_CAPBSET_DROP = 24
+
+
+def run(
+    *arguments: str, before: Callable[[], None] | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "taskwell", *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=before,
+    )
+
+
+def refusal(*options: str, before: Callable[[], None] | None = None, **environment: str) -> str:
+    """The one line with which the server refuses to start."""
+    done = run("serve", "--port", str(free_port()), *options, before=before, **environment)
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if line.startswith("taskwell: ")]
+    assert "Traceback" not in done.stderr
+    assert "Uvicorn running" not in done.stderr
+    (line,) = lines
+    return line.removeprefix("taskwell: ")
+
+
+def obey_permissions() -> None:
+    """Have root heed the permissions of files like anybody else."""
+    if os.geteuid() == 0:
+        for capability in (_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH):
+            ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def pids(server: ServerProcess) -> set[int]:
+    """The processes that serve."""
+    return {int(pid) for pid in re.findall(r"Started server process \[(\d+)\]", server.log())}
+
+
+def is_ready(server: ServerProcess) -> bool:
+    return httpx2.get(f"{server.url}/health/ready").status_code == 200
+
+
+def create(server: ServerProcess, title: str = "Buy milk") -> None:
+    answer = httpx2.post(f"{server.url}/api/tasks", json={"title": title})
+    assert answer.status_code == 201, answer.text
+
+
+def titles(server: ServerProcess) -> list[str]:
+    return [task["title"] for task in httpx2.get(f"{server.url}/api/tasks").json()]
+
+
+class TestVersion:
+    def test_is_shown(self) -> None:
+        done = run("--version")
+        assert (done.returncode, done.stdout) == (0, f"{__version__}\n")
+
+
+class TestPublicAddresses:
+    """Without credentials everybody who reaches the port could read and change every task."""
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.20", "example.com"])
+    def test_are_refused(self, host: str) -> None:
+        told = refusal("--host", host)
+        assert told.startswith(f"on {host} everybody could read and change every task")
+        assert "TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS=true" in told
+
+    def test_are_refused_when_the_environment_names_them(self) -> None:
+        assert refusal(TASKWELL_HOST="::", TASKWELL_WORKERS="2").startswith("on :: everybody could")
+
+    def test_are_served_when_that_is_allowed(self, tmp_path: Path) -> None:
+        # Loopback in a spelling that is not taken for it, so that this test opens nothing to the network.
+        assert refusal("--host", "127.1").startswith("on 127.1 everybody could")
+        allowed = {"TASKWELL_HOST": "127.1", "TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS": "true"}
+        with server_process(tmp_path, **allowed) as server:
+            create(server)
+
+    def test_loopback_needs_no_permission(self, tmp_path: Path) -> None:
+        with server_process(tmp_path, TASKWELL_HOST="localhost"):
+            pass
+
+
+class TestSqliteThatCannotBeUsed:
+    def test_a_missing_folder(self, tmp_path: Path) -> None:
+        file = tmp_path / "missing" / "tasks.db"
+        told = refusal(DATABASE_URL=f"sqlite:///{file}")
+        assert told == f"{file} cannot be opened: check that its folder exists and may be written"
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_folder_that_is_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        told = refusal(DATABASE_URL=f"sqlite:///{tmp_path}/file/tasks.db")
+        assert told.endswith("cannot be opened: check that its folder exists and may be written")
+
+    def test_a_folder_that_may_not_be_written(self, tmp_path: Path) -> None:
+        tmp_path.chmod(0o500)
+        told = refusal(before=obey_permissions, DATABASE_URL=f"sqlite:///{tmp_path}/tasks.db")
+        assert told.endswith("cannot be opened: check that its folder exists and may be written")
+
+    def test_an_empty_file_that_may_not_be_written(self, tmp_path: Path) -> None:
+        file = tmp_path / "tasks.db"
+        file.touch(0o400)
+        told = refusal(before=obey_permissions, DATABASE_URL=f"sqlite:///{file}")
+        assert told == f"{file} may not be written: check the permissions of the file and its folder"
+
+    def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
+        file = tmp_path / "tasks.db"
+        file.write_text("Buy milk\n" * 1_000)
+        told = refusal(DATABASE_URL=f"sqlite:///{file}")
+        assert told == f"{file} is damaged or no SQLite database: restore it from a backup"
+        assert file.read_text() == "Buy milk\n" * 1_000
+
+    def test_a_network_file_system(self) -> None:
+        told = refusal(DATABASE_URL=r"sqlite:///\\server\share\tasks.db")
+        assert "TASKWELL_ALLOW_NETWORK_FILE_SYSTEM=true" in told
+
+    def test_another_process_that_writes_hinders_no_start(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path}/tasks.db"
+        assert run("db", "upgrade", DATABASE_URL=url).returncode == 0
+        with FileLock(tmp_path / "tasks.db-lock"), server_process(tmp_path, DATABASE_URL=url) as server:
+            assert titles(server) == []
+
+
+class TestPostgresThatCannotBeUsed:
+    def test_a_wrong_password(self) -> None:
+        url = make_url(admin_url()).set(password="S3cr3t")
+        told = refusal(DATABASE_URL=url.render_as_string(hide_password=False))
+        assert told == f"{url} refuses: check the user, the password and the database's name"
+        assert "S3cr3t" not in told
+
+    def test_a_database_that_does_not_exist(self) -> None:
+        url = make_url(admin_url()).set(database="missing")
+        told = refusal(DATABASE_URL=url.render_as_string(hide_password=False))
+        assert told == f"{url} refuses: check the user, the password and the database's name"
+
+    def test_a_certificate_that_nobody_vouches_for(self, tmp_path: Path) -> None:
+        listener = socket.create_server(("127.0.0.1", 0))
+        url = f"postgresql://user:S3cr3t@127.0.0.1:{listener.getsockname()[1]}/app"
+        with stranger(listener, tmp_path) as heard:
+            told = refusal(DATABASE_URL=f"{url}?sslmode=verify-full")
+            assert heard.result() == b""
+        assert told.startswith(f"{make_url(url)} shows a certificate that cannot be verified")
+        assert "sslrootcert=" in told
+
+
+@pytest.fixture
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server that the test starts."""
+    folder = Path(tempfile.mkdtemp(prefix="taskwell-postgres-"))
+    server = PostgresServer(folder)
+    try:
+        server.create()
+        yield server
+        server.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+class TestPostgresThatIsAway:
+    def test_is_waited_for(self, postgres: PostgresServer, tmp_path: Path) -> None:
+        with server_process(tmp_path, DATABASE_URL=postgres.url) as server:
+            for path in ("/api/tasks", "/health/ready"):
+                answer = httpx2.get(f"{server.url}{path}")
+                problem(answer, 503, "database_unavailable")
+                assert int(answer.headers["retry-after"]) >= 1
+            postgres.start()
+            wait_for(lambda: is_ready(server))
+            create(server)
+            assert titles(server) == ["Buy milk"]
+        assert postgres.password not in server.log()
+
+    def test_what_an_operator_has_to_change_is_logged_when_it_comes(
+        self, postgres: PostgresServer, tmp_path: Path
+    ) -> None:
+        postgres.start()
+        execute(postgres.url, "CREATE TABLE users (word TEXT)")
+        postgres.stop()
+        with server_process(tmp_path, DATABASE_URL=postgres.url) as server:
+            postgres.start()
+            wait_for(lambda: 'relation "users" already exists' in server.log())
+            execute(postgres.url, "DROP TABLE users")
+            wait_for(lambda: is_ready(server))
+        assert "Traceback" not in server.log()
+
+
+class TestMigrations:
+    def test_are_waited_for_where_the_start_does_not_make_them(
+        self, database_url: str, tmp_path: Path
+    ) -> None:
+        environment = {"DATABASE_URL": database_url, "TASKWELL_MIGRATE_AT_START": "false"}
+        with server_process(tmp_path, **environment) as server:
+            answer = httpx2.get(f"{server.url}/api/tasks")
+            problem(answer, 503, "database_unavailable")
+            assert int(answer.headers["retry-after"]) >= 1
+            assert "run `taskwell db upgrade`" in server.log()
+            assert run("db", "upgrade", DATABASE_URL=database_url).returncode == 0
+            wait_for(lambda: is_ready(server))
+            create(server)
+
+
+class TestProcesses:
+    def test_several_serve_one_database(self, database_url: str, tmp_path: Path) -> None:
+        server = ServerProcess(tmp_path, {"DATABASE_URL": database_url})
+        server.start("--workers", "2")
+        try:
+            server.wait_until_up()
+            wait_for(lambda: len(pids(server)) == 2)
+            with httpx2.Client(base_url=server.url, headers={"Connection": "close"}) as client:
+                for number in range(40):
+                    answer = client.post("/api/tasks", json={"title": f"{number}"})
+                    assert answer.status_code == 201
+            assert titles(server) == [f"{number}" for number in reversed(range(40))]
+        finally:
+            server.stop()
+
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    def test_sigterm_ends_them_all_within_seconds(self, workers: str, tmp_path: Path) -> None:
+        server = ServerProcess(tmp_path)
+        server.start("--workers", workers)
+        try:
+            server.wait_until_up()
+            wait_for(lambda: len(pids(server)) == int(workers))
+            # An idle connection keeps nobody waiting.
+            with httpx2.Client(base_url=server.url) as client:
+                client.get("/api/tasks")
+                running = {server.pid} | pids(server)
+                begun = time.monotonic()
+                server.stop()
+                assert time.monotonic() - begun < 8
+        finally:
+            server.stop()
+        assert [pid for pid in running if is_running(pid)] == []
+        assert "Traceback" not in server.log()
+        files = {file.name for file in tmp_path.iterdir()}
+        assert files == {"server.log", "taskwell.db", "taskwell.db-lock"}

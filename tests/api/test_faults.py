@@ -40,6 +40,7 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
+@pytest.mark.plan("SC-004", "SC-009")
 class TestPostgresAway:
     @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["stopped", "crashed"])
     def test_is_told_at_once_and_passes_without_a_restart(self, how: signal.Signals) -> None:
@@ -60,6 +61,7 @@ class TestPostgresAway:
             assert client.get("/health/ready").status_code == 200
 
 
+@pytest.mark.plan("A3", "SC-009")
 class TestKilledSessions:
     def test_between_two_requests_nobody_notices(self, postgres_url: str) -> None:
         with client_of(postgres_url) as client, ThreadPoolExecutor(8) as threads:
@@ -101,6 +103,7 @@ class TestKilledSessions:
             assert "saved or not: read before you repeat it" in unavailable(client.post(TASKS, json=NEW))
 
 
+@pytest.mark.plan("A3", "R1")
 class TestBusyPostgres:
     def test_no_free_connection(self, postgres_url: str) -> None:
         settings = Settings(
@@ -223,6 +226,7 @@ class TestMistake:
         assert "request mine failed" in caplog.text
 
 
+@pytest.mark.plan("SC-005", "R3")
 class TestConcurrentOperations:
     """A hundred at once, of one user: creates, changes, toggles, deletes and reads."""
 
@@ -244,6 +248,7 @@ class TestConcurrentOperations:
         assert ledger.writes == 50 + 3 * 80
 
 
+@pytest.mark.plan("SC-002")
 class TestRestart:
     @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
     def test_keeps_what_was_acknowledged(

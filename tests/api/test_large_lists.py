@@ -25,6 +25,7 @@ def fresh(database_url: str, tmp_path: Path) -> Iterator[ServerProcess]:
         yield server
 
 
+@pytest.mark.plan("SC-006", "R2")
 class TestLargeList:
     def test_comes_whole_in_order_and_in_little_memory(self, fresh: ServerProcess, database_url: str) -> None:
         seed(database_url, {"lister": 200_000, "other": 10})

@@ -194,6 +194,7 @@ class TestRefusals:
         assert "S3cr3t" not in repr(shown)
 
 
+@pytest.mark.plan("A8")
 class TestExample:
     def test_has_every_setting_with_its_default_and_its_description(self) -> None:
         introduction, *entries = EXAMPLE.read_text(encoding="utf-8").split("\n\n")

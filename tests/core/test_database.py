@@ -24,6 +24,7 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
+@pytest.mark.plan("A2", "R3")
 class TestRun:
     def test_a_failure_undoes_all_that_the_function_did(self, database_url: str) -> None:
         async def fail_in_the_end(transaction: Transaction) -> None:

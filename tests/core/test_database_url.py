@@ -44,6 +44,7 @@ def where(url: DatabaseUrl) -> tuple[str | None, str | None, str | None, int | N
     return parts.username, parts.password, parts.host, parts.port, parts.database
 
 
+@pytest.mark.plan("A3")
 class TestProviders:
     def test_neon_direct(self) -> None:
         url = parse_database_url(NEON_DIRECT)

@@ -105,6 +105,7 @@ def schema_url(server: LocalServer) -> str:
     return server.settings.database_url.get_secret_value()
 
 
+@pytest.mark.plan("A4")
 class TestUpAndDown:
     def test_from_nothing_to_the_head_and_back_and_again(self, database_url: str) -> None:
         upgrade(database_url)
@@ -304,6 +305,7 @@ def text_of(length: int) -> str:
     return f"'{'é' * length}'"
 
 
+@pytest.mark.plan("B2", "SC-008", "SC-010")
 class TestConstraints:
     """What a mistake of ours, or somebody with a database client, cannot write."""
 
@@ -396,6 +398,7 @@ async def list_plan(database: Database, **page: Any) -> str:
         return "\n".join(str(row) for row in rows)
 
 
+@pytest.mark.plan("A9", "SC-008")
 class TestPlans:
     @pytest.mark.parametrize("page", [{}, {"after": (utc_now(), UUID(int=0))}])
     def test_the_list_is_read_from_its_index_in_its_order(

@@ -24,7 +24,7 @@ _WHITE = "\t\n\v\f\r\x85"
 _BIDI = frozenset(map(chr, [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]))
 # Letters and symbols by their category, and yet nothing to be seen.
 _BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-_INVISIBLE = {"Cc", "Cf", "Zl", "Zp", "Zs"}
+_INVISIBLE = {"Cc", "Cf", "Mn", "Zl", "Zp", "Zs"}
 
 
 def _error(code: str, detail: str) -> PydanticCustomError:
@@ -48,8 +48,10 @@ def _check_length(text: str, least: int, most: int) -> None:
 
 
 def _title(value: str) -> str:
-    _check_characters(value, allowed=_WHITE)  # what `strip` takes for white space is more than that
     text = value.strip()
+    # The length first, so that a large text costs little. What `strip` takes away is more than white space.
+    _check_length(text, 1, TITLE_MAX_LENGTH)
+    _check_characters(value, allowed=_WHITE)
     _check_characters(text)
     if any(character in _BIDI or character in "\u2028\u2029" for character in text):
         raise _error("invalid_text", "must be one line without characters that reorder it")
@@ -57,14 +59,13 @@ def _title(value: str) -> str:
         character in _BLANK_LETTERS or unicodedata.category(character) in _INVISIBLE for character in text
     ):
         raise _error("blank", "must have a character that can be seen")
-    _check_length(text, 1, TITLE_MAX_LENGTH)
     return text
 
 
 def _description(value: str) -> str:
     # A line may end as on Windows; a carriage return elsewhere is a control character like others.
-    _check_characters(value.replace("\r\n", "\n"), allowed="\t\n")
     _check_length(value, 0, DESCRIPTION_MAX_LENGTH)
+    _check_characters(value.replace("\r\n", "\n"), allowed="\t\n")
     return value
 
 
@@ -79,6 +80,7 @@ def _user_id(value: str) -> str:
 
 def _email(value: str) -> str:
     text = value.strip().lower()
+    _check_length(text, 1, EMAIL_MAX_LENGTH)
     _check_characters(text)
     name, _, domain = text.rpartition("@")
     if not name or not domain or "@" in name or any(character.isspace() for character in text):

@@ -43,6 +43,10 @@ class Settings(BaseSettings):
         default=True,
         description="Create a user at their first write; otherwise that write is a 404.",
     )
+    require_if_match: bool = Field(
+        default=False, description="Refuse changes of a task without If-Match (428)."
+    )
+    trash_days: int = Field(default=30, ge=1, le=3650, description="How long a deleted task can be restored.")
     migrate_at_start: bool = Field(
         default=True, description="Apply migrations when the server starts; otherwise wait for them."
     )

@@ -34,9 +34,14 @@ _AWAY_SECONDS = 1.0
 class ReadTransaction:
     """What a service may do when it only reads: its type says so."""
 
-    def __init__(self, connection: AsyncConnection, *, writes_in_ctes: bool) -> None:
+    def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
-        self.writes_in_ctes = writes_in_ctes
+        self.dialect = connection.dialect.name
+
+    @property
+    def writes_in_ctes(self) -> bool:
+        """Whether a statement that writes may stand inside another one, so that two take one round trip."""
+        return self.dialect == "postgresql"
 
     async def all(self, statement: Executable) -> Sequence[Row[Any]]:
         return (await self._connection.execute(statement)).all()
@@ -76,8 +81,7 @@ class Database:
 
         async def attempt() -> T:
             async with self.backend.reading() as connection:
-                transaction = ReadTransaction(connection, writes_in_ctes=self.backend.writes_in_ctes)
-                return await function(transaction, *args, **kwargs)
+                return await function(ReadTransaction(connection), *args, **kwargs)
 
         return await self._unbroken(self._retried(attempt))
 
@@ -97,9 +101,8 @@ class Database:
 
         async def attempt() -> T:
             async with self.backend.writing() as connection:
-                transaction = Transaction(connection, writes_in_ctes=self.backend.writes_in_ctes)
                 await connection.begin()
-                result = await function(transaction, *args, **kwargs)
+                result = await function(Transaction(connection), *args, **kwargs)
                 await _commit(connection)
                 return result
 

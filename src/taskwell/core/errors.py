@@ -3,10 +3,14 @@
 TaskwellError
 ├── Invalid               the request cannot be understood or breaks a rule
 ├── NotFound              missing, or somebody else's: nobody can tell which
-├── Conflict              a unique name is taken
-└── Unavailable           the same request may succeed later
-    └── OutcomeUnknown    … and may have succeeded already
-StorageFull               an operator has to act first
+├── Conflict              it is taken, or busy with the same request
+├── PreconditionFailed    the task is not as the client believes
+├── PreconditionRequired  the client has to say what it believes
+├── Gone                  a cursor that cannot be followed any more
+├── KeyReused             an idempotency key that belongs to another request
+├── Unavailable           the same request may succeed later
+│   └── OutcomeUnknown    … and may have succeeded already
+└── StorageFull           an operator has to act first
 """
 
 from dataclasses import dataclass
@@ -31,9 +35,14 @@ class Violation:
 
 
 class TaskwellError(Exception):
-    """A failure with a sentence that may be shown to anybody."""
+    """A failure with a sentence that may be shown to anybody.
+
+    `index`: which operation of several it was. `retry_after`: after how many seconds to try again.
+    """
 
     detail = "The request failed."
+    index: int | None = None
+    retry_after: int | None = None
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail or self.detail)
@@ -54,9 +63,29 @@ class Conflict(TaskwellError):
     detail = "It exists already."
 
 
-class Unavailable(TaskwellError):
-    """`retry_after` is in seconds."""
+class PreconditionFailed(TaskwellError):
+    """`version` is that of the task as it stands."""
 
+    detail = "The task is not as the request believes it to be: read it again."
+
+    def __init__(self, version: int) -> None:
+        super().__init__()
+        self.version = version
+
+
+class PreconditionRequired(TaskwellError):
+    detail = "This server changes a task only with If-Match: send the ETag of the task as you know it."
+
+
+class Gone(TaskwellError):
+    detail = "This cursor cannot be followed any more: fetch everything anew, without `since`."
+
+
+class KeyReused(TaskwellError):
+    detail = "The Idempotency-Key was used for another request."
+
+
+class Unavailable(TaskwellError):
     detail = "The database cannot be reached at the moment; nothing was changed. Try again."
 
     def __init__(self, detail: str | None = None, *, retry_after: int = 1) -> None:

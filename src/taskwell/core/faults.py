@@ -27,7 +27,7 @@ _OF_SQLSTATE = {
     "57P01": Fault.LOST,
     "57P02": Fault.LOST,
     "57P03": Fault.AWAY,
-    "53300": Fault.AWAY,
+    "53300": Fault.BUSY,
     "55P03": Fault.BUSY,
     "57014": Fault.BUSY,
     "25006": Fault.READ_ONLY,

@@ -47,11 +47,7 @@ async def downgrade(settings: Settings, revision: str) -> None:
 
 
 async def check(settings: Settings) -> str | None:
-    """What differs between the database and the models, or None.
-
-    Raises:
-        CommandError: the database is not at the head.
-    """
+    """What differs between the database and the models, or that it is not at the head; else None."""
 
     def work(connection: Connection) -> str | None:
         try:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from taskwell.core.errors import Invalid, Violation
 
 _DIGEST_BYTES = 12
-_MAX_LENGTH = 1_024
+_MAX_LENGTH = 4_096  # the longest title, case-folded, in base64
 
 
 def encode_cursor(position: Sequence[str], *, query: Sequence[str]) -> str:

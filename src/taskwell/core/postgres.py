@@ -26,7 +26,6 @@ class PostgresBackend:
     """A pool of connections."""
 
     dialect = "postgresql"
-    writes_in_ctes = True
 
     def __init__(
         self,

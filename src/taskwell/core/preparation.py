@@ -39,6 +39,8 @@ async def _keep_trying(settings: Settings, database: Database) -> None:
             await _try(settings, database)
         except CannotStart as error:
             logger.error("%s", error)  # noqa: TRY400 (the message says it all)
+        except Exception:
+            logger.exception("the database cannot be prepared")
 
 
 async def _try(settings: Settings, database: Database) -> None:

@@ -51,8 +51,6 @@ class SqliteBackend:
     """The connections to one file."""
 
     dialect = "sqlite"
-    # A data-modifying statement cannot stand inside another one in SQLite.
-    writes_in_ctes = False
 
     def __init__(self, url: DatabaseUrl) -> None:
         self.path = url.path.resolve()

@@ -1,7 +1,8 @@
 """The tables, all of them: Alembic reads the metadata from here."""
 
 from taskwell.models.base import metadata
+from taskwell.models.idempotency import IdempotencyKey
 from taskwell.models.task import Task
 from taskwell.models.user import User
 
-__all__ = ["Task", "User", "metadata"]
+__all__ = ["IdempotencyKey", "Task", "User", "metadata"]

@@ -1,6 +1,6 @@
 """What all tables share."""
 
-from sqlalchemy import Table
+from sqlalchemy import Table, Text
 from sqlmodel import SQLModel
 
 # A constraint without a name is named by the database, each in its own way, and no migration can find it.
@@ -12,6 +12,9 @@ SQLModel.metadata.naming_convention = {
     "ck": "ck_%(table_name)s_%(constraint_name)s",
 }
 metadata = SQLModel.metadata
+
+# Compared by code points, whatever the language of the database.
+TextKey = Text().with_variant(Text(collation="C"), "postgresql")
 
 USER_ID_MAX_LENGTH = 255
 SEQUENCE_END = 2**53  # beyond it a JavaScript client would round

@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Index, Text, desc, text
 from sqlmodel import Field, SQLModel
 
 from taskwell.core.clock import utc_now
-from taskwell.models.base import SEQUENCE_END
+from taskwell.models.base import SEQUENCE_END, TextKey
 
 TITLE_MAX_LENGTH = 200
 DESCRIPTION_MAX_LENGTH = 2_000
@@ -32,6 +32,14 @@ class Task(SQLModel, table=True):
         ),
         # What has changed since a number.
         Index("ix_tasks_user_id_version", "user_id", "version"),
+        # The trash: what is in it, and what has been in it long enough.
+        Index(
+            "ix_tasks_user_id_deleted_at",
+            "user_id",
+            "deleted_at",
+            sqlite_where=text("deleted_at IS NOT NULL"),
+            postgresql_where=text("deleted_at IS NOT NULL"),
+        ),
     )
 
     user_id: str = Field(primary_key=True, sa_type=Text, foreign_key="users.id", ondelete="CASCADE")
@@ -42,6 +50,9 @@ class Task(SQLModel, table=True):
     completed_at: datetime | None = None
     created_at: datetime = Field(default_factory=utc_now)
     updated_at: datetime = Field(default_factory=utc_now)
+    # Title and description as they are sorted and searched: case-folded, the same on every database.
+    title_key: str = Field(sa_type=TextKey, sa_column_kwargs={"server_default": ""})
+    description_key: str | None = Field(default=None, sa_type=TextKey)
     # The user's number at the latest write of this task: its ETag and its place in the feed.
     version: int = Field(sa_type=BigInteger)
     deleted_at: datetime | None = None

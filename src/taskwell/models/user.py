@@ -25,3 +25,5 @@ class User(SQLModel, table=True):
     # The number of the user's latest write. Each write takes the next one, and the row's lock puts
     # the writes in the order in which they become visible.
     last_seq: int = Field(default=0, sa_type=BigInteger)
+    # The highest number of a task that was purged from the trash: whoever knows less has missed it.
+    purged_seq: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})

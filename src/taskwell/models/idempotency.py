@@ -1,0 +1,22 @@
+"""The answers to requests that may be repeated."""
+
+from datetime import datetime
+
+from sqlalchemy import Index, LargeBinary, Text
+from sqlmodel import Field, SQLModel
+
+from taskwell.core.clock import utc_now
+
+
+class IdempotencyKey(SQLModel, table=True):
+    __tablename__ = "idempotency_keys"
+    # What has expired.
+    __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)
+
+    user_id: str = Field(primary_key=True, sa_type=Text)
+    key: str = Field(primary_key=True, sa_type=Text)
+    # A digest of the request, so that the key is not taken for another one.
+    fingerprint: bytes = Field(sa_type=LargeBinary)
+    created_at: datetime = Field(default_factory=utc_now)
+    # The answer, once there is one: its status, its headers and its body, packed.
+    answer: bytes | None = Field(default=None, sa_type=LargeBinary)

@@ -79,6 +79,13 @@ class TaskDeleted(TaskRead):
     deleted_at: Instant
 
 
+@dataclass(frozen=True, slots=True)
+class TasksDeleted:
+    """How many tasks went to the trash."""
+
+    deleted: Annotated[int, Field(examples=[3])]
+
+
 # In the order of the fields, so that a row becomes a record by position.
 TASK_COLUMNS = tuple(table_of(Task).c[field.name] for field in fields(TaskRead))
 TASK_DELETED_COLUMNS = tuple(table_of(Task).c[field.name] for field in fields(TaskDeleted))
@@ -86,6 +93,7 @@ TASK_DELETED_COLUMNS = tuple(table_of(Task).c[field.name] for field in fields(Ta
 _TASK: TypeAdapter[Any] = TypeAdapter(TaskRead)
 _TASK_DELETED: TypeAdapter[Any] = TypeAdapter(TaskDeleted)
 _TASKS: TypeAdapter[Any] = TypeAdapter(list[TaskRead])
+_TASKS_DELETED: TypeAdapter[Any] = TypeAdapter(list[TaskDeleted])
 
 
 def task_json(task: TaskRead) -> bytes:
@@ -94,5 +102,6 @@ def task_json(task: TaskRead) -> bytes:
 
 
 def tasks_json(tasks: list[TaskRead]) -> bytes:
-    """A JSON array."""
-    return _TASKS.dump_json(tasks)
+    """A JSON array of tasks that are all alive, or all in the trash."""
+    adapter = _TASKS_DELETED if tasks and isinstance(tasks[0], TaskDeleted) else _TASKS
+    return adapter.dump_json(tasks)

@@ -4,20 +4,24 @@ PostgreSQL cannot hold NUL, no UTF-8 can hold a lone surrogate, and other contro
 in a list of tasks. An error never repeats the text.
 """
 
+import re
 import unicodedata
-from typing import Annotated
+from typing import Annotated, overload
+from uuid import UUID
 
-from pydantic import AfterValidator, Field, StrictStr, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, StrictStr, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from taskwell.models.base import USER_ID_MAX_LENGTH
 from taskwell.models.task import DESCRIPTION_MAX_LENGTH, TITLE_MAX_LENGTH
 from taskwell.models.user import EMAIL_MAX_LENGTH
 
+SEARCH_MAX_LENGTH = 200
 USER_ID_PATTERN = r"^[A-Za-z0-9._~@:|-]+$"
 # The first segments of the API's own paths; and what a client's URL library would resolve away.
 RESERVED_USER_IDS = frozenset({"tasks", "users", "changes", "events", "batch", "me", ".", ".."})
 
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _USER_ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~@:|-")
 _WHITE = "\t\n\v\f\r\x85"
 # They make a line read in another order than it is written (https://trojansource.codes).
@@ -69,6 +73,14 @@ def _description(value: str) -> str:
     return value
 
 
+def check_search(value: str) -> str:
+    """Text to look for: on one line, without white space around it."""
+    text = value.strip()
+    _check_characters(text)
+    _check_length(text, 0, SEARCH_MAX_LENGTH)
+    return text
+
+
 def _user_id(value: str) -> str:
     _check_length(value, 1, USER_ID_MAX_LENGTH)
     if not _USER_ID_CHARACTERS.issuperset(value):
@@ -89,6 +101,19 @@ def _email(value: str) -> str:
     return text
 
 
+def _task_id(value: object) -> UUID:
+    if isinstance(value, UUID):
+        return value
+    if isinstance(value, str) and _UUID.fullmatch(value):
+        return UUID(value)
+    raise _error("invalid_id", "must be a UUID, written with its four hyphens")
+
+
+TaskId = Annotated[
+    UUID,
+    BeforeValidator(_task_id),
+    Field(examples=["01a1fe04-9424-75e1-89a6-e90dc13ea379"]),
+]
 Title = Annotated[
     StrictStr,
     AfterValidator(_title),
@@ -128,3 +153,12 @@ Email = Annotated[
     WithJsonSchema({"type": "string", "format": "email", "minLength": 3, "maxLength": EMAIL_MAX_LENGTH}),
     Field(description="Compared and kept in lower case.", examples=["alice@example.com"]),
 ]
+
+
+@overload
+def fold(text: str) -> str: ...
+@overload
+def fold(text: None) -> None: ...
+def fold(text: str | None) -> str | None:
+    """Text as it is sorted and searched: without case, alike on every database."""
+    return None if text is None else text.casefold()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from taskwell.schemas.base import Input, Instant
 from taskwell.schemas.text import Email, UserId
@@ -27,3 +27,10 @@ class UserRead:
     created_at: Annotated[
         Instant | None, Field(description="Null for a caller who has not written anything yet.")
     ]
+
+
+_USER: TypeAdapter[UserRead] = TypeAdapter(UserRead)
+
+
+def user_json(user: UserRead) -> bytes:
+    return _USER.dump_json(user)

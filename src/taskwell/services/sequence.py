@@ -7,34 +7,51 @@ order, and two writes of one user never wait for each other crosswise.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Executable, Row, literal, update
+from sqlalchemy import BigInteger, ColumnElement, Executable, Row, literal, select, update
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 from sqlmodel import col
 
 from taskwell.core.clock import utc_now
-from taskwell.core.database import Transaction
+from taskwell.core.database import ReadTransaction, Transaction
 from taskwell.models import User
 
 Number = ColumnElement[int]
 TakeNumber = ReturningInsert[tuple[int]] | ReturningUpdate[tuple[int]]
 
+EPOCH = 2**32  # a restore moves every sequence to the next multiple
+
+
+async def last_number(transaction: ReadTransaction, user_id: str) -> int:
+    """The number of the user's latest write; 0 for a user who has not written yet."""
+    row = await transaction.first(select(col(User.last_seq)).where(col(User.id) == user_id))
+    return row[0] if row else 0
+
 
 def next_number(user_id: str, *conditions: ColumnElement[bool]) -> TakeNumber:
     """Take a number of a user who exists, if the conditions hold."""
+    return next_numbers(user_id, 1).where(*conditions)
+
+
+def next_numbers(user_id: str, count: int) -> ReturningUpdate[tuple[int]]:
+    """Take so many numbers of a user who exists; the last of them is returned. Taking 0 locks the row."""
     return (
         update(User)
-        .where(col(User.id) == user_id, *conditions)
-        .values(last_seq=col(User.last_seq) + 1)
+        .where(col(User.id) == user_id)
+        .values(last_seq=col(User.last_seq) + count)
         .returning(col(User.last_seq))
     )
 
 
-def first_or_next_number(transaction: Transaction, user_id: str) -> TakeNumber:
-    """Take a number, of a user who may come into being by it."""
+def first_or_next_number(
+    transaction: Transaction, user_id: str, condition: ColumnElement[bool] | None = None
+) -> TakeNumber:
+    """Take a number, of a user who may come into being by it; of one who exists, if the condition holds."""
     return (
         transaction.insert(User)
-        .values(id=user_id, created_at=utc_now(), last_seq=1)
-        .on_conflict_do_update(index_elements=[col(User.id)], set_={"last_seq": col(User.last_seq) + 1})
+        .values(id=user_id, created_at=utc_now(), last_seq=1, purged_seq=0)
+        .on_conflict_do_update(
+            index_elements=[col(User.id)], set_={"last_seq": col(User.last_seq) + 1}, where=condition
+        )
         .returning(col(User.last_seq))
     )
 

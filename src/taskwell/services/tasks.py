@@ -1,17 +1,21 @@
-"""The rules of tasks. Every statement names the owner in its WHERE: another's task is not found."""
+"""The rules of a single task. Every statement names the owner in its WHERE: another's task is not found.
+
+A `guard` holds the versions that the client believes the task to have, any of which will do; without one the
+last write wins. It is part of the write's own WHERE, so nothing can come between.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, case, exists, insert, literal, not_, null, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, case, exists, literal, not_, null, select, update
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
 from taskwell.core.clock import utc_now
 from taskwell.core.database import ReadTransaction, Transaction
-from taskwell.core.errors import NotFound
+from taskwell.core.errors import Invalid, NotFound, PreconditionFailed, Violation
 from taskwell.models import Task
 from taskwell.models.base import table_of
 from taskwell.schemas.task import (
@@ -23,54 +27,48 @@ from taskwell.schemas.task import (
     TaskToggle,
     TaskUpdate,
 )
+from taskwell.schemas.text import fold
 from taskwell.services.sequence import Number, first_or_next_number, next_number, write
 from taskwell.services.users import UserNotFound
+
+Guard = frozenset[int]
+Conditions = tuple[ColumnElement[bool], ...]
 
 
 class TaskNotFound(NotFound):
     detail = "There is no such task."
 
 
-async def list_tasks(
-    transaction: ReadTransaction,
-    user_id: str,
-    *,
-    limit: int,
-    after: tuple[datetime, UUID] | None = None,
-) -> list[TaskRead]:
-    """At most `limit` tasks, newest first; those that follow `after`, the place of a task in that order."""
-    place = tuple_(col(Task.created_at), col(Task.id))
-    statement = (
-        select(*TASK_COLUMNS)
-        .where(col(Task.user_id) == user_id, col(Task.deleted_at).is_(None))
-        .order_by(col(Task.created_at).desc(), col(Task.id).desc())
-        .limit(limit)
-    )
-    if after is not None:
-        statement = statement.where(place < after)
-    return [TaskRead.of(row) for row in await transaction.all(statement)]
-
-
 async def get_task(transaction: ReadTransaction, user_id: str, task_id: UUID) -> TaskRead:
     """Raises TaskNotFound: missing, in the trash, or somebody else's."""
     row = await transaction.first(select(*TASK_COLUMNS).where(*_alive(user_id, task_id)))
-    return TaskRead.of(_found(row))
+    if row is None:
+        raise TaskNotFound
+    return TaskRead.of(row)
 
 
 async def create_task(
-    transaction: Transaction, user_id: str, new: TaskCreate, *, create_user: bool
+    transaction: Transaction,
+    user_id: str,
+    new: TaskCreate,
+    *,
+    create_user: bool,
+    task_id: UUID | None = None,
 ) -> TaskRead:
-    """Create a task, and its owner at their first one if `create_user`.
+    """Create a task, and its owner at their first one if `create_user`. A client may have chosen the id.
 
     Raises:
         UserNotFound: the owner does not exist and is not to be created.
+        PreconditionFailed: there is a task with that id, perhaps in the trash.
     """
     now = utc_now()
     values = {
         "user_id": user_id,
-        "id": uuid7(),
+        "id": task_id or uuid7(),
         "title": new.title,
+        "title_key": fold(new.title),
         "description": new.description,
+        "description_key": fold(new.description),
         "completed": new.completed,
         "completed_at": now if new.completed else None,
         "created_at": now,
@@ -80,54 +78,130 @@ async def create_task(
     literals = [literal(value, types[name].type) for name, value in values.items()]
 
     def statement(number: Number) -> Any:
+        row = select(*literals, number)
+        # Two clients who choose one id at once: the later one's NOT EXISTS below sees its old snapshot.
         return (
-            insert(Task).from_select([*values, "version"], select(*literals, number)).returning(*TASK_COLUMNS)
+            transaction.insert(Task)
+            .from_select([*values, "version"], row)
+            .on_conflict_do_nothing()
+            .returning(*TASK_COLUMNS)
         )
 
-    number = first_or_next_number(transaction, user_id) if create_user else next_number(user_id)
+    free = not_(exists().where(*_task(user_id, task_id))) if task_id else None
+    number = (
+        first_or_next_number(transaction, user_id, free)
+        if create_user
+        else next_number(user_id, *(() if free is None else (free,)))
+    )
     rows = await write(transaction, number, statement)
     if not rows:
-        raise UserNotFound
+        raise await _why_not_created(transaction, user_id, task_id)
     return TaskRead.of(rows[0])
 
 
-async def update_task(transaction: Transaction, user_id: str, task_id: UUID, changes: TaskUpdate) -> TaskRead:
+async def put_task(
+    transaction: Transaction, user_id: str, task_id: UUID, changes: TaskUpdate, *, create_user: bool
+) -> TaskRead:
+    """Create the task with the id that the client chose.
+
+    Raises:
+        Invalid: a new task needs a title.
+        UserNotFound: the owner does not exist and is not to be created.
+        PreconditionFailed: there is a task with that id, perhaps in the trash.
+    """
+    values = changes.model_dump()
+    if "title" not in values:
+        raise Invalid(Violation("body", "/title", "required", "is required"))
+    new = TaskCreate.model_construct(**{"description": None, "completed": False, **values})
+    return await create_task(transaction, user_id, new, create_user=create_user, task_id=task_id)
+
+
+async def update_task(
+    transaction: Transaction,
+    user_id: str,
+    task_id: UUID,
+    changes: TaskUpdate,
+    *,
+    guard: Guard | None = None,
+) -> TaskRead:
     """Change what is named. Nothing named changes nothing, and takes no number.
 
     Raises:
         TaskNotFound: missing, in the trash, or somebody else's.
+        PreconditionFailed: the guard does not hold.
     """
     values = changes.model_dump()
     if not values:
-        return await get_task(transaction, user_id, task_id)
+        task = await get_task(transaction, user_id, task_id)
+        if guard is not None and task.version not in guard:
+            raise PreconditionFailed(task.version)
+        return task
     now = utc_now()
+    for name in {"title", "description"} & values.keys():
+        values[f"{name}_key"] = fold(values[name])
     if "completed" in values:
         values |= _set_completed(values["completed"], now)
-    return TaskRead.of(await _change(transaction, user_id, task_id, values, now, TASK_COLUMNS))
+    return TaskRead.of(await _change(transaction, user_id, task_id, values, now, guard, TASK_COLUMNS))
 
 
-async def toggle_task(transaction: Transaction, user_id: str, task_id: UUID, state: TaskToggle) -> TaskRead:
+async def toggle_task(
+    transaction: Transaction,
+    user_id: str,
+    task_id: UUID,
+    state: TaskToggle,
+    *,
+    guard: Guard | None = None,
+) -> TaskRead:
     """Turn the task over where it lies, or set the state that is named.
 
     Raises:
         TaskNotFound: missing, in the trash, or somebody else's.
+        PreconditionFailed: the guard does not hold.
     """
     now = utc_now()
     named = state.model_dump()
     values = _set_completed(named["completed"], now) if named else _turn_over(now)
-    return TaskRead.of(await _change(transaction, user_id, task_id, values, now, TASK_COLUMNS))
+    return TaskRead.of(await _change(transaction, user_id, task_id, values, now, guard, TASK_COLUMNS))
 
 
-async def delete_task(transaction: Transaction, user_id: str, task_id: UUID) -> TaskDeleted:
+async def delete_task(
+    transaction: Transaction, user_id: str, task_id: UUID, *, guard: Guard | None = None
+) -> TaskDeleted:
     """Move the task to the trash.
 
     Raises:
         TaskNotFound: missing, in the trash already, or somebody else's.
+        PreconditionFailed: the guard does not hold.
     """
     now = utc_now()
     values = {"deleted_at": now}
-    row = await _change(transaction, user_id, task_id, values, now, TASK_DELETED_COLUMNS)
+    row = await _change(transaction, user_id, task_id, values, now, guard, TASK_DELETED_COLUMNS)
     return TaskDeleted.of(row)
+
+
+async def restore_task(
+    transaction: Transaction, user_id: str, task_id: UUID, *, guard: Guard | None = None
+) -> TaskRead:
+    """Take the task out of the trash. One that is not in it stays as it is.
+
+    Raises:
+        TaskNotFound: missing, purged, or somebody else's.
+        PreconditionFailed: the guard does not hold.
+    """
+    in_trash = (*_task(user_id, task_id), col(Task.deleted_at).is_not(None))
+    now = utc_now()
+    rows = await _write(
+        transaction, user_id, _guarded(in_trash, guard), {"deleted_at": None}, now, TASK_COLUMNS
+    )
+    if rows:
+        return TaskRead.of(rows[0])
+    row = await transaction.first(select(*TASK_COLUMNS).where(*_task(user_id, task_id)))
+    if row is None:
+        raise TaskNotFound
+    task = TaskRead.of(row)
+    if guard is not None and task.version not in guard:
+        raise PreconditionFailed(task.version)
+    return task
 
 
 async def _change(
@@ -136,32 +210,56 @@ async def _change(
     task_id: UUID,
     values: dict[str, Any],
     now: datetime,
+    guard: Guard | None,
     returned: Sequence[ColumnElement[Any]],
 ) -> Row[Any]:
     alive = _alive(user_id, task_id)
+    rows = await _write(transaction, user_id, _guarded(alive, guard), values, now, returned)
+    if rows:
+        return rows[0]
+    row = await transaction.first(select(col(Task.version)).where(*alive)) if guard is not None else None
+    raise PreconditionFailed(row[0]) if row else TaskNotFound
 
+
+async def _write(
+    transaction: Transaction,
+    user_id: str,
+    conditions: Conditions,
+    values: dict[str, Any],
+    now: datetime,
+    returned: Sequence[ColumnElement[Any]],
+) -> Sequence[Row[Any]]:
     def statement(number: Number) -> Any:
         return (
-            update(Task).where(*alive).values(**values, updated_at=now, version=number).returning(*returned)
+            update(Task)
+            .where(*conditions)
+            .values(**values, updated_at=now, version=number)
+            .returning(*returned)
         )
 
-    number = next_number(user_id, exists().where(*alive))
-    rows = await write(transaction, number, statement)
-    return _found(rows[0] if rows else None)
+    return await write(transaction, next_number(user_id, exists().where(*conditions)), statement)
 
 
-def _alive(user_id: str, task_id: UUID) -> tuple[ColumnElement[bool], ...]:
-    return (
-        col(Task.user_id) == user_id,
-        col(Task.id) == task_id,
-        col(Task.deleted_at).is_(None),
-    )
+async def _why_not_created(
+    transaction: Transaction, user_id: str, task_id: UUID | None
+) -> UserNotFound | PreconditionFailed:
+    if task_id is not None:
+        row = await transaction.first(select(col(Task.version)).where(*_task(user_id, task_id)))
+        if row is not None:
+            return PreconditionFailed(row[0])
+    return UserNotFound()
 
 
-def _found(row: Row[Any] | None) -> Row[Any]:
-    if row is None:
-        raise TaskNotFound
-    return row
+def _task(user_id: str, task_id: UUID) -> Conditions:
+    return (col(Task.user_id) == user_id, col(Task.id) == task_id)
+
+
+def _alive(user_id: str, task_id: UUID) -> Conditions:
+    return (*_task(user_id, task_id), col(Task.deleted_at).is_(None))
+
+
+def _guarded(conditions: Conditions, guard: Guard | None) -> Conditions:
+    return conditions if guard is None else (*conditions, col(Task.version).in_(guard))
 
 
 def _set_completed(completed: bool, now: datetime) -> dict[str, Any]:

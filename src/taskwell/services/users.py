@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 from taskwell.core.clock import utc_now
 from taskwell.core.database import ReadTransaction, Transaction
 from taskwell.core.errors import Conflict, NotFound
-from taskwell.models import User
+from taskwell.models import IdempotencyKey, User
 from taskwell.schemas.user import UserCreate, UserRead
 
 _COLUMNS = (col(User.id), col(User.email), col(User.created_at))
@@ -30,6 +30,7 @@ async def create_user(transaction: Transaction, new: UserCreate) -> UserRead:
         "email": new.email,
         "created_at": utc_now(),
         "last_seq": 0,
+        "purged_seq": 0,
     }
     statement = transaction.insert(User).values(**values).on_conflict_do_nothing().returning(*_COLUMNS)
     row = await transaction.first(statement)
@@ -57,6 +58,8 @@ async def delete_user(transaction: Transaction, user_id: str) -> None:
     Raises:
         UserNotFound: there is no such user.
     """
+    keys = delete(IdempotencyKey).where(col(IdempotencyKey.user_id) == user_id)
+    await transaction.all(keys.returning(col(IdempotencyKey.key)))
     # The tasks go with their owner: ON DELETE CASCADE.
     statement = delete(User).where(col(User.id) == user_id).returning(col(User.id))
     if await transaction.first(statement) is None:

@@ -1,0 +1,117 @@
+"""Several operations at once, as clients send and see them."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import MISSING, ConfigDict, Field, StrictInt, TypeAdapter
+
+from taskwell.models.base import SEQUENCE_END
+from taskwell.schemas.base import Input
+from taskwell.schemas.task import TaskCreate, TaskDeleted, TaskRead, TaskToggle, TaskUpdate
+from taskwell.schemas.text import TaskId
+
+MAX_OPERATIONS = 1_000
+
+Version = Annotated[
+    StrictInt,
+    Field(
+        ge=0,
+        lt=SEQUENCE_END,
+        description="The version that the task is believed to have; another one fails the batch.",
+        examples=[17],
+    ),
+]
+
+
+class CreateOperation(Input):
+    """A new task, under an id of the client's choice or of the server's."""
+
+    op: Literal["create"]
+    id: TaskId | MISSING = MISSING
+    task: TaskCreate
+
+
+class UpdateOperation(Input):
+    """A change of what is named."""
+
+    op: Literal["update"]
+    id: TaskId
+    version: Version | MISSING = MISSING
+    task: TaskUpdate
+
+
+class DeleteOperation(Input):
+    """A task into the trash."""
+
+    op: Literal["delete"]
+    id: TaskId
+    version: Version | MISSING = MISSING
+
+
+class ToggleOperation(Input):
+    """A task turned over, or set to a state."""
+
+    op: Literal["toggle"]
+    id: TaskId
+    version: Version | MISSING = MISSING
+    task: TaskToggle = TaskToggle()
+
+
+class RestoreOperation(Input):
+    """A task out of the trash."""
+
+    op: Literal["restore"]
+    id: TaskId
+    version: Version | MISSING = MISSING
+
+
+Operation = Annotated[
+    CreateOperation | UpdateOperation | DeleteOperation | ToggleOperation | RestoreOperation,
+    Field(discriminator="op"),
+]
+
+
+class Batch(Input):
+    """Operations that happen all together or not at all, in their order."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "operations": [
+                        {"op": "create", "task": {"title": "Buy milk"}},
+                        {
+                            "op": "update",
+                            "id": "01a1fe04-9424-75e1-89a6-e90dc13ea379",
+                            "version": 17,
+                            "task": {"completed": True},
+                        },
+                    ]
+                }
+            ]
+        }
+    )
+
+    operations: Annotated[list[Operation], Field(min_length=1, max_length=MAX_OPERATIONS)]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What the operation would have answered by itself."""
+
+    status: Annotated[int, Field(examples=[200])]
+    task: TaskDeleted | TaskRead
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResults:
+    """One result for each operation, in their order."""
+
+    results: list[BatchResult]
+
+
+_RESULTS: TypeAdapter[Any] = TypeAdapter(BatchResults)
+
+
+def results_json(results: BatchResults) -> bytes:
+    return _RESULTS.dump_json(results)

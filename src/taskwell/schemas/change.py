@@ -1,0 +1,44 @@
+"""The feed of changes as clients see it."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field, TypeAdapter
+
+from taskwell.schemas.base import Instant
+from taskwell.schemas.task import TaskRead
+
+
+@dataclass(frozen=True, slots=True)
+class TaskGone:
+    """A task that went to the trash."""
+
+    id: UUID
+    deleted: Literal[True]
+    version: Annotated[int, Field(examples=[18])]
+    deleted_at: Instant
+
+
+Change = TaskRead | TaskGone
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Changes in the order of their numbers, each task in its latest state."""
+
+    changes: list[Change]
+    next: Annotated[str, Field(description="The `since` of the next request.", examples=["18-0"])]
+    more: Annotated[bool, Field(description="Whether there is more right now.")]
+
+
+_CHANGES: TypeAdapter[Any] = TypeAdapter(Changes)
+_CHANGE: TypeAdapter[Any] = TypeAdapter(Change)
+
+
+def changes_json(changes: Changes) -> bytes:
+    return _CHANGES.dump_json(changes)
+
+
+def change_json(change: Change) -> bytes:
+    return _CHANGE.dump_json(change)

@@ -1,0 +1,117 @@
+"""What has changed since a number: the feed that a client keeps its copy by.
+
+A cursor is the number of the last change that was seen, and behind a hyphen the highest number that had been
+purged when the client began: `17-4`. Whoever begins anew misses nothing by what was purged before.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from sqlalchemy import Row, select
+from sqlmodel import col
+
+from taskwell.core.database import ReadTransaction
+from taskwell.core.errors import Gone, Invalid, Violation
+from taskwell.models import Task, User
+from taskwell.schemas.change import Change, Changes, TaskGone
+from taskwell.schemas.task import TASK_DELETED_COLUMNS, TaskRead
+from taskwell.services.sequence import EPOCH
+
+_CURSOR = re.compile(r"(\d{1,16})(?:-(\d{1,16}))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    number: int
+    purged: int
+
+    @classmethod
+    def at(cls, number: int) -> Self:
+        """The place of somebody who has seen everything up to a number."""
+        return cls(number, 0)
+
+    def __str__(self) -> str:
+        return f"{self.number}-{self.purged}"
+
+
+def parse_cursor(text: str) -> Cursor:
+    """A number alone, as an event bears it, is a cursor too.
+
+    Raises:
+        Invalid: it is no cursor.
+    """
+    found = _CURSOR.fullmatch(text)
+    if found is None:
+        raise Invalid(Violation("query", "since", "invalid_cursor", "is not a cursor of this feed"))
+    return Cursor(int(found[1]), int(found[2] or 0))
+
+
+async def list_changes(
+    transaction: ReadTransaction, user_id: str, since: Cursor | None, *, limit: int
+) -> Changes:
+    """At most `limit` changes that follow `since`; from the beginning without it.
+
+    Raises:
+        Gone: what followed the cursor has been purged, or the cursor is of another time line.
+    """
+    number = since.number if since else 0
+    statement = (
+        select(*TASK_DELETED_COLUMNS)
+        .where(col(Task.user_id) == user_id, col(Task.version) > number)
+        .order_by(col(Task.version))
+        .limit(limit + 1)
+    )
+    rows = await transaction.all(statement)
+    # Read after the changes: what is purged between the two is told, not missed.
+    last, purged = await _numbers(transaction, user_id)
+    if since is not None and number:
+        _check(since, last, purged)
+    changes = [_change(row) for row in rows[:limit]]
+    following = Cursor(changes[-1].version if changes else number, since.purged if since else purged)
+    return Changes(changes, str(following), more=len(rows) > limit)
+
+
+async def _numbers(transaction: ReadTransaction, user_id: str) -> tuple[int, int]:
+    columns = (col(User.last_seq), col(User.purged_seq))
+    row = await transaction.first(select(*columns).where(col(User.id) == user_id))
+    return (row.last_seq, row.purged_seq) if row else (0, 0)
+
+
+def _check(since: Cursor, last: int, purged: int) -> None:
+    if since.number > last or since.number // EPOCH != last // EPOCH:
+        raise Gone
+    if purged > max(since.number, since.purged):
+        raise Gone
+
+
+def _change(row: Row[Any]) -> Change:
+    if row.deleted_at is None:
+        return TaskRead.of(list(row)[:-1])
+    return TaskGone(row.id, True, row.version, row.deleted_at)
+
+
+async def numbers_of(transaction: ReadTransaction, user_ids: Sequence[str]) -> dict[str, int]:
+    """The latest number of each of these users who has written."""
+    statement = select(col(User.id), col(User.last_seq)).where(col(User.id).in_(user_ids))
+    return {row.id: row.last_seq for row in await transaction.all(statement)}
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a stream begins: what it follows, and the user's number at that time."""
+
+    since: int
+    last: int
+
+
+async def start_of(transaction: ReadTransaction, user_id: str, text: str | None) -> Start:
+    """Raises Invalid and Gone, as `list_changes` does for a cursor."""
+    last, purged = await _numbers(transaction, user_id)
+    if text is None:
+        return Start(last, last)
+    since = parse_cursor(text)
+    if since.number:
+        _check(since, last, purged)
+    return Start(since.number, last)

@@ -1,0 +1,33 @@
+"""What has to be done now and then: emptying the trash, forgetting old keys."""
+
+import asyncio
+import logging
+from datetime import timedelta
+
+from taskwell.core.clock import utc_now
+from taskwell.core.database import Database
+from taskwell.core.errors import TaskwellError
+from taskwell.services import idempotency, trash
+
+logger = logging.getLogger("taskwell")
+
+KEY_LIFE = timedelta(hours=24)
+_PAUSE_SECONDS = 3_600.0
+
+
+async def keep_house(database: Database, trash_days: int) -> None:
+    """Tidy up every hour until cancelled."""
+    while True:
+        await asyncio.sleep(_PAUSE_SECONDS)
+        try:
+            await tidy_up(database, trash_days)
+        except TaskwellError as error:
+            logger.warning("tidying up has to wait: %s", error)
+
+
+async def tidy_up(database: Database, trash_days: int) -> None:
+    """Purge what has been in the trash for long enough, and forget the keys that have expired."""
+    now = utc_now()
+    while await database.run(trash.purge, now - timedelta(days=trash_days)):
+        pass
+    await database.run(idempotency.sweep, now - KEY_LIFE)

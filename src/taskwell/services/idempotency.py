@@ -1,0 +1,77 @@
+"""Answers kept for requests that are repeated.
+
+A key is reserved in the transaction of its effect: both are there or neither. The answer is kept with it.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, delete, func, select
+from sqlmodel import col
+
+from taskwell.core.clock import utc_now
+from taskwell.core.database import Transaction
+from taskwell.core.errors import Conflict, KeyReused
+from taskwell.models import IdempotencyKey
+
+
+class InProgress(Conflict):
+    detail = "A request with this Idempotency-Key is still running. Try again."
+    retry_after = 1
+
+
+async def reserve(transaction: Transaction, user_id: str, key: str, fingerprint: bytes) -> bytes | None:
+    """Take the key for this request. Returns the answer, if the request was answered before.
+
+    Raises:
+        InProgress: the request is being answered by somebody else.
+        KeyReused: the key belongs to another request.
+    """
+    # SQLite has one writer at a time, so nobody else can be running.
+    if transaction.writes_in_ctes:
+        lock = func.pg_try_advisory_xact_lock(func.hashtextextended(f"{user_id}\n{key}", 0))
+        row = await transaction.first(select(lock))
+        if row is None or not row[0]:
+            raise InProgress
+    values = {"user_id": user_id, "key": key, "fingerprint": fingerprint, "created_at": utc_now()}
+    statement = (
+        transaction.insert(IdempotencyKey)
+        .values(**values)
+        .on_conflict_do_nothing()
+        .returning(col(IdempotencyKey.key))
+    )
+    if await transaction.first(statement) is not None:
+        return None
+    columns = (col(IdempotencyKey.fingerprint), col(IdempotencyKey.answer))
+    found = await transaction.first(select(*columns).where(*_key(user_id, key)))
+    if found is None or found.answer is None:
+        raise InProgress
+    if bytes(found.fingerprint) != fingerprint:
+        raise KeyReused
+    return bytes(found.answer)
+
+
+async def keep(transaction: Transaction, user_id: str, key: str, fingerprint: bytes, answer: bytes) -> None:
+    """Keep the answer with the key that was reserved in this transaction.
+
+    Written anew where it is gone: a user who is deleted takes their keys along, this one among them.
+    """
+    values = {"user_id": user_id, "key": key, "fingerprint": fingerprint, "created_at": utc_now()}
+    statement = (
+        transaction.insert(IdempotencyKey)
+        .values(**values, answer=answer)
+        .on_conflict_do_update(
+            index_elements=[col(IdempotencyKey.user_id), col(IdempotencyKey.key)],
+            set_={"answer": answer},
+        )
+    )
+    await transaction.first(statement.returning(col(IdempotencyKey.key)))
+
+
+async def sweep(transaction: Transaction, created_before: datetime) -> int:
+    """Forget the keys of before an instant. Returns how many."""
+    statement = delete(IdempotencyKey).where(col(IdempotencyKey.created_at) < created_before)
+    return len(await transaction.all(statement.returning(col(IdempotencyKey.key))))
+
+
+def _key(user_id: str, key: str) -> tuple[ColumnElement[bool], ...]:
+    return (col(IdempotencyKey.user_id) == user_id, col(IdempotencyKey.key) == key)

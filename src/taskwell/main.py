@@ -2,20 +2,26 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import signal
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import FrameType
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from taskwell import __version__
 from taskwell.api import openapi, problems
+from taskwell.api.feed import Feed
 from taskwell.api.middleware import Alike, BodyLimit, CatchAll, Cors, RequestId, WellFormed
 from taskwell.api.routes import router
 from taskwell.core import preparation
 from taskwell.core.config import Settings
 from taskwell.core.database import Database
+from taskwell.services.house import keep_house
 
 _STATIC = Path(__file__).parent / "api" / "static"
 _LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
@@ -29,10 +35,18 @@ _RESPONSE_HEADERS = (
 )  # fmt: skip
 
 
+class Application(FastAPI):
+    """Keeps the server's connection at hand: ASGI itself has no way to cut one that its reader has left."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["taskwell.transport"] = getattr(getattr(send, "__self__", None), "transport", None)
+        await super().__call__(scope, receive, send)
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application on a database; the environment's settings unless others are given."""
     settings = settings or Settings()
-    app = FastAPI(
+    app = Application(
         title="taskwell",
         version=__version__,
         lifespan=_lifespan,
@@ -69,13 +83,45 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     settings: Settings = app.state.settings
     database = Database(settings)
     app.state.database = database
-    preparing = await preparation.start(settings, database)
+    feed = Feed(database)
+    app.state.feed = feed
+    background = {
+        await preparation.start(settings, database),
+        asyncio.create_task(feed.watch()),
+        asyncio.create_task(keep_house(database, settings.trash_days)),
+    }
+    try:
+        with _at_exit(feed.close):
+            yield
+    finally:
+        feed.close()
+        for task in background:
+            task.cancel()
+        await asyncio.wait(background)
+        await database.close()
+
+
+@contextmanager
+def _at_exit(call: Callable[[], None]) -> Iterator[None]:
+    """Call it at the very signal to end: the server waits for open streams before it ends the lifespan."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals; an embedder ends its streams itself
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(call)
+        if callable(handler := before[signal.Signals(number)]):
+            handler(number, frame)
+
+    for number in before:
+        signal.signal(number, handle)
     try:
         yield
     finally:
-        preparing.cancel()
-        await asyncio.wait([preparing])
-        await database.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def create_logging_app() -> FastAPI:

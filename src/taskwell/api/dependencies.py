@@ -1,8 +1,6 @@
 """What a route may ask for: every `Annotated` alias."""
 
-import re
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import BeforeValidator, WithJsonSchema
@@ -11,12 +9,10 @@ from pydantic_core import PydanticCustomError
 from taskwell.api.routing import parse_preferences
 from taskwell.core.config import Settings
 from taskwell.core.database import Database
-from taskwell.schemas.text import UserId
+from taskwell.schemas.text import TaskId, UserId
 
 STUB_USER = "default"
 MAX_LIMIT = 1_000
-
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
 async def settings_of_request(request: Request) -> Settings:
@@ -56,12 +52,6 @@ async def preferences(
     return parse_preferences(prefer or ())
 
 
-def _uuid(value: object) -> UUID:
-    if isinstance(value, str) and _UUID.fullmatch(value):
-        return UUID(value)
-    raise PydanticCustomError("invalid_id", "must be a UUID, written with its four hyphens")
-
-
 def _limit(value: object) -> int:
     text = str(value)
     if not (text.isascii() and text.isdecimal()) or not text.strip("0"):
@@ -74,7 +64,7 @@ SettingsDep = Annotated[Settings, Depends(settings_of_request)]
 Caller = Annotated[str, Depends(caller)]
 Owner = Annotated[str, Depends(owner_of_request)]
 Preferences = Annotated[dict[str, str], Depends(preferences)]
-TaskId = Annotated[UUID, BeforeValidator(_uuid), Path(description="The task's id.")]
+PathTaskId = Annotated[TaskId, Path(description="The task's id.")]
 Limit = Annotated[
     int | None,
     BeforeValidator(_limit),

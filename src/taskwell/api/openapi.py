@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from taskwell.api.problems import MEDIA_TYPE
 from taskwell.api.routing import JSON, MERGE_PATCH
 from taskwell.schemas.problem import Problem
 
@@ -54,7 +55,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 def _correct(method: str, operation: dict[str, Any]) -> None:
     """Say what FastAPI cannot know, or says of itself."""
-    operation["responses"].pop("422", None)  # its validation error, which is a 400 here
+    if MEDIA_TYPE not in operation["responses"].get("422", {}).get("content", {}):
+        operation["responses"].pop("422", None)  # its validation error, which is a 400 here
     operation["responses"] = dict(sorted(operation["responses"].items()))
     content = operation.get("requestBody", {}).get("content", {})
     if method in {"patch", "put"}:

@@ -17,8 +17,12 @@ from starlette.types import Scope
 
 from taskwell.core.errors import (
     Conflict,
+    Gone,
     Invalid,
+    KeyReused,
     NotFound,
+    PreconditionFailed,
+    PreconditionRequired,
     StorageFull,
     TaskwellError,
     Unavailable,
@@ -70,8 +74,23 @@ PROBLEM_TYPES = {
         ProblemType(
             "conflict",
             409,
-            "The id or the e-mail address is taken already.",
-            "Choose another, or use the one that exists.",
+            "The id or the e-mail address is taken already, or a request with the same Idempotency-Key is "
+            "still running.",
+            "Choose another id or address, or use the user that exists. With a `Retry-After` header: repeat "
+            "the request after as many seconds.",
+        ),
+        ProblemType(
+            "gone",
+            410,
+            "The cursor cannot be followed any more: what came after it has been purged, or the database was "
+            "restored from a backup.",
+            "Forget the local copy and fetch everything anew, without `since`.",
+        ),
+        ProblemType(
+            "precondition_failed",
+            412,
+            "The task is not as the request believes it to be: it has been changed, or it exists already.",
+            "The `ETag` header is that of the task as it stands. Read it again, and decide anew.",
         ),
         ProblemType(
             "payload_too_large",
@@ -84,6 +103,18 @@ PROBLEM_TYPES = {
             415,
             "The body is not declared as JSON in UTF-8, or is compressed.",
             "Send `Content-Type: application/json`; PATCH and PUT also take `application/merge-patch+json`.",
+        ),
+        ProblemType(
+            "idempotency_key_reused",
+            422,
+            "The `Idempotency-Key` was used for another request: another method, path, query or body.",
+            "Use a new key for each request, and the same one only to repeat it.",
+        ),
+        ProblemType(
+            "precondition_required",
+            428,
+            "This server changes a task only if the request says which version it means.",
+            "Send the task's `ETag` as `If-Match`.",
         ),
         ProblemType(
             "headers_too_large",
@@ -118,6 +149,10 @@ _TOKEN_OF_KIND: dict[type[TaskwellError], str] = {
     Invalid: "validation_error",
     NotFound: "not_found",
     Conflict: "conflict",
+    Gone: "gone",
+    PreconditionFailed: "precondition_failed",
+    KeyReused: "idempotency_key_reused",
+    PreconditionRequired: "precondition_required",
     Unavailable: "database_unavailable",
     StorageFull: "storage_full",
 }
@@ -139,10 +174,14 @@ def _documented(problem: ProblemType) -> dict[str, Any]:
         "request_id": "5c0a6cc4d6c44b7f9b2f7d3c2d7f9b1e",
     }
     schema = {"$ref": "#/components/schemas/Problem"}
-    return {
+    answer: dict[str, Any] = {
         "description": f"`{problem.token}`: {problem.meaning}",
         "content": {MEDIA_TYPE: {"schema": schema, "example": example}},
     }
+    if problem.status == 412:
+        text = {"type": "string"}
+        answer["headers"] = {"ETag": {"description": "That of the task as it stands.", "schema": text}}
+    return answer
 
 
 def path_as_sent(scope: Scope) -> str:
@@ -158,6 +197,7 @@ def problem_response(
     *,
     violations: Iterable[Violation] = (),
     headers: Mapping[str, str] | None = None,
+    index: int | None = None,
 ) -> Response:
     problem = PROBLEM_TYPES[token]
     members: dict[str, Any] = {
@@ -167,6 +207,9 @@ def problem_response(
         "detail": detail,
         "instance": path_as_sent(scope),
     }
+    if index is not None:
+        members["index"] = index
+        members["detail"] = f"operation {index}: {detail}"
     if errors := [_error(violation) for violation in violations]:
         members["errors"] = errors[:_MAX_VIOLATIONS]
     members["request_id"] = scope.get("taskwell.request_id", "")
@@ -198,8 +241,14 @@ async def _taskwell_error(request: Request, error: Exception) -> Response:
 def response_of(scope: Scope, error: TaskwellError) -> Response:
     token = next(_TOKEN_OF_KIND[kind] for kind in type(error).__mro__ if kind in _TOKEN_OF_KIND)
     violations = error.violations if isinstance(error, Invalid) else ()
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) else None
-    return problem_response(scope, token, error.detail, violations=violations, headers=headers)
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, PreconditionFailed):
+        headers["ETag"] = f'"{error.version}"'
+    return problem_response(
+        scope, token, error.detail, violations=violations, headers=headers, index=error.index
+    )
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
@@ -236,6 +285,12 @@ def _methods_at(request: Request) -> list[str]:
 
 
 _DETAILS = {
+    "int_type": ("invalid_type", "must be a whole number"),
+    "greater_than_equal": ("out_of_range", "is out of range"),
+    "less_than": ("out_of_range", "is out of range"),
+    "union_tag_not_found": ("required", "must say its op"),
+    "union_tag_invalid": ("invalid_op", "must have an op among create, update, delete, toggle and restore"),
+    "list_type": ("invalid_type", "must be an array"),
     "missing": ("required", "is required"),
     "string_type": ("invalid_type", "must be a string"),
     "string_unicode": ("invalid_text", "must not contain half of a surrogate pair"),
@@ -248,17 +303,23 @@ _DETAILS = {
 # Codes that this program raises itself: their sentences are its own.
 _OUR_CODES = {
     "blank", "invalid_email", "invalid_id", "invalid_limit", "invalid_text", "reserved", "too_long",
-    "too_short", "unknown_member",
+    "too_short", "unknown_member", "invalid_flag", "invalid_instant", "invalid_sort", "invalid_status",
 }  # fmt: skip
 
 
 def _violation(error: Mapping[str, Any]) -> Violation:
     kind = error["type"]
-    if kind in _OUR_CODES:
+    limits = error.get("ctx", {})
+    if "field_type" in limits:  # a list's length, of which Pydantic's own sentence would tell the client's
+        detail = f"must have {limits.get('min_length', 1)} to {limits.get('max_length', 1_000):,} items"
+        code = kind
+    elif kind in _OUR_CODES:
         code, detail = kind, error["msg"]
     else:
         code, detail = _DETAILS.get(kind, ("invalid", "is not valid"))
     source, *path = error["loc"]
+    if path[:1] == ["operations"]:
+        path = path[:2] + path[3:]  # Pydantic puts the tag of the union there, which is no member
     if source != "body":
         return Violation(source, str(path[0]) if path else source, code, detail)
     return Violation("body", "".join(f"/{part}" for part in path), code, detail)

@@ -1,22 +1,29 @@
 """Answers made of records: bytes from `schemas`, headers from here."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import hashlib
+from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
+from taskwell.api.conditions import is_unchanged
 from taskwell.api.problems import path_as_sent
+from taskwell.core.database import Database
 from taskwell.core.pagination import bad_cursor, decode_cursor, encode_cursor
+from taskwell.schemas.batch import BatchResults, results_json
+from taskwell.schemas.change import Changes, changes_json
+from taskwell.schemas.query import TaskQuery
 from taskwell.schemas.task import TaskRead, task_json, tasks_json
+from taskwell.schemas.user import UserRead, user_json
+from taskwell.services.sequence import last_number
+from taskwell.services.task_lists import Place, count_tasks, first_tasks, list_tasks, place_of
 
 _JSON = "application/json"
 _CHUNK = 1_000
-
-Place = tuple[datetime, UUID]
-Fetch = Callable[[int, Place | None], Awaitable[list[TaskRead]]]
 
 
 def task_response(task: TaskRead, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -24,54 +31,132 @@ def task_response(task: TaskRead, status: int = 200, headers: dict[str, str] | N
     return Response(task_json(task), status, {"ETag": f'"{task.version}"', **(headers or {})}, _JSON)
 
 
-async def page_response(
-    request: Request, user_id: str, limit: int, cursor: str | None, fetch: Fetch
-) -> Response:
-    """One page, with the `Link` to the next while there is one (RFC 8288)."""
-    after = _decode(cursor, user_id)
-    tasks = await fetch(limit + 1, after)
-    headers = {}
-    if len(tasks) > limit:
-        tasks = tasks[:limit]
-        query = urlencode({"limit": limit, "cursor": _encode(tasks[-1], user_id)})
-        headers["Link"] = f'<{path_as_sent(request.scope)}?{query}>; rel="next"'
-    return Response(tasks_json(tasks), headers=headers, media_type=_JSON)
+def user_response(user: UserRead, status: int, headers: dict[str, str]) -> Response:
+    return Response(user_json(user), status, headers, _JSON)
 
 
-async def whole_response(user_id: str, cursor: str | None, fetch: Fetch) -> Response:
-    """The whole list, a chunk at a time.
-
-    Memory does not grow with it, and a slow reader holds no connection to the database. The first chunk is
-    read before the answer begins, so that a fault is an error answer; a later one breaks the connection.
-    """
-    first = await fetch(_CHUNK, _decode(cursor, user_id))
-    if len(first) < _CHUNK:
-        return Response(tasks_json(first), media_type=_JSON)
-    return StreamingResponse(_chunks(first, fetch), media_type=_JSON)
+def count_response(count: int) -> Response:
+    return Response(b'{"deleted":%d}' % count, media_type=_JSON)
 
 
-async def _chunks(tasks: list[TaskRead], fetch: Fetch) -> AsyncGenerator[bytes]:
-    yield tasks_json(tasks)[:-1]
-    while len(tasks) == _CHUNK:
-        tasks = await fetch(_CHUNK, (tasks[-1].created_at, tasks[-1].id))
-        if tasks:
-            yield b"," + tasks_json(tasks)[1:-1]
-    yield b"]"
+def batch_response(results: BatchResults) -> Response:
+    return Response(results_json(results), media_type=_JSON)
 
 
-def _encode(task: TaskRead, user_id: str) -> str:
-    position = (task.created_at.isoformat(), task.id.hex)
-    return encode_cursor(position, query=("tasks", user_id))
+def changes_response(changes: Changes) -> Response:
+    return Response(changes_json(changes), media_type=_JSON)
 
 
-def _decode(cursor: str | None, user_id: str) -> Place | None:
-    if cursor is None:
-        return None
-    try:
-        created_at, task_id = decode_cursor(cursor, query=("tasks", user_id))
-        place = datetime.fromisoformat(created_at), UUID(task_id)
-    except ValueError:
-        raise bad_cursor() from None
-    if (place[0].isoformat(), place[1].hex, place[0].utcoffset()) != (created_at, task_id, timedelta(0)):
-        raise bad_cursor()
-    return place
+def unless_unchanged(request: Request, response: Response) -> Response:
+    """The answer, or a 304 if the client has it already."""
+    if not is_unchanged(request, response.headers["etag"]):
+        return response
+    kept = {name: response.headers[name] for name in ("etag", "link") if name in response.headers}
+    return Response(status_code=304, headers=kept)
+
+
+class TaskList:
+    """A list as it was asked for: whole, or a page of it."""
+
+    def __init__(
+        self, request: Request, database: Database, user_id: str, query: TaskQuery, limit: int | None
+    ) -> None:
+        self.request = request
+        self.database = database
+        self.user_id = user_id
+        self.query = query
+        self.limit = limit
+
+    async def response(self, cursor: str | None, *, counted: bool) -> Response:
+        """The answer: 304, a page with its `Link`, or the whole list.
+
+        The check for 304 reads the user's last number, not the tasks.
+        """
+        after = self._decode(cursor)
+        if "if-none-match" in self.request.headers:
+            etag = self._etag(await self.database.read(last_number, self.user_id), cursor)
+            if is_unchanged(self.request, etag):
+                return Response(status_code=304, headers={"ETag": etag})
+        size = _CHUNK if self.limit is None else self.limit + 1
+        tasks, number = await self.database.read(
+            first_tasks, self.user_id, self.query, limit=size, after=after
+        )
+        headers = {"ETag": self._etag(number, cursor)}
+        if counted:
+            count = await self.database.read(count_tasks, self.user_id, self.query.filter)
+            headers |= {"X-Total-Count": str(count), "Preference-Applied": "count=exact"}
+        if self.limit is None:
+            return self._whole(tasks, headers)
+        return self._page(tasks, self.limit, headers)
+
+    def _page(self, tasks: list[TaskRead], limit: int, headers: dict[str, str]) -> Response:
+        if len(tasks) > limit:
+            tasks = tasks[:limit]
+            others = [
+                (name, value) for name, value in self.request.query_params.multi_items() if name != "cursor"
+            ]
+            query = urlencode([*others, ("cursor", self._encode(tasks[-1]))])
+            headers["Link"] = f'<{path_as_sent(self.request.scope)}?{query}>; rel="next"'
+        return Response(tasks_json(tasks), headers=headers, media_type=_JSON)
+
+    def _whole(self, tasks: list[TaskRead], headers: dict[str, str]) -> Response:
+        """A chunk at a time: memory does not grow with the list, and a slow reader holds no connection.
+
+        The first chunk is there before the answer begins, so a fault is an error answer; a later one breaks
+        the connection.
+        """
+        if len(tasks) < _CHUNK:
+            return Response(tasks_json(tasks), headers=headers, media_type=_JSON)
+        return StreamingResponse(self._chunks(tasks), headers=headers, media_type=_JSON)
+
+    async def _chunks(self, tasks: list[TaskRead]) -> AsyncGenerator[bytes]:
+        yield tasks_json(tasks)[:-1]
+        while len(tasks) == _CHUNK:
+            after = place_of(tasks[-1], self.query)
+            tasks = await self.database.read(list_tasks, self.user_id, self.query, limit=_CHUNK, after=after)
+            if tasks:
+                yield b"," + tasks_json(tasks)[1:-1]
+        yield b"]"
+
+    def _etag(self, number: int, cursor: str | None) -> str:
+        """The user's last number, and what makes this list another one than the user's other lists."""
+        parts = (*self.query.fingerprint(), str(self.limit), cursor or "")
+        digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
+        return f'"{number}-{digest}"'
+
+    def _encode(self, task: TaskRead) -> str:
+        place = [_to_text(value) for value in place_of(task, self.query)]
+        return encode_cursor(place, query=(self.user_id, *self.query.fingerprint()))
+
+    def _decode(self, cursor: str | None) -> Place | None:
+        if cursor is None:
+            return None
+        texts = decode_cursor(cursor, query=(self.user_id, *self.query.fingerprint()))
+        names = [key.name for key in self.query.order()]
+        try:
+            place = [_FROM_TEXT[name](text) for name, text in zip(names, texts, strict=True)]
+        except ValueError:
+            raise bad_cursor() from None
+        if [_to_text(value) for value in place] != texts:  # another spelling of it than ours
+            raise bad_cursor()
+        return place
+
+
+def _to_text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.utcoffset() != timedelta(0):
+        raise ValueError
+    return instant
+
+
+_FROM_TEXT: dict[str, Any] = {
+    "created_at": _instant,
+    "updated_at": _instant,
+    "title": str,
+    "completed": "True".__eq__,
+    "id": UUID,
+}

@@ -3,17 +3,18 @@
 from fastapi import APIRouter, Depends
 
 from taskwell.api.dependencies import path_user
-from taskwell.api.routes import docs, health, problems, tasks, users
+from taskwell.api.routes import changes, docs, health, problems, tasks, users
 
 router = APIRouter()
 router.include_router(health.router, prefix="/health")
 router.include_router(docs.router)
 router.include_router(problems.router, prefix="/problems")
 router.include_router(users.router, prefix="/api/users")
-router.include_router(tasks.router, prefix="/api/tasks")
-router.include_router(
-    tasks.router,
-    prefix="/api/{user_id}/tasks",
-    dependencies=[Depends(path_user)],
-    generate_unique_id_function=lambda route: f"user_{route.name}",
-)
+for room, prefix in ((tasks.router, "/tasks"), (changes.router, "")):
+    router.include_router(room, prefix=f"/api{prefix}")
+    router.include_router(
+        room,
+        prefix=f"/api/{{user_id}}{prefix}",
+        dependencies=[Depends(path_user)],
+        generate_unique_id_function=lambda route: f"user_{route.name}",
+    )

@@ -4,44 +4,77 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from taskwell.api.conditions import IfMatch, IfMatchUnlessNew, creates, if_none_match, if_none_match_any
 from taskwell.api.dependencies import (
     Cursor,
     DatabaseDep,
     Limit,
     Owner,
+    PathTaskId,
     Preferences,
     SettingsDep,
-    TaskId,
     preferences,
 )
+from taskwell.api.once import Once
 from taskwell.api.problems import path_as_sent, problems
-from taskwell.api.responses import page_response, task_response, whole_response
+from taskwell.api.queries import FilterDep, QueryDep
+from taskwell.api.responses import TaskList, batch_response, count_response, task_response, unless_unchanged
 from taskwell.api.routing import TaskwellRoute
-from taskwell.schemas.task import TaskCreate, TaskDeleted, TaskRead, TaskToggle, TaskUpdate
-from taskwell.services import tasks
+from taskwell.core.database import Transaction
+from taskwell.schemas.batch import Batch, BatchResults
+from taskwell.schemas.task import (
+    TaskCreate,
+    TaskDeleted,
+    TaskRead,
+    TasksDeleted,
+    TaskToggle,
+    TaskUpdate,
+)
+from taskwell.services import batch, tasks, trash
 
 router = APIRouter(route_class=TaskwellRoute, tags=["tasks"], dependencies=[Depends(preferences)])
 
-_WRITE = ("payload_too_large", "unsupported_media_type", "storage_full")
 _NO_STATE = TaskToggle()
-_ETAG = {"ETag": {"description": "The task's version, quoted.", "schema": {"type": "string"}}}
-_TASK: dict[int | str, dict[str, Any]] = {200: {"description": "The task.", "headers": _ETAG}}
+
+_TEXT = {"schema": {"type": "string"}}
+_ETAG = {"ETag": {"description": "The task's version, quoted.", **_TEXT}}
+_LIST_ETAG = {"ETag": {"description": "Changes with every change of the user's tasks.", **_TEXT}}
+_REPLAYED = {"Idempotent-Replayed": {"description": "`true` on the answer of a repeat.", **_TEXT}}
+_LOCATION = {"Location": {"description": "The task's path.", **_TEXT}}
+_READ: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The task.", "headers": _ETAG},
+    304: {"description": "The task is as the client knows it.", "headers": _ETAG},
+}
+_CHANGED: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The task.", "headers": {**_ETAG, **_REPLAYED}}
+}
+_CREATED: dict[int | str, dict[str, Any]] = {
+    201: {"description": "The new task.", "model": TaskRead, "headers": {**_ETAG, **_LOCATION, **_REPLAYED}}
+}
+# What a write can answer besides; those of one task that exists; those with a body.
+_WRITE = ("storage_full", "conflict", "idempotency_key_reused")
+_GUARDED = ("not_found", "precondition_failed", "precondition_required", *_WRITE)
+_BODY = ("payload_too_large", "unsupported_media_type")
 
 
 @router.get(
     "",
     response_model=list[TaskRead],
     summary="List tasks",
+    dependencies=[Depends(if_none_match)],
     responses={
         200: {
-            "description": "Tasks, newest first.",
+            "description": "The tasks; with `deleted=true` each has `deleted_at` too.",
             "headers": {
-                "Link": {
-                    "description": '`rel="next"` while there is more; only with `limit`.',
-                    "schema": {"type": "string"},
-                }
+                **_LIST_ETAG,
+                "Link": {"description": '`rel="next"` while there is more; only with `limit`.', **_TEXT},
+                "X-Total-Count": {
+                    "description": "How many there are in all, if asked for.",
+                    "schema": {"type": "integer"},
+                },
             },
         },
+        304: {"description": "No task of the user has changed.", "headers": _LIST_ETAG},
         **problems(),
     },
 )
@@ -49,17 +82,17 @@ async def list_tasks(
     request: Request,
     database: DatabaseDep,
     owner: Owner,
+    query: QueryDep,
+    wanted: Preferences,
     limit: Limit = None,
     cursor: Cursor = None,
 ) -> Response:
-    """All tasks that are not in the trash, newest first. With `limit`, a page of them."""
+    """The tasks of the filters, newest first if not sorted otherwise. With `limit`, a page of them.
 
-    async def fetch(most: int, after: Any) -> list[TaskRead]:
-        return await database.read(tasks.list_tasks, owner, limit=most, after=after)
-
-    if limit is None:
-        return await whole_response(owner, cursor, fetch)
-    return await page_response(request, owner, limit, cursor, fetch)
+    `Prefer: count=exact` has the answer tell how many there are in all.
+    """
+    found = TaskList(request, database, owner, query, limit)
+    return await found.response(cursor, counted=wanted.get("count") == "exact")
 
 
 @router.post(
@@ -67,52 +100,119 @@ async def list_tasks(
     response_model=TaskRead,
     status_code=201,
     summary="Create a task",
-    responses={
-        201: {
-            "description": "The new task.",
-            "headers": {
-                **_ETAG,
-                "Location": {"description": "The task's path.", "schema": {"type": "string"}},
-            },
-        },
-        **problems("not_found", *_WRITE),
-    },
+    responses={**_CREATED, **problems("not_found", *_BODY, *_WRITE)},
 )
 async def create_task(
-    request: Request, database: DatabaseDep, settings: SettingsDep, owner: Owner, new: TaskCreate
+    request: Request, once: Once, settings: SettingsDep, owner: Owner, new: TaskCreate
 ) -> Response:
     """A user's first task creates the user, unless the server is set to know its users beforehand (404)."""
-    task = await database.run(tasks.create_task, owner, new, create_user=settings.create_users)
-    location = f"{path_as_sent(request.scope).rstrip('/')}/{task.id}"
-    return task_response(task, 201, {"Location": location})
+
+    async def operation(transaction: Transaction) -> Response:
+        task = await tasks.create_task(transaction, owner, new, create_user=settings.create_users)
+        location = f"{path_as_sent(request.scope).rstrip('/')}/{task.id}"
+        return task_response(task, 201, {"Location": location})
+
+    return await once(operation)
+
+
+@router.delete(
+    "",
+    response_model=TasksDeleted,
+    summary="Delete many tasks",
+    responses={200: {"description": "How many.", "headers": _REPLAYED}, **problems(*_WRITE)},
+)
+async def delete_tasks(once: Once, owner: Owner, meant: FilterDep) -> Response:
+    """Move the tasks of the filters to the trash; without a filter, all of them.
+
+    A parameter that is not known is refused here, whatever the request prefers: a slip would delete too much.
+    """
+
+    async def operation(transaction: Transaction) -> Response:
+        return count_response(await trash.delete_tasks(transaction, owner, meant))
+
+    return await once(operation)
+
+
+@router.post(
+    "/batch",
+    response_model=BatchResults,
+    summary="Do many things at once",
+    responses={
+        200: {"description": "One result for each operation, in their order.", "headers": _REPLAYED},
+        **problems("not_found", "precondition_failed", *_BODY, *_WRITE),
+    },
+)
+async def run_batch(once: Once, settings: SettingsDep, owner: Owner, wanted: Batch) -> Response:
+    """All operations happen or none does. A problem names the `index` of the operation that failed."""
+
+    async def operation(transaction: Transaction) -> Response:
+        return batch_response(
+            await batch.run_batch(transaction, owner, wanted.operations, create_user=settings.create_users)
+        )
+
+    return await once(operation)
 
 
 @router.get(
     "/{task_id}",
     response_model=TaskRead,
     summary="Read a task",
-    responses={**_TASK, **problems("not_found")},
+    dependencies=[Depends(if_none_match)],
+    responses={**_READ, **problems("not_found")},
 )
-async def get_task(database: DatabaseDep, owner: Owner, task_id: TaskId) -> Response:
-    return task_response(await database.read(tasks.get_task, owner, task_id))
+async def get_task(
+    request: Request,
+    database: DatabaseDep,
+    owner: Owner,
+    task_id: PathTaskId,
+) -> Response:
+    task = await database.read(tasks.get_task, owner, task_id)
+    return unless_unchanged(request, task_response(task))
 
 
-@router.put(
-    "/{task_id}",
-    name="put_task",
-    response_model=TaskRead,
-    summary="Change a task (as PATCH does)",
-    responses={**_TASK, **problems("not_found", *_WRITE)},
-)
 @router.patch(
     "/{task_id}",
     response_model=TaskRead,
     summary="Change a task",
-    responses={**_TASK, **problems("not_found", *_WRITE)},
+    responses={**_CHANGED, **problems(*_BODY, *_GUARDED)},
 )
-async def update_task(database: DatabaseDep, owner: Owner, task_id: TaskId, changes: TaskUpdate) -> Response:
-    """Merge (RFC 7396): what is absent stays as it is, `null` clears the description. PUT does the same."""
-    return task_response(await database.run(tasks.update_task, owner, task_id, changes))
+async def update_task(
+    once: Once, owner: Owner, task_id: PathTaskId, changes: TaskUpdate, guard: IfMatch
+) -> Response:
+    """Merge (RFC 7396): what is absent stays as it is, `null` clears the description."""
+
+    async def operation(transaction: Transaction) -> Response:
+        return task_response(await tasks.update_task(transaction, owner, task_id, changes, guard=guard))
+
+    return await once(operation)
+
+
+@router.put(
+    "/{task_id}",
+    response_model=TaskRead,
+    summary="Change a task, or create it under an id of one's own",
+    dependencies=[Depends(if_none_match_any)],
+    responses={**_CHANGED, **_CREATED, **problems(*_BODY, *_GUARDED)},
+)
+async def put_task(
+    request: Request,
+    once: Once,
+    settings: SettingsDep,
+    owner: Owner,
+    task_id: PathTaskId,
+    changes: TaskUpdate,
+    guard: IfMatchUnlessNew,
+) -> Response:
+    """Change a task as PATCH does. With `If-None-Match: *`, create this very task, which needs a title."""
+    new = creates(request)
+
+    async def operation(transaction: Transaction) -> Response:
+        if not new:
+            return task_response(await tasks.update_task(transaction, owner, task_id, changes, guard=guard))
+        task = await tasks.put_task(transaction, owner, task_id, changes, create_user=settings.create_users)
+        return task_response(task, 201, {"Location": path_as_sent(request.scope).rstrip("/")})
+
+    return await once(operation)
 
 
 @router.delete(
@@ -120,17 +220,42 @@ async def update_task(database: DatabaseDep, owner: Owner, task_id: TaskId, chan
     status_code=204,
     summary="Delete a task",
     responses={
-        200: {"description": "The deleted task, if asked for.", "model": TaskDeleted, "headers": _ETAG},
-        204: {"description": "Deleted."},
-        **problems("not_found", "storage_full"),
+        200: {
+            "description": "The deleted task, if asked for.",
+            "model": TaskDeleted,
+            "headers": {**_ETAG, **_REPLAYED},
+        },
+        204: {"description": "Deleted.", "headers": _REPLAYED},
+        **problems(*_GUARDED),
     },
 )
-async def delete_task(database: DatabaseDep, owner: Owner, task_id: TaskId, wanted: Preferences) -> Response:
+async def delete_task(
+    once: Once, owner: Owner, task_id: PathTaskId, guard: IfMatch, wanted: Preferences
+) -> Response:
     """Move the task to the trash. With `Prefer: return=representation` the answer shows it."""
-    task = await database.run(tasks.delete_task, owner, task_id)
-    if wanted.get("return") != "representation":
-        return Response(status_code=204)
-    return task_response(task, headers={"Preference-Applied": "return=representation"})
+
+    async def operation(transaction: Transaction) -> Response:
+        task = await tasks.delete_task(transaction, owner, task_id, guard=guard)
+        if wanted.get("return") != "representation":
+            return Response(status_code=204)
+        return task_response(task, headers={"Preference-Applied": "return=representation"})
+
+    return await once(operation)
+
+
+@router.post(
+    "/{task_id}/restore",
+    response_model=TaskRead,
+    summary="Restore a task",
+    responses={**_CHANGED, **problems(*_GUARDED)},
+)
+async def restore_task(once: Once, owner: Owner, task_id: PathTaskId, guard: IfMatch) -> Response:
+    """Take the task out of the trash. One that is not in it stays as it is."""
+
+    async def operation(transaction: Transaction) -> Response:
+        return task_response(await tasks.restore_task(transaction, owner, task_id, guard=guard))
+
+    return await once(operation)
 
 
 @router.patch(
@@ -138,16 +263,20 @@ async def delete_task(database: DatabaseDep, owner: Owner, task_id: TaskId, want
     name="complete_task",
     response_model=TaskRead,
     summary="Toggle a task (as POST toggle does)",
-    responses={**_TASK, **problems("not_found", *_WRITE)},
+    responses={**_CHANGED, **problems(*_BODY, *_GUARDED)},
 )
 @router.post(
     "/{task_id}/toggle",
     response_model=TaskRead,
     summary="Toggle a task",
-    responses={**_TASK, **problems("not_found", *_WRITE)},
+    responses={**_CHANGED, **problems(*_BODY, *_GUARDED)},
 )
 async def toggle_task(
-    database: DatabaseDep, owner: Owner, task_id: TaskId, state: TaskToggle = _NO_STATE
+    once: Once, owner: Owner, task_id: PathTaskId, guard: IfMatch, state: TaskToggle = _NO_STATE
 ) -> Response:
     """Without a body the task is turned over, and back by a retry; `{"completed": true}` sets its state."""
-    return task_response(await database.run(tasks.toggle_task, owner, task_id, state))
+
+    async def operation(transaction: Transaction) -> Response:
+        return task_response(await tasks.toggle_task(transaction, owner, task_id, state, guard=guard))
+
+    return await once(operation)

@@ -6,34 +6,51 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Path, Response
 
 from taskwell.api.dependencies import Caller, DatabaseDep, preferences
+from taskwell.api.once import Once
 from taskwell.api.problems import problems
+from taskwell.api.responses import user_response
 from taskwell.api.routing import TaskwellRoute
+from taskwell.core.database import Transaction
 from taskwell.schemas.text import UserId
 from taskwell.schemas.user import UserCreate, UserRead
 from taskwell.services import users
 
 router = APIRouter(route_class=TaskwellRoute, tags=["users"], dependencies=[Depends(preferences)])
 
-PathUserId = Annotated[UserId, Path(description="The user's id.")]
+_TEXT = {"schema": {"type": "string"}}
+_REPLAYED = {"Idempotent-Replayed": {"description": "`true` on the answer of a repeat.", **_TEXT}}
+
+# Not `user_id`, which is whose tasks are meant: a caller's keys are their own whomever they delete.
+PathUserId = Annotated[UserId, Path(alias="id", description="The user's id.")]
 
 
 @router.post(
     "",
+    response_model=UserRead,
     status_code=201,
     summary="Create a user",
     responses={
         201: {
             "description": "The new user.",
-            "headers": {"Location": {"description": "The user's path.", "schema": {"type": "string"}}},
+            "headers": {"Location": {"description": "The user's path.", **_TEXT}, **_REPLAYED},
         },
-        **problems("conflict", "payload_too_large", "unsupported_media_type", "storage_full"),
+        **problems(
+            "conflict",
+            "payload_too_large",
+            "unsupported_media_type",
+            "idempotency_key_reused",
+            "storage_full",
+        ),
     },
 )
-async def create_user(database: DatabaseDep, response: Response, new: UserCreate) -> UserRead:
+async def create_user(once: Once, new: UserCreate) -> Response:
     """Not needed before a user's first task: it fixes the id or the e-mail address beforehand."""
-    user = await database.run(users.create_user, new)
-    response.headers["Location"] = f"/api/users/{quote(user.id)}"
-    return user
+
+    async def operation(transaction: Transaction) -> Response:
+        user = await users.create_user(transaction, new)
+        return user_response(user, 201, {"Location": f"/api/users/{quote(user.id)}"})
+
+    return await once(operation)
 
 
 @router.get("/me", summary="Read the caller", responses={200: {"description": "The caller."}, **problems()})
@@ -44,7 +61,7 @@ async def get_me(database: DatabaseDep, caller: Caller) -> UserRead:
 
 
 @router.get(
-    "/{user_id}",
+    "/{id}",  # noqa: FAST003 (it has an alias)
     summary="Read a user",
     responses={200: {"description": "The user."}, **problems("not_found")},
 )
@@ -53,11 +70,19 @@ async def get_user(database: DatabaseDep, user_id: PathUserId) -> UserRead:
 
 
 @router.delete(
-    "/{user_id}",
+    "/{id}",  # noqa: FAST003 (it has an alias)
     status_code=204,
     summary="Delete a user",
-    responses={204: {"description": "Deleted."}, **problems("not_found", "storage_full")},
+    responses={
+        204: {"description": "Deleted.", "headers": _REPLAYED},
+        **problems("not_found", "conflict", "idempotency_key_reused", "storage_full"),
+    },
 )
-async def delete_user(database: DatabaseDep, user_id: PathUserId) -> None:
+async def delete_user(once: Once, user_id: PathUserId) -> Response:
     """Delete the user and all of their tasks, for ever."""
-    await database.run(users.delete_user, user_id)
+
+    async def operation(transaction: Transaction) -> Response:
+        await users.delete_user(transaction, user_id)
+        return Response(status_code=204)
+
+    return await once(operation)

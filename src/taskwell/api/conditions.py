@@ -1,0 +1,103 @@
+"""Conditional requests (RFC 9110, 13) on versions."""
+
+import re
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+
+from taskwell.core.errors import Invalid, PreconditionRequired, Violation
+
+_TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')
+_NUMBER = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
+_MAX_LENGTH = 8_192
+
+
+def parse_tags(header: str, name: str) -> list[tuple[bool, str]]:
+    """The entity tags of a header: whether each is weak, and what stands between its quotes.
+
+    Raises:
+        Invalid: it is no list of entity tags.
+    """
+    tags, place = [], 0
+    while found := _TAG.match(header, place):
+        tags.append((found[1] is not None, found[2]))
+        place = found.end()
+        if place == len(header) and len(header) <= _MAX_LENGTH:
+            return tags
+        if header[place : place + 1] != ",":
+            break
+        place += 1
+    detail = 'must be * or a list of entity tags, such as "17"'
+    raise Invalid(Violation("header", name, "malformed", detail))
+
+
+async def guard_of_request(
+    request: Request,
+    if_match: Annotated[
+        str | None,
+        Header(
+            description="Change the task only if this is its ETag; `*`: whatever it is.", examples=['"17"']
+        ),
+    ] = None,
+) -> frozenset[int] | None:
+    """The versions that will do; None if any will.
+
+    Weak tags never match here (strong comparison), nor do those of another kind of thing.
+
+    Raises:
+        Invalid: the header is malformed.
+        PreconditionRequired: the header is missing, and the server is set to require it.
+    """
+    header = ", ".join(request.headers.getlist("if-match")) if if_match is not None else None
+    if header is None:
+        if request.app.state.settings.require_if_match:
+            raise PreconditionRequired
+        return None
+    if header.strip() == "*":
+        return None
+    tags = parse_tags(header, "If-Match")
+    return frozenset(int(tag) for weak, tag in tags if not weak and _NUMBER.fullmatch(tag))
+
+
+def is_unchanged(request: Request, etag: str) -> bool:
+    """Whether the client has what `etag` stands for (If-None-Match, weak comparison)."""
+    header = ", ".join(request.headers.getlist("if-none-match"))
+    if not header:
+        return False
+    if header.strip() == "*":
+        return True
+    return etag.strip('"') in {tag for _, tag in parse_tags(header, "If-None-Match")}
+
+
+def creates(request: Request) -> bool:
+    """Whether a PUT is to make the task: `If-None-Match: *`."""
+    return request.headers.get("if-none-match", "").strip() == "*"
+
+
+async def guard_unless_new(
+    request: Request, if_match: Annotated[str | None, Header(description="As with PATCH.")] = None
+) -> frozenset[int] | None:
+    """As `guard_of_request`; a task that is to be created has no version yet."""
+    return None if creates(request) else await guard_of_request(request, if_match)
+
+
+IfMatch = Annotated[frozenset[int] | None, Depends(guard_of_request)]
+IfMatchUnlessNew = Annotated[frozenset[int] | None, Depends(guard_unless_new)]
+
+
+async def if_none_match(
+    if_none_match: Annotated[
+        str | None,
+        Header(description="Answer 304, without a body, if this is still the ETag.", examples=['"17"']),
+    ] = None,
+) -> None:
+    """Shows the header in the OpenAPI document."""
+
+
+async def if_none_match_any(
+    if_none_match: Annotated[
+        str | None,
+        Header(description="`*`: create the task with the id in the path.", examples=["*"]),
+    ] = None,
+) -> None:
+    """Shows the header in the OpenAPI document."""

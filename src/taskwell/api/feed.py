@@ -1,0 +1,152 @@
+"""Live changes: one watcher for each process, and a stream for each connection.
+
+The watcher asks the database which of the connected users have written: one query for all, and none while
+nobody is connected. A write of this very process wakes it at once. It asks rather than listens, since a
+pooler passes no notifications on.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+
+from taskwell.core.database import Database
+from taskwell.core.errors import Gone, TaskwellError
+from taskwell.schemas.change import Change, change_json
+from taskwell.services.changes import Cursor, list_changes, numbers_of
+
+_POLL_SECONDS = 0.5
+_HEARTBEAT_SECONDS = 15.0
+_READ_AT_ONCE = 100
+_REMEMBERED = 256
+
+
+@dataclass
+class _Channel:
+    """What is known of one user: the number that has been seen, and the latest events."""
+
+    number: int
+    streams: int = 0
+    ended: bool = False
+    # Events in their order; nothing is missing between `since` and `number`.
+    since: int = 0
+    events: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, number: int, event: bytes) -> None:
+        if len(self.events) == self.events.maxlen:
+            self.since = self.events[0][0]
+        self.events.append((number, event))
+        self.number = number
+
+    def announce(self) -> None:
+        """Wake whoever waits; who comes later waits for the next news."""
+        news, self.news = self.news, asyncio.Event()
+        news.set()
+
+
+class Feed:
+    """The live changes of all users that are connected to this process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._channels: dict[str, _Channel] = {}
+        self._woken = asyncio.Event()
+        self._closed = False
+
+    def wake(self, user_id: str) -> None:
+        """A write of this process has been committed."""
+        if user_id in self._channels:
+            self._woken.set()
+
+    def close(self) -> None:
+        """End every stream."""
+        self._closed = True
+        for channel in self._channels.values():
+            channel.announce()
+
+    async def watch(self) -> None:
+        """Look for news until cancelled."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await self._woken.wait()
+            self._woken.clear()
+            if not self._channels:
+                await self._woken.wait()
+                continue
+            # While the database is away the streams stay; what they miss is read when it is back.
+            with contextlib.suppress(TaskwellError):
+                await self._look()
+
+    async def _look(self) -> None:
+        watched = dict(self._channels)
+        numbers = await self._database.read(numbers_of, list(watched))
+        for user_id, channel in watched.items():
+            number = numbers.get(user_id, 0)
+            if number < channel.number:  # the user has been deleted, perhaps made anew
+                channel.ended = True
+                self._channels.pop(user_id, None)
+                channel.announce()
+            elif number > channel.number:
+                await self._read(user_id, channel, number)
+
+    async def _read(self, user_id: str, channel: _Channel, number: int) -> None:
+        """Everything up to `number`, which the database had when it was asked."""
+        more = True
+        while more:
+            try:
+                found = await self._database.read(
+                    list_changes, user_id, Cursor.at(channel.number), limit=_READ_AT_ONCE
+                )
+            except Gone:
+                channel.ended = True
+                break
+            for change in found.changes:
+                channel.add(change.version, _event(change))
+            more = found.more
+        channel.number = max(channel.number, number)  # not every number has a change
+        channel.announce()
+
+    async def stream(self, user_id: str, since: int, last: int) -> AsyncGenerator[bytes]:
+        """Events that follow `since`, for ever; a comment when there is nothing to say.
+
+        `last` is a number that the user had lately: where the watcher begins, if nobody else is connected.
+        """
+        channel = self._channels.setdefault(user_id, _Channel(last, since=last))
+        channel.streams += 1
+        self._woken.set()
+        try:
+            yield b": welcome\n\n"
+            while not (self._closed or channel.ended):
+                news = channel.news
+                events, since = await self._following(user_id, channel, since)
+                if events:
+                    yield b"".join(events)
+                    continue
+                try:
+                    # Not wait_for, which before Python 3.12 can swallow the end of the stream.
+                    async with asyncio.timeout(_HEARTBEAT_SECONDS):
+                        await news.wait()
+                except TimeoutError:
+                    yield b": still here\n\n"
+        finally:
+            channel.streams -= 1
+            if not channel.streams and self._channels.get(user_id) is channel:
+                del self._channels[user_id]
+
+    async def _following(self, user_id: str, channel: _Channel, since: int) -> tuple[list[bytes], int]:
+        """The next events behind a number: from memory, or for a stream that is behind from the database."""
+        if since >= channel.number:
+            return [], since
+        if since >= channel.since:
+            events = [(number, event) for number, event in channel.events if number > since][:_READ_AT_ONCE]
+            return [event for _, event in events], events[-1][0] if events else channel.number
+        found = await self._database.read(list_changes, user_id, Cursor.at(since), limit=_READ_AT_ONCE)
+        last = found.changes[-1].version if found.changes else since
+        return [_event(change) for change in found.changes], last
+
+
+def _event(change: Change) -> bytes:
+    return b"id: %d\nevent: task\ndata: %s\n\n" % (change.version, change_json(change))

@@ -1,0 +1,164 @@
+"""Writes, and writes that a client may repeat: the `Idempotency-Key` header.
+
+The key is reserved in the transaction of the effect. So a repeat finds the effect with its answer, or
+neither; nothing has to be kept for a request that failed half-way.
+"""
+
+import asyncio
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends, Header, Request, Response
+
+from taskwell.api.dependencies import DatabaseDep, Owner
+from taskwell.api.problems import path_as_sent, response_of
+from taskwell.core.database import Database, Transaction
+from taskwell.core.errors import (
+    Conflict,
+    Invalid,
+    NotFound,
+    PreconditionFailed,
+    TaskwellError,
+    Violation,
+)
+from taskwell.services import idempotency
+from taskwell.services.idempotency import InProgress
+
+Operation = Callable[[Transaction], Awaitable[Response]]
+
+_PATIENCE_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+_MAX_ANSWER_BYTES = 1_048_576
+_KEPT_HEADERS = ("content-type", "etag", "location", "link", "preference-applied")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
+_PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+class Write:
+    """How a route writes: the operation in one transaction, once for each key."""
+
+    def __init__(self, request: Request, database: Database, owner: str, key: str | None) -> None:
+        self.request = request
+        self.database = database
+        self.owner = owner
+        self.key = key
+
+    async def __call__(self, operation: Operation) -> Response:
+        """Run the operation, or give the answer that it got before.
+
+        Raises:
+            KeyReused: the key belongs to another request.
+            InProgress: the same request is still running.
+        """
+        if self.key is None:
+            response = await self.database.run(operation)
+        else:
+            response = await self._keyed(self.key, operation)
+        self.request.app.state.feed.wake(self.owner)
+        return response
+
+    async def _keyed(self, key: str, operation: Operation) -> Response:
+        fingerprint = await self._fingerprint()
+        for pause in (*_PATIENCE_SECONDS, None):
+            try:
+                return await self._attempt(key, fingerprint, operation)
+            except InProgress:
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
+        raise AssertionError  # the last turn returns or raises
+
+    async def _attempt(self, key: str, fingerprint: bytes, operation: Operation) -> Response:
+        failure: TaskwellError | None = None
+
+        async def keyed(transaction: Transaction) -> Response:
+            nonlocal failure
+            answer = await idempotency.reserve(transaction, self.owner, key, fingerprint)
+            if answer is not None:
+                return _unpack(answer)
+            if failure is None:
+                try:
+                    response = await operation(transaction)
+                except (NotFound, Conflict, PreconditionFailed) as error:
+                    failure = error
+                    raise
+            else:
+                response = response_of(self.request.scope, failure)
+            await idempotency.keep(transaction, self.owner, key, fingerprint, _pack(response))
+            return response
+
+        try:
+            return await self.database.run(keyed)
+        except (NotFound, Conflict, PreconditionFailed):
+            if failure is None:
+                raise
+            # What was begun is undone. That it failed is kept by itself: there is no effect to be kept with.
+            return await self.database.run(keyed)
+
+    async def _fingerprint(self) -> bytes:
+        request = self.request
+        digest = hashlib.sha256()
+        for part in (
+            request.method.encode(),
+            path_as_sent(request.scope).rstrip("/").encode(),
+            request.scope["query_string"],
+            self.owner.encode(),
+            b"" if request.method == "DELETE" else await request.body(),
+        ):
+            digest.update(len(part).to_bytes(8) + part)
+        return digest.digest()
+
+
+async def write_of_request(
+    request: Request,
+    database: DatabaseDep,
+    owner: Owner,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="Any text of up to 255 characters, new for each request. A repeat within 24 hours "
+            "gets the first answer, with `Idempotent-Replayed: true`.",
+            examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
+        ),
+    ] = None,
+) -> Write:
+    key = None if idempotency_key is None else _key(request.headers.getlist("idempotency-key"))
+    return Write(request, database, owner, key)
+
+
+def _key(values: list[str]) -> str:
+    """The key, alike with and without the quotes of a structured field (RFC 9651)."""
+    text = values[0].strip() if len(values) == 1 else ""
+    if quoted := _QUOTED.fullmatch(text):
+        text = re.sub(r"\\(.)", r"\1", quoted[1])
+    if not _PRINTABLE.fullmatch(text):
+        detail = "must be one text of 1 to 255 printable ASCII characters"
+        raise Invalid(Violation("header", "Idempotency-Key", "malformed", detail))
+    return text
+
+
+def _pack(response: Response) -> bytes:
+    """Status, headers and body, in a size that can be kept.
+
+    Raises:
+        Invalid: too much to be kept.
+    """
+    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    head = json.dumps([response.status_code, headers]).encode()
+    answer = zlib.compress(head + b"\n" + bytes(response.body), level=1)
+    if len(answer) > _MAX_ANSWER_BYTES:
+        detail = "the answer is too large to be kept for an Idempotency-Key; do less at once"
+        raise Invalid(Violation("header", "Idempotency-Key", "too_large", detail))
+    return answer
+
+
+def _unpack(answer: bytes) -> Response:
+    head, _, body = zlib.decompress(answer).partition(b"\n")
+    status, headers = json.loads(head)
+    return Response(body, status, {**headers, "Idempotent-Replayed": "true"})
+
+
+Once = Annotated[Write, Depends(write_of_request)]

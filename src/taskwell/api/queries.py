@@ -1,0 +1,112 @@
+"""The query of a list, read strictly: what is not understood is refused, never guessed."""
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Depends, Query
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from taskwell.core.errors import Invalid, Violation
+from taskwell.schemas.query import NEWEST_FIRST, SORT_NAMES, TaskFilter, TaskQuery, parse_sort
+from taskwell.schemas.text import check_search
+
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+_YEARS = range(1900, 2200)
+_STATUSES = {"all": None, "pending": False, "completed": True}
+
+
+def _flag(value: object) -> bool:
+    if value not in {"true", "false"}:
+        raise PydanticCustomError("invalid_flag", "must be true or false")
+    return value == "true"
+
+
+def _instant(value: object) -> datetime:
+    text = str(value)
+    try:
+        instant = datetime.fromisoformat(text.upper()) if _INSTANT.fullmatch(text) else None
+        if instant is not None and instant.astimezone(UTC).year in _YEARS:
+            return instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    detail = "must be an instant such as 2026-11-21T10:00:00Z (in a query, + is written %2B)"
+    raise PydanticCustomError("invalid_instant", detail)
+
+
+def _check_sort(value: str) -> str:
+    try:
+        parse_sort(value)
+    except ValueError:
+        detail = f"must be some of {', '.join(SORT_NAMES)}, each once, with - for descending"
+        raise PydanticCustomError("invalid_sort", detail) from None
+    return value
+
+
+def _status(value: object) -> str:
+    if value not in _STATUSES:
+        raise PydanticCustomError("invalid_status", "must be all, pending or completed")
+    return str(value)
+
+
+_FLAG = WithJsonSchema({"type": "boolean"})
+_INSTANT_SCHEMA = WithJsonSchema({"type": "string", "format": "date-time"})
+
+Flag = Annotated[bool | None, BeforeValidator(_flag), _FLAG]
+Moment = Annotated[datetime | None, BeforeValidator(_instant), _INSTANT_SCHEMA]
+
+
+async def filter_of_request(
+    completed: Annotated[Flag, Query(description="Only tasks that are completed, or that are not.")] = None,
+    status: Annotated[
+        str | None,
+        BeforeValidator(_status),
+        WithJsonSchema({"type": "string", "enum": list(_STATUSES)}),
+        Query(description="The same in words."),
+    ] = None,
+    q: Annotated[
+        str | None,
+        AfterValidator(check_search),
+        WithJsonSchema({"type": "string", "maxLength": 200}),
+        Query(description="Only tasks with this text in the title or the description, whatever its case."),
+    ] = None,
+    created_after: Annotated[Moment, Query(description="Created later than this.")] = None,
+    created_before: Annotated[Moment, Query(description="Created earlier than this.")] = None,
+    updated_after: Annotated[Moment, Query(description="Changed later than this.")] = None,
+    updated_before: Annotated[Moment, Query(description="Changed earlier than this.")] = None,
+) -> TaskFilter:
+    """Raises Invalid: `status` and `completed` contradict each other."""
+    wanted = _STATUSES[status or "all"]
+    if completed is not None and wanted is not None and completed != wanted:
+        raise Invalid(Violation("query", "status", "contradiction", "contradicts completed"))
+    return TaskFilter(
+        completed=wanted if completed is None else completed,
+        q=q or None,
+        created_after=created_after,
+        created_before=created_before,
+        updated_after=updated_after,
+        updated_before=updated_before,
+    )
+
+
+async def query_of_request(
+    task_filter: Annotated[TaskFilter, Depends(filter_of_request)],
+    deleted: Annotated[Flag, Query(description="The tasks in the trash instead.")] = None,
+    sort: Annotated[
+        str | None,
+        AfterValidator(_check_sort),
+        WithJsonSchema({"type": "string", "examples": ["completed,-updated_at"]}),
+        Query(
+            description=f"By which of {', '.join(SORT_NAMES)}, comma-separated, each with - for descending. "
+            "Ties: the newest first."
+        ),
+    ] = None,
+) -> TaskQuery:
+    keys = NEWEST_FIRST if sort is None else parse_sort(sort)
+    return TaskQuery(replace(task_filter, deleted=bool(deleted)), keys)
+
+
+FilterDep = Annotated[TaskFilter, Depends(filter_of_request)]
+QueryDep = Annotated[TaskQuery, Depends(query_of_request)]

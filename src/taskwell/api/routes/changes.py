@@ -1,0 +1,65 @@
+"""What has changed, asked for or live; at both mounts, as tasks are."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+
+from taskwell.api.dependencies import MAX_LIMIT, DatabaseDep, Limit, Owner, preferences
+from taskwell.api.problems import problems
+from taskwell.api.responses import changes_response
+from taskwell.api.routing import TaskwellRoute
+from taskwell.api.stream import EventStream
+from taskwell.schemas.change import Changes
+from taskwell.services import changes
+
+router = APIRouter(route_class=TaskwellRoute, tags=["changes"], dependencies=[Depends(preferences)])
+
+Since = Annotated[
+    str | None, Query(description="The `next` of the answer before. Without it, from the beginning.")
+]
+
+
+@router.get(
+    "/changes",
+    response_model=Changes,
+    summary="List changes",
+    responses={200: {"description": "Changes in their order."}, **problems("gone")},
+)
+async def list_changes(
+    database: DatabaseDep, owner: Owner, since: Since = None, limit: Limit = None
+) -> Response:
+    """Each task that has changed since a cursor, once, in its latest state; a deleted one as a mark.
+
+    To follow them for ever: keep `next`, and ask again with it. On 410, forget the copy and begin anew.
+    """
+    cursor = None if since is None else changes.parse_cursor(since)
+    return changes_response(
+        await database.read(changes.list_changes, owner, cursor, limit=limit or MAX_LIMIT)
+    )
+
+
+@router.get(
+    "/events",
+    response_class=Response,
+    summary="Follow changes live",
+    responses={
+        200: {
+            "description": "Server-sent events: `event: task`, `id` its number, `data` as in `changes`.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        **problems("gone"),
+    },
+)
+async def follow_changes(
+    request: Request,
+    database: DatabaseDep,
+    owner: Owner,
+    since: Annotated[str | None, Query(description="A number to go on from; 0 is the beginning.")] = None,
+    last_event_id: Annotated[
+        str | None, Header(description="The same, as a browser says it when it connects again.")
+    ] = None,
+) -> Response:
+    """Without a number to go on from, the changes from now on. A comment comes after 15 s of silence."""
+    text = since if last_event_id is None else last_event_id
+    start = await database.read(changes.start_of, owner, text)
+    return EventStream(request.app.state.feed.stream(owner, start.since, start.last))

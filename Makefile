@@ -14,7 +14,7 @@ WORKERS ?= auto
 
 .PHONY: help
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "taskwell needs Python 3.11 or later; try make PYTHON=python3.12")'
@@ -63,6 +63,34 @@ lock: $(READY) ## Lock the dependencies anew after a change in pyproject.toml
 .PHONY: bench
 bench: $(READY) ## Measure listing and concurrent writes on both databases
 	$(BIN)/python -m bench
+
+.PHONY: stress
+stress: $(READY) ## Try out what is promised under races, retries and cuts, in full
+	$(BIN)/python -m stress all
+
+.PHONY: stress-guards
+stress-guards: $(READY) ## 64 writers, 10,000 guarded edits
+	$(BIN)/python -m stress guards
+
+.PHONY: stress-keys
+stress-keys: $(READY) ## 10,000 keyed creates, repeated over connections that are cut
+	$(BIN)/python -m stress keys
+
+.PHONY: stress-feed
+stress-feed: $(READY) ## 100,000 changes by four processes, followed by pollers
+	$(BIN)/python -m stress feed
+
+.PHONY: stress-model
+stress-model: $(READY) ## 2,000 runs of 30 steps against a dict
+	$(BIN)/python -m stress model
+
+.PHONY: stress-events
+stress-events: $(READY) ## 1,000 event streams on one process
+	$(BIN)/python -m stress events
+
+.PHONY: stress-polling
+stress-polling: $(READY) ## Polls of an unchanged list beside health checks
+	$(BIN)/python -m stress polling
 
 .PHONY: db-upgrade
 db-upgrade: $(READY) ## Apply the migrations

@@ -1,0 +1,220 @@
+"""The same requests on both databases get the same answers, in all that is not a name or a time.
+
+In a request `{3}` stands for the id of the third task that the server has shown, `{3t}` for its first time.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+from urllib.parse import urlencode
+
+from stress.client import Answer, Client, Request
+from stress.figures import Figures, Form
+from tests.servers import ServerProcess, server_process
+
+_REQUESTS = 20_000
+_REQUESTS_OF_A_USER = 100
+
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d(:|%3A)\d\d(:|%3A)\d\d\.\d{6}Z")
+_REQUEST_ID = re.compile(r'"request_id": "[0-9a-f]{32}"')
+_CURSOR = re.compile(r"cursor=[\w-]+")
+_DIGEST = re.compile(r'(?<=-)[0-9a-f]{12}(?=")')  # of a list's query, which has times in it
+_PLACE = re.compile(r"\{(\d+)(t?)\}")
+_OWN_HEADERS = {"date", "x-request-id", "content-length"}
+
+
+class Side:
+    """A server, and the ids and times that it made."""
+
+    def __init__(self, client: Client) -> None:
+        self.ids: list[str] = []
+        self._times: list[str] = []
+        self._client = client
+
+    def send(self, request: Request) -> tuple[Any, ...]:
+        """The answer, in words that are not the server's own."""
+        headers = {name: self._fill(value) for name, value in request.headers.items()}
+        body = json.loads(self._fill(json.dumps(request.body)))
+        answer = self._client.send(Request(request.method, self._fill(request.path), body, headers))
+        self._learn(answer)
+        kept = sorted((name, value) for name, value in answer.headers.items() if name not in _OWN_HEADERS)
+        return (answer.status, self._blank(answer.content.decode()), self._blank(str(kept)))
+
+    def _learn(self, answer: Answer) -> None:
+        text = answer.content.decode()
+        for found in _ID.findall(text):
+            if found not in self.ids:
+                self.ids.append(found)
+                time = _TIME.search(text)
+                self._times.append(time[0] if time else "2026-11-21T10:00:00Z")
+
+    def _fill(self, text: str) -> str:
+        def fill(place: re.Match[str]) -> str:
+            known = self._times if place[2] else self.ids
+            return known[int(place[1]) % len(known)] if known else place[1]
+
+        return _PLACE.sub(fill, text)
+
+    def _blank(self, text: str) -> str:
+        text = _ID.sub(lambda found: f"id {self.ids.index(found[0])}" if found[0] in self.ids else "id", text)
+        for pattern, word in (
+            (_TIME, "time"),
+            (_REQUEST_ID, '"request_id": ""'),
+            (_CURSOR, "cursor"),
+            (_DIGEST, ""),
+        ):
+            text = pattern.sub(word, text)
+        return text
+
+
+def measure(sqlite: tuple[str, Path], postgresql: tuple[str, Path], form: Form) -> Figures:
+    """On two databases that are empty, each with a folder for its server."""
+    settings = {"TASKWELL_LOG_LEVEL": "warning"}
+    with (
+        server_process(sqlite[1], DATABASE_URL=sqlite[0], **settings) as first,
+        server_process(postgresql[1], DATABASE_URL=postgresql[0], **settings) as second,
+    ):
+        return _compare(first, second, form)
+
+
+def _compare(first: ServerProcess, second: ServerProcess, form: Form) -> Figures:
+    figures = Figures()
+    count = form.count(_REQUESTS)
+    with Client(first.port) as one, Client(second.port) as other:
+        differences = [
+            difference
+            for user in range(-(-count // _REQUESTS_OF_A_USER))
+            for difference in _differences(Side(one), Side(other), Random(f"{form.seed} {user}"), user)
+        ]
+    figures.note("requests", -(-count // _REQUESTS_OF_A_USER) * _REQUESTS_OF_A_USER)
+    figures.promise("answers that differ", len(differences), kept=not differences)
+    figures.broken += differences[:5]
+    return figures
+
+
+def _differences(one: Side, other: Side, random: Random, user: int) -> Iterator[str]:
+    for n in range(_REQUESTS_OF_A_USER):
+        request = _request(random, f"/api/parity-{user}")
+        if random.random() < 0.3 and request.method != "GET":
+            key = {"Idempotency-Key": str(random.randint(n - 3, n))}
+            request = replace(request, headers={**request.headers, **key})
+        if random.random() < 0.1:
+            request = replace(request, headers={**request.headers, "Prefer": "handling=strict"})
+        for _ in range(random.choice((1, 1, 1, 2))):
+            answer, another = one.send(request), other.send(request)
+            if answer != another:
+                yield f"{request}: {answer} on SQLite, {another} on PostgreSQL"
+
+
+def _request(random: Random, user: str) -> Request:
+    tasks = f"{user}/tasks"
+    task = f"{tasks}/{random.choice((_place(random), _place(random), 'x', _chosen_id(random)))}"
+    makers: tuple[Callable[[], Request], ...] = (
+        lambda: Request("POST", tasks, _body(random)),
+        lambda: Request("POST", tasks, _body(random)),
+        lambda: Request("PUT", f"{tasks}/{_chosen_id(random)}", _body(random), {"If-None-Match": "*"}),
+        lambda: Request(random.choice(("PATCH", "PUT")), task, _body(random), _guard(random, "If-Match")),
+        lambda: Request("POST", f"{task}/toggle", None, _guard(random, "If-Match")),
+        lambda: Request("PATCH", f"{task}/complete", {"completed": random.choice((True, False, 1))}),
+        lambda: Request("DELETE", task, None, _guard(random, "If-Match")),
+        lambda: Request("DELETE", task, None, {"Prefer": "return=representation"}),
+        lambda: Request("POST", f"{task}/restore", None, _guard(random, "If-Match")),
+        lambda: Request("DELETE", f"{tasks}?{urlencode(_filter(random), safe='{}')}"),
+        lambda: Request("POST", f"{tasks}/batch", {"operations": _operations(random)}),
+        lambda: Request("GET", task, None, _guard(random, "If-None-Match")),
+        lambda: Request("GET", f"{tasks}?{_list(random)}", None, {"Prefer": "count=exact"}),
+        lambda: Request("GET", f"{tasks}?{_list(random)}", None, {"Prefer": "count=exact"}),
+        lambda: Request("GET", f"{user}/changes?{_since(random)}"),
+        lambda: Request(random.choice(("GET", "POST", "DELETE")), f"{user}{random.choice(('', '/lists'))}"),
+    )
+    return random.choice(makers)()
+
+
+def _place(random: Random) -> str:
+    return f"{{{random.randrange(20)}}}"
+
+
+def _chosen_id(random: Random) -> str:
+    return f"00000000-0000-4000-8000-{random.randrange(5):012}"
+
+
+_TEXTS = ("Buy milk", "  buy MILK ", "Straße", "STRASSE", "100 %", "a_b", "\\", "'", "😀", "É", "\u0130", "z")
+_WRONG = ("", " ", None, 7, "a" * 201, "a\0b", "\u200b", "a\nb")
+
+
+def _text(random: Random) -> Any:
+    return random.choice(_TEXTS if random.random() < 0.9 else _WRONG)
+
+
+def _body(random: Random) -> dict[str, Any]:
+    makers: dict[str, Callable[[], Any]] = {
+        "title": lambda: _text(random),
+        "description": lambda: random.choice((None, _text(random), "two\nlines", "a" * 2_001)),
+        "completed": lambda: random.choice((True, False, "yes")),
+        "version": lambda: 1,
+    }
+    shares = {"title": 0.9, "description": 0.4, "completed": 0.3, "version": 0.1}
+    return {name: make() for name, make in makers.items() if random.random() < shares[name]}
+
+
+def _guard(random: Random, name: str) -> dict[str, str]:
+    tags = (f'"{random.randint(1, 60)}"', f'"{random.randint(1, 60)}", "7"', "*", 'W/"3"', "17")
+    return {name: random.choice(tags)} if random.random() < 0.4 else {}
+
+
+def _operations(random: Random) -> list[Any]:
+    return [_operation(random) for _ in range(random.choice((0, 1, 2, 3, 10)))]
+
+
+def _operation(random: Random) -> Any:
+    op = random.choice(("create", "create", "create", "update", "toggle", "delete", "restore"))
+    operation: dict[str, Any] = {"op": op if random.random() < 0.98 else "undo"}
+    if op != "create" or random.random() < 0.2:
+        operation["id"] = random.choice((_place(random), _place(random), _chosen_id(random)))
+    if op in {"create", "update"}:
+        operation["task"] = {"title": random.choice(_TEXTS)} if random.random() < 0.9 else _body(random)
+    if random.random() < 0.1:
+        operation["version"] = random.choice((random.randint(0, 60), -1, "1"))
+    return operation
+
+
+def _filter(random: Random) -> dict[str, str]:
+    values = {
+        "completed": ("true", "false", "1"),
+        "status": ("all", "pending", "completed", "done"),
+        "q": ("milk", "ss", "ß", "%", "_", "\\", "i", "é", "", "a" * 201),
+        "created_after": ("{1t}", "{4t}", "now"),
+        "updated_before": ("{9t}", "{14t}", "2026-13-01T00:00:00Z"),
+    }
+    return {name: random.choice(some) for name, some in values.items() if random.random() < 0.2}
+
+
+def _list(random: Random) -> str:
+    values = {
+        "sort": (
+            "title",
+            "-title",
+            "completed,title",
+            "updated_at",
+            "-created_at",
+            "-completed,-title",
+            "id",
+        ),
+        "limit": ("1", "3", "5000", "0"),
+        "deleted": ("true", "false"),
+        "cursor": ("AAAA",),
+        "page": ("2",),
+    }
+    shares = {"sort": 0.5, "limit": 0.4, "deleted": 0.2, "cursor": 0.03, "page": 0.1}
+    given = {name: random.choice(some) for name, some in values.items() if random.random() < shares[name]}
+    return urlencode({**_filter(random), **given}, safe="{}")
+
+
+def _since(random: Random) -> str:
+    values = {"since": ("0", str(random.randint(1, 60)), "17-0", "x"), "limit": ("1", "4", "0")}
+    return urlencode({name: random.choice(some) for name, some in values.items() if random.random() < 0.6})

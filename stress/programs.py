@@ -1,0 +1,37 @@
+"""The programs by name, each run on a server of its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from stress import events, feed, guards, keys, model, polling
+from stress.figures import Figures, Form
+from tests.servers import ServerProcess, server_process
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    measure: Callable[[ServerProcess, Form], Figures]
+    workers: int = 1
+
+
+PROGRAMS = {
+    "guards": Program(guards.measure),
+    "keys": Program(keys.measure),
+    "feed": Program(feed.measure, workers=2),
+    "model": Program(model.measure),
+    "events": Program(events.measure),
+    "polling": Program(polling.measure),
+}
+
+
+def run(name: str, database_url: str, folder: Path, form: Form) -> Figures:
+    """Run a program on a database that is empty."""
+    program = PROGRAMS[name]
+    settings = {
+        "DATABASE_URL": database_url,
+        "TASKWELL_WORKERS": str(program.workers),
+        "TASKWELL_LOG_LEVEL": "warning",
+    }
+    with server_process(folder, **settings) as server:
+        return program.measure(server, form)

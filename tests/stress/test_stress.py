@@ -1,0 +1,72 @@
+"""The programs of `python -m stress` in their short form: what they promise is kept."""
+
+from pathlib import Path
+
+import pytest
+
+from stress import parity
+from stress.figures import SHORT, Figures, Form, table
+from stress.programs import run
+from tests.databases import new_postgres_database
+
+FORM = Form(SHORT, seed=1)
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> Figures:
+    """What the program of the test's parameter found."""
+    return run(request.param, database_url, tmp_path, FORM)
+
+
+def of(program: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("measured", [program], indirect=True)
+
+
+class TestStress:
+    @of("keys")
+    def test_a_keyed_request_happens_once_however_often_it_is_sent(self, measured: Figures) -> None:
+        assert measured.broken == []
+        assert measured.values["tasks in the end"] == measured.values["keys"] == 200
+        assert measured.values["replays"] > 0
+        assert measured.values["connections cut"] > 0
+
+    @of("feed")
+    def test_the_feed_misses_repeats_and_disorders_nothing(self, measured: Figures) -> None:
+        assert measured.broken == []
+        assert measured.values["changes acknowledged"] >= 2_000
+        assert measured.values["requests aborted"] > 0
+
+    @of("model")
+    def test_the_server_does_what_a_dict_would(self, measured: Figures) -> None:
+        assert measured.broken == []
+        assert measured.values["runs"] >= 40
+        assert {"answered 200", "answered 201", "answered 412", "answered 422"} <= measured.values.keys()
+
+    @of("events")
+    def test_every_stream_hears_of_every_change_soon(self, measured: Figures) -> None:
+        assert measured.broken == []
+        assert measured.values["events received"] == 500
+
+
+class TestParity:
+    def test_both_databases_answer_alike(self, tmp_path: Path) -> None:
+        one, other = tmp_path / "sqlite", tmp_path / "postgresql"
+        for folder in (one, other):
+            folder.mkdir()
+        with new_postgres_database() as url:
+            figures = parity.measure((f"sqlite:///{one}/test.db", one), (url, other), FORM)
+        assert figures.broken == []
+        assert figures.values["requests"] == 400
+
+
+class TestFigures:
+    def test_a_broken_promise_is_told_and_a_kept_one_only_shown(self) -> None:
+        figures = Figures()
+        figures.promise("missed", 3, kept=False)
+        figures.promise("repeated", 0, kept=True)
+        assert figures.broken == ["missed: 3"]
+        assert table("feed", {"sqlite": figures}).splitlines() == [
+            f"{'feed':<42}{'sqlite':>14}",
+            f"{'missed':<42}{3:>14}",
+            f"{'repeated':<42}{0:>14}",
+        ]

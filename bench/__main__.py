@@ -1,6 +1,7 @@
 """`make bench`: both databases, measured in turn and shown side by side."""
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,6 +21,8 @@ _NAME, _FIGURE = 34, 12  # widths
 
 def main() -> int:
     options = _options()
+    # Whoever ends the measuring ends the servers too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with _subjects() as subjects:
         faults = _measure(subjects, options)
     return 1 if faults else 0

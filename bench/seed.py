@@ -22,9 +22,11 @@ _USER = "INSERT INTO users (id, created_at, last_seq) SELECT '{user}', max(at), 
 # What a client writes: now and then a description, and a third of the tasks is done.
 _TASKS = """
     INSERT INTO tasks
-        (user_id, id, title, description, completed, completed_at, created_at, updated_at, version)
-    SELECT '{user}', id, 'Task number ' || n,
+        (user_id, id, title, title_key, description, description_key, completed, completed_at, created_at,
+         updated_at, version)
+    SELECT '{user}', id, 'Task number ' || n, 'task number ' || n,
            CASE WHEN n % 4 = 0 THEN 'What else there is to say about the task number ' || n END,
+           CASE WHEN n % 4 = 0 THEN 'what else there is to say about the task number ' || n END,
            n % 3 = 0, CASE WHEN n % 3 = 0 THEN at END, at, at, n
     FROM ({series}) AS s
     """

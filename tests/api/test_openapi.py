@@ -12,7 +12,7 @@ from taskwell.core.config import Settings
 from taskwell.main import create_app
 
 COMMITTED = Path(__file__).parents[2] / "openapi.json"
-METHODS_WITH_BODY = {"post", "put", "patch"}
+TASKS = ("/api/tasks", "/api/{user_id}/tasks")
 
 
 @pytest.fixture(scope="module")
@@ -41,19 +41,25 @@ class TestDocument:
         ids = [operation["operationId"] for _, _, operation in operations(document)]
         assert ids == [
             "is_live", "is_ready", "create_user", "get_me", "get_user", "delete_user",
-            "list_tasks", "create_task", "get_task", "update_task", "put_task", "delete_task",
-            "toggle_task", "complete_task",
-            "user_list_tasks", "user_create_task", "user_get_task", "user_update_task", "user_put_task",
-            "user_delete_task", "user_toggle_task", "user_complete_task",
+            "list_tasks", "create_task", "delete_tasks", "run_batch", "get_task", "update_task", "put_task",
+            "delete_task", "restore_task", "toggle_task", "complete_task",
+            "user_list_tasks", "user_create_task", "user_delete_tasks", "user_run_batch", "user_get_task",
+            "user_update_task", "user_put_task", "user_delete_task", "user_restore_task", "user_toggle_task",
+            "user_complete_task",
+            "list_changes", "follow_changes", "user_list_changes", "user_follow_changes",
         ]  # fmt: skip
 
     def test_both_mounts_say_the_same(self, document: dict[str, Any]) -> None:
         paths = document["paths"]
-        for path in [path for path in paths if path.startswith("/api/tasks")]:
+        mounted = ("/api/tasks", "/api/changes", "/api/events")
+        for path in [path for path in paths if path.startswith(mounted)]:
             twin = paths[path.replace("/api/", "/api/{user_id}/", 1)]
+            assert twin.keys() == paths[path].keys()
             for method, operation in paths[path].items():
                 assert twin[method]["responses"] == operation["responses"]
                 assert twin[method].get("requestBody") == operation.get("requestBody")
+                others = [item for item in twin[method]["parameters"] if item["name"] != "user_id"]
+                assert others == operation["parameters"]
 
     def test_every_error_is_a_problem(self, document: dict[str, Any]) -> None:
         for _, _, operation in operations(document):
@@ -63,20 +69,26 @@ class TestDocument:
                     assert media_type == "application/problem+json"
                     assert answer["content"][media_type]["schema"] == {"$ref": "#/components/schemas/Problem"}
 
-    def test_each_operation_lists_the_errors_it_can_give(self, document: dict[str, Any]) -> None:
+    def test_each_operation_lists_the_errors_it_can_give(  # noqa: C901 (a table, in the form of a program)
+        self, document: dict[str, Any]
+    ) -> None:
         for method, path, operation in operations(document):
             errors = {int(status) for status in operation["responses"] if int(status) >= 400}
             expected = {400, 500} if path == "/health/live" else {400, 500, 503}
-            if method in METHODS_WITH_BODY:
+            if "requestBody" in operation:
                 expected |= {413, 415}
             if method != "get":
-                expected |= {507}
-            if "{task_id}" in path or (path.endswith("/tasks") and method == "post"):
+                expected |= {409, 422, 507}
+            if "{task_id}" in path or (method == "post" and path.startswith(TASKS)):
                 expected |= {404}
-            if path == "/api/users/{user_id}":
+            if "{task_id}" in path and method != "get":
+                expected |= {412, 428}
+            if path.endswith("/batch"):
+                expected |= {412}
+            if path.endswith(("/changes", "/events")):
+                expected |= {410}
+            if path == "/api/users/{id}":
                 expected |= {404}
-            if (method, path) == ("post", "/api/users"):
-                expected |= {409}
             assert errors == expected, (method, path)
 
     def test_every_operation_and_parameter_is_described(self, document: dict[str, Any]) -> None:
@@ -88,20 +100,77 @@ class TestDocument:
 
     def test_every_input_has_an_example(self, document: dict[str, Any]) -> None:
         schemas = document["components"]["schemas"]
-        for name in ("TaskCreate", "TaskUpdate", "TaskToggle", "UserCreate"):
+        for name in ("TaskCreate", "TaskUpdate", "TaskToggle", "Batch", "UserCreate"):
             assert schemas[name]["examples"]
 
     def test_every_field_of_an_answer_is_always_there(self, document: dict[str, Any]) -> None:
-        for name in ("TaskRead", "TaskDeleted", "UserRead"):
+        names = (
+            "TaskRead", "TaskDeleted", "TasksDeleted", "BatchResult", "BatchResults", "TaskGone", "Changes",
+            "UserRead",
+        )  # fmt: skip
+        for name in names:
             schema = document["components"]["schemas"][name]
             assert schema["required"] == list(schema["properties"])
 
-    def test_a_single_task_has_an_etag(self, document: dict[str, Any]) -> None:
-        for _, _, operation in operations(document):
-            for answer in operation["responses"].values():
+    def test_what_a_task_or_list_answers_has_an_etag(self, document: dict[str, Any]) -> None:
+        for method, path, operation in operations(document):
+            for status, answer in operation["responses"].items():
                 content = answer.get("content", {}).get("application/json", {})
                 name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
-                assert ("ETag" in answer.get("headers", {})) == (name in {"TaskRead", "TaskDeleted"})
+                expected = name in {"TaskRead", "TaskDeleted"} or status in {"304", "412"}
+                if method == "get" and path.endswith("/tasks"):
+                    expected |= status == "200"
+                assert ("ETag" in answer.get("headers", {})) == expected, (method, path, status)
+
+    def test_what_can_be_read_again_can_be_unchanged(self, document: dict[str, Any]) -> None:
+        for method, path, operation in operations(document):
+            expected = method == "get" and path.startswith(TASKS)
+            assert ("304" in operation["responses"]) == expected, (method, path)
+
+    def test_each_operation_shows_its_headers(self, document: dict[str, Any]) -> None:
+        for method, path, operation in operations(document):
+            shown = {item["name"] for item in operation.get("parameters", []) if item["in"] == "header"}
+            expected = {"prefer"} if not path.startswith("/health/") else set()
+            if method != "get":
+                expected |= {"idempotency-key"}
+            if method != "get" and "{task_id}" in path:
+                expected |= {"if-match"}
+            if path.startswith(TASKS) and (method == "get" or operation["operationId"].endswith("put_task")):
+                expected |= {"if-none-match"}
+            if path.endswith("/events"):
+                expected |= {"last-event-id"}
+            assert shown == expected, (method, path)
+
+    def test_a_repeated_write_says_so(self, document: dict[str, Any]) -> None:
+        for method, path, operation in operations(document):
+            for status, answer in operation["responses"].items():
+                expected = method != "get" and status in {"200", "201", "204"}
+                assert ("Idempotent-Replayed" in answer.get("headers", {})) == expected, (
+                    method,
+                    path,
+                    status,
+                )
+
+    def test_a_list_shows_how_it_can_be_asked_for(self, document: dict[str, Any]) -> None:
+        (shown, deleted) = (
+            {
+                item["name"]
+                for item in document["paths"]["/api/tasks"][method]["parameters"]
+                if item["in"] == "query"
+            }
+            for method in ("get", "delete")
+        )
+        filters = {
+            "completed", "status", "q", "created_after", "created_before", "updated_after", "updated_before",
+        }  # fmt: skip
+        assert deleted == filters
+        assert shown == filters | {"deleted", "sort", "limit", "cursor"}
+
+    def test_a_stream_is_one(self, document: dict[str, Any]) -> None:
+        for path in ("/api/events", "/api/{user_id}/events"):
+            assert list(document["paths"][path]["get"]["responses"]["200"]["content"]) == [
+                "text/event-stream"
+            ]
 
     def test_nothing_refers_to_what_is_not_there(self, document: dict[str, Any]) -> None:
         for name in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)):

@@ -22,14 +22,17 @@ class TestFrameworkErrors:
     @pytest.mark.parametrize(
         ("method", "path", "allowed"),
         [
-            ("PUT", "/api/tasks", "GET, HEAD, POST"),
+            ("PUT", "/api/tasks", "DELETE, GET, HEAD, POST"),
             ("POST", "/api/alice/tasks/x", "DELETE, GET, HEAD, PATCH, PUT"),
             ("GET", "/api/tasks/x/toggle", "POST"),
             ("POST", "/api/tasks/x/complete", "PATCH"),
+            ("PATCH", "/api/alice/tasks/x/restore", "POST"),
+            ("POST", "/api/changes", "GET, HEAD"),
+            ("DELETE", "/api/alice/events", "GET, HEAD"),
             ("PATCH", "/api/users", "POST"),
             ("POST", "/", "GET, HEAD"),
-            ("TRACE", "/api/tasks", "GET, HEAD, POST"),
-            ("OPTIONS", "/api/tasks", "GET, HEAD, POST"),
+            ("TRACE", "/api/tasks", "DELETE, GET, HEAD, POST"),
+            ("OPTIONS", "/api/tasks", "DELETE, GET, HEAD, POST"),
         ],
     )
     def test_a_method_that_is_not_known_is_a_405_with_those_that_are(

@@ -11,8 +11,10 @@ from taskwell.core.config import Settings
 from taskwell.core.database import Database, ReadTransaction, Transaction
 from taskwell.core.errors import OutcomeUnknown, Unavailable
 from taskwell.core.preparation import start
+from taskwell.schemas.query import TaskQuery
 from taskwell.schemas.task import TaskCreate, TaskRead
 from taskwell.services import tasks
+from taskwell.services.task_lists import list_tasks
 from tests.databases import execute, new_postgres_database
 
 T = TypeVar("T")
@@ -174,7 +176,7 @@ class TestLostConnection:
             runs.append(transaction)
             if len(runs) == 1:
                 await end_session(postgres_url, transaction)
-            return await tasks.list_tasks(transaction, "ada", limit=10)
+            return await list_tasks(transaction, "ada", TaskQuery(), limit=10)
 
         async def work(database: Database) -> None:
             assert await database.read(read_and_lose) == []
@@ -237,7 +239,7 @@ async def create(transaction: Transaction, owner: str = "ada") -> TaskRead:
 
 
 async def listed(database: Database) -> list[TaskRead]:
-    return await database.read(tasks.list_tasks, "ada", limit=100)
+    return await database.read(list_tasks, "ada", TaskQuery(), limit=100)
 
 
 async def beside(url: str, statement: str) -> None:

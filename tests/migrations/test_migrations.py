@@ -24,7 +24,8 @@ from taskwell.core.clock import utc_now
 from taskwell.core.config import Settings
 from taskwell.core.database import Database, ReadTransaction
 from taskwell.core.migrate import Schema
-from taskwell.services import tasks
+from taskwell.schemas.query import TaskQuery
+from taskwell.services.task_lists import list_tasks
 from tests.databases import admin_url, execute, new_postgres_database
 from tests.servers import LocalServer, local_server
 
@@ -386,8 +387,7 @@ async def list_plan(database: Database, **page: Any) -> str:
         def remember(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
             seen.append((statement, values))
 
-        transaction = ReadTransaction(connection, writes_in_ctes=database.backend.writes_in_ctes)
-        await tasks.list_tasks(transaction, "alice", limit=100, **page)
+        await list_tasks(ReadTransaction(connection), "alice", TaskQuery(), limit=100, **page)
         ((statement, values),) = seen
         explain = "EXPLAIN QUERY PLAN"
         if database.backend.dialect == "postgresql":

@@ -1,0 +1,382 @@
+"""Conditional requests: nobody overwrites what they have not seen, and nobody fetches what they have."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from taskwell.core.config import Settings
+from tests.answers import create, problem, unknown_id, violation
+from tests.beside import at_once
+from tests.servers import local_server
+
+Task = dict[str, Any]
+NEW = {"If-None-Match": "*"}
+# Where 17 is the version of the task.
+STALE = (
+    '"999"', '"999", "1000"', 'W/"17"', 'W/"17", "999"', '""', '"x"', '"017"', '"17-abc"', '"17.0"', '"-17"',
+    '"+17"', '"9007199254740993"', '"99999999999999999999"',
+)  # fmt: skip
+MALFORMED = (
+    "", "17", '"17', '17"', "'17'", '"1" "2"', '"1",', ',"1"', '"1",,"2"', "*, *", '*, "1"', 'w/"1"',
+    'W/ "1"',
+    '"a b"', '" 1"', "W/*", '"1";x', '"' + "1" * 9_000 + '"',
+)  # fmt: skip
+OPERATIONS = ("PATCH", "PUT", "DELETE", "POST toggle", "PATCH complete", "POST restore")
+
+
+class Write:
+    """One of the writes of a task, as a client sends it with some headers."""
+
+    def __init__(self, client: httpx2.Client, name: str) -> None:
+        self.client = client
+        self.method, _, self.action = name.partition(" ")
+
+    def __call__(self, path: str, **headers: str) -> httpx2.Response:
+        body = {"title": "Changed"} if self.method in {"PATCH", "PUT"} and not self.action else None
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = f"{path}/{self.action}" if self.action else path
+        return self.client.request(self.method, url, json=body, headers=sent)
+
+    def target(self, tasks: str) -> Task:
+        """A task that the write is for: one in the trash, if it is to be restored."""
+        task = create(self.client, tasks)
+        if self.action != "restore":
+            return task
+        return delete(self.client, f"{tasks}/{task['id']}")
+
+
+def delete(client: httpx2.Client, path: str) -> Task:
+    answer = client.delete(path, headers={"Prefer": "return=representation"})
+    assert answer.status_code == 200, answer.text
+    deleted: Task = answer.json()
+    return deleted
+
+
+def everything(client: httpx2.Client, tasks: str) -> tuple[bytes, bytes]:
+    return client.get(tasks).content, client.get(f"{tasks}?deleted=true").content
+
+
+@pytest.fixture(params=OPERATIONS)
+def write(client: httpx2.Client, request: pytest.FixtureRequest) -> Write:
+    return Write(client, request.param)
+
+
+class TestIfMatch:
+    def test_the_right_version_is_changed(self, write: Write, tasks: str) -> None:
+        task = write.target(tasks)
+        answer = write(f"{tasks}/{task['id']}", If_Match=f'"{task["version"]}"')
+        assert answer.status_code == (204 if write.method == "DELETE" else 200)
+        if answer.status_code == 200:
+            assert answer.headers["etag"] == f'"{task["version"] + 1}"'
+
+    def test_so_it_is_if_one_of_several_matches(self, write: Write, tasks: str) -> None:
+        for form in ('"999", {}', '{} , W/"7"', '"", "x-1",{}', "{},{}", "*"):
+            task = write.target(tasks)
+            answer = write(f"{tasks}/{task['id']}", If_Match=form.replace("{}", f'"{task["version"]}"'))
+            assert answer.is_success, form
+
+    def test_the_header_may_come_in_parts(self, client: httpx2.Client, tasks: str) -> None:
+        task = create(client, tasks)
+        headers = [("If-Match", '"999"'), ("If-Match", f'"{task["version"]}"')]
+        answer = client.patch(f"{tasks}/{task['id']}", json={"title": "x"}, headers=headers)
+        assert answer.status_code == 200
+
+    def test_another_version_is_not_and_the_answer_says_which_it_is(self, write: Write, tasks: str) -> None:
+        task = write.target(tasks)
+        before = everything(write.client, tasks)
+        for form in STALE:
+            answer = write(f"{tasks}/{task['id']}", If_Match=form.replace("17", str(task["version"])))
+            problem(answer, 412, "precondition_failed")
+            assert answer.headers["etag"] == f'"{task["version"]}"'
+        assert everything(write.client, tasks) == before
+        assert create(write.client, tasks)["version"] == task["version"] + 1
+
+    def test_what_was_right_before_is_stale_after_any_change(
+        self, client: httpx2.Client, write: Write, tasks: str
+    ) -> None:
+        task = write.target(tasks)
+        path = f"{tasks}/{task['id']}"
+        if write.action == "restore":
+            client.post(f"{path}/restore")
+            task = delete(client, path) | {"version": task["version"]}
+        else:
+            client.post(f"{path}/toggle")
+        answer = write(path, If_Match=f'"{task["version"]}"')
+        problem(answer, 412, "precondition_failed")
+        now = f'"{task["version"] + (2 if write.action == "restore" else 1)}"'
+        assert answer.headers["etag"] == now
+        assert write(path, If_Match=now).is_success
+
+    def test_a_malformed_header_is_refused(self, write: Write, tasks: str) -> None:
+        task = write.target(tasks)
+        before = everything(write.client, tasks)
+        for header in MALFORMED:
+            found = violation(write(f"{tasks}/{task['id']}", If_Match=header))
+            assert (found["parameter"], found["code"]) == ("If-Match", "malformed"), header
+        assert everything(write.client, tasks) == before
+
+    def test_what_is_not_there_is_a_404(self, write: Write, tasks: str) -> None:
+        create(write.client, tasks)
+        for header in ("*", '"1"', 'W/"1"'):
+            problem(write(f"{tasks}/{unknown_id()}", If_Match=header), 404, "not_found")
+
+    def test_what_is_somebody_elses_is_a_404(self, write: Write, user: str) -> None:
+        task = write.target("/api/tasks")
+        create(write.client, f"/api/{user}/tasks")
+        answer = write(f"/api/{user}/tasks/{task['id']}", If_Match=f'"{task["version"]}"')
+        problem(answer, 404, "not_found")
+        assert "etag" not in answer.headers
+
+    def test_what_is_in_the_trash_is_a_404_unless_it_is_to_be_restored(
+        self, client: httpx2.Client, tasks: str
+    ) -> None:
+        path = f"{tasks}/{create(client, tasks)['id']}"
+        version = delete(client, path)["version"]
+        for name in OPERATIONS[:-1]:
+            problem(Write(client, name)(path, If_Match=f'"{version}"'), 404, "not_found")
+
+    @pytest.mark.parametrize("method", ["PATCH", "PUT"])
+    def test_guards_a_change_of_nothing_too(self, client: httpx2.Client, tasks: str, method: str) -> None:
+        task = create(client, tasks)
+        path = f"{tasks}/{task['id']}"
+        answer = client.request(method, path, json={}, headers={"If-Match": '"999"'})
+        problem(answer, 412, "precondition_failed")
+        right = client.request(method, path, json={}, headers={"If-Match": f'"{task["version"]}"'})
+        assert right.json() == task
+
+    def test_guards_the_restoring_of_a_task_that_lives(self, client: httpx2.Client, tasks: str) -> None:
+        task = create(client, tasks)
+        restore, path = Write(client, "POST restore"), f"{tasks}/{task['id']}"
+        problem(restore(path, If_Match='"999"'), 412, "precondition_failed")
+        assert restore(path, If_Match=f'"{task["version"]}"').json() == task
+
+    def test_of_many_at_once_exactly_one_succeeds(self, client: httpx2.Client, tasks: str) -> None:
+        task = create(client, tasks)
+        path, guard = f"{tasks}/{task['id']}", {"If-Match": f'"{task["version"]}"'}
+
+        def change(index: int) -> httpx2.Response:
+            return client.patch(path, json={"title": f"By {index}"}, headers=guard)
+
+        answers = at_once(30, change)
+        (won,) = [answer for answer in answers if answer.status_code == 200]
+        for lost in answers:
+            if lost is not won:
+                problem(lost, 412, "precondition_failed")
+                assert lost.headers["etag"] == won.headers["etag"]
+        assert client.get(path).json() == won.json()
+        assert won.json()["version"] == task["version"] + 1
+
+
+class TestRequiredIfMatch:
+    @pytest.fixture
+    def strict(self, database_url: str) -> Iterator[httpx2.Client]:
+        settings = Settings(database_url=database_url, require_if_match=True)
+        with local_server(settings) as server, httpx2.Client(base_url=server.url) as client:
+            yield client
+
+    @pytest.mark.parametrize("tasks", ["/api/tasks", "/api/alice/tasks"])
+    def test_a_write_of_a_task_without_it_is_a_428(self, strict: httpx2.Client, tasks: str) -> None:
+        task = create(strict, tasks)
+        path = f"{tasks}/{task['id']}"
+        for name in OPERATIONS:
+            problem(Write(strict, name)(path), 428, "precondition_required")
+        assert strict.get(path).json() == task
+        in_turn = ("PATCH", "PUT", "POST toggle", "PATCH complete", "DELETE", "POST restore")
+        for version, name in enumerate(in_turn, task["version"]):
+            assert Write(strict, name)(path, If_Match=f'"{version}"').is_success, name
+        assert Write(strict, "PATCH")(path, If_Match="*").is_success
+
+    def test_what_is_new_needs_none(self, strict: httpx2.Client) -> None:
+        assert strict.post("/api/tasks", json={"title": "x"}).status_code == 201
+        answer = strict.put(f"/api/tasks/{unknown_id()}", json={"title": "x"}, headers=NEW)
+        assert answer.status_code == 201
+
+
+class TestIfNoneMatchOfTask:
+    @pytest.mark.parametrize("form", ["{}", "W/{}", '"999", {}', "*", '"x",W/{} , "y"'])
+    def test_what_the_client_has_is_not_sent_again(
+        self, client: httpx2.Client, tasks: str, form: str
+    ) -> None:
+        path = f"{tasks}/{create(client, tasks)['id']}"
+        etag = client.get(path).headers["etag"]
+        for method in ("GET", "HEAD"):
+            answer = client.request(method, path, headers={"If-None-Match": form.replace("{}", etag)})
+            assert answer.status_code == 304
+            assert answer.content == b""
+            assert answer.headers["etag"] == etag
+            assert "content-type" not in answer.headers
+            assert "content-length" not in answer.headers
+
+    def test_what_has_changed_is(self, client: httpx2.Client, tasks: str) -> None:
+        path = f"{tasks}/{create(client, tasks)['id']}"
+        etag = client.get(path).headers["etag"]
+        changed = client.post(f"{path}/toggle").json()
+        answer = client.get(path, headers={"If-None-Match": etag})
+        assert (answer.status_code, answer.json()) == (200, changed)
+
+    @pytest.mark.parametrize("header", ['"999"', 'W/"999"', '""', '"1-abc"'])
+    def test_another_tag_does_not_match(self, client: httpx2.Client, tasks: str, header: str) -> None:
+        path = f"{tasks}/{create(client, tasks)['id']}"
+        assert client.get(path, headers={"If-None-Match": header}).status_code == 200
+
+    @pytest.mark.parametrize("header", ["1", '"1', '"1" "2"', '*, "1"'])
+    def test_a_malformed_header_is_refused(self, client: httpx2.Client, tasks: str, header: str) -> None:
+        task = create(client, tasks)
+        for path in (f"{tasks}/{task['id']}", tasks):
+            found = violation(client.get(path, headers={"If-None-Match": header}))
+            assert (found["parameter"], found["code"]) == ("If-None-Match", "malformed")
+
+    def test_what_is_not_there_is_a_404(self, client: httpx2.Client, tasks: str) -> None:
+        answer = client.get(f"{tasks}/{unknown_id()}", headers={"If-None-Match": "*"})
+        problem(answer, 404, "not_found")
+
+
+class TestIfNoneMatchOfList:
+    QUERIES = (
+        "", "?limit=1", "?limit=2", "?completed=true", "?completed=false", "?q=milk", "?q=bread",
+        "?deleted=true",
+        "?sort=title", "?sort=-title", "?sort=title,completed", "?created_after=2026-01-01T00:00:00Z",
+        "?created_before=2026-01-01T00:00:00Z", "?updated_after=2026-01-01T00:00:00Z",
+        "?updated_before=2026-01-01T00:00:00Z", "?completed=true&q=milk", "?q=milk&limit=1",
+    )  # fmt: skip
+
+    def test_an_unchanged_list_is_not_sent_again(self, client: httpx2.Client, tasks: str) -> None:
+        for number in range(3):
+            create(client, tasks, completed=number == 0)
+        following = client.get(f"{tasks}?limit=1").links["next"]["url"]
+        for path in (*(tasks + query for query in self.QUERIES), following):
+            whole = client.get(path)
+            for tag in (whole.headers["etag"], f"W/{whole.headers['etag']}", "*"):
+                answer = client.get(path, headers={"If-None-Match": tag})
+                assert (answer.status_code, answer.content) == (304, b"")
+                assert answer.headers["etag"] == whole.headers["etag"]
+                assert "content-type" not in answer.headers
+
+    def test_an_empty_list_has_a_tag_too(self, client: httpx2.Client, tasks: str) -> None:
+        etag = client.get(tasks).headers["etag"]
+        assert client.get(tasks, headers={"If-None-Match": etag}).status_code == 304
+        create(client, tasks)
+        assert client.get(tasks, headers={"If-None-Match": etag}).status_code == 200
+
+    def test_different_lists_have_different_tags(self, client: httpx2.Client, tasks: str) -> None:
+        for _ in range(3):
+            create(client, tasks)
+        following = client.get(f"{tasks}?limit=1").links["next"]["url"]
+        paths = [*(tasks + query for query in self.QUERIES), following]
+        tags = {client.get(path).headers["etag"] for path in paths}
+        assert len(tags) == len(paths)
+        assert not tags & {f'"{version}"' for version in range(1, 4)}
+
+    def test_a_tag_changes_with_every_write(self, client: httpx2.Client, tasks: str) -> None:
+        task = create(client, tasks)
+        path = f"{tasks}/{task['id']}"
+        operations = [{"op": "create", "task": {"title": "x"}}, {"op": "toggle", "id": task["id"]}]
+        writes: list[tuple[str, str, Any]] = [
+            ("POST", tasks, {"title": "x"}),
+            ("PATCH", path, {"title": "y"}),
+            ("PUT", path, {"title": "z"}),
+            ("POST", f"{path}/toggle", None),
+            ("PATCH", f"{path}/complete", None),
+            ("DELETE", path, None),
+            ("POST", f"{path}/restore", None),
+            ("POST", f"{tasks}/batch", {"operations": operations}),
+            ("DELETE", f"{tasks}?completed=true", None),
+        ]
+        watched = [tasks, f"{tasks}?completed=true&limit=1"]
+        tags = [client.get(query).headers["etag"] for query in watched]
+        for method, target, body in writes:
+            assert client.request(method, target, json=body).is_success, (method, target)
+            for index, query in enumerate(watched):
+                answer = client.get(query, headers={"If-None-Match": tags[index]})
+                assert answer.status_code == 200, (method, target)
+                assert answer.headers["etag"] != tags[index]
+                tags[index] = answer.headers["etag"]
+
+    def test_a_write_that_does_nothing_changes_no_tag(self, client: httpx2.Client, tasks: str) -> None:
+        path = f"{tasks}/{create(client, tasks)['id']}"
+        etag = client.get(tasks).headers["etag"]
+        client.patch(path, json={})
+        client.patch(path, json={"title": "x"}, headers={"If-Match": '"999"'})
+        client.post(f"{path}/restore")
+        client.delete(f"{tasks}?completed=true")
+        client.get(tasks)
+        assert client.get(tasks).headers["etag"] == etag
+
+    def test_the_write_of_another_user_changes_no_tag(
+        self, client: httpx2.Client, tasks: str, user: str
+    ) -> None:
+        create(client, tasks)
+        etag = client.get(tasks).headers["etag"]
+        create(client, f"/api/other-{user}/tasks")
+        assert client.get(tasks, headers={"If-None-Match": etag}).status_code == 304
+
+
+class TestPutNew:
+    def test_creates_the_task_with_the_clients_id(self, client: httpx2.Client, tasks: str) -> None:
+        path = f"{tasks}/{unknown_id()}"
+        sent = {"title": " Buy milk ", "description": "Two bottles", "completed": True}
+        answer = client.put(path, json=sent, headers=NEW)
+        assert answer.status_code == 201
+        task = answer.json()
+        assert f"{tasks}/{task['id']}" == path
+        assert (task["title"], task["description"], task["completed"]) == ("Buy milk", "Two bottles", True)
+        assert task["completed_at"] == task["created_at"]
+        assert answer.headers["location"] == path
+        assert answer.headers["etag"] == f'"{task["version"]}"'
+        assert client.get(path).json() == task
+        assert client.get(tasks).json() == [task]
+
+    def test_needs_no_more_than_a_title(self, client: httpx2.Client, tasks: str) -> None:
+        task = client.put(f"{tasks}/{unknown_id()}", json={"title": "x"}, headers=NEW).json()
+        assert (task["description"], task["completed"], task["completed_at"]) == (None, False, None)
+
+    def test_takes_what_a_client_keeps_locally(self, client: httpx2.Client, tasks: str) -> None:
+        kept = create(client, tasks, description="Two bottles")
+        task = client.put(f"{tasks}/{unknown_id()}", json=kept, headers=NEW).json()
+        assert task["title"] == kept["title"]
+        assert task["id"] != kept["id"]
+
+    @pytest.mark.parametrize("body", [{}, {"description": "x"}, {"title": ""}, {"title": None}])
+    def test_without_a_title_it_is_refused(
+        self, client: httpx2.Client, tasks: str, body: dict[str, Any]
+    ) -> None:
+        path = f"{tasks}/{unknown_id()}"
+        assert violation(client.put(path, json=body, headers=NEW))["pointer"] == "/title"
+        problem(client.get(path), 404, "not_found")
+
+    def test_what_exists_stays_as_it_is(self, client: httpx2.Client, tasks: str) -> None:
+        task = create(client, tasks)
+        path = f"{tasks}/{task['id']}"
+        answer = client.put(path, json={"title": "Another"}, headers=NEW)
+        problem(answer, 412, "precondition_failed")
+        assert answer.headers["etag"] == f'"{task["version"]}"'
+        assert client.get(path).json() == task
+        assert create(client, tasks)["version"] == task["version"] + 1
+
+    def test_so_does_what_is_in_the_trash(self, client: httpx2.Client, tasks: str) -> None:
+        path = f"{tasks}/{create(client, tasks)['id']}"
+        deleted = delete(client, path)
+        answer = client.put(path, json={"title": "Another"}, headers=NEW)
+        problem(answer, 412, "precondition_failed")
+        assert answer.headers["etag"] == f'"{deleted["version"]}"'
+        assert client.get(f"{tasks}?deleted=true").json() == [deleted]
+
+    def test_the_id_of_somebody_elses_task_is_free(self, client: httpx2.Client, user: str) -> None:
+        task = create(client, "/api/tasks")
+        answer = client.put(f"/api/{user}/tasks/{task['id']}", json={"title": "Mine"}, headers=NEW)
+        assert answer.status_code == 201
+        assert answer.json()["user_id"] == user
+        assert client.get(f"/api/tasks/{task['id']}").json() == task
+
+    def test_without_the_header_nothing_is_created(self, client: httpx2.Client, tasks: str) -> None:
+        create(client, tasks)
+        problem(client.put(f"{tasks}/{unknown_id()}", json={"title": "x"}), 404, "not_found")
+
+    def test_of_many_at_once_exactly_one_creates(self, client: httpx2.Client, tasks: str) -> None:
+        path = f"{tasks}/{unknown_id()}"
+        answers = at_once(12, lambda index: client.put(path, json={"title": f"By {index}"}, headers=NEW))
+        assert sorted(answer.status_code for answer in answers) == [201] + [412] * 11
+        (won,) = [answer for answer in answers if answer.status_code == 201]
+        assert client.get(tasks).json() == [won.json()]

@@ -14,6 +14,7 @@ from typing import Self
 from urllib.parse import quote, urlsplit
 
 from taskwell.core.pagination import encode_cursor
+from taskwell.schemas.query import TaskQuery
 
 CANARY = "c4n4ry"
 ORIGIN = "http://localhost:3000"
@@ -603,7 +604,9 @@ def _no_user_id(method: str, target: str) -> Iterator[Case]:
     yield from _no_text(method, target)
     for user_id in _user_ids_in_a_path():
         if (method, target, user_id) not in _READ_THE_CALLER:
-            yield _at(method, target.format(user_id), "user_id")
+            path = target.format(user_id)
+            of_a_user = target.startswith("/api/users/") or (path == "/api/users/tasks" and method != "POST")
+            yield _at(method, path, "id" if of_a_user else "user_id")
 
 
 _READ_THE_CALLER = {(method, "/api/users/{}", "me") for method in ("GET", "HEAD")}
@@ -645,9 +648,13 @@ def queries(place: Place) -> Iterator[Case]:
 def forged_cursors(place: Place) -> Iterator[Case]:
     """Well-formed cursors that the server never gave: their digest keeps no secret."""
     for position in FORGED_PLACES:
-        yield _forged(place, position, ("tasks", place.user_id))
-    for query in (("tasks", f"{place.user_id}x"), ("tasks",), ("users", place.user_id)):
+        yield _forged(place, position, _list_of(place.user_id))
+    for query in (_list_of(f"{place.user_id}x"), (place.user_id,), ("users", place.user_id)):
         yield _forged(place, (_NOW, _ID), query)
+
+
+def _list_of(user_id: str) -> tuple[str, ...]:
+    return user_id, *TaskQuery().fingerprint()
 
 
 def _forged(
@@ -746,7 +753,7 @@ def harmless(place: Place) -> Iterator[Case]:
         yield Case(f"GET: X-Request-Id, {request_id[:60]!r}", "GET", place.tasks, headers, statuses=(200,))
         yield Case(f"GET: X-Request-Id, {request_id[:60]!r}", "GET", f"{place.tasks}/x", headers)
     for instant in ("0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59.999999+00:00"):
-        yield _forged(place, (instant, "f" * 32), ("tasks", place.user_id), statuses=(200,))
+        yield _forged(place, (instant, "f" * 32), _list_of(place.user_id), statuses=(200,))
     yield from _harmless_writes(place)
 
 

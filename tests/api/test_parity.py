@@ -25,7 +25,8 @@ _VARYING = re.compile(
     r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # an id
     r"|\b[0-9a-f]{32}\b"  # the id of a request
     r"|\d{4}-\d\d-\d\dT[\d:.]+Z"
-    r"|(?<=cursor=)[\w-]+",
+    r"|(?<=cursor=)[\w-]+"
+    r'|(?<=-)[0-9a-f]{12}(?=")',  # of a list's ETag, which the cursor is part of
     re.IGNORECASE,
 )
 _UNCOMPARED = frozenset({"date", "content-length"})

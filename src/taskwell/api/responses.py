@@ -143,6 +143,8 @@ class TaskList:
 
 
 def _to_text(value: Any) -> str:
+    if isinstance(value, UUID):
+        return value.hex
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 

@@ -391,8 +391,9 @@ async def list_plan(database: Database, **page: Any) -> str:
         ((statement, values),) = seen
         explain = "EXPLAIN QUERY PLAN"
         if database.backend.dialect == "postgresql":
-            # In a small table the planner would rather read it all.
-            await connection.execute(text("SET enable_seqscan = off"))
+            # In a small table the planner would rather read it all, and sort it.
+            for way in ("seqscan", "bitmapscan"):
+                await connection.execute(text(f"SET enable_{way} = off"))
             explain = "EXPLAIN"
         rows = await connection.exec_driver_sql(f"{explain} {statement}", values)
         return "\n".join(str(row) for row in rows)

@@ -17,6 +17,7 @@ from taskwell import __version__
 from taskwell.api import openapi, problems
 from taskwell.api.feed import Feed
 from taskwell.api.middleware import Alike, BodyLimit, CatchAll, Cors, RequestId, WellFormed
+from taskwell.api.polls import KnownLists, Polls
 from taskwell.api.routes import router
 from taskwell.core import preparation
 from taskwell.core.config import Settings
@@ -56,11 +57,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings = settings
+    app.state.lists = KnownLists()
     app.include_router(router)
     app.mount("/assets", StaticFiles(directory=_STATIC))
     problems.install(app)
     openapi.install(app)
     # The last one added is the outermost.
+    app.add_middleware(Polls, lists=app.state.lists)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Alike)
     app.add_middleware(WellFormed)

@@ -188,6 +188,19 @@ class TestRequiredIfMatch:
             assert Write(strict, name)(path, If_Match=f'"{version}"').is_success, name
         assert Write(strict, "PATCH")(path, If_Match="*").is_success
 
+    @pytest.mark.parametrize("op", ["update", "toggle", "delete", "restore"])
+    def test_neither_is_one_in_a_batch_without_a_version(self, strict: httpx2.Client, op: str) -> None:
+        task = create(strict, "/api/tasks")
+        operation = {"op": op, "id": task["id"], "task": {"completed": True}}
+        operations = [{"op": "create", "task": {"title": "x"}}, operation]
+        answer = strict.post("/api/tasks/batch", json={"operations": operations})
+        assert problem(answer, 428, "precondition_required")["index"] == 1
+        assert strict.get("/api/tasks").json() == [task]
+        operation["version"] = task["version"] + 1
+        operations = [{"op": "update", "id": task["id"], "version": task["version"], "task": {"title": "y"}}]
+        answer = strict.post("/api/tasks/batch", json={"operations": [*operations, operation]})
+        assert answer.status_code == 200
+
     def test_what_is_new_needs_none(self, strict: httpx2.Client) -> None:
         assert strict.post("/api/tasks", json={"title": "x"}).status_code == 201
         answer = strict.put(f"/api/tasks/{unknown_id()}", json={"title": "x"}, headers=NEW)
@@ -373,6 +386,20 @@ class TestPutNew:
     def test_without_the_header_nothing_is_created(self, client: httpx2.Client, tasks: str) -> None:
         create(client, tasks)
         problem(client.put(f"{tasks}/{unknown_id()}", json={"title": "x"}), 404, "not_found")
+
+    @pytest.mark.parametrize("header", ['"1"', '*, "1"', "", "W/*"])
+    def test_knows_no_other_condition(self, client: httpx2.Client, tasks: str, header: str) -> None:
+        path = f"{tasks}/{create(client, tasks)['id']}"
+        for name in OPERATIONS:
+            found = violation(Write(client, name)(path, If_None_Match=header))
+            assert (found["parameter"], found["code"]) == ("If-None-Match", "not_allowed"), name
+
+    def test_contradicts_if_match(self, client: httpx2.Client, tasks: str) -> None:
+        path = f"{tasks}/{unknown_id()}"
+        answer = client.put(path, json={"title": "x"}, headers={**NEW, "If-Match": '"1"'})
+        found = violation(answer)
+        assert (found["parameter"], found["code"]) == ("If-Match", "contradiction")
+        problem(client.get(path), 404, "not_found")
 
     def test_of_many_at_once_exactly_one_creates(self, client: httpx2.Client, tasks: str) -> None:
         path = f"{tasks}/{unknown_id()}"

@@ -131,7 +131,7 @@ class TestConnections:
                 async with backend.writing():
                     pass
                 async with backend.reading() as connection:
-                    return [await connection.scalar(text(f"PRAGMA {name}")) for name in PRAGMAS]
+                    return [(await connection.execute(text(f"PRAGMA {name}"))).scalar() for name in PRAGMAS]
 
         assert asyncio.run(work()) == ["wal", 2, 1, 1]
 

@@ -395,7 +395,8 @@ async def list_plan(database: Database, **page: Any) -> str:
             for way in ("seqscan", "bitmapscan"):
                 await connection.execute(text(f"SET enable_{way} = off"))
             explain = "EXPLAIN"
-        rows = await connection.exec_driver_sql(f"{explain} {statement}", values)
+        query = f"{explain} {statement}"
+        rows = await connection.run_sync(lambda sync: sync.exec_driver_sql(query, values).all())
         return "\n".join(str(row) for row in rows)
 
 

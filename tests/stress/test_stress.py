@@ -23,6 +23,12 @@ def of(program: str) -> pytest.MarkDecorator:
 
 
 class TestStress:
+    @of("guards")
+    def test_no_guarded_edit_is_lost_and_every_loser_is_told(self, measured: Figures) -> None:
+        assert measured.broken == []
+        assert measured.values["guarded edits answered 200"] == 200
+        assert measured.values["losers answered 412"] > 0
+
     @of("keys")
     def test_a_keyed_request_happens_once_however_often_it_is_sent(self, measured: Figures) -> None:
         assert measured.broken == []
@@ -46,6 +52,11 @@ class TestStress:
     def test_every_stream_hears_of_every_change_soon(self, measured: Figures) -> None:
         assert measured.broken == []
         assert measured.values["events received"] == 500
+
+    @of("polling")
+    def test_polls_of_an_unchanged_list_are_answered_304(self, measured: Figures) -> None:
+        """How long they take is told by the full form: a test does not race."""
+        assert measured.values["tasks"] == 1_000
 
 
 class TestParity:

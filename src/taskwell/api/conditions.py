@@ -45,9 +45,12 @@ async def guard_of_request(
     Weak tags never match here (strong comparison), nor do those of another kind of thing.
 
     Raises:
-        Invalid: the header is malformed.
+        Invalid: the header is malformed, or there is `If-None-Match` too.
         PreconditionRequired: the header is missing, and the server is set to require it.
     """
+    if "if-none-match" in request.headers:  # to leave a condition out of account would be to break it
+        detail = "has no meaning here beside `*` in a PUT that creates; a change is guarded by If-Match"
+        raise Invalid(Violation("header", "If-None-Match", "not_allowed", detail))
     header = ", ".join(request.headers.getlist("if-match")) if if_match is not None else None
     if header is None:
         if request.app.state.settings.require_if_match:
@@ -60,11 +63,20 @@ async def guard_of_request(
 
 
 def is_unchanged(request: Request, etag: str) -> bool:
-    """Whether the client has what `etag` stands for (If-None-Match, weak comparison)."""
-    header = ", ".join(request.headers.getlist("if-none-match"))
+    """Whether the client has what `etag` stands for."""
+    return matches(request.headers.getlist("if-none-match"), etag)
+
+
+def matches(if_none_match: list[str], etag: str) -> bool:
+    """Whether the lines of `If-None-Match` name an ETag (weak comparison).
+
+    Raises:
+        Invalid: the header is malformed.
+    """
+    header = ", ".join(if_none_match)
     if not header:
         return False
-    if header.strip() == "*":
+    if header.strip() == "*" or header == etag:
         return True
     return etag.strip('"') in {tag for _, tag in parse_tags(header, "If-None-Match")}
 
@@ -77,8 +89,16 @@ def creates(request: Request) -> bool:
 async def guard_unless_new(
     request: Request, if_match: Annotated[str | None, Header(description="As with PATCH.")] = None
 ) -> frozenset[int] | None:
-    """As `guard_of_request`; a task that is to be created has no version yet."""
-    return None if creates(request) else await guard_of_request(request, if_match)
+    """As `guard_of_request`; a task that is to be created has no version yet.
+
+    Raises:
+        Invalid: the task is to exist and not to exist.
+    """
+    if not creates(request):
+        return await guard_of_request(request, if_match)
+    if if_match is not None:
+        raise Invalid(Violation("header", "If-Match", "contradiction", "contradicts If-None-Match"))
+    return None
 
 
 IfMatch = Annotated[frozenset[int] | None, Depends(guard_of_request)]

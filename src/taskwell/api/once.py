@@ -54,7 +54,7 @@ class Write:
             InProgress: the same request is still running.
         """
         if self.key is None:
-            response = await self.database.run(operation)
+            response = await self._run(operation)
         else:
             response = await self._keyed(self.key, operation)
         self.request.app.state.feed.wake(self.owner)
@@ -91,12 +91,17 @@ class Write:
             return response
 
         try:
-            return await self.database.run(keyed)
+            return await self._run(keyed)
         except (NotFound, Conflict, PreconditionFailed):
             if failure is None:
                 raise
             # What was begun is undone. That it failed is kept by itself: there is no effect to be kept with.
-            return await self.database.run(keyed)
+            return await self._run(keyed)
+
+    async def _run(self, operation: Operation) -> Response:
+        """The owner's writes wait for each other anyway, on one row: here they do so without a connection."""
+        async with self.database.turns.of(self.owner):
+            return await self.database.run(operation)
 
     async def _fingerprint(self) -> bytes:
         request = self.request

@@ -11,6 +11,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from taskwell.api.conditions import is_unchanged
+from taskwell.api.polls import KnownList
 from taskwell.api.problems import path_as_sent
 from taskwell.core.database import Database
 from taskwell.core.pagination import bad_cursor, decode_cursor, encode_cursor
@@ -59,11 +60,11 @@ class TaskList:
     """A list as it was asked for: whole, or a page of it."""
 
     def __init__(
-        self, request: Request, database: Database, user_id: str, query: TaskQuery, limit: int | None
+        self, request: Request, database: Database, owner: str, query: TaskQuery, limit: int | None
     ) -> None:
         self.request = request
         self.database = database
-        self.user_id = user_id
+        self.owner = owner
         self.query = query
         self.limit = limit
 
@@ -73,17 +74,17 @@ class TaskList:
         The check for 304 reads the user's last number, not the tasks.
         """
         after = self._decode(cursor)
+        known = KnownList(self.owner, self._tag(cursor))
         if "if-none-match" in self.request.headers:
-            etag = self._etag(await self.database.read(last_number, self.user_id), cursor)
+            etag = known.etag(await self.database.peek(last_number, self.owner))
             if is_unchanged(self.request, etag):
                 return Response(status_code=304, headers={"ETag": etag})
         size = _CHUNK if self.limit is None else self.limit + 1
-        tasks, number = await self.database.read(
-            first_tasks, self.user_id, self.query, limit=size, after=after
-        )
-        headers = {"ETag": self._etag(number, cursor)}
+        tasks, number = await self.database.read(first_tasks, self.owner, self.query, limit=size, after=after)
+        headers = {"ETag": known.etag(number)}
+        self.request.app.state.lists.remember(self.request.scope, known)
         if counted:
-            count = await self.database.read(count_tasks, self.user_id, self.query.filter)
+            count = await self.database.read(count_tasks, self.owner, self.query.filter)
             headers |= {"X-Total-Count": str(count), "Preference-Applied": "count=exact"}
         if self.limit is None:
             return self._whole(tasks, headers)
@@ -113,25 +114,23 @@ class TaskList:
         yield tasks_json(tasks)[:-1]
         while len(tasks) == _CHUNK:
             after = place_of(tasks[-1], self.query)
-            tasks = await self.database.read(list_tasks, self.user_id, self.query, limit=_CHUNK, after=after)
+            tasks = await self.database.read(list_tasks, self.owner, self.query, limit=_CHUNK, after=after)
             if tasks:
                 yield b"," + tasks_json(tasks)[1:-1]
         yield b"]"
 
-    def _etag(self, number: int, cursor: str | None) -> str:
-        """The user's last number, and what makes this list another one than the user's other lists."""
+    def _tag(self, cursor: str | None) -> str:
         parts = (*self.query.fingerprint(), str(self.limit), cursor or "")
-        digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
-        return f'"{number}-{digest}"'
+        return hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
 
     def _encode(self, task: TaskRead) -> str:
         place = [_to_text(value) for value in place_of(task, self.query)]
-        return encode_cursor(place, query=(self.user_id, *self.query.fingerprint()))
+        return encode_cursor(place, query=(self.owner, *self.query.fingerprint()))
 
     def _decode(self, cursor: str | None) -> Place | None:
         if cursor is None:
             return None
-        texts = decode_cursor(cursor, query=(self.user_id, *self.query.fingerprint()))
+        texts = decode_cursor(cursor, query=(self.owner, *self.query.fingerprint()))
         names = [key.name for key in self.query.order()]
         try:
             place = [_FROM_TEXT[name](text) for name, text in zip(names, texts, strict=True)]

@@ -20,8 +20,10 @@ from taskwell.core.config import Settings
 from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import OutcomeUnknown, TaskwellError, Unavailable
 from taskwell.core.faults import Fault, error_of, fault_of
+from taskwell.core.lookup import Lookup
 from taskwell.core.postgres import PostgresBackend
-from taskwell.core.sqlite import SqliteBackend, refuse_network_file_system
+from taskwell.core.sqlite import OnTheSpot, SqliteBackend, refuse_network_file_system
+from taskwell.core.turns import Turns
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,7 +36,7 @@ _AWAY_SECONDS = 1.0
 class ReadTransaction:
     """What a service may do when it only reads: its type says so."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection | OnTheSpot) -> None:
         self._connection = connection
         self.dialect = connection.dialect.name
 
@@ -48,6 +50,10 @@ class ReadTransaction:
 
     async def first(self, statement: Executable) -> Row[Any] | None:
         return (await self._connection.execute(statement)).first()
+
+    async def find(self, lookup: Lookup, **values: object) -> Sequence[Any] | None:
+        """The one row of a look-up."""
+        return await lookup.run(self._connection, values)
 
 
 class Transaction(ReadTransaction):
@@ -64,6 +70,7 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self.backend = open_backend(settings, settings.database)
         self.serving = False
+        self.turns = Turns()
         self._pending: set[asyncio.Future[Any]] = set()
         self._away_until = 0.0
 
@@ -73,11 +80,26 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Run a function that only reads.
+        """Run a function that only reads, and awaits nothing but its statements.
 
         Raises:
             Unavailable: the database cannot be reached.
         """
+
+        async def attempt() -> T:
+            return await self.backend.read(
+                lambda connection: function(ReadTransaction(connection), *args, **kwargs)
+            )
+
+        return await self._unbroken(self._retried(attempt))
+
+    async def peek(
+        self,
+        function: Callable[Concatenate[ReadTransaction, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """As `read`, for a few rows by their keys: SQLite is asked on the spot, where a thread costs more."""
 
         async def attempt() -> T:
             async with self.backend.reading() as connection:

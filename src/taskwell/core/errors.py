@@ -9,6 +9,7 @@ TaskwellError
 ├── Gone                  a cursor that cannot be followed any more
 ├── KeyReused             an idempotency key that belongs to another request
 ├── Unavailable           the same request may succeed later
+│   ├── Busy              … once others are done
 │   └── OutcomeUnknown    … and may have succeeded already
 └── StorageFull           an operator has to act first
 """
@@ -91,6 +92,10 @@ class Unavailable(TaskwellError):
     def __init__(self, detail: str | None = None, *, retry_after: int = 1) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class Busy(Unavailable):
+    detail = "The database is busy; nothing was changed. Try again."
 
 
 class OutcomeUnknown(Unavailable):

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from taskwell.core.database_url import DatabaseUrl
-from taskwell.core.errors import StorageFull, TaskwellError, Unavailable
+from taskwell.core.errors import Busy, StorageFull, TaskwellError, Unavailable
 
 
 class Fault(Enum):
@@ -52,23 +52,16 @@ def fault_of(error: BaseException) -> Fault | None:
     """The fault behind an exception, or None if it is none of the database's (a mistake of ours)."""
     if isinstance(error, PoolTimeout):
         return Fault.BUSY
-    if isinstance(error, DBAPIError):
-        return _fault_of_driver(error)
-    # SQLAlchemy does not wrap what the driver raises while it connects.
-    if isinstance(error, OSError | TimeoutError):
-        return Fault.AWAY
-    sqlstate = getattr(error, "sqlstate", None)
-    return _of_sqlstate(sqlstate) if isinstance(sqlstate, str) else None
-
-
-def _fault_of_driver(error: DBAPIError) -> Fault | None:
-    original = error.orig
+    # SQLAlchemy wraps what the driver raises, but not while it connects.
+    original = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(original, "sqlite_errorcode", None)
     if isinstance(code, int):
         return _OF_SQLITE.get(code & 0xFF)  # the upper bits refine the primary code
     sqlstate = getattr(original, "sqlstate", None)
     fault = _of_sqlstate(sqlstate) if isinstance(sqlstate, str) else None
-    return fault or (Fault.LOST if error.connection_invalidated else None)
+    if fault is None and isinstance(error, DBAPIError):
+        return Fault.LOST if error.connection_invalidated else None
+    return Fault.AWAY if fault is None and isinstance(error, OSError | TimeoutError) else fault
 
 
 def _of_sqlstate(sqlstate: str) -> Fault | None:
@@ -81,7 +74,7 @@ def error_of(fault: Fault) -> TaskwellError:
         case Fault.FULL:
             return StorageFull()
         case Fault.BUSY | Fault.CONFLICT:
-            return Unavailable("The database is busy; nothing was changed. Try again.")
+            return Busy()
         case Fault.READ_ONLY:
             return Unavailable(
                 "The database takes no changes at the moment; nothing was changed. Try again.",

@@ -1,14 +1,16 @@
 """PostgreSQL 15 or later, direct or through a pooler in transaction mode."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from taskwell.core.database_url import DatabaseUrl
+
+T = TypeVar("T")
 
 _SESSION = {
     "application_name": "taskwell",
@@ -57,6 +59,10 @@ class PostgresBackend:
         self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._waiting = 0
         self._timeouts = 0
+
+    async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        async with self.reading() as connection:
+            return await work(connection)
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncConnection]:

@@ -10,17 +10,20 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from taskwell.core.database_url import BadDatabaseUrl, DatabaseUrl
-from taskwell.core.errors import Unavailable
+from taskwell.core.errors import Busy
+
+T = TypeVar("T")
 
 _LOCK_PATIENCE_SECONDS = 5.0
 _READERS = 2  # more only wait for the interpreter's lock
@@ -47,6 +50,31 @@ _REMOTE_FILE_SYSTEMS = frozenset(
 )
 
 
+class OnTheSpot:
+    """A connection that is used where it stands: its methods are awaited like others, and never wait."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.sync_connection = connection
+        self.dialect = connection.dialect
+
+    async def execute(self, statement: Executable, values: Any = None) -> CursorResult[Any]:
+        return self.sync_connection.execute(statement, values)
+
+    async def run_sync(self, work: Callable[[Connection], T]) -> T:
+        return work(self.sync_connection)
+
+
+def _driven(work: Awaitable[T]) -> T:
+    """What comes of work that awaits nothing that waits."""
+    steps = work.__await__()
+    try:
+        next(steps)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise RuntimeError("it awaits something else than its statements")
+
+
 class SqliteBackend:
     """The connections to one file."""
 
@@ -56,14 +84,26 @@ class SqliteBackend:
         self.path = url.path.resolve()
         self._turn = asyncio.Lock()
         self._file_lock = FileLock(f"{self.path}-lock", thread_local=False)
-        self._writer = _engine(url, pool_size=1)
-        self._readers = _engine(url, pool_size=_READERS, reads_only=True)
+        self._writer = _writing_engine(url)
+        self._readers = _reading_engine(url, pool_size=_READERS + 1)
+        self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="taskwell-reader")
+
+    async def read(self, work: Callable[[OnTheSpot], Awaitable[T]]) -> T:
+        """Read in a thread of its own, so that others are served meanwhile."""
+        self._need_folder()
+
+        def in_thread() -> T:
+            with self._readers.connect() as connection:
+                return _driven(work(OnTheSpot(connection)))
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, in_thread)
 
     @asynccontextmanager
-    async def reading(self) -> AsyncGenerator[AsyncConnection]:
+    async def reading(self) -> AsyncGenerator[OnTheSpot]:
+        """A connection for what takes no time worth a thread."""
         self._need_folder()
-        async with self._readers.connect() as connection:
-            yield connection
+        with self._readers.connect() as connection:
+            yield OnTheSpot(connection)
 
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncConnection]:
@@ -104,7 +144,7 @@ class SqliteBackend:
                 self._file_lock.acquire(blocking=False)
             except Timeout:
                 if time.monotonic() > deadline:
-                    raise Unavailable("The database is busy; nothing was changed. Try again.") from None
+                    raise Busy from None
             else:
                 return
             await asyncio.sleep(pause)
@@ -123,53 +163,53 @@ class SqliteBackend:
 
     async def close(self) -> None:
         """The readers first: whoever closes last writes the checkpoint, and that is the writer's right."""
-        await self._readers.dispose()
+        self._threads.shutdown()
+        self._readers.dispose()
         if not _numbers(self._writer)["idle"]:
             return
         try:
             async with self._alone(_LOCK_PATIENCE_SECONDS):
                 await self._writer.dispose()
-        except Unavailable:  # another process writes: it is connected, so there is no checkpoint to write
+        except Busy:  # another process writes: it is connected, so there is no checkpoint to write
             await self._writer.dispose()
 
 
-def _numbers(engine: AsyncEngine) -> dict[str, int]:
+def _numbers(engine: AsyncEngine | Engine) -> dict[str, int]:
     pool: Any = engine.pool
     return {"size": pool.size(), "in_use": pool.checkedout(), "idle": pool.checkedin()}
 
 
-def _engine(url: DatabaseUrl, *, pool_size: int, reads_only: bool = False) -> AsyncEngine:
-    engine = create_async_engine(
-        url.url,
+def _writing_engine(url: DatabaseUrl) -> AsyncEngine:
+    engine = create_async_engine(url.url, pool_size=1, max_overflow=0, pool_timeout=_LOCK_PATIENCE_SECONDS)
+    _prepare(engine.sync_engine, ("foreign_keys = ON", "journal_mode = WAL", "journal_size_limit = 67108864"))
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def lock_before_the_first_read(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _reading_engine(url: DatabaseUrl, *, pool_size: int) -> Engine:
+    engine = create_engine(
+        url.url.set(drivername="sqlite"),
         pool_size=pool_size,
         max_overflow=0,
-        pool_timeout=_LOCK_PATIENCE_SECONDS,
-        # A reader is in no transaction, so there is nothing to reset when it goes back.
-        pool_reset_on_return=None if reads_only else "rollback",
+        pool_reset_on_return=None,  # a reader is in no transaction, so there is nothing to reset
     )
+    _prepare(engine, ("foreign_keys = ON", "query_only = ON"))
+    return engine
 
-    @event.listens_for(engine.sync_engine, "connect")
+
+def _prepare(engine: Engine, pragmas: Sequence[str]) -> None:
+    @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver opens no transactions of its own
         cursor = connection.cursor()
-        cursor.execute("PRAGMA busy_timeout = 5000")
         # FULL: what was acknowledged survives a power cut. NORMAL would not promise that under WAL.
-        cursor.execute("PRAGMA synchronous = FULL")
-        cursor.execute("PRAGMA foreign_keys = ON")
-        if reads_only:
-            cursor.execute("PRAGMA query_only = ON")
-        else:
-            cursor.execute("PRAGMA journal_mode = WAL")
-            cursor.execute("PRAGMA journal_size_limit = 67108864")
+        for pragma in ("busy_timeout = 5000", "synchronous = FULL", *pragmas):
+            cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
-
-    if not reads_only:
-
-        @event.listens_for(engine.sync_engine, "begin")
-        def lock_before_the_first_read(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
 
 
 def refuse_network_file_system(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> None:

@@ -7,12 +7,13 @@ order, and two writes of one user never wait for each other crosswise.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Executable, Row, literal, select, update
+from sqlalchemy import BigInteger, ColumnElement, Executable, Row, bindparam, literal, select, update
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 from sqlmodel import col
 
 from taskwell.core.clock import utc_now
 from taskwell.core.database import ReadTransaction, Transaction
+from taskwell.core.lookup import Lookup
 from taskwell.models import User
 
 Number = ColumnElement[int]
@@ -20,10 +21,12 @@ TakeNumber = ReturningInsert[tuple[int]] | ReturningUpdate[tuple[int]]
 
 EPOCH = 2**32  # a restore moves every sequence to the next multiple
 
+_LAST_NUMBER = Lookup(select(col(User.last_seq)).where(col(User.id) == bindparam("user_id")))
+
 
 async def last_number(transaction: ReadTransaction, user_id: str) -> int:
     """The number of the user's latest write; 0 for a user who has not written yet."""
-    row = await transaction.first(select(col(User.last_seq)).where(col(User.id) == user_id))
+    row = await transaction.find(_LAST_NUMBER, user_id=user_id)
     return row[0] if row else 0
 
 

@@ -139,16 +139,21 @@ async def delete_tasks(once: Once, owner: Owner, meant: FilterDep) -> Response:
     summary="Do many things at once",
     responses={
         200: {"description": "One result for each operation, in their order.", "headers": _REPLAYED},
-        **problems("not_found", "precondition_failed", *_BODY, *_WRITE),
+        **problems(*_BODY, *_GUARDED),
     },
 )
 async def run_batch(once: Once, settings: SettingsDep, owner: Owner, wanted: Batch) -> Response:
     """All operations happen or none does. A problem names the `index` of the operation that failed."""
 
     async def operation(transaction: Transaction) -> Response:
-        return batch_response(
-            await batch.run_batch(transaction, owner, wanted.operations, create_user=settings.create_users)
+        results = await batch.run_batch(
+            transaction,
+            owner,
+            wanted.operations,
+            create_user=settings.create_users,
+            require_versions=settings.require_if_match,
         )
+        return batch_response(results)
 
     return await once(operation)
 
@@ -166,7 +171,7 @@ async def get_task(
     owner: Owner,
     task_id: PathTaskId,
 ) -> Response:
-    task = await database.read(tasks.get_task, owner, task_id)
+    task = await database.peek(tasks.get_task, owner, task_id)
     return unless_unchanged(request, task_response(task))
 
 

@@ -1,0 +1,34 @@
+"""Queues inside the process, a queue for each name."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
+
+from taskwell.core.errors import Busy
+
+_PATIENCE_SECONDS = 5.0
+
+
+class Turns:
+    """One at a time for each name, in the order in which they came."""
+
+    def __init__(self) -> None:
+        # A lock lives as long as somebody holds it or waits for it.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def of(self, name: str, *, patience_seconds: float = _PATIENCE_SECONDS) -> AsyncGenerator[None]:
+        """Raises Busy: the turn did not come in time."""
+        lock = self._locks.get(name)
+        if lock is None:
+            lock = self._locks[name] = asyncio.Lock()
+        try:
+            async with asyncio.timeout(patience_seconds):
+                await lock.acquire()
+        except TimeoutError:
+            raise Busy from None
+        try:
+            yield
+        finally:
+            lock.release()

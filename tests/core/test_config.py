@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from taskwell.core.config import Settings
@@ -27,8 +27,8 @@ def variable(name: str) -> str:
 def as_text(name: str) -> str:
     """A setting's default as an operator would write it."""
     value = getattr(Settings(), name)
-    if name in WITHOUT_PREFIX:
-        value = value and value.get_secret_value()
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -13,10 +13,13 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         for item in error.errors(include_url=False, include_input=False, include_context=False):
-            name = str(item["loc"][0])
-            variable = name if name.isupper() else f"TASKWELL_{name.upper()}"
-            typer.echo(f"{variable}: {item['msg'].removeprefix('Value error, ')}", err=True)
+            message = item["msg"].removeprefix("Value error, ")
+            typer.echo(": ".join((*map(_variable, item["loc"][:1]), message)), err=True)
         raise typer.Exit(2) from None
+
+
+def _variable(name: int | str) -> str:
+    return str(name) if str(name).isupper() else f"TASKWELL_{str(name).upper()}"
 
 
 def fail(message: object) -> NoReturn:

@@ -1,11 +1,15 @@
 """The settings: the only reader of the environment."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from taskwell.core.database_url import DatabaseUrl, parse_database_url
+from taskwell.core.database_url import DatabaseUrl, is_private, parse_database_url
+
+Names = Annotated[tuple[str, ...], NoDecode]  # comma-separated in the environment
+_SECRET_MIN_BYTES = 32  # RFC 7518, 3.2: as long as the digest of HS256
 
 
 class Settings(BaseSettings):
@@ -33,11 +37,47 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="The port to listen on.")
     workers: int = Field(default=1, ge=1, le=256, description="How many server processes to run.")
-    auth: Literal["stub"] = Field(
-        default="stub", description="Who is asking. stub: nobody is asked for credentials."
+    auth: Literal["stub", "jwt"] = Field(
+        default="stub",
+        description="Who is asking. stub: nobody is asked for credentials. jwt: bearer tokens.",
     )
     allow_stub_auth_on_public_address: bool = Field(
         default=False, description="Serve without credentials on an address others can reach."
+    )
+    jwt_secret: SecretStr | None = Field(
+        default=None, description="A secret that the issuer shares, for HS256: 32 bytes or more."
+    )
+    jwt_issuer: Names = Field(
+        default=(),
+        description="What tokens have as iss, comma-separated. Its keys are found by OpenID discovery, unless "
+        "there is a JWKS URL or a secret.",
+    )
+    jwt_jwks_url: Names = Field(
+        default=(), description="Where the issuers publish their keys, in the order of the issuers."
+    )
+    jwt_audience: Names = Field(
+        default=(), description="What tokens have as aud, comma-separated: one of them will do."
+    )
+    jwt_user_claim: str = Field(
+        default="sub", min_length=1, max_length=100, description="The claim that is the user's id."
+    )
+    row_level_security: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="PostgreSQL itself keeps users apart, too. auto: in jwt mode, if the role allows it.",
+    )
+    allowed_hosts: Names = Field(
+        default=(),
+        description="Host names to answer to, comma-separated; *.example.com is all below. Empty: all in jwt "
+        "mode, in stub mode those that only this machine or its network knows.",
+    )
+    rate_limit: str = Field(
+        default="1200/minute",
+        pattern=r"^(none|[1-9][0-9]{0,8}/(second|minute|hour|day))$",
+        description="How many requests a caller may make in jwt mode; none: any number.",
+    )
+    rate_limit_storage: SecretStr = Field(
+        default=SecretStr("memory://"),
+        description="Where requests are counted: in each process, or for all of them at a redis:// URL.",
     )
     create_users: bool = Field(
         default=True,
@@ -50,7 +90,7 @@ class Settings(BaseSettings):
     migrate_at_start: bool = Field(
         default=True, description="Apply migrations when the server starts; otherwise wait for them."
     )
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    cors_origins: Names = Field(
         default=(),
         description="Web origins that may call, comma-separated. In stub mode this machine's always may.",
     )
@@ -77,12 +117,56 @@ class Settings(BaseSettings):
         default="info", description="How much is logged."
     )
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator(
+        "cors_origins", "jwt_issuer", "jwt_jwks_url", "jwt_audience", "allowed_hosts", mode="before"
+    )
     @classmethod
     def split_at_commas(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+            return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def must_be_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(origin.rstrip("/") for origin in value)
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def must_be_long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value().encode()) < _SECRET_MIN_BYTES:
+            raise ValueError(
+                f"must have {_SECRET_MIN_BYTES} bytes or more: openssl rand -base64 32 makes one"
+            )
+        return value
+
+    @field_validator("jwt_issuer", "jwt_jwks_url")
+    @classmethod
+    def must_be_private_or_encrypted(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        """Whoever changes keys on their way can make tokens. A secret's issuer may be any text."""
+        for url in value:
+            if info.field_name == "jwt_issuer" and not _is_url(url):
+                continue
+            parts = urlsplit(url)
+            if not _is_url(url) or not parts.hostname or parts.username is not None:
+                raise ValueError("must be an https:// URL")
+            if parts.scheme == "http" and not is_private(parts.hostname):
+                raise ValueError("must begin with https:// outside a private network")
+        return value
+
+    @model_validator(mode="after")
+    def must_know_whom_to_trust(self) -> Self:
+        if self.auth != "jwt":
+            return self
+        if not (self.jwt_secret or self.jwt_issuer):
+            raise ValueError("TASKWELL_AUTH=jwt needs TASKWELL_JWT_SECRET or TASKWELL_JWT_ISSUER")
+        if self.jwt_jwks_url and len(self.jwt_jwks_url) != len(self.jwt_issuer):
+            raise ValueError("TASKWELL_JWT_JWKS_URL needs a TASKWELL_JWT_ISSUER for each URL")
+        if not self.jwt_secret and not self.jwt_jwks_url and not all(map(_is_url, self.jwt_issuer)):
+            raise ValueError("TASKWELL_JWT_ISSUER must be a URL, unless there is a JWKS URL or a secret")
+        if (self.jwt_jwks_url or not self.jwt_secret) and not self.jwt_audience:
+            raise ValueError("TASKWELL_JWT_ISSUER needs TASKWELL_JWT_AUDIENCE, or tokens for others would do")
+        return self
 
     @field_validator("database_url", "migration_database_url")
     @classmethod
@@ -101,3 +185,7 @@ class Settings(BaseSettings):
         if self.migration_database_url is None:
             return self.database.direct()
         return parse_database_url(self.migration_database_url.get_secret_value(), pooler="none")
+
+
+def _is_url(text: str) -> bool:
+    return text.startswith(("https://", "http://"))

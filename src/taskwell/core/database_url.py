@@ -179,7 +179,7 @@ def _ssl(
         return False if mode == "disable" else "prefer"
     verified = mode in {"verify-ca", "verify-full"} or root or channel_binding == "require"
     context = _context(root)
-    if not verified and _is_private(host):
+    if not verified and is_private(host):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     elif mode == "verify-ca":
@@ -196,7 +196,7 @@ def _context(root: str | None) -> ssl.SSLContext:
         raise BadDatabaseUrl("sslrootcert is not a readable file of certificates") from None
 
 
-def _is_private(host: str) -> bool:
+def is_private(host: str) -> bool:
     """Whether the host is this machine or in a network of one's own, judged by the name alone."""
     try:
         return not ipaddress.ip_address(host).is_global

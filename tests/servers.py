@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx2
 import uvicorn
+from fastapi import FastAPI
 
 from taskwell.core.config import Settings
 from taskwell.core.database import Database
@@ -25,8 +26,17 @@ class LocalServer:
     """A server in a thread of this process, on a real port."""
 
     url: str
-    settings: Settings
-    database: Database
+    app: FastAPI
+
+    @property
+    def settings(self) -> Settings:
+        settings: Settings = self.app.state.settings
+        return settings
+
+    @property
+    def database(self) -> Database:
+        database: Database = self.app.state.database
+        return database
 
 
 @contextmanager
@@ -39,7 +49,7 @@ def local_server(settings: Settings) -> Iterator[LocalServer]:
     try:
         wait_for(lambda: server.started or not thread.is_alive())
         assert server.started, "the server did not start"
-        yield LocalServer(f"http://127.0.0.1:{config.port}", settings, app.state.database)
+        yield LocalServer(f"http://127.0.0.1:{config.port}", app)
     finally:
         server.should_exit = True
         thread.join(timeout=30)

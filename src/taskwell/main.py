@@ -15,13 +15,16 @@ from starlette.types import Receive, Scope, Send
 
 from taskwell import __version__
 from taskwell.api import openapi, problems
+from taskwell.api.authentication import Authentication
 from taskwell.api.feed import Feed
 from taskwell.api.middleware import Alike, BodyLimit, CatchAll, Cors, RequestId, WellFormed
 from taskwell.api.polls import KnownLists, Polls
 from taskwell.api.routes import router
 from taskwell.core import preparation
+from taskwell.core.acting import EVERYBODY, acting_as
 from taskwell.core.config import Settings
 from taskwell.core.database import Database
+from taskwell.core.jwt import Verifier
 from taskwell.services.house import keep_house
 
 _STATIC = Path(__file__).parent / "api" / "static"
@@ -58,6 +61,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.lists = KnownLists()
+    app.state.noted_emails = {}
+    app.state.verifier = Verifier(settings) if settings.auth == "jwt" else None
     app.include_router(router)
     app.mount("/assets", StaticFiles(directory=_STATIC))
     problems.install(app)
@@ -66,6 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Polls, lists=app.state.lists)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Alike)
+    app.add_middleware(Authentication, verifier=app.state.verifier)
     app.add_middleware(WellFormed)
     app.add_middleware(CatchAll)
     app.add_middleware(
@@ -88,11 +94,13 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     app.state.database = database
     feed = Feed(database)
     app.state.feed = feed
-    background = {
-        await preparation.start(settings, database),
-        asyncio.create_task(feed.watch()),
-        asyncio.create_task(keep_house(database, settings.trash_days)),
-    }
+    with acting_as(EVERYBODY):
+        background = {
+            await preparation.start(settings, database),
+            asyncio.create_task(feed.watch()),
+            asyncio.create_task(keep_house(database, settings.trash_days)),
+            *_fetches_of_keys(app.state.verifier),
+        }
     try:
         with _at_exit(feed.close):
             yield
@@ -102,6 +110,12 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
             task.cancel()
         await asyncio.wait(background)
         await database.close()
+
+
+def _fetches_of_keys(verifier: Verifier | None) -> set[asyncio.Task[None]]:
+    """The first, before anybody asks; an issuer that is away keeps no server from starting."""
+    key_sets = verifier.key_sets.values() if verifier else ()
+    return {asyncio.create_task(keys.refresh()) for keys in key_sets}
 
 
 @contextmanager

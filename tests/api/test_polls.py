@@ -1,10 +1,9 @@
 """Polls of a list that was sent before: answered before routing, and as after it."""
 
-from collections.abc import Callable
-
 import httpx2
 import pytest
 
+from taskwell.api.callers import OF_A_USER, Caller
 from taskwell.api.polls import KnownList, KnownLists
 from tests.answers import problem
 
@@ -60,21 +59,22 @@ class TestPolls:
         assert client.post(tasks, json={"title": "x"}, headers={"If-None-Match": etag}).status_code == 201
 
 
-class TestKnownLists:
-    @pytest.fixture
-    def scope(self) -> Callable[[int], dict[str, bytes]]:
-        return lambda n: {"raw_path": b"/api/tasks", "query_string": b"limit=%d" % n}
+def scope(query: bytes) -> dict[str, object]:
+    caller = Caller("alice", OF_A_USER)
+    return {"raw_path": b"/api/tasks", "query_string": query, "taskwell.caller": caller}
 
-    def test_forgets_rather_than_grows(self, scope: Callable[[int], dict[str, bytes]]) -> None:
+
+class TestKnownLists:
+    def test_forgets_rather_than_grows(self) -> None:
         lists = KnownLists()
         for n in range(25_000):
-            lists.remember(scope(n), KnownList("alice", str(n)))
+            lists.remember(scope(b"limit=%d" % n), KnownList("alice", str(n)))
         assert len(lists._lists) <= 10_000
-        assert lists.find(scope(24_999)) == KnownList("alice", "24999")
-        assert lists.find(scope(1)) is None
+        assert lists.find(scope(b"limit=24999")) == KnownList("alice", "24999")
+        assert lists.find(scope(b"limit=1")) is None
 
     def test_keeps_nothing_that_is_long(self) -> None:
         lists = KnownLists()
-        scope = {"raw_path": b"/api/tasks", "query_string": b"q=" + b"a" * 600}
-        lists.remember(scope, KnownList("alice", "tag"))
-        assert lists.find(scope) is None
+        long = scope(b"q=" + b"a" * 600)
+        lists.remember(long, KnownList("alice", "tag"))
+        assert lists.find(long) is None

@@ -6,12 +6,12 @@ from fastapi import Depends, Header, Path, Query, Request
 from pydantic import BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from taskwell.api.callers import Caller
 from taskwell.api.routing import parse_preferences
 from taskwell.core.config import Settings
 from taskwell.core.database import Database
 from taskwell.schemas.text import TaskId, UserId
 
-STUB_USER = "default"
 MAX_LIMIT = 1_000
 
 
@@ -25,14 +25,14 @@ async def database_of_request(request: Request) -> Database:
     return database
 
 
-async def caller() -> str:
-    """Who is asking. In stub mode nobody is asked for credentials."""
-    return STUB_USER
+async def caller_of_request(request: Request) -> Caller:
+    caller: Caller = request.scope["taskwell.caller"]
+    return caller
 
 
-async def owner_of_request(request: Request, caller: Annotated[str, Depends(caller)]) -> str:
+async def owner_of_request(request: Request, caller: Annotated[Caller, Depends(caller_of_request)]) -> str:
     """Whose tasks are meant: the path's user's at the second mount, else the caller's."""
-    user_id: str = request.path_params.get("user_id", caller)
+    user_id: str = request.path_params.get("user_id", caller.user_id)
     return user_id
 
 
@@ -61,7 +61,7 @@ def _limit(value: object) -> int:
 
 DatabaseDep = Annotated[Database, Depends(database_of_request)]
 SettingsDep = Annotated[Settings, Depends(settings_of_request)]
-Caller = Annotated[str, Depends(caller)]
+CallerDep = Annotated[Caller, Depends(caller_of_request)]
 Owner = Annotated[str, Depends(owner_of_request)]
 Preferences = Annotated[dict[str, str], Depends(preferences)]
 PathTaskId = Annotated[TaskId, Path(description="The task's id.")]

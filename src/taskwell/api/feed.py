@@ -7,6 +7,7 @@ pooler passes no notifications on.
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
@@ -109,17 +110,21 @@ class Feed:
         channel.number = max(channel.number, number)  # not every number has a change
         channel.announce()
 
-    async def stream(self, user_id: str, since: int, last: int) -> AsyncGenerator[bytes]:
-        """Events that follow `since`, for ever; a comment when there is nothing to say.
+    async def stream(
+        self, user_id: str, since: int, last: int, *, seconds: float = math.inf
+    ) -> AsyncGenerator[bytes]:
+        """Events that follow `since`, for as long as is said; a comment when there is nothing to say.
 
         `last` is a number that the user had lately: where the watcher begins, if nobody else is connected.
         """
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
         channel = self._channels.setdefault(user_id, _Channel(last, since=last))
         channel.streams += 1
         self._woken.set()
         try:
             yield b": welcome\n\n"
-            while not (self._closed or channel.ended):
+            while not (self._closed or channel.ended) and clock() < end:
                 news = channel.news
                 events, since = await self._following(user_id, channel, since)
                 if events:
@@ -127,7 +132,7 @@ class Feed:
                     continue
                 try:
                     # Not wait_for, which before Python 3.12 can swallow the end of the stream.
-                    async with asyncio.timeout(_HEARTBEAT_SECONDS):
+                    async with asyncio.timeout(min(_HEARTBEAT_SECONDS, end - clock())):
                         await news.wait()
                 except TimeoutError:
                     yield b": still here\n\n"

@@ -10,12 +10,15 @@ import json
 import re
 import zlib
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import Depends, Header, Request, Response
 
+from taskwell.api.callers import Caller
 from taskwell.api.dependencies import DatabaseDep, Owner
 from taskwell.api.problems import path_as_sent, response_of
+from taskwell.core.acting import EVERYBODY, acting_as
 from taskwell.core.database import Database, Transaction
 from taskwell.core.errors import (
     Conflict,
@@ -25,11 +28,12 @@ from taskwell.core.errors import (
     TaskwellError,
     Violation,
 )
-from taskwell.services import idempotency
+from taskwell.services import idempotency, users
 from taskwell.services.idempotency import InProgress
 
 Operation = Callable[[Transaction], Awaitable[Response]]
 
+_MOST_NOTED = 10_000
 _PATIENCE_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 _MAX_ANSWER_BYTES = 1_048_576
 _KEPT_HEADERS = ("content-type", "etag", "location", "link", "preference-applied")
@@ -58,7 +62,20 @@ class Write:
         else:
             response = await self._keyed(self.key, operation)
         self.request.app.state.feed.wake(self.owner)
+        await self._note_email()
         return response
+
+    async def _note_email(self) -> None:
+        """Fill it in once the user is there. That it cannot be is no reason to refuse the write."""
+        caller: Caller = self.request.scope["taskwell.caller"]
+        noted: dict[str, str] = self.request.app.state.noted_emails
+        if caller.email is None or noted.get(caller.user_id) == caller.email:
+            return
+        if len(noted) >= _MOST_NOTED:
+            noted.clear()
+        noted[caller.user_id] = caller.email
+        with suppress(TaskwellError), acting_as(EVERYBODY):
+            await self.database.run(users.set_email, caller.user_id, caller.email)
 
     async def _keyed(self, key: str, operation: Operation) -> Response:
         fingerprint = await self._fingerprint()

@@ -4,8 +4,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import iter_route_contexts
 
-from taskwell.api.problems import MEDIA_TYPE
+from taskwell.api.callers import ADMIN, Access, access_of
+from taskwell.api.problems import MEDIA_TYPE, refusals
 from taskwell.api.routing import JSON, MERGE_PATCH
 from taskwell.schemas.problem import Problem
 
@@ -16,8 +18,21 @@ user in the path. Every error is a problem (RFC 9457).
 _TAGS = [
     {"name": "tasks", "description": "What is to be done."},
     {"name": "users", "description": "Whose tasks they are."},
+    {"name": "changes", "description": "What has changed, asked for or live."},
+    {"name": "tokens", "description": "For programs that act as a user."},
     {"name": "operations", "description": "For whoever runs the server."},
 ]
+
+
+_SECURITY_SCHEMES = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A JWT of an issuer that the server trusts, or an API token (`tw_…`). With "
+        "`TASKWELL_AUTH=stub` nobody is asked.",
+    }
+}
+_REFUSALS = refusals("unauthorized", "forbidden", "rate_limited")
 
 
 def install(app: FastAPI) -> None:
@@ -40,9 +55,16 @@ def _document(app: FastAPI) -> dict[str, Any]:
         # Relative to where the document was found: right behind every proxy.
         servers=[{"url": "/"}],
     )
+    accesses = {
+        route.unique_id: access_of(route.endpoint)
+        for route in iter_route_contexts(app.routes)
+        if getattr(route, "include_in_schema", False) and route.endpoint is not None
+    }
     for path in document["paths"].values():
         for method, operation in path.items():
             _correct(method, operation)
+            _secure(operation, accesses[operation["operationId"]])
+    document["components"]["securitySchemes"] = _SECURITY_SCHEMES
     schemas = document["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -51,6 +73,17 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas["Problem"] = problem
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     return document
+
+
+def _secure(operation: dict[str, Any], access: Access) -> None:
+    """In stub mode nobody is asked, which the document cannot say: `{}` means that it may be so."""
+    if access.scope is None:
+        operation["security"] = []
+        return
+    scopes = [access.scope, *([ADMIN] if access.by_admin else [])]
+    operation["security"] = [{"bearer": scopes}, {}]
+    operation["responses"] |= {str(status): answer for status, answer in _REFUSALS.items()}
+    operation["responses"] = dict(sorted(operation["responses"].items()))
 
 
 def _correct(method: str, operation: dict[str, Any]) -> None:

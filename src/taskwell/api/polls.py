@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from taskwell.api.callers import Caller, may_read
 from taskwell.api.conditions import matches
 from taskwell.api.problems import response_of
 from taskwell.core.database import Database
@@ -33,14 +34,14 @@ class KnownList:
 
 
 class KnownLists:
-    """The lists that were sent, by the path and the query they were asked for with."""
+    """The lists that were sent, by the caller and by the path and the query that they came with."""
 
     def __init__(self) -> None:
-        self._lists: dict[tuple[bytes, bytes], KnownList] = {}
+        self._lists: dict[tuple[str, bytes, bytes], KnownList] = {}
 
     def remember(self, scope: Scope, known: KnownList) -> None:
         key = _key(scope)
-        if len(key[0]) + len(key[1]) > _LONGEST:
+        if len(key[1]) + len(key[2]) > _LONGEST:
             return
         if len(self._lists) >= _MOST:
             self._lists.clear()
@@ -50,8 +51,9 @@ class KnownLists:
         return self._lists.get(_key(scope))
 
 
-def _key(scope: Scope) -> tuple[bytes, bytes]:
-    return (scope.get("raw_path") or b"", scope["query_string"])
+def _key(scope: Scope) -> tuple[str, bytes, bytes]:
+    caller: Caller = scope["taskwell.caller"]
+    return (caller.user_id, scope.get("raw_path") or b"", scope["query_string"])
 
 
 class Polls:
@@ -62,12 +64,12 @@ class Polls:
         self.lists = lists
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self._unchanged(scope) if scope["type"] == "http" else None
+        response = await self._unchanged(scope) if "taskwell.caller" in scope else None
         await (response or self.app)(scope, receive, send)
 
     async def _unchanged(self, scope: Scope) -> Response | None:
         known = self.lists.find(scope) if scope["method"] == "GET" else None
-        if known is None:
+        if known is None or not may_read(scope, known.owner):
             return None
         headers = Headers(scope=scope)
         tags = headers.getlist("if-none-match")

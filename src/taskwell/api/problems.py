@@ -17,14 +17,17 @@ from starlette.types import Scope
 
 from taskwell.core.errors import (
     Conflict,
+    Forbidden,
     Gone,
     Invalid,
     KeyReused,
     NotFound,
     PreconditionFailed,
     PreconditionRequired,
+    RateLimited,
     StorageFull,
     TaskwellError,
+    Unauthorized,
     Unavailable,
     Violation,
 )
@@ -57,6 +60,21 @@ PROBLEM_TYPES = {
             "The request cannot be understood, or breaks a rule.",
             "Mend what `errors` names: `pointer` is a place in the body, `parameter` one of the path, "
             "the query or the header. The same request will fail again.",
+        ),
+        ProblemType(
+            "unauthorized",
+            401,
+            "Nobody knows who is asking: there is no bearer token, or it is not accepted.",
+            "Send `Authorization: Bearer` with a token. If one was sent, `detail` says why it will not do; "
+            "mostly it has expired, and your sign-in gives a new one.",
+        ),
+        ProblemType(
+            "forbidden",
+            403,
+            "Who is asking is known, and may not do this: the data is another user's, or the token's scopes "
+            "do not suffice.",
+            "Use your own id in the path, or `/api/tasks` without one. If `detail` names a scope, use a "
+            "token that has it.",
         ),
         ProblemType(
             "not_found",
@@ -117,6 +135,13 @@ PROBLEM_TYPES = {
             "Send the task's `ETag` as `If-Match`.",
         ),
         ProblemType(
+            "rate_limited",
+            429,
+            "Too many requests in a short time.",
+            "Repeat the request after as many seconds as the `Retry-After` header says. The `RateLimit` "
+            "header tells beforehand how many are left.",
+        ),
+        ProblemType(
             "headers_too_large",
             431,
             "The request's headers are larger than 16 KiB in all.",
@@ -147,6 +172,9 @@ PROBLEM_TYPES = {
 _TOKEN_OF_STATUS = {problem.status: problem.token for problem in PROBLEM_TYPES.values()}
 _TOKEN_OF_KIND: dict[type[TaskwellError], str] = {
     Invalid: "validation_error",
+    Unauthorized: "unauthorized",
+    Forbidden: "forbidden",
+    RateLimited: "rate_limited",
     NotFound: "not_found",
     Conflict: "conflict",
     Gone: "gone",
@@ -162,6 +190,11 @@ def problems(*tokens: str, database: bool = True) -> dict[int | str, dict[str, A
     """The error answers of an operation in the OpenAPI document: those named, and those that all have."""
     always = ["validation_error", "internal_error", *(["database_unavailable"] if database else [])]
     return {PROBLEM_TYPES[token].status: _documented(PROBLEM_TYPES[token]) for token in (*tokens, *always)}
+
+
+def refusals(*tokens: str) -> dict[int, dict[str, Any]]:
+    """The error answers of whoever may not."""
+    return {PROBLEM_TYPES[token].status: _documented(PROBLEM_TYPES[token]) for token in tokens}
 
 
 def _documented(problem: ProblemType) -> dict[str, Any]:
@@ -244,11 +277,22 @@ def response_of(scope: Scope, error: TaskwellError) -> Response:
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
-    if isinstance(error, PreconditionFailed):
-        headers["ETag"] = f'"{error.version}"'
+    match error:
+        case PreconditionFailed():
+            headers["ETag"] = f'"{error.version}"'
+        case Unauthorized():
+            headers["WWW-Authenticate"] = _challenge("invalid_token" if error.refused else None)
+        case Forbidden(scope=str(scope_needed)):
+            headers["WWW-Authenticate"] = _challenge("insufficient_scope", scope=scope_needed)
     return problem_response(
         scope, token, error.detail, violations=violations, headers=headers, index=error.index
     )
+
+
+def _challenge(error: str | None, **members: str) -> str:
+    """RFC 6750, 3."""
+    parameters = {"realm": "taskwell", **({"error": error} if error else {}), **members}
+    return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parameters.items())
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
@@ -303,7 +347,8 @@ _DETAILS = {
 # Codes that this program raises itself: their sentences are its own.
 _OUR_CODES = {
     "blank", "invalid_email", "invalid_id", "invalid_limit", "invalid_text", "reserved", "too_long",
-    "too_short", "unknown_member", "invalid_flag", "invalid_instant", "invalid_sort", "invalid_status",
+    "too_short", "unknown_member", "invalid_flag", "invalid_instant", "invalid_scope", "invalid_sort",
+    "invalid_status",
 }  # fmt: skip
 
 

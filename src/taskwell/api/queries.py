@@ -1,8 +1,6 @@
 """The query of a list, read strictly: what is not understood is refused, never guessed."""
 
-import re
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Depends, Query
@@ -10,11 +8,10 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from taskwell.core.errors import Invalid, Violation
+from taskwell.schemas.base import Moment
 from taskwell.schemas.query import NEWEST_FIRST, SORT_NAMES, TaskFilter, TaskQuery, parse_sort
 from taskwell.schemas.text import check_search
 
-_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
-_YEARS = range(1900, 2200)
 _STATUSES = {"all": None, "pending": False, "completed": True}
 
 
@@ -22,18 +19,6 @@ def _flag(value: object) -> bool:
     if value not in {"true", "false"}:
         raise PydanticCustomError("invalid_flag", "must be true or false")
     return value == "true"
-
-
-def _instant(value: object) -> datetime:
-    text = str(value)
-    try:
-        instant = datetime.fromisoformat(text.upper()) if _INSTANT.fullmatch(text) else None
-        if instant is not None and instant.astimezone(UTC).year in _YEARS:
-            return instant.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    detail = "must be an instant such as 2026-11-21T10:00:00Z (in a query, + is written %2B)"
-    raise PydanticCustomError("invalid_instant", detail)
 
 
 def _check_sort(value: str) -> str:
@@ -52,10 +37,8 @@ def _status(value: object) -> str:
 
 
 _FLAG = WithJsonSchema({"type": "boolean"})
-_INSTANT_SCHEMA = WithJsonSchema({"type": "string", "format": "date-time"})
 
 Flag = Annotated[bool | None, BeforeValidator(_flag), _FLAG]
-Moment = Annotated[datetime | None, BeforeValidator(_instant), _INSTANT_SCHEMA]
 
 
 async def filter_of_request(
@@ -72,10 +55,10 @@ async def filter_of_request(
         WithJsonSchema({"type": "string", "maxLength": 200}),
         Query(description="Only tasks with this text in the title or the description, whatever its case."),
     ] = None,
-    created_after: Annotated[Moment, Query(description="Created later than this.")] = None,
-    created_before: Annotated[Moment, Query(description="Created earlier than this.")] = None,
-    updated_after: Annotated[Moment, Query(description="Changed later than this.")] = None,
-    updated_before: Annotated[Moment, Query(description="Changed earlier than this.")] = None,
+    created_after: Annotated[Moment | None, Query(description="Created later than this.")] = None,
+    created_before: Annotated[Moment | None, Query(description="Created earlier than this.")] = None,
+    updated_after: Annotated[Moment | None, Query(description="Changed later than this.")] = None,
+    updated_before: Annotated[Moment | None, Query(description="Changed earlier than this.")] = None,
 ) -> TaskFilter:
     """Raises Invalid: `status` and `completed` contradict each other."""
     wanted = _STATUSES[status or "all"]

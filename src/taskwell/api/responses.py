@@ -19,6 +19,7 @@ from taskwell.schemas.batch import BatchResults, results_json
 from taskwell.schemas.change import Changes, changes_json
 from taskwell.schemas.query import TaskQuery
 from taskwell.schemas.task import TaskRead, task_json, tasks_json
+from taskwell.schemas.token import TokenCreated, TokenRead, token_json, tokens_json
 from taskwell.schemas.user import UserRead, user_json
 from taskwell.services.sequence import last_number
 from taskwell.services.task_lists import Place, count_tasks, first_tasks, list_tasks, place_of
@@ -34,6 +35,14 @@ def task_response(task: TaskRead, status: int = 200, headers: dict[str, str] | N
 
 def user_response(user: UserRead, status: int, headers: dict[str, str]) -> Response:
     return Response(user_json(user), status, headers, _JSON)
+
+
+def token_response(token: TokenCreated) -> Response:
+    return Response(token_json(token), 201, {"Cache-Control": "no-store"}, _JSON)
+
+
+def tokens_response(tokens: list[TokenRead]) -> Response:
+    return Response(tokens_json(tokens), media_type=_JSON)
 
 
 def count_response(count: int) -> Response:

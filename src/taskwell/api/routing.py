@@ -11,6 +11,7 @@ from fastapi.params import Query
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 
+from taskwell.api.callers import access_of, authorize
 from taskwell.api.problems import problem_response
 from taskwell.core import json
 from taskwell.core.errors import Invalid, Violation
@@ -36,6 +37,7 @@ class TaskwellRoute(APIRoute):
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
+        access = access_of(self.endpoint)
         fields = get_flat_params(self.dependant)
         names = {field.alias for field in fields if isinstance(field.field_info, Query)}
         # A slip in the filter of what is to be deleted would delete too much.
@@ -43,6 +45,7 @@ class TaskwellRoute(APIRoute):
         media_types = (JSON,) if self.methods == {"POST"} else (JSON, MERGE_PATCH)
 
         async def handler(original: Request) -> Response:
+            authorize(original, access)
             request = JsonRequest(original.scope, original.receive)
             preferences = parse_preferences(request.headers.getlist("prefer"))
             strict = preferences.get("handling") == "strict"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from taskwell import __version__
-from taskwell.cli import db
+from taskwell.cli import db, tokens
 from taskwell.cli.settings import fail, load_settings
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(db.app, name="db")
+app.add_typer(tokens.app, name="tokens")
 
 
 def _show_version(wanted: bool) -> None:
@@ -49,11 +50,12 @@ def serve(
 
     settings = load_settings()
     host = host or settings.host
-    if not _is_loopback(host) and not settings.allow_stub_auth_on_public_address:
+    guarded = settings.auth != "stub" or settings.allow_stub_auth_on_public_address
+    if not _is_loopback(host) and not guarded:
         fail(
             f"on {host} everybody could read and change every task, since nobody is asked for credentials. "
-            "Listen on 127.0.0.1, or set TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS=true if the network "
-            "is yours alone."
+            "Set TASKWELL_AUTH=jwt, listen on 127.0.0.1, or set "
+            "TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS=true if the network is yours alone."
         )
 
     async def prepare() -> None:

@@ -49,8 +49,8 @@ class Settings(BaseSettings):
     )
     jwt_issuer: Names = Field(
         default=(),
-        description="What tokens have as iss, comma-separated. Its keys are found by OpenID discovery, unless "
-        "there is a JWKS URL or a secret.",
+        description="What tokens have as iss, comma-separated. Its keys are found by OpenID discovery, "
+        "unless there is a JWKS URL or a secret.",
     )
     jwt_jwks_url: Names = Field(
         default=(), description="Where the issuers publish their keys, in the order of the issuers."

@@ -2,6 +2,9 @@
 
 TaskwellError
 ├── Invalid               the request cannot be understood or breaks a rule
+├── Unauthorized          nobody knows who is asking
+├── Forbidden             who is asking may not
+├── RateLimited           who is asking has asked too often
 ├── NotFound              missing, or somebody else's: nobody can tell which
 ├── Conflict              it is taken, or busy with the same request
 ├── PreconditionFailed    the task is not as the client believes
@@ -54,6 +57,34 @@ class Invalid(TaskwellError):
     def __init__(self, *violations: Violation) -> None:
         super().__init__("; ".join(violation.sentence() for violation in violations))
         self.violations = violations
+
+
+class Unauthorized(TaskwellError):
+    """`refused`: credentials were sent, and they will not do."""
+
+    detail = "This needs a bearer token in the Authorization header."
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail)
+        self.refused = detail is not None
+
+
+class Forbidden(TaskwellError):
+    """`scope`: what the credentials lack, if that is why."""
+
+    detail = "These credentials are for somebody else's data, or for less."
+
+    def __init__(self, detail: str | None = None, *, scope: str | None = None) -> None:
+        super().__init__(f"This needs the scope {scope}." if scope else detail)
+        self.scope = scope
+
+
+class RateLimited(TaskwellError):
+    detail = "Too many requests. Try again later."
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__()
+        self.retry_after = retry_after
 
 
 class NotFound(TaskwellError):

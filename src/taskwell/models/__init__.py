@@ -3,6 +3,7 @@
 from taskwell.models.base import metadata
 from taskwell.models.idempotency import IdempotencyKey
 from taskwell.models.task import Task
+from taskwell.models.token import ApiToken
 from taskwell.models.user import User
 
-__all__ = ["IdempotencyKey", "Task", "User", "metadata"]
+__all__ = ["ApiToken", "IdempotencyKey", "Task", "User", "metadata"]

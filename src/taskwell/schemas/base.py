@@ -1,11 +1,12 @@
 """What all schemas share."""
 
+import re
 from collections.abc import Mapping
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 # Set for a request that asks for `Prefer: handling=strict` (RFC 7240).
@@ -24,6 +25,28 @@ class Input(BaseModel):
             known = ", ".join(cls.model_fields)
             raise PydanticCustomError("unknown_member", f"has a member other than {known}")
         return value
+
+
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+_YEARS = range(1900, 2200)
+
+
+def _moment(value: object) -> datetime:
+    text = str(value)
+    try:
+        moment = datetime.fromisoformat(text.upper()) if _MOMENT.fullmatch(text) else None
+        if moment is not None and moment.astimezone(UTC).year in _YEARS:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    detail = "must be an instant such as 2026-11-21T10:00:00Z (in a query, + is written %2B)"
+    raise PydanticCustomError("invalid_instant", detail)
+
+
+# What clients send: RFC 3339, with an offset, in years that every client can show.
+Moment = Annotated[
+    datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})
+]
 
 
 def _instant(value: datetime) -> str:

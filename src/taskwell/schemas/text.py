@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from taskwell.models.base import USER_ID_MAX_LENGTH
 from taskwell.models.task import DESCRIPTION_MAX_LENGTH, TITLE_MAX_LENGTH
+from taskwell.models.token import TOKEN_NAME_MAX_LENGTH
 from taskwell.models.user import EMAIL_MAX_LENGTH
 
 SEARCH_MAX_LENGTH = 200
@@ -52,9 +53,17 @@ def _check_length(text: str, least: int, most: int) -> None:
 
 
 def _title(value: str) -> str:
+    return _line(value, TITLE_MAX_LENGTH)
+
+
+def _name(value: str) -> str:
+    return _line(value, TOKEN_NAME_MAX_LENGTH)
+
+
+def _line(value: str, most: int) -> str:
     text = value.strip()
     # The length first, so that a large text costs little. What `strip` takes away is more than white space.
-    _check_length(text, 1, TITLE_MAX_LENGTH)
+    _check_length(text, 1, most)
     _check_characters(value, allowed=_WHITE)
     _check_characters(text)
     if any(character in _BIDI or character in "\u2028\u2029" for character in text):
@@ -123,6 +132,12 @@ Title = Annotated[
         "them is removed.",
         examples=["Buy milk"],
     ),
+]
+Name = Annotated[
+    StrictStr,
+    AfterValidator(_name),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": TOKEN_NAME_MAX_LENGTH}),
+    Field(description="What it is for, on one line.", examples=["backup"]),
 ]
 Description = Annotated[
     StrictStr,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, not_, select, update
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
@@ -50,6 +50,17 @@ async def get_user(transaction: ReadTransaction, user_id: str) -> UserRead:
     if user is None:
         raise UserNotFound
     return user
+
+
+async def set_email(transaction: Transaction, user_id: str, email: str) -> None:
+    """Keep the address that the sign-in vouches for. One that is another user's already is left theirs."""
+    taken = exists().where(col(User.email) == email)
+    statement = (
+        update(User)
+        .where(col(User.id) == user_id, col(User.email).is_distinct_from(email), not_(taken))
+        .values(email=email)
+    )
+    await transaction.all(statement.returning(col(User.id)))
 
 
 async def delete_user(transaction: Transaction, user_id: str) -> None:

@@ -3,12 +3,13 @@
 from fastapi import APIRouter, Depends
 
 from taskwell.api.dependencies import path_user
-from taskwell.api.routes import changes, docs, health, problems, tasks, users
+from taskwell.api.routes import changes, docs, health, problems, tasks, tokens, users
 
 router = APIRouter()
 router.include_router(health.router, prefix="/health")
 router.include_router(docs.router)
 router.include_router(problems.router, prefix="/problems")
+router.include_router(tokens.router, prefix="/api/users/me/tokens")
 router.include_router(users.router, prefix="/api/users")
 for room, prefix in ((tasks.router, "/tasks"), (changes.router, "")):
     router.include_router(room, prefix=f"/api{prefix}")

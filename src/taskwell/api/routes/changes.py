@@ -4,7 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from taskwell.api.dependencies import MAX_LIMIT, DatabaseDep, Limit, Owner, preferences
+from taskwell.api.callers import TASKS_READ, needs
+from taskwell.api.dependencies import MAX_LIMIT, CallerDep, DatabaseDep, Limit, Owner, preferences
+from taskwell.api.feed import Feed
 from taskwell.api.problems import problems
 from taskwell.api.responses import changes_response
 from taskwell.api.routing import TaskwellRoute
@@ -25,6 +27,7 @@ Since = Annotated[
     summary="List changes",
     responses={200: {"description": "Changes in their order."}, **problems("gone")},
 )
+@needs(TASKS_READ)
 async def list_changes(
     database: DatabaseDep, owner: Owner, since: Since = None, limit: Limit = None
 ) -> Response:
@@ -50,16 +53,23 @@ async def list_changes(
         **problems("gone"),
     },
 )
+@needs(TASKS_READ)
 async def follow_changes(
     request: Request,
     database: DatabaseDep,
+    caller: CallerDep,
     owner: Owner,
     since: Annotated[str | None, Query(description="A number to go on from; 0 is the beginning.")] = None,
     last_event_id: Annotated[
         str | None, Header(description="The same, as a browser says it when it connects again.")
     ] = None,
 ) -> Response:
-    """Without a number to go on from, the changes from now on. A comment comes after 15 s of silence."""
+    """Without a number to go on from, the changes from now on. A comment comes after 15 s of silence.
+
+    With credentials a stream ends when they do, and after ten minutes: a client connects again and misses
+    nothing.
+    """
     text = since if last_event_id is None else last_event_id
     start = await database.read(changes.start_of, owner, text)
-    return EventStream(request.app.state.feed.stream(owner, start.since, start.last))
+    feed: Feed = request.app.state.feed
+    return EventStream(feed.stream(owner, start.since, start.last, seconds=caller.stream_seconds()))

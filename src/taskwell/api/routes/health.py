@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from taskwell.api.callers import public
 from taskwell.api.dependencies import DatabaseDep
 from taskwell.api.problems import problems
 from taskwell.api.routing import TaskwellRoute
@@ -13,12 +14,14 @@ router = APIRouter(route_class=TaskwellRoute, tags=["operations"])
 
 
 @router.get("/live", summary="Is the process alive?", responses=problems(database=False))
+@public
 async def is_live() -> dict[str, str]:
     """Touches nothing else: a server whose database is away is alive."""
     return {"status": "ok"}
 
 
 @router.get("/ready", summary="Can it serve?", responses=problems())
+@public
 async def is_ready(database: DatabaseDep) -> dict[str, Any]:
     """Whether the latest that is known of the database is good, and how its connections are used."""
     if not database.available:

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from taskwell.api.callers import TASKS_READ, TASKS_WRITE, needs
 from taskwell.api.conditions import IfMatch, IfMatchUnlessNew, creates, if_none_match, if_none_match_any
 from taskwell.api.dependencies import (
     Cursor,
@@ -78,6 +79,7 @@ _BODY = ("payload_too_large", "unsupported_media_type")
         **problems(),
     },
 )
+@needs(TASKS_READ)
 async def list_tasks(
     request: Request,
     database: DatabaseDep,
@@ -102,6 +104,7 @@ async def list_tasks(
     summary="Create a task",
     responses={**_CREATED, **problems("not_found", *_BODY, *_WRITE)},
 )
+@needs(TASKS_WRITE)
 async def create_task(
     request: Request, once: Once, settings: SettingsDep, owner: Owner, new: TaskCreate
 ) -> Response:
@@ -121,6 +124,7 @@ async def create_task(
     summary="Delete many tasks",
     responses={200: {"description": "How many.", "headers": _REPLAYED}, **problems(*_WRITE)},
 )
+@needs(TASKS_WRITE)
 async def delete_tasks(once: Once, owner: Owner, meant: FilterDep) -> Response:
     """Move the tasks of the filters to the trash; without a filter, all of them.
 
@@ -142,6 +146,7 @@ async def delete_tasks(once: Once, owner: Owner, meant: FilterDep) -> Response:
         **problems(*_BODY, *_GUARDED),
     },
 )
+@needs(TASKS_WRITE)
 async def run_batch(once: Once, settings: SettingsDep, owner: Owner, wanted: Batch) -> Response:
     """All operations happen or none does. A problem names the `index` of the operation that failed."""
 
@@ -165,6 +170,7 @@ async def run_batch(once: Once, settings: SettingsDep, owner: Owner, wanted: Bat
     dependencies=[Depends(if_none_match)],
     responses={**_READ, **problems("not_found")},
 )
+@needs(TASKS_READ)
 async def get_task(
     request: Request,
     database: DatabaseDep,
@@ -181,6 +187,7 @@ async def get_task(
     summary="Change a task",
     responses={**_CHANGED, **problems(*_BODY, *_GUARDED)},
 )
+@needs(TASKS_WRITE)
 async def update_task(
     once: Once, owner: Owner, task_id: PathTaskId, changes: TaskUpdate, guard: IfMatch
 ) -> Response:
@@ -199,6 +206,7 @@ async def update_task(
     dependencies=[Depends(if_none_match_any)],
     responses={**_CHANGED, **_CREATED, **problems(*_BODY, *_GUARDED)},
 )
+@needs(TASKS_WRITE)
 async def put_task(
     request: Request,
     once: Once,
@@ -234,6 +242,7 @@ async def put_task(
         **problems(*_GUARDED),
     },
 )
+@needs(TASKS_WRITE)
 async def delete_task(
     once: Once, owner: Owner, task_id: PathTaskId, guard: IfMatch, wanted: Preferences
 ) -> Response:
@@ -254,6 +263,7 @@ async def delete_task(
     summary="Restore a task",
     responses={**_CHANGED, **problems(*_GUARDED)},
 )
+@needs(TASKS_WRITE)
 async def restore_task(once: Once, owner: Owner, task_id: PathTaskId, guard: IfMatch) -> Response:
     """Take the task out of the trash. One that is not in it stays as it is."""
 
@@ -276,6 +286,7 @@ async def restore_task(once: Once, owner: Owner, task_id: PathTaskId, guard: IfM
     summary="Toggle a task",
     responses={**_CHANGED, **problems(*_BODY, *_GUARDED)},
 )
+@needs(TASKS_WRITE)
 async def toggle_task(
     once: Once, owner: Owner, task_id: PathTaskId, guard: IfMatch, state: TaskToggle = _NO_STATE
 ) -> Response:

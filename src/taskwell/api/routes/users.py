@@ -5,7 +5,8 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Response
 
-from taskwell.api.dependencies import Caller, DatabaseDep, preferences
+from taskwell.api.callers import ACCOUNT, ADMIN, TASKS_READ, needs
+from taskwell.api.dependencies import CallerDep, DatabaseDep, preferences
 from taskwell.api.once import Once
 from taskwell.api.problems import problems
 from taskwell.api.responses import user_response
@@ -43,6 +44,7 @@ PathUserId = Annotated[UserId, Path(alias="id", description="The user's id.")]
         ),
     },
 )
+@needs(ADMIN)
 async def create_user(once: Once, new: UserCreate) -> Response:
     """Not needed before a user's first task: it fixes the id or the e-mail address beforehand."""
 
@@ -54,10 +56,11 @@ async def create_user(once: Once, new: UserCreate) -> Response:
 
 
 @router.get("/me", summary="Read the caller", responses={200: {"description": "The caller."}, **problems()})
-async def get_me(database: DatabaseDep, caller: Caller) -> UserRead:
+@needs(TASKS_READ)
+async def get_me(database: DatabaseDep, caller: CallerDep) -> UserRead:
     """Who is asking, also before their first write."""
-    user = await database.read(users.find_user, caller)
-    return user or UserRead(id=caller, email=None, created_at=None)
+    user = await database.read(users.find_user, caller.user_id)
+    return user or UserRead(id=caller.user_id, email=caller.email, created_at=None)
 
 
 @router.get(
@@ -65,6 +68,7 @@ async def get_me(database: DatabaseDep, caller: Caller) -> UserRead:
     summary="Read a user",
     responses={200: {"description": "The user."}, **problems("not_found")},
 )
+@needs(TASKS_READ, by_admin=True)
 async def get_user(database: DatabaseDep, user_id: PathUserId) -> UserRead:
     return await database.read(users.get_user, user_id)
 
@@ -78,6 +82,7 @@ async def get_user(database: DatabaseDep, user_id: PathUserId) -> UserRead:
         **problems("not_found", "conflict", "idempotency_key_reused", "storage_full"),
     },
 )
+@needs(ACCOUNT, by_admin=True)
 async def delete_user(once: Once, user_id: PathUserId) -> Response:
     """Delete the user and all of their tasks, for ever."""
 

@@ -1,0 +1,1 @@
+"""What keeps others out, tried out. `python -m security` prints the figures."""

@@ -1,0 +1,101 @@
+"""Who is asking: settled before routing, for all that is under /api."""
+
+import time
+from contextlib import suppress
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from taskwell.api.callers import ALL, OF_A_USER, TASKS_READ, TASKS_WRITE, Caller
+from taskwell.api.problems import response_of
+from taskwell.core.acting import EVERYBODY, acting_as
+from taskwell.core.database import Database
+from taskwell.core.errors import TaskwellError, Unauthorized
+from taskwell.core.jwt import Claims, Verifier
+from taskwell.schemas.text import Email, UserId
+from taskwell.services import tokens
+
+_MOST_NOTED = 10_000
+STUB_CALLER = Caller("default", ALL, anybody=True)
+_USER_ID: TypeAdapter[str] = TypeAdapter(UserId)
+_EMAIL: TypeAdapter[str] = TypeAdapter(Email)
+
+
+class Authentication:
+    """Without a verifier nobody is asked. Cookies are never read: a page can send them, but no token."""
+
+    def __init__(self, app: ASGIApp, verifier: Verifier | None) -> None:
+        self.app = app
+        self.verifier = verifier
+        self._noted: dict[UUID, float] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not f"{scope['path']}/".startswith("/api/"):
+            await self.app(scope, receive, send)
+            return
+        try:
+            caller = await self._caller(scope)
+        except TaskwellError as error:
+            await response_of(scope, error)(scope, receive, send)
+            return
+        scope["taskwell.caller"] = caller
+        with acting_as(EVERYBODY if caller.anybody else caller.user_id):
+            await self.app(scope, receive, send)
+
+    async def _caller(self, scope: Scope) -> Caller:
+        if self.verifier is None:
+            return STUB_CALLER
+        token = _bearer(Headers(scope=scope).getlist("authorization"))
+        if not token.startswith(tokens.PREFIX):
+            return _caller_of(await self.verifier.verify(token))
+        with acting_as(EVERYBODY):
+            return await self._owner(scope["app"].state.database, token)
+
+    async def _owner(self, database: Database, secret: str) -> Caller:
+        well_formed = tokens.is_well_formed(secret)
+        owner = await database.peek(tokens.find_owner, secret) if well_formed else None
+        if owner is None:
+            raise Unauthorized("The token is not known, has expired or was revoked.")
+        if owner.use_is_due:
+            await self._note_use(database, owner)
+        return Caller(owner.user_id, owner.scopes)
+
+    async def _note_use(self, database: Database, owner: tokens.Owner) -> None:
+        """Once a minute by this process; a database that takes no writes refuses no reader for it."""
+        now = time.monotonic()
+        if now < self._noted.get(owner.token_id, 0.0):
+            return
+        if len(self._noted) >= _MOST_NOTED:
+            self._noted.clear()
+        self._noted[owner.token_id] = now + tokens.USE_IS_NOTED_EVERY.total_seconds()
+        with suppress(TaskwellError):
+            await database.run(tokens.note_use, owner.user_id, owner.token_id)
+
+
+def _bearer(headers: list[str]) -> str:
+    """RFC 6750, 2.1."""
+    if not headers:
+        raise Unauthorized
+    scheme, _, token = headers[0].partition(" ")
+    if len(headers) > 1 or scheme.lower() != "bearer" or not token.strip() or not token.isascii():
+        raise Unauthorized("The Authorization header must be one: Bearer, a space and the token.")
+    return token.strip()
+
+
+def _caller_of(claims: Claims) -> Caller:
+    """Whoever has signed in may do everything of their own, unless the token names scopes of this server."""
+    try:
+        user_id = _USER_ID.validate_python(claims.subject)
+    except ValidationError:
+        raise Unauthorized("The token's user has an id that this server does not take.") from None
+    named = claims.scopes & {TASKS_READ, TASKS_WRITE}
+    return Caller(user_id, named or OF_A_USER, _email(claims.email), expires_at=claims.expires_at)
+
+
+def _email(text: str | None) -> str | None:
+    try:
+        return None if text is None else _EMAIL.validate_python(text)
+    except ValidationError:
+        return None

@@ -1,0 +1,340 @@
+"""What keeps others out: names that are answered to, what browsers are told, how often one may ask.
+
+Pure ASGI.
+"""
+
+import asyncio
+import ipaddress
+import logging
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from math import ceil
+from typing import NamedTuple, Protocol
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from taskwell.api.problems import response_of
+from taskwell.core.errors import Invalid, RateLimited, Violation
+from taskwell.core.preparation import CannotStart
+
+logger = logging.getLogger("taskwell")
+
+Header = tuple[bytes, bytes]
+
+# RFC 6761, 6762 and 8375, and ICANN's word on .internal: the public DNS has no name below these.
+_PRIVATE_ZONES = (".localhost", ".local", ".internal", ".home.arpa")
+
+
+def _is_api(scope: Scope) -> bool:
+    return scope["type"] == "http" and f"{scope['path']}/".startswith("/api/")
+
+
+def _host_name(scope: Scope) -> str | None:
+    """Without its port; an IPv6 address without its brackets."""
+    for name, value in scope["headers"]:
+        if name == b"host":
+            host: str = value.decode("latin-1").lower()
+            return host[1:].partition("]")[0] if host[:1] == "[" else host.partition(":")[0]
+    return None
+
+
+def _is_private_name(name: str) -> bool:
+    """Whether no public DNS can have it: an address, a name without a dot, or one in a private zone."""
+    last = name.rpartition(".")[2]  # to a browser a host that ends in a number is an address
+    return last == name or last.isdecimal() or name.endswith(_PRIVATE_ZONES)
+
+
+_NOT_OUR_NAME = Violation(
+    "header", "Host", "not_allowed", "is no name that this server answers to: see TASKWELL_ALLOWED_HOSTS"
+)
+
+
+class TrustedHosts:
+    """Answer to names of ours only: a foreign page can have its own name lead here, and then read everything.
+
+    That is DNS rebinding; to the browser page and server are of one origin, so CORS is not asked. A bearer
+    token stops it, since no browser sends one by itself: with tokens every name will do. Where nobody is
+    asked for one (`stub`), those will do that no foreign page can have. A request without a host comes from
+    no browser. Health checks come by whatever address they know, and learn nothing that is anybody's.
+    """
+
+    def __init__(self, app: ASGIApp, allowed: tuple[str, ...], *, stub: bool) -> None:
+        self.app = app
+        names = {name.lower().strip("[]") for name in allowed}
+        self.all = "*" in names or not (names or stub)
+        self.private = not names
+        self.names = frozenset(names)
+        self.endings = tuple(name[1:] for name in names if name.startswith("*."))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.all or scope["type"] != "http" or self._may_pass(scope):
+            await self.app(scope, receive, send)
+        else:
+            await response_of(scope, Invalid(_NOT_OUR_NAME))(scope, receive, send)
+
+    def _may_pass(self, scope: Scope) -> bool:
+        name = _host_name(scope)
+        if name is None or scope["path"].startswith("/health/"):
+            return True
+        if self.private:
+            return _is_private_name(name)
+        return name in self.names or name.endswith(self.endings)
+
+
+class SecurityHeaders:
+    """Tell browsers on every answer what they must not do with it, unless the answer says otherwise itself.
+
+    `Cache-Control`: what has an ETag may be kept by its reader's browser, to be asked about each time; with
+    `no-store` none could ever send it back and get a 304 (RFC 9111, 5.2.2). All else of the API is kept by
+    nobody. `Cross-Origin-Resource-Policy`: no page may embed an answer; those that CORS allows read it
+    through CORS, to which this does not apply (Fetch, 3.7). `Strict-Transport-Security` speaks for all ports
+    of a host, so not for one whose name is only known here, nor for its subdomains.
+    """
+
+    _ALWAYS: tuple[Header, ...] = (
+        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+        (b"cross-origin-resource-policy", b"same-origin"),
+        (b"referrer-policy", b"no-referrer"),
+    )
+    _OVER_HTTPS: Header = (b"strict-transport-security", b"max-age=31536000")
+    _KEPT_BY_READER: Header = (b"cache-control", b"private, no-cache")
+    _KEPT_BY_NOBODY: Header = (b"cache-control", b"no-store")
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = self._completed(message.get("headers", ()), scope)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+    def _completed(self, headers: Sequence[Header], scope: Scope) -> list[Header]:
+        present = {name for name, _ in headers}
+        completed = [*headers, *(header for header in self._ALWAYS if header[0] not in present)]
+        if b"cache-control" not in present and _is_api(scope):
+            completed.append(self._KEPT_BY_READER if b"etag" in present else self._KEPT_BY_NOBODY)
+        if scope["scheme"] == "https" and not _is_private_name(_host_name(scope) or ""):
+            completed.append(self._OVER_HTTPS)
+        return completed
+
+
+_UNITS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
+
+
+class Standing(NamedTuple):
+    """`left`: how many requests more are allowed. `seconds`: for how long that holds, at least."""
+
+    allowed: bool
+    left: int
+    seconds: int
+
+
+class Rate(NamedTuple):
+    """So many in any stretch of so many seconds.
+
+    Counted by stretch; those of the stretch before fade out evenly as the present one goes on.
+    """
+
+    amount: int
+    seconds: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Rate":
+        amount, _, unit = text.partition("/")
+        return cls(int(amount), _UNITS[unit])
+
+    def used(self, before: int, count: int, rest: float) -> float:
+        """`rest`: in how many seconds the stretch ends that has this count."""
+        return before * rest / self.seconds + count
+
+    def standing(self, allowed: bool, before: int, count: int, rest: float) -> Standing:
+        left = max(0, ceil(self.amount - self.used(before, count, rest))) if allowed else 0
+        return Standing(allowed, left, self.seconds if left else self._wait(before, count, rest))
+
+    def _wait(self, before: int, count: int, rest: float) -> int:
+        """Whole seconds after which there is one more: it comes with the fading, or with the next stretch."""
+        if count < self.amount and before:
+            rest -= (self.amount - count) * self.seconds / before
+        return max(0, int(rest)) + 1
+
+
+class Counter(Protocol):
+    async def hit(self, key: str) -> Standing | None:
+        """Count a request, unless it is one too many; None: that cannot be told."""
+
+
+class LocalCounter:
+    """Counts in this process.
+
+    A whole stretch is forgotten at once, so no sweep ever walks over all keys; and a stretch ends early when
+    it holds very many keys, so memory is bounded whoever asks.
+    """
+
+    _MOST = 100_000
+
+    def __init__(self, rate: Rate) -> None:
+        self.rate = rate
+        self._before: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
+        self._ends = time.monotonic() + rate.seconds
+
+    async def hit(self, key: str) -> Standing:
+        rest = self._rest()
+        before, count = self._before.get(key, 0), self._counts.get(key, 0)
+        allowed = self.rate.used(before, count, rest) < self.rate.amount
+        if allowed:
+            count += 1
+            self._counts[key] = count
+        return self.rate.standing(allowed, before, count, rest)
+
+    def look(self, key: str) -> Standing:
+        """Where it stands, without counting."""
+        rest = self._rest()
+        return self.rate.standing(True, self._before.get(key, 0), self._counts.get(key, 0), rest)
+
+    def _rest(self) -> float:
+        now = time.monotonic()
+        if now >= self._ends or len(self._counts) >= self._MOST:
+            self._begin_stretch(now)
+        return self._ends - now
+
+    def _begin_stretch(self, now: float) -> None:
+        late = max(0.0, now - self._ends)
+        self._before = self._counts if late < self.rate.seconds else {}
+        self._counts = {}
+        self._ends = now + self.rate.seconds - late % self.rate.seconds
+
+
+class SharedCounter:
+    """Counts in Redis, for all processes. While it is away nobody is limited, rather than nobody served."""
+
+    _PATIENCE_SECONDS = 0.25
+    _PAUSE_SECONDS = 5.0
+    _SILENCE_SECONDS = 60.0
+
+    def __init__(self, rate: Rate, url: str) -> None:
+        try:
+            # An extra, and slow to import.
+            from limits.aio.storage import RedisStorage  # noqa: PLC0415
+            from limits.errors import ConfigurationError, StorageError  # noqa: PLC0415
+        except ImportError:
+            raise CannotStart(_NO_CLIENT) from None
+        try:
+            self._redis = RedisStorage(f"async+{url}", wrap_exceptions=True, key_prefix="taskwell")
+        except ConfigurationError:
+            raise CannotStart(_NO_CLIENT) from None
+        except ValueError:  # its words may hold a part of the password
+            raise CannotStart("TASKWELL_RATE_LIMIT_STORAGE is not a URL of Redis.") from None
+        self.rate = rate
+        self._failures = (StorageError, OSError, TimeoutError)
+        self._pause_ends = self._silence_ends = 0.0
+
+    async def hit(self, key: str) -> Standing | None:
+        if time.monotonic() < self._pause_ends:
+            return None
+        try:
+            async with asyncio.timeout(self._PATIENCE_SECONDS):
+                return await self._hit(f"{self.rate.amount}/{self.rate.seconds}/{key}")
+        except self._failures as error:
+            self._give_up(error)
+            return None
+
+    async def _hit(self, key: str) -> Standing:
+        amount, seconds = self.rate
+        allowed = await self._redis.acquire_sliding_window_entry(key, amount, seconds)
+        before, _, count, expires = await self._redis.get_sliding_window(key, seconds)
+        return self.rate.standing(allowed, before, count, max(0.0, expires - seconds))
+
+    def _give_up(self, error: Exception) -> None:
+        now = time.monotonic()
+        self._pause_ends = now + self._PAUSE_SECONDS
+        if now >= self._silence_ends:
+            self._silence_ends = now + self._SILENCE_SECONDS
+            cause = getattr(error, "storage_error", error)
+            logger.warning("requests cannot be counted, nobody is limited: %s", type(cause).__name__)
+
+
+_NO_CLIENT = "TASKWELL_RATE_LIMIT_STORAGE needs the client of Redis: pip install 'taskwell[redis]'"
+
+
+class RateLimit:
+    """Refuse a caller's requests beyond the rate, so that one cannot take the server from the others.
+
+    Only who has been authenticated is counted: what is public costs next to nothing, and many people may
+    share an address. Every counted answer has the fields of draft-ietf-httpapi-ratelimit-headers-11.
+    """
+
+    def __init__(self, app: ASGIApp, rate: str, storage_url: str) -> None:
+        self.app = app
+        parsed = Rate.parse(rate)
+        local = storage_url.startswith("memory:")
+        self.counter: Counter = LocalCounter(parsed) if local else SharedCounter(parsed, storage_url)
+        self._policy = (b"ratelimit-policy", b'"caller";q=%d;w=%d' % parsed)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller = scope.get("taskwell.caller")
+        standing = await self.counter.hit(caller.user_id) if caller is not None else None
+        if standing is None:
+            await self.app(scope, receive, send)
+            return
+        now = (b"ratelimit", b'"caller";r=%d;t=%d' % standing[1:])
+
+        async def send_with_standing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), self._policy, now]
+            await send(message)
+
+        app = self.app if standing.allowed else response_of(scope, RateLimited(standing.seconds))
+        await app(scope, receive, send_with_standing)
+
+
+class Guesses:
+    """Refuse an address that was answered 401 as often as a caller may ask, before its next guess is read.
+
+    Only addresses of the Internet are counted: behind one of a private network there is likelier a proxy
+    that does not say whom it speaks for, and one guesser would lock out everybody.
+    """
+
+    def __init__(self, app: ASGIApp, rate: str) -> None:
+        self.app = app
+        self.counter = LocalCounter(Rate.parse(rate))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = scope.get("client") if _is_api(scope) else None
+        network = _network(client[0]) if client else None
+        if network is None:
+            await self.app(scope, receive, send)
+            return
+        standing = self.counter.look(network)
+        if not standing.left:
+            await response_of(scope, RateLimited(standing.seconds))(scope, receive, send)
+            return
+
+        async def watch(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 401:
+                await self.counter.hit(network)
+            await send(message)
+
+        await self.app(scope, receive, watch)
+
+
+@lru_cache(maxsize=4_096)
+def _network(address: str) -> str | None:
+    """What one guesser has: an IPv4 address, or the /64 of an IPv6 one. None: not of the Internet."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    if isinstance(ip, ipaddress.IPv6Address):
+        ip = ip.ipv4_mapped or ip
+    if not ip.is_global:
+        return None
+    return str(ip) if ip.version == 4 else str(ipaddress.ip_network((int(ip), 64), strict=False))

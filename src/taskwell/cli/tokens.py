@@ -1,0 +1,97 @@
+"""`taskwell tokens`: for the operator, on the database itself."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+import typer
+
+from taskwell.cli.settings import fail, load_settings
+
+app = typer.Typer(help="API tokens: what programs act as a user by.", no_args_is_help=True)
+
+T = TypeVar("T")
+
+User = Annotated[str, typer.Option(help="Whose token: the user's id.")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What it is for.")],
+    user: User,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="tasks:read, tasks:write or admin; may be repeated.")
+    ] = None,
+    days: Annotated[int | None, typer.Option(help="For how long; else until revoked.", min=1)] = None,
+) -> None:
+    """Make a token and print it, this once."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from taskwell.core.clock import utc_now
+    from taskwell.schemas.text import UserId
+    from taskwell.schemas.token import TokenCreate
+    from taskwell.services import tokens
+
+    expires_at = utc_now() + timedelta(days=days) if days else None
+    given = {"name": name, "scopes": scope or ["tasks:read"], "expires_at": _text(expires_at)}
+    try:
+        TypeAdapter(UserId).validate_python(user)
+        new = TokenCreate.model_validate(given)
+    except ValidationError as error:
+        fail(error.errors(include_url=False, include_input=False)[0]["msg"])
+    made = _on_database(lambda database: database.run(tokens.create_token, user, new, create_user=True))
+    typer.echo(made.token)
+    typer.echo(
+        f"Keep it: it is shown this once. To revoke it: taskwell tokens revoke {made.id} --user {user}",
+        err=True,
+    )
+
+
+@app.command("list")
+def show(user: User) -> None:
+    """List the tokens of a user."""
+    from taskwell.services import tokens
+
+    for token in _on_database(lambda database: database.read(tokens.list_tokens, user)):
+        ends = f"until {_text(token.expires_at)}" if token.expires_at else "until revoked"
+        used = f"last used {_text(token.last_used_at)}" if token.last_used_at else "never used"
+        typer.echo(f"{token.id}  {token.name}  {' '.join(token.scopes)}  {ends}, {used}")
+
+
+@app.command()
+def revoke(token: Annotated[UUID, typer.Argument(help="Its id.")], user: User) -> None:
+    """Revoke a token: from now on nobody gets in by it."""
+    from taskwell.services import tokens
+
+    _on_database(lambda database: database.run(tokens.revoke_token, user, token))
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat(timespec="seconds") if moment else None
+
+
+def _on_database(work: Callable[[Any], Awaitable[T]]) -> T:
+    """Work on the database as the server does, prepared in the same way."""
+    from taskwell.core.acting import EVERYBODY, acting_as
+    from taskwell.core.database import Database
+    from taskwell.core.errors import TaskwellError
+    from taskwell.core.preparation import CannotStart, start
+
+    async def main() -> T:
+        settings = load_settings()
+        database = Database(settings)
+        try:
+            (await start(settings, database)).cancel()
+            with acting_as(EVERYBODY):
+                return await work(database)
+        finally:
+            await database.close()
+
+    try:
+        return asyncio.run(main())
+    except TaskwellError as error:
+        fail(error.detail)
+    except CannotStart as error:
+        fail(error)

@@ -1,0 +1,175 @@
+"""JSON Web Tokens (RFC 7519, RFC 8725): whether they may be believed, and what they say.
+
+The library checks signatures. What a token must say, and how large it may be, is decided here: a library for
+all purposes lets pass what this one never needs.
+"""
+
+import base64
+import hashlib
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jwt.algorithms import Algorithm, ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorithm, RSAPSSAlgorithm
+
+from taskwell.core import json
+from taskwell.core.config import Settings
+from taskwell.core.errors import Unauthorized
+from taskwell.core.jwks import KeySet
+
+_ALGORITHMS: dict[str, Algorithm] = {
+    "HS256": HMACAlgorithm(HMACAlgorithm.SHA256),
+    "RS256": RSAAlgorithm(RSAAlgorithm.SHA256),
+    "PS256": RSAPSSAlgorithm(RSAPSSAlgorithm.SHA256),
+    "ES256": ECAlgorithm(ECAlgorithm.SHA256),
+    "EdDSA": OKPAlgorithm(),
+    "Ed25519": OKPAlgorithm(),
+}
+_TYPES = {"jwt", "at+jwt", "application/jwt", "application/at+jwt"}  # RFC 9068, 2.1
+_COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", re.ASCII)
+_MAX_LENGTH = 8_192
+_MAX_KID_LENGTH = 255
+_MAX_AUDIENCES = 100
+_LEEWAY_SECONDS = 30
+_LATEST = 2**40  # no date of a token is later, or there is something wrong with it
+_REMEMBERED, _REMEMBERED_SECONDS = 10_000, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a token that may be believed says. `subject` is whatever claim names the user here."""
+
+    subject: str
+    email: str | None
+    scopes: frozenset[str]
+    expires_at: float
+
+
+class Verifier:
+    """Believes the issuers of the settings."""
+
+    def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
+        self._secret = settings.jwt_secret
+        self._issuers = frozenset(settings.jwt_issuer)
+        self._audiences = frozenset(settings.jwt_audience)
+        self._user_claim = settings.jwt_user_claim
+        self._now = now
+        urls = settings.jwt_jwks_url or (None,) * len(settings.jwt_issuer)
+        has_keys = bool(settings.jwt_jwks_url) or self._secret is None
+        pairs = zip(settings.jwt_issuer, urls, strict=True) if has_keys else ()
+        self.key_sets = {issuer: KeySet(issuer, url) for issuer, url in pairs}
+        # A signature costs more than all else that a request needs.
+        self._remembered: dict[bytes, tuple[Claims, float]] = {}
+
+    async def verify(self, token: str) -> Claims:
+        """Raises Unauthorized, and KeysUnavailable while it cannot be known."""
+        digest = hashlib.sha256(token.encode()).digest()
+        claims, until = self._remembered.get(digest, (None, 0.0))
+        if claims is not None and self._now() < until:
+            return claims
+        payload = await self._signed_payload(token)
+        expires_at = self._check_times(payload)
+        self._check_addressees(payload)
+        claims = self._claims(payload, expires_at)
+        if len(self._remembered) >= _REMEMBERED:
+            self._remembered.clear()
+        until = min(expires_at + _LEEWAY_SECONDS, self._now() + _REMEMBERED_SECONDS)
+        self._remembered[digest] = (claims, until)
+        return claims
+
+    async def _signed_payload(self, token: str) -> Mapping[str, Any]:
+        found = _COMPACT.fullmatch(token) if len(token) <= _MAX_LENGTH else None
+        if found is None:
+            raise Unauthorized("The token is none that this server knows.")
+        header, payload = _object(found[1]), _object(found[2])
+        algorithm, kid = _checked(header)
+        key = await self._key(algorithm, kid, payload)
+        signed = token[: found.end(2)].encode()
+        if key is None or not _ALGORITHMS[algorithm].verify(signed, key, _decoded(found[3])):
+            raise Unauthorized("The token is not signed by an issuer that this server trusts.")
+        return payload
+
+    async def _key(self, algorithm: str, kid: str | None, payload: Mapping[str, Any]) -> Any:
+        """The key for the algorithm: never one of another kind, whatever the token says."""
+        if algorithm == "HS256":
+            return self._secret.get_secret_value().encode() if self._secret else None
+        issuer = payload.get("iss")
+        keys = self.key_sets.get(issuer) if isinstance(issuer, str) else None
+        key = await keys.find(kid, algorithm) if keys else None
+        return key.public if key else None
+
+    def _check_times(self, payload: Mapping[str, Any]) -> float:
+        now = self._now()
+        expires_at = _instant(payload, "exp")
+        if expires_at is None:
+            raise Unauthorized("The token does not say when it expires.")
+        if expires_at + _LEEWAY_SECONDS <= now:
+            raise Unauthorized("The token has expired.")
+        for name in ("nbf", "iat"):
+            if (_instant(payload, name) or 0) - _LEEWAY_SECONDS > now:
+                raise Unauthorized("The token is not valid yet.")
+        return expires_at
+
+    def _check_addressees(self, payload: Mapping[str, Any]) -> None:
+        issuer = payload.get("iss")
+        if self._issuers and not (isinstance(issuer, str) and issuer in self._issuers):
+            raise Unauthorized("The token is of an issuer that this server does not trust.")
+        named = payload.get("aud")
+        audiences = named if isinstance(named, list) else [named]
+        if len(audiences) > _MAX_AUDIENCES or not all(isinstance(name, str | None) for name in audiences):
+            raise Unauthorized("The token is not well-formed.")
+        if self._audiences and not self._audiences.intersection(audiences):
+            raise Unauthorized("The token is meant for another server.")
+
+    def _claims(self, payload: Mapping[str, Any], expires_at: float) -> Claims:
+        subject, scope = payload.get(self._user_claim), payload.get("scope")
+        if not isinstance(payload.get("sub"), str) or not isinstance(subject, str):
+            raise Unauthorized("The token does not say who its user is.")
+        email = payload.get("email")
+        verified = payload.get("email_verified", True) is True
+        return Claims(
+            subject,
+            email if isinstance(email, str) and verified else None,
+            frozenset(scope.split()) if isinstance(scope, str) else frozenset(),
+            expires_at,
+        )
+
+
+def _decoded(part: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except ValueError:
+        raise Unauthorized("The token is not well-formed.") from None
+
+
+def _object(part: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(_decoded(part))
+    except json.MalformedJson:
+        value = None
+    if not isinstance(value, dict):
+        raise Unauthorized("The token is not well-formed.")
+    return value
+
+
+def _checked(header: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The algorithm and the key's name. What a header says of where keys are (jku, jwk, x5u) is not read."""
+    algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
+    known = isinstance(algorithm, str) and algorithm in _ALGORITHMS
+    named = kid is None or (isinstance(kid, str) and 0 < len(kid) <= _MAX_KID_LENGTH)
+    typed = isinstance(kind, str) and kind.lower() in _TYPES
+    # `crit` names what must be understood (RFC 7515, 4.1.11); nothing of that kind is.
+    if not (known and named and typed) or "crit" in header or "b64" in header:
+        raise Unauthorized("The token is of a kind that this server does not take.")
+    return str(algorithm), kid
+
+
+def _instant(payload: Mapping[str, Any], name: str) -> float | None:
+    value = payload.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST:
+        raise Unauthorized("The token is not well-formed.")
+    return float(value)

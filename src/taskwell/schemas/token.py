@@ -1,0 +1,63 @@
+"""API tokens as clients send and see them."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from taskwell.schemas.base import Input, Instant, Moment
+from taskwell.schemas.text import Name
+
+_SCOPES = ("tasks:read", "tasks:write", "admin")
+
+
+def _scope(value: object) -> str:
+    if value not in _SCOPES:
+        raise PydanticCustomError("invalid_scope", "must be tasks:read, tasks:write or admin")
+    return str(value)
+
+
+Scope = Annotated[str, BeforeValidator(_scope), WithJsonSchema({"type": "string", "enum": list(_SCOPES)})]
+
+
+class TokenCreate(Input):
+    """A new token. Without `expires_at` it lasts until it is revoked."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "backup", "scopes": ["tasks:read"]}]})
+
+    name: Name
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=3)]
+    expires_at: Moment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRead:
+    """A token, without what would let anybody use it."""
+
+    id: UUID
+    name: Annotated[str, Field(examples=["backup"])]
+    scopes: Annotated[list[str], Field(examples=[["tasks:read"]])]
+    created_at: Instant
+    expires_at: Instant | None
+    last_used_at: Annotated[Instant | None, Field(description="A minute late at most.")]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCreated(TokenRead):
+    """The only time that the token itself is shown."""
+
+    token: Annotated[str, Field(examples=["tw_…"])]
+
+
+_TOKEN: TypeAdapter[Any] = TypeAdapter(TokenCreated)
+_TOKENS: TypeAdapter[Any] = TypeAdapter(list[TokenRead])
+
+
+def token_json(token: TokenCreated) -> bytes:
+    return _TOKEN.dump_json(token)
+
+
+def tokens_json(tokens: list[TokenRead]) -> bytes:
+    return _TOKENS.dump_json(tokens)

@@ -1,0 +1,181 @@
+"""API tokens: made, found again by their digest, revoked.
+
+A token is `tw_`, 256 random bits and a checksum, all in letters and digits: whoever scans for lost secrets
+can tell it from other text, and a mistyped one is refused without asking the database.
+"""
+
+import hashlib
+import re
+import secrets
+import zlib
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, delete, func, or_, select, update
+from sqlmodel import col
+from uuid_utils.compat import uuid7
+
+from taskwell.core.clock import utc_now
+from taskwell.core.database import ReadTransaction, Transaction
+from taskwell.core.errors import Conflict, Invalid, NotFound, Violation
+from taskwell.models import ApiToken, User
+from taskwell.schemas.token import TokenCreate, TokenCreated, TokenRead
+from taskwell.services.users import UserNotFound
+
+PREFIX = "tw_"
+USE_IS_NOTED_EVERY = timedelta(minutes=1)
+_MOST = 100  # of a user
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_RANDOM_DIGITS, _CHECKSUM_DIGITS = 43, 6  # enough for 256 and for 32 bits
+_FORM = re.compile(rf"tw_([0-9A-Za-z]{{{_RANDOM_DIGITS}}})([0-9A-Za-z]{{{_CHECKSUM_DIGITS}}})", re.ASCII)
+_COLUMNS = (
+    col(ApiToken.id),
+    col(ApiToken.name),
+    col(ApiToken.scopes),
+    col(ApiToken.created_at),
+    col(ApiToken.expires_at),
+    col(ApiToken.last_used_at),
+)
+
+
+class TokenNotFound(NotFound):
+    detail = "There is no such token."
+
+
+class TooManyTokens(Conflict):
+    detail = f"A user has {_MOST} tokens at most: revoke one that is not used any more."
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose token it is, and what it may. `use_is_due`: its last use should be noted."""
+
+    user_id: str
+    token_id: UUID
+    scopes: frozenset[str]
+    use_is_due: bool
+
+
+def new_secret() -> str:
+    random = _digits(secrets.randbits(256), _RANDOM_DIGITS)
+    return f"{PREFIX}{random}{_checksum(random)}"
+
+
+def is_well_formed(secret: str) -> bool:
+    found = _FORM.fullmatch(secret)
+    return found is not None and found[2] == _checksum(found[1])
+
+
+def _checksum(random: str) -> str:
+    return _digits(zlib.crc32(random.encode()), _CHECKSUM_DIGITS)
+
+
+def _digits(number: int, count: int) -> str:
+    digits = []
+    for _ in range(count):
+        number, digit = divmod(number, len(_DIGITS))
+        digits.append(_DIGITS[digit])
+    return "".join(reversed(digits))
+
+
+async def create_token(
+    transaction: Transaction, user_id: str, new: TokenCreate, *, create_user: bool
+) -> TokenCreated:
+    """Make a token. It is in the answer, and nowhere else.
+
+    Raises:
+        Invalid: it would have expired already.
+        UserNotFound: the user does not exist and is not to be created.
+        TooManyTokens: the user has as many as may be.
+    """
+    now = utc_now()
+    if new.expires_at is not None and new.expires_at <= now:
+        raise Invalid(Violation("body", "/expires_at", "in_the_past", "must be in the future"))
+    await _lock_user(transaction, user_id, now, create=create_user)
+    owned = await transaction.first(
+        select(func.count()).select_from(ApiToken).where(col(ApiToken.user_id) == user_id)
+    )
+    if owned is not None and owned[0] >= _MOST:
+        raise TooManyTokens
+    secret = new_secret()
+    values = {
+        "user_id": user_id,
+        "id": uuid7(),
+        "name": new.name,
+        "digest": _digest(secret),
+        "scopes": " ".join(dict.fromkeys(new.scopes)),
+        "created_at": now,
+        "expires_at": new.expires_at,
+    }
+    rows = await transaction.all(transaction.insert(ApiToken).values(**values).returning(*_COLUMNS))
+    return TokenCreated(**asdict(_read(rows[0])), token=secret)
+
+
+async def _lock_user(transaction: Transaction, user_id: str, now: datetime, *, create: bool) -> None:
+    if create:
+        values = {"id": user_id, "created_at": now, "last_seq": 0, "purged_seq": 0}
+        insert = transaction.insert(User).values(**values).on_conflict_do_nothing()
+        await transaction.all(insert.returning(col(User.id)))
+    # Taking no number locks the row: two who make the hundredth token at once wait for each other.
+    locked = update(User).where(col(User.id) == user_id).values(last_seq=col(User.last_seq))
+    if await transaction.first(locked.returning(col(User.id))) is None:
+        raise UserNotFound
+
+
+async def list_tokens(transaction: ReadTransaction, user_id: str) -> list[TokenRead]:
+    """The newest first; those that have expired too, until they are revoked."""
+    statement = select(*_COLUMNS).where(col(ApiToken.user_id) == user_id).order_by(col(ApiToken.id).desc())
+    return [_read(row) for row in await transaction.all(statement)]
+
+
+async def revoke_token(transaction: Transaction, user_id: str, token_id: UUID) -> None:
+    """From the commit on no request gets in by it.
+
+    Raises:
+        TokenNotFound: there is none, or it is another user's.
+    """
+    statement = delete(ApiToken).where(col(ApiToken.user_id) == user_id, col(ApiToken.id) == token_id)
+    if await transaction.first(statement.returning(col(ApiToken.id))) is None:
+        raise TokenNotFound
+
+
+async def find_owner(transaction: ReadTransaction, secret: str) -> Owner | None:
+    """Whose token it is, or None if it is nobody's or has expired. Found by its digest, so no time tells."""
+    columns = (
+        col(ApiToken.user_id),
+        col(ApiToken.id),
+        col(ApiToken.scopes),
+        col(ApiToken.expires_at),
+        col(ApiToken.last_used_at),
+    )
+    row = await transaction.first(select(*columns).where(col(ApiToken.digest) == _digest(secret)))
+    now = utc_now()
+    if row is None or (row.expires_at is not None and row.expires_at <= now):
+        return None
+    due = row.last_used_at is None or row.last_used_at <= now - USE_IS_NOTED_EVERY
+    return Owner(row.user_id, row.id, frozenset(row.scopes.split()), due)
+
+
+async def note_use(transaction: Transaction, user_id: str, token_id: UUID) -> None:
+    now = utc_now()
+    used = col(ApiToken.last_used_at)
+    statement = (
+        update(ApiToken)
+        .where(
+            col(ApiToken.user_id) == user_id,
+            col(ApiToken.id) == token_id,
+            or_(used.is_(None), used <= now - USE_IS_NOTED_EVERY),
+        )
+        .values(last_used_at=now)
+    )
+    await transaction.all(statement.returning(col(ApiToken.id)))
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def _read(row: Row[Any]) -> TokenRead:
+    return TokenRead(row.id, row.name, row.scopes.split(), row.created_at, row.expires_at, row.last_used_at)

@@ -1,0 +1,72 @@
+/** An OpenID Connect provider. A client has the name of the algorithm that signs its access tokens. */
+
+import { generateKeyPairSync } from 'node:crypto'
+import { Provider } from 'oidc-provider'
+
+import { serve } from './serve.mjs'
+
+const KEYS = {
+  RS256: ['rsa', { modulusLength: 2048 }],
+  PS256: ['rsa', { modulusLength: 2048 }],
+  ES256: ['ec', { namedCurve: 'P-256' }],
+  EdDSA: ['ed25519'],
+  Ed25519: ['ed25519'],
+}
+const SCOPE = 'tasks'
+
+const keys = () =>
+  Object.entries(KEYS).map(([alg, parameters]) => {
+    const { privateKey } = generateKeyPairSync(...parameters)
+    return { ...privateKey.export({ format: 'jwk' }), alg, use: 'sig' }
+  })
+
+const clients = (url) =>
+  Object.keys(KEYS).map((alg) => ({
+    client_id: alg,
+    client_secret: 'known to all',
+    grant_types: ['authorization_code', 'client_credentials'],
+    redirect_uris: [`${url}/test/callback`],
+    id_token_signed_response_alg: alg,
+  }))
+
+/** Whatever audience is asked for gets its JWT. */
+const getResourceServerInfo = (_ctx, audience, client) => ({
+  audience,
+  scope: SCOPE,
+  accessTokenFormat: 'jwt',
+  jwt: { sign: { alg: client.idTokenSignedResponseAlg } },
+})
+
+/** Consent is given beforehand. */
+async function loadExistingGrant({ oidc: { provider, client, session, params } }) {
+  const grant = new provider.Grant({ accountId: session.accountId, clientId: client.clientId })
+  grant.addOIDCScope('openid')
+  grant.addResourceScope(params.resource, SCOPE)
+  await grant.save()
+  return grant
+}
+
+await serve(keys, (url, keys) => {
+  const provider = new Provider(url, {
+    clients: clients(url),
+    cookies: { keys: ['known to all'] },
+    features: {
+      clientCredentials: { enabled: true },
+      devInteractions: { enabled: false },
+      resourceIndicators: { enabled: true, getResourceServerInfo },
+    },
+    findAccount: (_ctx, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
+    interactions: { url: () => '/test/login' },
+    jwks: { keys },
+    loadExistingGrant,
+  })
+  const answer = provider.callback()
+
+  /** Whoever is hinted at is signed in. */
+  async function login(request, response) {
+    const { params } = await provider.interactionDetails(request, response)
+    await provider.interactionFinished(request, response, { login: { accountId: params.login_hint } })
+  }
+
+  return (request, response) => (request.url === '/test/login' ? login : answer)(request, response)
+})

@@ -1,7 +1,6 @@
 """The application."""
 
 import asyncio
-import logging
 import signal
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -14,7 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from taskwell import __version__
-from taskwell.api import openapi, problems
+from taskwell.api import logs, openapi, problems
 from taskwell.api.authentication import Authentication
 from taskwell.api.feed import Feed
 from taskwell.api.middleware import Alike, BodyLimit, CatchAll, Cors, RequestId, WellFormed
@@ -144,7 +143,5 @@ def _at_exit(call: Callable[[], None]) -> Iterator[None]:
 def create_logging_app() -> FastAPI:
     """What `taskwell serve` runs in each process."""
     settings = Settings()
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logs.install(settings)
     return create_app(settings)

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import time
 from urllib.parse import unquote_to_bytes
 from uuid import uuid4
 
@@ -11,14 +12,15 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from taskwell.api.problems import problem_response, response_of
+from taskwell.api import logs
+from taskwell.api.problems import path_as_sent, problem_response, response_of
 from taskwell.core.errors import Invalid, Violation
 
 logger = logging.getLogger("taskwell")
 
 
 class RequestId:
-    """Give each request an id, the client's own if it is a harmless one, and say it in the answer."""
+    """Give each request an id, the client's own if it is a harmless one, and say it in answer and log."""
 
     _HARMLESS = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 
@@ -32,15 +34,24 @@ class RequestId:
         sent = Headers(scope=scope).get("x-request-id", "")
         request_id = sent if self._HARMLESS.fullmatch(sent) else uuid4().hex
         scope["taskwell.request_id"] = request_id
+        logs.request_id.set(request_id)
+        start, status = time.perf_counter(), 0
 
         async def send_with_id(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
 
-        await self.app(scope, receive, send_with_id)
+        try:
+            await self.app(scope, receive, send_with_id)
+        finally:
+            duration = (time.perf_counter() - start) * 1_000
+            # As it was sent: a path that is decoded could break the line.
+            logs.access.info("%s %s %d %.1f ms", scope["method"], path_as_sent(scope), status, duration)
 
 
 _STRANGE_ORIGIN = Violation(

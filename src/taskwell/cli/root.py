@@ -44,11 +44,13 @@ def serve(
     """Serve the API. Creates and migrates the database first."""
     import uvicorn
 
+    from taskwell.api import logs
     from taskwell.core.database import Database
     from taskwell.core.database_url import BadDatabaseUrl
     from taskwell.core.preparation import CannotStart, start
 
     settings = load_settings()
+    logs.install(settings)
     host = host or settings.host
     guarded = settings.auth != "stub" or settings.allow_stub_auth_on_public_address
     if not _is_loopback(host) and not guarded:
@@ -77,6 +79,8 @@ def serve(
         port=settings.port if port is None else port,
         workers=workers or settings.workers,
         log_level=settings.log_level,
+        log_config=None,
+        access_log=False,  # it would show queries, and with them what is searched for
         server_header=False,
         timeout_graceful_shutdown=10,
     )

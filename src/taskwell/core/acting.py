@@ -19,6 +19,11 @@ def acting_as(user_id: str) -> Iterator[None]:
         _acting.reset(token)
 
 
+def act_as(user_id: str) -> None:
+    """From now on, until the end of the `acting_as` that this is within."""
+    _acting.set(user_id)
+
+
 def acting_user() -> str:
     """Nobody ("") unless it was said."""
     return _acting.get()

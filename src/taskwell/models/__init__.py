@@ -4,6 +4,6 @@ from taskwell.models.base import metadata
 from taskwell.models.idempotency import IdempotencyKey
 from taskwell.models.task import Task
 from taskwell.models.token import ApiToken
-from taskwell.models.user import User
+from taskwell.models.user import ErasedUser, User
 
-__all__ = ["ApiToken", "IdempotencyKey", "Task", "User", "metadata"]
+__all__ = ["ApiToken", "ErasedUser", "IdempotencyKey", "Task", "User", "metadata"]

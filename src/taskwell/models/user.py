@@ -2,12 +2,13 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Text
+from sqlalchemy import BigInteger, CheckConstraint, LargeBinary, Text
 from sqlmodel import Field, SQLModel
 
 from taskwell.core.clock import utc_now
 from taskwell.models.base import SEQUENCE_END, USER_ID_MAX_LENGTH
 
+EPOCH = 2**32  # every new time line of a sequence begins at a multiple
 EMAIL_MAX_LENGTH = 254  # RFC 5321, as corrected by erratum 1690
 
 
@@ -27,3 +28,12 @@ class User(SQLModel, table=True):
     last_seq: int = Field(default=0, sa_type=BigInteger)
     # The highest number of a task that was purged from the trash: whoever knows less has missed it.
     purged_seq: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+
+
+class ErasedUser(SQLModel, table=True):
+    """Where the sequence of a user who was erased goes on, should they come again. It tells nothing else."""
+
+    __tablename__ = "erased_users"
+
+    digest: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    next_seq: int = Field(sa_type=BigInteger)

@@ -51,12 +51,14 @@ class TokenCreated(TokenRead):
     token: Annotated[str, Field(examples=["tw_…"])]
 
 
-_TOKEN: TypeAdapter[Any] = TypeAdapter(TokenCreated)
+_TOKEN: TypeAdapter[Any] = TypeAdapter(TokenRead)
+_TOKEN_CREATED: TypeAdapter[Any] = TypeAdapter(TokenCreated)
 _TOKENS: TypeAdapter[Any] = TypeAdapter(list[TokenRead])
 
 
-def token_json(token: TokenCreated) -> bytes:
-    return _TOKEN.dump_json(token)
+def token_json(token: TokenRead) -> bytes:
+    adapter = _TOKEN_CREATED if isinstance(token, TokenCreated) else _TOKEN
+    return adapter.dump_json(token)
 
 
 def tokens_json(tokens: list[TokenRead]) -> bytes:

@@ -15,9 +15,9 @@ from sqlmodel import col
 from taskwell.core.database import ReadTransaction
 from taskwell.core.errors import Gone, Invalid, Violation
 from taskwell.models import Task, User
+from taskwell.models.user import EPOCH
 from taskwell.schemas.change import Change, Changes, TaskGone
 from taskwell.schemas.task import TASK_DELETED_COLUMNS, TaskRead
-from taskwell.services.sequence import EPOCH
 
 _CURSOR = re.compile(r"(\d{1,16})(?:-(\d{1,16}))?", re.ASCII)
 

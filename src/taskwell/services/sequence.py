@@ -11,15 +11,13 @@ from sqlalchemy import BigInteger, ColumnElement, Executable, Row, bindparam, li
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 from sqlmodel import col
 
-from taskwell.core.clock import utc_now
 from taskwell.core.database import ReadTransaction, Transaction
 from taskwell.core.lookup import Lookup
 from taskwell.models import User
+from taskwell.services.users import new_user
 
 Number = ColumnElement[int]
 TakeNumber = ReturningInsert[tuple[int]] | ReturningUpdate[tuple[int]]
-
-EPOCH = 2**32  # a restore moves every sequence to the next multiple
 
 _LAST_NUMBER = Lookup(select(col(User.last_seq)).where(col(User.id) == bindparam("user_id")))
 
@@ -50,8 +48,7 @@ def first_or_next_number(
 ) -> TakeNumber:
     """Take a number, of a user who may come into being by it; of one who exists, if the condition holds."""
     return (
-        transaction.insert(User)
-        .values(id=user_id, created_at=utc_now(), last_seq=1, purged_seq=0)
+        new_user(transaction, user_id, numbers_taken=1)
         .on_conflict_do_update(
             index_elements=[col(User.id)], set_={"last_seq": col(User.last_seq) + 1}, where=condition
         )

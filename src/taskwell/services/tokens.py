@@ -9,7 +9,7 @@ import re
 import secrets
 import zlib
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from taskwell.core.database import ReadTransaction, Transaction
 from taskwell.core.errors import Conflict, Invalid, NotFound, Violation
 from taskwell.models import ApiToken, User
 from taskwell.schemas.token import TokenCreate, TokenCreated, TokenRead
-from taskwell.services.users import UserNotFound
+from taskwell.services.users import UserNotFound, new_user
 
 PREFIX = "tw_"
 USE_IS_NOTED_EVERY = timedelta(minutes=1)
@@ -93,7 +93,7 @@ async def create_token(
     now = utc_now()
     if new.expires_at is not None and new.expires_at <= now:
         raise Invalid(Violation("body", "/expires_at", "in_the_past", "must be in the future"))
-    await _lock_user(transaction, user_id, now, create=create_user)
+    await _lock_user(transaction, user_id, create=create_user)
     owned = await transaction.first(
         select(func.count()).select_from(ApiToken).where(col(ApiToken.user_id) == user_id)
     )
@@ -113,10 +113,9 @@ async def create_token(
     return TokenCreated(**asdict(_read(rows[0])), token=secret)
 
 
-async def _lock_user(transaction: Transaction, user_id: str, now: datetime, *, create: bool) -> None:
+async def _lock_user(transaction: Transaction, user_id: str, *, create: bool) -> None:
     if create:
-        values = {"id": user_id, "created_at": now, "last_seq": 0, "purged_seq": 0}
-        insert = transaction.insert(User).values(**values).on_conflict_do_nothing()
+        insert = new_user(transaction, user_id).on_conflict_do_nothing()
         await transaction.all(insert.returning(col(User.id)))
     # Taking no number locks the row: two who make the hundredth token at once wait for each other.
     locked = update(User).where(col(User.id) == user_id).values(last_seq=col(User.last_seq))

@@ -1,16 +1,20 @@
 """The rules of users."""
 
-from typing import Any
+import hashlib
 
-from sqlalchemy import delete, exists, not_, select, update
+from sqlalchemy import delete, exists, func, not_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
 from taskwell.core.clock import utc_now
 from taskwell.core.database import ReadTransaction, Transaction
 from taskwell.core.errors import Conflict, NotFound
-from taskwell.models import IdempotencyKey, User
+from taskwell.models import ErasedUser, IdempotencyKey, User
+from taskwell.models.user import EPOCH
 from taskwell.schemas.user import UserCreate, UserRead
+
+Insert = postgresql.Insert | sqlite.Insert
 
 _COLUMNS = (col(User.id), col(User.email), col(User.created_at))
 
@@ -23,17 +27,24 @@ class UserTaken(Conflict):
     detail = "The id or the e-mail address is taken."
 
 
+def new_user(transaction: Transaction, user_id: str, numbers_taken: int = 0) -> Insert:
+    """The one INSERT of a user, however they come into being.
+
+    A user who was erased and comes again begins in the next epoch: no number of before means anything.
+    """
+    before = select(col(ErasedUser.next_seq)).where(col(ErasedUser.digest) == _digest(user_id))
+    first = func.coalesce(before.scalar_subquery(), 0) + numbers_taken
+    return transaction.insert(User).values(id=user_id, created_at=utc_now(), last_seq=first, purged_seq=0)
+
+
+def _digest(user_id: str) -> bytes:
+    return hashlib.sha256(user_id.encode()).digest()
+
+
 async def create_user(transaction: Transaction, new: UserCreate) -> UserRead:
     """Raises UserTaken: the id or the e-mail address belongs to a user already."""
-    values: dict[str, Any] = {
-        "id": new.id or str(uuid7()),
-        "email": new.email,
-        "created_at": utc_now(),
-        "last_seq": 0,
-        "purged_seq": 0,
-    }
-    statement = transaction.insert(User).values(**values).on_conflict_do_nothing().returning(*_COLUMNS)
-    row = await transaction.first(statement)
+    statement = new_user(transaction, new.id or str(uuid7())).values(email=new.email)
+    row = await transaction.first(statement.on_conflict_do_nothing().returning(*_COLUMNS))
     if row is None:
         raise UserTaken
     return UserRead(row.id, row.email, row.created_at)
@@ -71,7 +82,12 @@ async def delete_user(transaction: Transaction, user_id: str) -> None:
     """
     keys = delete(IdempotencyKey).where(col(IdempotencyKey.user_id) == user_id)
     await transaction.all(keys.returning(col(IdempotencyKey.key)))
-    # The tasks go with their owner: ON DELETE CASCADE.
-    statement = delete(User).where(col(User.id) == user_id).returning(col(User.id))
-    if await transaction.first(statement) is None:
+    # What is theirs goes with them: ON DELETE CASCADE.
+    erased = delete(User).where(col(User.id) == user_id).returning(col(User.last_seq))
+    row = await transaction.first(erased)
+    if row is None:
         raise UserNotFound
+    next_seq = (row.last_seq // EPOCH + 1) * EPOCH
+    mark = transaction.insert(ErasedUser).values(digest=_digest(user_id), next_seq=next_seq)
+    upsert = mark.on_conflict_do_update(index_elements=["digest"], set_={"next_seq": next_seq})
+    await transaction.all(upsert.returning(col(ErasedUser.next_seq)))

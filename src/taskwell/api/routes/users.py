@@ -3,7 +3,8 @@
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi.responses import StreamingResponse
 
 from taskwell.api.callers import ACCOUNT, ADMIN, TASKS_READ, needs
 from taskwell.api.dependencies import CallerDep, DatabaseDep, preferences
@@ -15,6 +16,7 @@ from taskwell.core.database import Transaction
 from taskwell.schemas.text import UserId
 from taskwell.schemas.user import UserCreate, UserRead
 from taskwell.services import users
+from taskwell.services.export import export_lines
 
 router = APIRouter(route_class=TaskwellRoute, tags=["users"], dependencies=[Depends(preferences)])
 
@@ -44,7 +46,7 @@ PathUserId = Annotated[UserId, Path(alias="id", description="The user's id.")]
         ),
     },
 )
-@needs(ADMIN)
+@needs(ADMIN, by_admin=True)
 async def create_user(once: Once, new: UserCreate) -> Response:
     """Not needed before a user's first task: it fixes the id or the e-mail address beforehand."""
 
@@ -83,11 +85,34 @@ async def get_user(database: DatabaseDep, user_id: PathUserId) -> UserRead:
     },
 )
 @needs(ACCOUNT, by_admin=True)
-async def delete_user(once: Once, user_id: PathUserId) -> Response:
-    """Delete the user and all of their tasks, for ever."""
+async def delete_user(request: Request, once: Once, user_id: PathUserId) -> Response:
+    """Delete the user, all of their tasks, tokens and kept answers, for ever."""
 
     async def operation(transaction: Transaction) -> Response:
         await users.delete_user(transaction, user_id)
         return Response(status_code=204)
 
-    return await once(operation)
+    response = await once(operation)
+    request.app.state.noted_emails.pop(user_id, None)
+    return response
+
+
+@router.get(
+    "/{id}/export",  # noqa: FAST003 (it has an alias)
+    response_class=Response,
+    summary="Export a user's data",
+    responses={
+        200: {
+            "description": "A line of JSON for each thing: `user` first, then each `token` and `task`.",
+            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+        },
+        **problems("not_found"),
+    },
+)
+@needs(ACCOUNT, by_admin=True)
+async def export_user(database: DatabaseDep, user_id: PathUserId) -> Response:
+    """Everything that is kept of a user. A task that changes meanwhile may come twice: the last counts."""
+    user = await database.read(users.get_user, user_id)
+    lines = export_lines(database, user)
+    headers = {"Content-Disposition": 'attachment; filename="taskwell.ndjson"', "Cache-Control": "no-store"}
+    return StreamingResponse(lines, headers=headers, media_type="application/x-ndjson")

@@ -1,4 +1,4 @@
-"""API tokens."""
+"""API tokens, and marks of erased users."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("user_id", "id", name=op.f("pk_api_tokens")),
         sa.UniqueConstraint("digest", name=op.f("uq_api_tokens_digest")),
     )
+    op.create_table(
+        "erased_users",
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("next_seq", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_erased_users")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("erased_users")
     op.drop_table("api_tokens")

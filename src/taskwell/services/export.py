@@ -1,0 +1,41 @@
+"""Everything that is kept of a user, as lines of JSON (NDJSON), read a stretch at a time."""
+
+from collections.abc import AsyncGenerator, Sequence
+
+from sqlalchemy import select
+from sqlmodel import col
+
+from taskwell.core.database import Database, ReadTransaction
+from taskwell.models import Task
+from taskwell.schemas.task import TASK_DELETED_COLUMNS, TaskDeleted, TaskRead, task_json
+from taskwell.schemas.token import token_json
+from taskwell.schemas.user import UserRead, user_json
+from taskwell.services.tokens import list_tokens
+
+_AT_ONCE = 1_000
+
+
+async def export_lines(database: Database, user: UserRead) -> AsyncGenerator[bytes]:
+    """The user, their tokens but for what lets anybody use them, and all tasks, those in the trash too."""
+    tokens = await database.read(list_tokens, user.id)
+    yield b"".join([_line(b"user", user_json(user)), *(_line(b"token", token_json(one)) for one in tokens)])
+    after = 0
+    while tasks := await database.read(_tasks, user.id, after):
+        yield b"".join(_line(b"task", task_json(task)) for task in tasks)
+        after = tasks[-1].version
+
+
+async def _tasks(transaction: ReadTransaction, user_id: str, after: int) -> Sequence[TaskRead]:
+    """In the order of their versions: one that changes meanwhile comes again, none is missed."""
+    statement = (
+        select(*TASK_DELETED_COLUMNS)
+        .where(col(Task.user_id) == user_id, col(Task.version) > after)
+        .order_by(col(Task.version))
+        .limit(_AT_ONCE)
+    )
+    rows = await transaction.all(statement)
+    return [TaskDeleted.of(row) if row.deleted_at else TaskRead.of(row[:-1]) for row in rows]
+
+
+def _line(kind: bytes, record: bytes) -> bytes:
+    return b'{"%s":%s}\n' % (kind, record)

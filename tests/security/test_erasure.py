@@ -1,0 +1,114 @@
+"""Export and erasure of what is kept of a user."""
+
+import json
+import sqlite3
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.answers import create, problem
+from tests.databases import execute
+from tests.security.conftest import As
+from tests.servers import LocalServer
+
+
+def exported(client: httpx2.Client, user: str) -> list[dict[str, Any]]:
+    answer = client.get(f"/api/users/{user}/export")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def everything(server: LocalServer) -> str:
+    """All rows of all tables, as text."""
+    url = server.settings.database
+    tables = ("users", "tasks", "api_tokens", "idempotency_keys", "erased_users")
+    rows: list[Any] = []
+    for table in tables:
+        statement = f"SELECT * FROM {table}"
+        if url.is_sqlite:
+            rows += sqlite3.connect(url.path).execute(statement).fetchall()
+        else:
+            rows += execute(server.settings.database_url.get_secret_value(), statement)
+    return "\n".join(str(tuple(row)) for row in rows)
+
+
+class TestExport:
+    def test_has_all_of_a_user_and_nothing_of_others(self, as_user: As, user: str) -> None:
+        client = as_user(user, email=f"{user}@example.com")
+        tasks = [create(client, "/api/tasks", title=f"Task {n}") for n in range(3)]
+        deleted = client.delete(
+            f"/api/tasks/{tasks[0]['id']}", headers={"Prefer": "return=representation"}
+        ).json()
+        client.post("/api/users/me/tokens", json={"name": "backup", "scopes": ["tasks:read"]})
+        create(as_user(f"{user}-2"), "/api/tasks", title="Theirs")
+        first, token, *lines = exported(client, user)
+        assert first["user"]["email"] == f"{user}@example.com"
+        assert token["token"]["name"] == "backup"
+        assert "token" not in token["token"]
+        assert lines == [{"task": tasks[1]}, {"task": tasks[2]}, {"task": deleted}]
+
+    def test_of_many_tasks_is_whole(self, as_user: As, user: str) -> None:
+        client = as_user(user)
+        for count in (1_000, 1_000, 1):
+            operations = [{"op": "create", "task": {"title": f"Task {n}"}} for n in range(count)]
+            answer = client.post("/api/tasks/batch", json={"operations": operations}, timeout=60)
+            assert answer.status_code == 200
+        lines = exported(client, user)[1:]
+        listed = {task["id"]: task for task in client.get("/api/tasks").json()}
+        assert {line["task"]["id"]: line["task"] for line in lines} == listed
+        assert len(lines) == 2_001
+
+    def test_somebody_elses_is_refused_alike_whether_they_exist(self, as_user: As, user: str) -> None:
+        create(as_user(f"{user}-2"), "/api/tasks")
+        client = as_user(user)
+        for method, suffix in (("GET", "/export"), ("GET", ""), ("DELETE", "")):
+            there, missing = (
+                problem(client.request(method, f"/api/users/{user}-{n}{suffix}"), 403, "forbidden")
+                for n in (2, 3)
+            )
+            assert there["detail"] == missing["detail"]
+
+    def test_of_a_user_who_has_written_nothing_is_a_404(self, as_user: As, user: str) -> None:
+        problem(as_user(user).get(f"/api/users/{user}/export"), 404, "not_found")
+
+
+@pytest.mark.plan("A12")
+class TestErasure:
+    def test_leaves_nothing_that_tells_of_them(self, guarded: LocalServer, as_user: As, user: str) -> None:
+        client = as_user(user, email=f"{user}@example.com")
+        create(client, "/api/tasks", title=f"Title of {user}", description=f"Description of {user}")
+        client.post("/api/users/me/tokens", json={"name": f"Token of {user}", "scopes": ["tasks:read"]})
+        headers = {"Idempotency-Key": f"Key of {user}"}
+        client.post("/api/tasks", json={"title": f"Kept of {user}"}, headers=headers)
+        assert user in everything(guarded)
+        assert client.delete(f"/api/users/{user}").status_code == 204
+        assert user not in everything(guarded)
+
+    def test_whoever_comes_again_begins_in_another_time_line(self, as_user: As, user: str) -> None:
+        client = as_user(user)
+        for _ in range(3):
+            create(client, "/api/tasks")
+        etag = client.get("/api/tasks").headers["etag"]
+        cursor = client.get("/api/changes").json()["next"]
+        for epoch in (1, 2):
+            assert client.delete(f"/api/users/{user}").status_code == 204
+            assert client.get("/api/tasks").json() == []
+            for n in range(1, 4):
+                assert create(client, "/api/tasks")["version"] == epoch * 2**32 + n
+            assert client.get("/api/tasks", headers={"If-None-Match": etag}).status_code == 200
+            problem(client.get("/api/changes", params={"since": cursor}), 410, "gone")
+            new = client.get("/api/changes").json()
+            assert len(new["changes"]) == 3
+            assert client.get("/api/changes", params={"since": new["next"]}).json()["changes"] == []
+
+    def test_the_address_is_free_for_others(self, as_user: As, user: str) -> None:
+        client = as_user(user, email=f"{user}@example.com")
+        create(client, "/api/tasks")
+        client.delete(f"/api/users/{user}")
+        other = as_user(f"{user}-2", email=f"{user}@example.com")
+        create(other, "/api/tasks")
+        assert other.get(f"/api/users/{user}-2").json()["email"] == f"{user}@example.com"
+        create(client, "/api/tasks")
+        assert client.get(f"/api/users/{user}").json()["email"] is None

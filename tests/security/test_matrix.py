@@ -1,0 +1,45 @@
+"""Isolation: nobody learns anything of what is another's. And no route without its scope."""
+
+import pytest
+from fastapi.routing import iter_route_contexts
+from pydantic import SecretStr
+
+from security import matrix
+from security.issuer import Issuer
+from taskwell.api.callers import TASKS_READ, access_of
+from taskwell.api.routing import TaskwellRoute
+from taskwell.core.config import Settings
+from taskwell.main import create_app
+from tests.servers import LocalServer
+
+
+@pytest.mark.plan("A12")
+class TestMatrix:
+    def test_nobody_can_tell_what_is_anothers(self, guarded: LocalServer, issuer: Issuer) -> None:
+        figures = matrix.measure(guarded.url, issuer)
+        assert figures.broken == []
+        assert figures.values["operations"] >= 30
+        assert figures.values["requests"] >= 1_000
+
+
+class TestScopes:
+    def test_every_route_under_api_declares_one(self) -> None:
+        app = create_app(Settings(auth="jwt", jwt_secret=SecretStr("a" * 32)))
+        found = [
+            route
+            for route in iter_route_contexts(app.routes)
+            if getattr(route, "path", "").startswith("/api")
+        ]
+        assert len(found) >= 34
+        for route in found:
+            assert isinstance(route.original_route, TaskwellRoute), route.path
+            assert route.endpoint is not None
+            access = access_of(route.endpoint)
+            assert access.scope is not None, route.path
+            assert (access.scope == TASKS_READ) <= (route.methods == {"GET"}), route.path
+
+    def test_a_route_without_one_cannot_be_made(self) -> None:
+        async def forgotten() -> None: ...
+
+        with pytest.raises(TypeError, match="forgotten must say what it needs"):
+            TaskwellRoute("/api/forgotten", forgotten)

@@ -92,6 +92,18 @@ stress-events: $(READY) ## 1,000 event streams on one process
 stress-polling: $(READY) ## Polls of an unchanged list beside health checks
 	$(BIN)/python -m stress polling
 
+.PHONY: security
+security: $(READY) ## Hostile tokens, every operation as a stranger, storms of unknown keys
+	$(BIN)/python -m security
+
+.PHONY: audit
+audit: $(READY) ## Look for known vulnerabilities in the locked dependencies (asks the advisory service)
+	$(BIN)/uvx pip-audit --requirement requirements.txt --require-hashes --disable-pip
+
+.PHONY: sbom
+sbom: $(READY) ## Write the bill of materials of the locked dependencies, sbom.json (CycloneDX)
+	$(BIN)/uvx --from cyclonedx-bom cyclonedx-py requirements requirements.txt --output-file sbom.json
+
 .PHONY: db-upgrade
 db-upgrade: $(READY) ## Apply the migrations
 	$(BIN)/taskwell db upgrade

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from taskwell.api.problems import PROBLEM_TYPES
+from taskwell.core.config import Settings
+from tests.issuers import FOLDER
 from tests.servers import ServerProcess, server_process
 
 ROOT = Path(__file__).parents[2]
@@ -74,3 +76,16 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.exists(), link
         if anchor:
             assert f"## {anchor}" in target.read_text(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_setting_that_is_named_exists(page: Path) -> None:
+    known = {f"TASKWELL_{name.upper()}" for name in Settings.model_fields} | {"TASKWELL_URL"}  # a frontend's
+    assert set(re.findall(r"TASKWELL_[A-Z_]+[A-Z]", page.read_text())) <= known
+
+
+def test_the_snippet_for_a_frontend_is_the_one_that_is_run() -> None:
+    """`tests/security/test_issuers.py` runs it."""
+    page = (ROOT / "docs" / "authentication.md").read_text()
+    (snippet,) = re.findall(r"```js\n(.*?)```", page, flags=re.DOTALL)
+    assert (FOLDER / "frontend.mjs").read_text().endswith(f"*/\n\n{snippet}")

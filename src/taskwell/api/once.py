@@ -33,6 +33,13 @@ from taskwell.services.idempotency import InProgress
 
 Operation = Callable[[Transaction], Awaitable[Response]]
 
+# For the OpenAPI document.
+REPLAYED = {
+    "Idempotent-Replayed": {
+        "description": "`true` on the answer of a repeat.",
+        "schema": {"type": "string"},
+    }
+}
 _MOST_NOTED = 10_000
 _PATIENCE_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 _MAX_ANSWER_BYTES = 1_048_576

@@ -1,5 +1,7 @@
 """Several operations in one transaction: all happen or none does."""
 
+from itertools import groupby
+
 from taskwell.core.database import Transaction
 from taskwell.core.errors import PreconditionRequired, TaskwellError
 from taskwell.schemas.batch import (
@@ -31,16 +33,33 @@ async def run_batch(
         PreconditionRequired: an operation on a task names no version, and versions are required.
         TaskwellError: what the first operation that failed raises, with its index.
     """
-    results = []
-    for index, operation in enumerate(operations):
-        try:
-            if require_versions and _guard(operation) is None and not isinstance(operation, CreateOperation):
-                raise PreconditionRequired(_VERSION_REQUIRED)
-            results.append(await _run(transaction, user_id, operation, create_user=create_user))
-        except TaskwellError as error:
-            error.index = index
-            raise
+    results: list[BatchResult] = []
+    for creates, group in groupby(operations, lambda operation: isinstance(operation, CreateOperation)):
+        if creates:
+            results += await _create(transaction, user_id, list(group), len(results), create_user=create_user)
+            continue
+        for operation in group:
+            try:
+                if require_versions and _guard(operation) is None:
+                    raise PreconditionRequired(_VERSION_REQUIRED)
+                results.append(await _run(transaction, user_id, operation))
+            except TaskwellError as error:
+                error.index = len(results)
+                raise
     return BatchResults(results)
+
+
+async def _create(
+    transaction: Transaction, user_id: str, group: list[Operation], before: int, *, create_user: bool
+) -> list[BatchResult]:
+    """Creates that follow each other, all at once: whoever moves in brings many."""
+    wanted = [(one.task, one.model_dump().get("id")) for one in group if isinstance(one, CreateOperation)]
+    try:
+        created = await tasks.create_tasks(transaction, user_id, wanted, create_user=create_user)
+    except TaskwellError as error:
+        error.index = before + (error.index or 0)
+        raise
+    return [BatchResult(201, task) for task in created]
 
 
 def _guard(operation: Operation) -> tasks.Guard | None:
@@ -48,17 +67,9 @@ def _guard(operation: Operation) -> tasks.Guard | None:
     return None if version is None else frozenset({version})
 
 
-async def _run(
-    transaction: Transaction, user_id: str, operation: Operation, *, create_user: bool
-) -> BatchResult:
+async def _run(transaction: Transaction, user_id: str, operation: Operation) -> BatchResult:
     guard = _guard(operation)
     match operation:
-        case CreateOperation():
-            task_id = operation.model_dump().get("id")
-            task = await tasks.create_task(
-                transaction, user_id, operation.task, create_user=create_user, task_id=task_id
-            )
-            return BatchResult(201, task)
         case UpdateOperation():
             changed = await tasks.update_task(transaction, user_id, operation.id, operation.task, guard=guard)
         case DeleteOperation():
@@ -67,4 +78,6 @@ async def _run(
             changed = await tasks.toggle_task(transaction, user_id, operation.id, operation.task, guard=guard)
         case RestoreOperation():
             changed = await tasks.restore_task(transaction, user_id, operation.id, guard=guard)
+        case CreateOperation():
+            raise AssertionError  # made with those beside it
     return BatchResult(200, changed)

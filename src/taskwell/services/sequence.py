@@ -44,13 +44,20 @@ def next_numbers(user_id: str, count: int) -> ReturningUpdate[tuple[int]]:
 
 
 def first_or_next_number(
-    transaction: Transaction, user_id: str, condition: ColumnElement[bool] | None = None
+    transaction: Transaction,
+    user_id: str,
+    condition: ColumnElement[bool] | None = None,
+    *,
+    count: int = 1,
 ) -> TakeNumber:
-    """Take a number, of a user who may come into being by it; of one who exists, if the condition holds."""
+    """Take so many numbers, of a user who may come into being by it; of one who exists, if a condition holds.
+
+    The last of them is returned.
+    """
     return (
-        new_user(transaction, user_id, numbers_taken=1)
+        new_user(transaction, user_id, numbers_taken=count)
         .on_conflict_do_update(
-            index_elements=[col(User.id)], set_={"last_seq": col(User.last_seq) + 1}, where=condition
+            index_elements=[col(User.id)], set_={"last_seq": col(User.last_seq) + count}, where=condition
         )
         .returning(col(User.last_seq))
     )

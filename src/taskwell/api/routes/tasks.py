@@ -16,7 +16,7 @@ from taskwell.api.dependencies import (
     SettingsDep,
     preferences,
 )
-from taskwell.api.once import Once
+from taskwell.api.once import REPLAYED, Once
 from taskwell.api.problems import path_as_sent, problems
 from taskwell.api.queries import FilterDep, QueryDep
 from taskwell.api.responses import TaskList, batch_response, count_response, task_response, unless_unchanged
@@ -40,17 +40,16 @@ _NO_STATE = TaskToggle()
 _TEXT = {"schema": {"type": "string"}}
 _ETAG = {"ETag": {"description": "The task's version, quoted.", **_TEXT}}
 _LIST_ETAG = {"ETag": {"description": "Changes with every change of the user's tasks.", **_TEXT}}
-_REPLAYED = {"Idempotent-Replayed": {"description": "`true` on the answer of a repeat.", **_TEXT}}
 _LOCATION = {"Location": {"description": "The task's path.", **_TEXT}}
 _READ: dict[int | str, dict[str, Any]] = {
     200: {"description": "The task.", "headers": _ETAG},
     304: {"description": "The task is as the client knows it.", "headers": _ETAG},
 }
 _CHANGED: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The task.", "headers": {**_ETAG, **_REPLAYED}}
+    200: {"description": "The task.", "headers": {**_ETAG, **REPLAYED}}
 }
 _CREATED: dict[int | str, dict[str, Any]] = {
-    201: {"description": "The new task.", "model": TaskRead, "headers": {**_ETAG, **_LOCATION, **_REPLAYED}}
+    201: {"description": "The new task.", "model": TaskRead, "headers": {**_ETAG, **_LOCATION, **REPLAYED}}
 }
 # What a write can answer besides; those of one task that exists; those with a body.
 _WRITE = ("storage_full", "conflict", "idempotency_key_reused")
@@ -122,7 +121,7 @@ async def create_task(
     "",
     response_model=TasksDeleted,
     summary="Delete many tasks",
-    responses={200: {"description": "How many.", "headers": _REPLAYED}, **problems(*_WRITE)},
+    responses={200: {"description": "How many.", "headers": REPLAYED}, **problems(*_WRITE)},
 )
 @needs(TASKS_WRITE)
 async def delete_tasks(once: Once, owner: Owner, meant: FilterDep) -> Response:
@@ -142,7 +141,7 @@ async def delete_tasks(once: Once, owner: Owner, meant: FilterDep) -> Response:
     response_model=BatchResults,
     summary="Do many things at once",
     responses={
-        200: {"description": "One result for each operation, in their order.", "headers": _REPLAYED},
+        200: {"description": "One result for each operation, in their order.", "headers": REPLAYED},
         **problems(*_BODY, *_GUARDED),
     },
 )
@@ -236,9 +235,9 @@ async def put_task(
         200: {
             "description": "The deleted task, if asked for.",
             "model": TaskDeleted,
-            "headers": {**_ETAG, **_REPLAYED},
+            "headers": {**_ETAG, **REPLAYED},
         },
-        204: {"description": "Deleted.", "headers": _REPLAYED},
+        204: {"description": "Deleted.", "headers": REPLAYED},
         **problems(*_GUARDED),
     },
 )

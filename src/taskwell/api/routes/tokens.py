@@ -6,9 +6,11 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from taskwell.api.callers import ACCOUNT, ADMIN, needs
 from taskwell.api.dependencies import CallerDep, DatabaseDep, SettingsDep, preferences
+from taskwell.api.once import REPLAYED, Once
 from taskwell.api.problems import problems
 from taskwell.api.responses import token_response, tokens_response
 from taskwell.api.routing import TaskwellRoute
+from taskwell.core.database import Transaction
 from taskwell.core.errors import Forbidden, Invalid, Violation
 from taskwell.schemas.text import TaskId
 from taskwell.schemas.token import TokenCreate, TokenCreated, TokenRead
@@ -47,7 +49,10 @@ async def create_token(
     """It may do what its scopes say, as the caller. It can neither make tokens nor end the account."""
     if ADMIN in new.scopes and ADMIN not in caller.scopes:
         raise Forbidden(scope=ADMIN)
-    _refuse_key(request)
+    if "idempotency-key" in request.headers:
+        # A kept answer would keep the token. One too many can be revoked.
+        detail = "has no meaning here: an answer that shows a token is never kept"
+        raise Invalid(Violation("header", "Idempotency-Key", "not_allowed", detail))
     created = await database.run(tokens.create_token, caller.user_id, new, create_user=settings.create_users)
     return token_response(created)
 
@@ -57,21 +62,14 @@ async def create_token(
     status_code=204,
     summary="Revoke a token",
     responses={
-        204: {"description": "Nobody gets in by it any more."},
-        **problems("not_found", "storage_full"),
+        204: {"description": "Nobody gets in by it any more.", "headers": REPLAYED},
+        **problems("not_found", "conflict", "idempotency_key_reused", "storage_full"),
     },
 )
 @needs(ACCOUNT)
-async def revoke_token(
-    request: Request, database: DatabaseDep, caller: CallerDep, token_id: PathTokenId
-) -> Response:
-    _refuse_key(request)
-    await database.run(tokens.revoke_token, caller.user_id, token_id)
-    return Response(status_code=204)
+async def revoke_token(once: Once, caller: CallerDep, token_id: PathTokenId) -> Response:
+    async def operation(transaction: Transaction) -> Response:
+        await tokens.revoke_token(transaction, caller.user_id, token_id)
+        return Response(status_code=204)
 
-
-def _refuse_key(request: Request) -> None:
-    """A kept answer would keep the token. An unneeded second one is revoked, and harms nobody till then."""
-    if "idempotency-key" in request.headers:
-        detail = "has no meaning here: an answer that shows a token is never kept"
-        raise Invalid(Violation("header", "Idempotency-Key", "not_allowed", detail))
+    return await once(operation)

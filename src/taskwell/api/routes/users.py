@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 
 from taskwell.api.callers import ACCOUNT, ADMIN, TASKS_READ, needs
 from taskwell.api.dependencies import CallerDep, DatabaseDep, preferences
-from taskwell.api.once import Once
+from taskwell.api.once import REPLAYED, Once
 from taskwell.api.problems import problems
 from taskwell.api.responses import user_response
 from taskwell.api.routing import TaskwellRoute
@@ -21,7 +21,6 @@ from taskwell.services.export import export_lines
 router = APIRouter(route_class=TaskwellRoute, tags=["users"], dependencies=[Depends(preferences)])
 
 _TEXT = {"schema": {"type": "string"}}
-_REPLAYED = {"Idempotent-Replayed": {"description": "`true` on the answer of a repeat.", **_TEXT}}
 
 # Not `user_id`, which is whose tasks are meant: a caller's keys are their own whomever they delete.
 PathUserId = Annotated[UserId, Path(alias="id", description="The user's id.")]
@@ -35,7 +34,7 @@ PathUserId = Annotated[UserId, Path(alias="id", description="The user's id.")]
     responses={
         201: {
             "description": "The new user.",
-            "headers": {"Location": {"description": "The user's path.", **_TEXT}, **_REPLAYED},
+            "headers": {"Location": {"description": "The user's path.", **_TEXT}, **REPLAYED},
         },
         **problems(
             "conflict",
@@ -80,7 +79,7 @@ async def get_user(database: DatabaseDep, user_id: PathUserId) -> UserRead:
     status_code=204,
     summary="Delete a user",
     responses={
-        204: {"description": "Deleted.", "headers": _REPLAYED},
+        204: {"description": "Deleted.", "headers": REPLAYED},
         **problems("not_found", "conflict", "idempotency_key_reused", "storage_full"),
     },
 )

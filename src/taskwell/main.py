@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from taskwell import __version__
 from taskwell.api import logs, openapi, problems
 from taskwell.api.authentication import Authentication
+from taskwell.api.edge import Guesses, RateLimit, SecurityHeaders, TrustedHosts
 from taskwell.api.feed import Feed
 from taskwell.api.middleware import Alike, BodyLimit, CatchAll, Cors, RequestId, WellFormed
 from taskwell.api.polls import KnownLists, Polls
@@ -33,8 +34,8 @@ _REQUEST_HEADERS = (
     "Prefer", "X-Request-Id",
 )  # fmt: skip
 _RESPONSE_HEADERS = (
-    "ETag", "Idempotent-Replayed", "Link", "Location", "Preference-Applied", "Retry-After",
-    "X-Request-Id", "X-Total-Count",
+    "ETag", "Idempotent-Replayed", "Link", "Location", "Preference-Applied", "RateLimit",
+    "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id", "X-Total-Count",
 )  # fmt: skip
 
 
@@ -66,24 +67,37 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.mount("/assets", StaticFiles(directory=_STATIC))
     problems.install(app)
     openapi.install(app)
-    # The last one added is the outermost.
+    _add_layers(app, settings)
+    return app
+
+
+def _add_layers(app: FastAPI, settings: Settings) -> None:
+    """The last one added is the outermost."""
+    stub = settings.auth == "stub"
+    limited = not stub and settings.rate_limit != "none"
     app.add_middleware(Polls, lists=app.state.lists)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Alike)
+    if limited:
+        storage_url = settings.rate_limit_storage.get_secret_value()
+        app.add_middleware(RateLimit, rate=settings.rate_limit, storage_url=storage_url)
     app.add_middleware(Authentication, verifier=app.state.verifier)
+    if limited:
+        app.add_middleware(Guesses, rate=settings.rate_limit)
+    app.add_middleware(TrustedHosts, allowed=settings.allowed_hosts, stub=stub)
     app.add_middleware(WellFormed)
     app.add_middleware(CatchAll)
     app.add_middleware(
         Cors,
         allow_origins=settings.cors_origins,
         # Without credentials a page of this very machine can do no more than its user.
-        allow_origin_regex=_LOOPBACK_ORIGIN if settings.auth == "stub" else None,
+        allow_origin_regex=_LOOPBACK_ORIGIN if stub else None,
         allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
         allow_headers=_REQUEST_HEADERS,
         expose_headers=_RESPONSE_HEADERS,
     )
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestId)
-    return app
 
 
 @asynccontextmanager

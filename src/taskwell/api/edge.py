@@ -85,11 +85,12 @@ class TrustedHosts:
 class SecurityHeaders:
     """Tell browsers on every answer what they must not do with it, unless the answer says otherwise itself.
 
-    `Cache-Control`: what has an ETag may be kept by its reader's browser, to be asked about each time; with
-    `no-store` none could ever send it back and get a 304 (RFC 9111, 5.2.2). All else of the API is kept by
-    nobody. `Cross-Origin-Resource-Policy`: no page may embed an answer; those that CORS allows read it
-    through CORS, to which this does not apply (Fetch, 3.7). `Strict-Transport-Security` speaks for all ports
-    of a host, so not for one whose name is only known here, nor for its subdomains.
+    `Cache-Control`: what has an ETag may be kept by its reader's browser, which asks about it each time; with
+    `no-store` it would never send the ETag and get a 304 (RFC 9111, 5.2.2.5). It knows an answer by its
+    address alone, so the ETags of two users must differ. All else of the API is kept by nobody.
+    `Cross-Origin-Resource-Policy`: no page may embed an answer; what a page reads through CORS is not
+    concerned. `Strict-Transport-Security` binds all ports of a host, so it is not for a name that is only
+    known here.
     """
 
     _ALWAYS: tuple[Header, ...] = (
@@ -216,7 +217,8 @@ class LocalCounter:
 class SharedCounter:
     """Counts in Redis, for all processes. While it is away nobody is limited, rather than nobody served."""
 
-    _PATIENCE_SECONDS = 0.25
+    _MOST_CONNECTIONS = 16
+    _PATIENCE_SECONDS = 0.5
     _PAUSE_SECONDS = 5.0
     _SILENCE_SECONDS = 60.0
 
@@ -228,24 +230,32 @@ class SharedCounter:
         except ImportError:
             raise CannotStart(_NO_CLIENT) from None
         try:
-            self._redis = RedisStorage(f"async+{url}", wrap_exceptions=True, key_prefix="taskwell")
+            self._redis = RedisStorage(
+                f"async+{url}", wrap_exceptions=True, implementation="redispy", key_prefix="taskwell"
+            )
         except ConfigurationError:
             raise CannotStart(_NO_CLIENT) from None
         except ValueError:  # its words may hold a part of the password
             raise CannotStart("TASKWELL_RATE_LIMIT_STORAGE is not a URL of Redis.") from None
         self.rate = rate
+        self._room = asyncio.Semaphore(self._MOST_CONNECTIONS)
         self._failures = (StorageError, OSError, TimeoutError)
         self._pause_ends = self._silence_ends = 0.0
 
     async def hit(self, key: str) -> Standing | None:
-        if time.monotonic() < self._pause_ends:
+        now = time.monotonic()
+        if now < self._pause_ends:
             return None
+        if self._pause_ends:  # one asks for all whether it is back
+            self._pause_ends = now + self._PAUSE_SECONDS
         try:
-            async with asyncio.timeout(self._PATIENCE_SECONDS):
-                return await self._hit(f"{self.rate.amount}/{self.rate.seconds}/{key}")
+            async with asyncio.timeout(self._PATIENCE_SECONDS), self._room:
+                standing = await self._hit(f"{self.rate.amount}/{self.rate.seconds}/{key}")
         except self._failures as error:
             self._give_up(error)
             return None
+        self._pause_ends = 0.0
+        return standing
 
     async def _hit(self, key: str) -> Standing:
         amount, seconds = self.rate

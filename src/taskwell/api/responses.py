@@ -129,7 +129,8 @@ class TaskList:
         yield b"]"
 
     def _tag(self, cursor: str | None) -> str:
-        parts = (*self.query.fingerprint(), str(self.limit), cursor or "")
+        # With the owner: a browser keeps `/api/tasks` by its address alone, also when another user signs in.
+        parts = (self.owner, *self.query.fingerprint(), str(self.limit), cursor or "")
         return hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
 
     def _encode(self, task: TaskRead) -> str:

@@ -1,5 +1,8 @@
 """The settings: the only reader of the environment."""
 
+import ipaddress
+import re
+from importlib.util import find_spec
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -9,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from taskwell.core.database_url import DatabaseUrl, is_private, parse_database_url
 
 Names = Annotated[tuple[str, ...], NoDecode]  # comma-separated in the environment
+_HOST_NAME = re.compile(r"\*|(\*\.)?[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,252}")
 _SECRET_MIN_BYTES = 32  # RFC 7518, 3.2: as long as the digest of HS256
 
 
@@ -131,6 +135,23 @@ class Settings(BaseSettings):
     def must_be_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(origin.rstrip("/") for origin in value)
 
+    @field_validator("allowed_hosts")
+    @classmethod
+    def must_be_host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_HOST_NAME.fullmatch(name) or _is_ipv6(name.strip("[]")) for name in value):
+            raise ValueError("must be names like api.example.com or *.example.com, without scheme or port")
+        return value
+
+    @field_validator("rate_limit_storage")
+    @classmethod
+    def must_be_where_one_can_count(cls, value: SecretStr) -> SecretStr:
+        scheme, separator, _ = value.get_secret_value().partition("://")
+        if not separator or scheme not in {"memory", "redis", "rediss"}:
+            raise ValueError("must be memory://, or a redis:// or rediss:// URL")
+        if scheme != "memory" and not (find_spec("limits") and find_spec("redis")):
+            raise ValueError("needs the client of Redis: pip install 'taskwell[redis]'")
+        return value
+
     @field_validator("jwt_secret")
     @classmethod
     def must_be_long(cls, value: SecretStr | None) -> SecretStr | None:
@@ -189,3 +210,10 @@ class Settings(BaseSettings):
 
 def _is_url(text: str) -> bool:
     return text.startswith(("https://", "http://"))
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False

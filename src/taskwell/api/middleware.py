@@ -1,5 +1,6 @@
 """What every request passes before it is routed. Pure ASGI: a class each, from the outermost inwards."""
 
+import asyncio
 import logging
 import re
 import time
@@ -198,9 +199,13 @@ class Alike:
 
 
 class BodyLimit:
-    """Read the whole body of a request that may have one, or answer 413 as soon as it is too large."""
+    """Read the whole body of a request that may have one, or answer 413 as soon as it is too large.
+
+    A body that does not come in 30 s is waited for no longer: the connection is cut.
+    """
 
     _METHODS = frozenset({"POST", "PUT", "PATCH"})
+    _PATIENCE_SECONDS = 30.0
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self.app = app
@@ -214,18 +219,17 @@ class BodyLimit:
         if not declared.isdecimal() or int(declared[:20]) > self.max_bytes:
             await self._refuse(scope, receive, send)
             return
-        body = bytearray()
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > self.max_bytes:
-                await self._refuse(scope, receive, send)
-                return
-        whole: Message | None = {"type": "http.request", "body": bytes(body), "more_body": False}
+        try:
+            async with asyncio.timeout(self._PATIENCE_SECONDS):
+                body = await self._whole(receive)
+        except TimeoutError:
+            if (transport := scope.get("taskwell.transport")) is not None:
+                transport.abort()
+            raise ClientDisconnect from None
+        if len(body) > self.max_bytes:
+            await self._refuse(scope, receive, send)
+            return
+        whole: Message | None = {"type": "http.request", "body": body, "more_body": False}
 
         async def receive_whole() -> Message:
             nonlocal whole
@@ -233,6 +237,22 @@ class BodyLimit:
             return message or await receive()
 
         await self.app(scope, receive_whole, send)
+
+    async def _whole(self, receive: Receive) -> bytes:
+        """The body, or as much of it as shows that it is too large.
+
+        Raises:
+            ClientDisconnect: the client left before its end.
+        """
+        body = bytearray()
+        more = True
+        while more and len(body) <= self.max_bytes:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        return bytes(body)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         detail = f"The body is larger than {self.max_bytes:,} bytes."

@@ -4,6 +4,7 @@ import argparse
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -27,9 +28,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m security", description=__doc__)
     parser.add_argument("--database", choices=(*_DATABASES, "both"), default="both")
     parser.add_argument("--unknown-keys", type=int, default=_UNKNOWN_KEYS)
+    parser.add_argument(
+        "--rest",
+        type=float,
+        default=31.0,
+        help="seconds before the unknown keys, so that none was before them",
+    )
     given = parser.parse_args()
     columns = {
-        database: _measure(database, given.unknown_keys)
+        database: measure(database, given.unknown_keys, given.rest)
         for database in (_DATABASES if given.database == "both" else (given.database,))
     }
     print(table("security", columns))
@@ -38,7 +45,7 @@ def main() -> int:
     return 1 if broken else 0
 
 
-def _measure(database: str, unknown_keys: int) -> Figures:
+def measure(database: str, unknown_keys: int, rest: float) -> Figures:
     algorithms = ("EdDSA", "RS256", "PS256", "ES256", "Ed25519")
     with running_issuer(*algorithms) as issuer, _server(database, issuer) as server:
         print(f"{database}: every operation as everybody who should not ...", file=sys.stderr, flush=True)
@@ -46,6 +53,7 @@ def _measure(database: str, unknown_keys: int) -> Figures:
         print(f"{database}: hostile tokens ...", file=sys.stderr, flush=True)
         _hostile(server.url, issuer, figures)
         print(f"{database}: unknown keys, and an issuer that is away ...", file=sys.stderr, flush=True)
+        time.sleep(rest)
         _keys(server.url, issuer, figures, unknown_keys)
     return figures
 

@@ -5,6 +5,7 @@ from fastapi.routing import iter_route_contexts
 from pydantic import SecretStr
 
 from security import matrix
+from security.__main__ import measure
 from security.issuer import Issuer
 from taskwell.api.callers import TASKS_READ, access_of
 from taskwell.api.routing import TaskwellRoute
@@ -20,6 +21,13 @@ class TestMatrix:
         assert figures.broken == []
         assert figures.values["operations"] >= 30
         assert figures.values["requests"] >= 1_000
+
+
+def test_the_program_prints_its_figures() -> None:
+    figures = measure("sqlite", unknown_keys=50, rest=0)
+    assert figures.broken == []
+    assert figures.values["hostile tokens"] >= 300
+    assert figures.values["tokens of unknown keys"] == 50
 
 
 class TestScopes:

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from stress.client import Answer, Client, Request
 from stress.figures import Figures, Form
-from tests.servers import ServerProcess, server_process
+from tests.servers import server_process
 
 _REQUESTS = 20_000
 _REQUESTS_OF_A_USER = 100
@@ -79,13 +79,14 @@ def measure(sqlite: tuple[str, Path], postgresql: tuple[str, Path], form: Form) 
         server_process(sqlite[1], DATABASE_URL=sqlite[0], **settings) as first,
         server_process(postgresql[1], DATABASE_URL=postgresql[0], **settings) as second,
     ):
-        return _compare(first, second, form)
+        return compare(first.port, second.port, form)
 
 
-def _compare(first: ServerProcess, second: ServerProcess, form: Form) -> Figures:
+def compare(first: int, second: int, form: Form) -> Figures:
+    """Of two servers by their ports, on databases that are empty."""
     figures = Figures()
     count = form.count(_REQUESTS)
-    with Client(first.port) as one, Client(second.port) as other:
+    with Client(first) as one, Client(second) as other:
         differences = [
             difference
             for user in range(-(-count // _REQUESTS_OF_A_USER))
@@ -108,7 +109,7 @@ def _differences(one: Side, other: Side, random: Random, user: int) -> Iterator[
         for _ in range(random.choice((1, 1, 1, 2))):
             answer, another = one.send(request), other.send(request)
             if answer != another:
-                yield f"{request}: {answer} on SQLite, {another} on PostgreSQL"
+                yield f"{request}: {answer} here, {another} there"
 
 
 def _request(random: Random, user: str) -> Request:

@@ -29,6 +29,10 @@ class LocalServer:
     app: FastAPI
 
     @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    @property
     def settings(self) -> Settings:
         settings: Settings = self.app.state.settings
         return settings
@@ -40,8 +44,8 @@ class LocalServer:
 
 
 @contextmanager
-def local_server(settings: Settings) -> Iterator[LocalServer]:
-    app = create_app(settings)
+def local_server(settings: Settings, *, plain: bool = True) -> Iterator[LocalServer]:
+    app = create_app(settings, plain=plain)
     config = uvicorn.Config(app, host="127.0.0.1", port=free_port(), log_config=None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

@@ -18,13 +18,14 @@ from taskwell.api.authentication import Authentication
 from taskwell.api.edge import Guesses, RateLimit, SecurityHeaders, TrustedHosts
 from taskwell.api.feed import Feed
 from taskwell.api.middleware import Alike, BodyLimit, CatchAll, Cors, RequestId, WellFormed
-from taskwell.api.polls import KnownLists, Polls
+from taskwell.api.plain import Plain
 from taskwell.api.routes import router
 from taskwell.core import preparation
 from taskwell.core.acting import EVERYBODY, acting_as
 from taskwell.core.config import Settings
 from taskwell.core.database import Database
 from taskwell.core.jwt import Verifier
+from taskwell.schemas.query import KnownQueries
 from taskwell.services.house import keep_house
 
 _STATIC = Path(__file__).parent / "api" / "static"
@@ -47,8 +48,11 @@ class Application(FastAPI):
         await super().__call__(scope, receive, send)
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application on a database; the environment's settings unless others are given."""
+def create_app(settings: Settings | None = None, *, plain: bool = True) -> FastAPI:
+    """The application on a database; the environment's settings unless others are given.
+
+    `plain` False: every request goes through FastAPI, for whoever wants to see that it makes no difference.
+    """
     settings = settings or Settings()
     app = Application(
         title="taskwell",
@@ -60,13 +64,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings = settings
-    app.state.lists = KnownLists()
+    app.state.queries = KnownQueries()
     app.state.noted_emails = {}
     app.state.verifier = Verifier(settings) if settings.auth == "jwt" else None
     app.include_router(router)
     app.mount("/assets", StaticFiles(directory=_STATIC))
     problems.install(app)
     openapi.install(app)
+    if plain:
+        app.add_middleware(Plain, settings=settings, queries=app.state.queries)
     _add_layers(app, settings)
     return app
 
@@ -75,7 +81,6 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
     """The last one added is the outermost."""
     stub = settings.auth == "stub"
     limited = not stub and settings.rate_limit != "none"
-    app.add_middleware(Polls, lists=app.state.lists)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Alike)
     if limited:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from starlette.requests import Request
-from starlette.types import Scope
 
 from taskwell.core.acting import EVERYBODY, act_as
 from taskwell.core.errors import Forbidden
@@ -78,12 +77,6 @@ def access_of(endpoint: Callable[..., Any]) -> Access:
     if not isinstance(access, Access):
         raise TypeError(f"the route of {endpoint.__name__} must say what it needs: @needs(...) or @public")
     return access
-
-
-def may_read(scope: Scope, owner: str) -> bool:
-    """Whether the caller of a request that is not routed yet may read the tasks of a user."""
-    caller: Caller = scope["taskwell.caller"]
-    return TASKS_READ in caller.scopes and (caller.anybody or caller.user_id == owner)
 
 
 def authorize(request: Request, access: Access) -> None:

@@ -11,7 +11,6 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from taskwell.api.conditions import is_unchanged
-from taskwell.api.polls import KnownList
 from taskwell.api.problems import path_as_sent
 from taskwell.core.database import Database
 from taskwell.core.pagination import bad_cursor, decode_cursor, encode_cursor
@@ -83,15 +82,14 @@ class TaskList:
         The check for 304 reads the user's last number, not the tasks.
         """
         after = self._decode(cursor)
-        known = KnownList(self.owner, self._tag(cursor))
+        tag = self._tag(cursor)
         if "if-none-match" in self.request.headers:
-            etag = known.etag(await self.database.peek(last_number, self.owner))
+            etag = f'"{await self.database.peek(last_number, self.owner)}-{tag}"'
             if is_unchanged(self.request, etag):
                 return Response(status_code=304, headers={"ETag": etag})
         size = _CHUNK if self.limit is None else self.limit + 1
         tasks, number = await self.database.read(first_tasks, self.owner, self.query, limit=size, after=after)
-        headers = {"ETag": known.etag(number)}
-        self.request.app.state.lists.remember(self.request.scope, known)
+        headers = {"ETag": f'"{number}-{tag}"'}
         if counted:
             count = await self.database.read(count_tasks, self.owner, self.query.filter)
             headers |= {"X-Total-Count": str(count), "Preference-Applied": "count=exact"}
@@ -129,6 +127,7 @@ class TaskList:
         yield b"]"
 
     def _tag(self, cursor: str | None) -> str:
+        """What makes this list another one than the user's others."""
         # With the owner: a browser keeps `/api/tasks` by its address alone, also when another user signs in.
         parts = (self.owner, *self.query.fingerprint(), str(self.limit), cursor or "")
         return hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()

@@ -99,6 +99,12 @@ def _user_id(value: str) -> str:
     return value
 
 
+def is_user_id(value: str) -> bool:
+    """Whether it is well-formed, without saying what is wrong with it."""
+    well_formed = 0 < len(value) <= USER_ID_MAX_LENGTH and _USER_ID_CHARACTERS.issuperset(value)
+    return well_formed and value not in RESERVED_USER_IDS
+
+
 def _email(value: str) -> str:
     text = value.strip().lower()
     _check_length(text, 1, EMAIL_MAX_LENGTH)

@@ -92,6 +92,8 @@ async def list_tasks(
 
     `Prefer: count=exact` has the answer tell how many there are in all.
     """
+    if cursor is None:
+        request.app.state.queries.remember(request.scope["query_string"], query, limit)
     found = TaskList(request, database, owner, query, limit)
     return await found.response(cursor, counted=wanted.get("count") == "exact")
 

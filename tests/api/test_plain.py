@@ -1,11 +1,18 @@
-"""Polls of a list that was sent before: answered before routing, and as after it."""
+"""Plain requests, answered before routing: as they are after it."""
+
+from contextlib import ExitStack
+from pathlib import Path
 
 import httpx2
 import pytest
 
-from taskwell.api.callers import OF_A_USER, Caller
-from taskwell.api.polls import KnownList, KnownLists
+from stress import parity
+from stress.figures import Form
+from taskwell.core.config import Settings
+from taskwell.schemas.query import KnownQueries, TaskQuery
 from tests.answers import problem
+from tests.databases import new_postgres_database
+from tests.servers import local_server
 
 
 def etag_of(client: httpx2.Client, path: str) -> str:
@@ -59,22 +66,33 @@ class TestPolls:
         assert client.post(tasks, json={"title": "x"}, headers={"If-None-Match": etag}).status_code == 201
 
 
-def scope(query: bytes) -> dict[str, object]:
-    caller = Caller("alice", OF_A_USER)
-    return {"raw_path": b"/api/tasks", "query_string": query, "taskwell.caller": caller}
-
-
-class TestKnownLists:
-    def test_forgets_rather_than_grows(self) -> None:
-        lists = KnownLists()
+class TestKnownQueries:
+    def test_forget_rather_than_grow(self) -> None:
+        queries = KnownQueries()
         for n in range(25_000):
-            lists.remember(scope(b"limit=%d" % n), KnownList("alice", str(n)))
-        assert len(lists._lists) <= 10_000
-        assert lists.find(scope(b"limit=24999")) == KnownList("alice", "24999")
-        assert lists.find(scope(b"limit=1")) is None
+            queries.remember(b"limit=%d" % n, TaskQuery(), n)
+        assert len(queries._queries) <= 10_000
+        assert queries.find(b"limit=24999") == (TaskQuery(), 24_999)
+        assert queries.find(b"limit=1") is None
 
-    def test_keeps_nothing_that_is_long(self) -> None:
-        lists = KnownLists()
-        long = scope(b"q=" + b"a" * 600)
-        lists.remember(long, KnownList("alice", "tag"))
-        assert lists.find(long) is None
+    def test_keep_nothing_that_is_long(self) -> None:
+        queries = KnownQueries()
+        queries.remember(b"q=" + b"a" * 600, TaskQuery(), None)
+        assert queries.find(b"q=" + b"a" * 600) is None
+
+
+class TestEquality:
+    """The same requests at a server that takes the plain way and at one that does not."""
+
+    def test_no_answer_tells_which_way_it_came(self, database_kind: str, tmp_path: Path) -> None:
+        with ExitStack() as stack:
+            urls = [f"sqlite:///{tmp_path}/{n}.db" for n in range(2)]
+            if database_kind == "postgresql":
+                urls = [stack.enter_context(new_postgres_database()) for _ in range(2)]
+            one, other = (
+                stack.enter_context(local_server(Settings(database_url=url), plain=plain))
+                for url, plain in zip(urls, (True, False), strict=True)
+            )
+            figures = parity.compare(one.port, other.port, Form(0.1, seed=5))
+        assert figures.broken == []
+        assert figures.values["requests"] == 2_000

@@ -1,0 +1,132 @@
+"""The plainest requests, answered by the same endpoints without FastAPI between.
+
+To find a route and to work out its parameters costs several times what the rest of a small request does. So
+where a request is of one of the commonest kinds and there is nothing unusual about it, its parameters are put
+together here. Anything else, and whatever would be refused, goes the usual way: there are no second rules.
+"""
+
+import re
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any, TypeVar
+from uuid import UUID
+
+from fastapi import Request, Response
+from pydantic import BaseModel, ValidationError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from taskwell.api.callers import access_of, authorize
+from taskwell.api.once import Write
+from taskwell.api.problems import response_of
+from taskwell.api.routes import tasks
+from taskwell.api.routing import JSON
+from taskwell.core import json
+from taskwell.core.config import Settings
+from taskwell.core.errors import TaskwellError
+from taskwell.schemas.query import KnownQueries, TaskQuery
+from taskwell.schemas.task import TaskCreate, TaskToggle
+from taskwell.schemas.text import is_user_id
+
+_PATH = re.compile(
+    r"/api(?:/(?P<user_id>[^/]{1,255}))?/tasks"
+    r"(?:/(?P<task_id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?P<toggle>/toggle)?)?",
+    re.ASCII,
+)
+# With one of these there is more to a request than is understood here.
+_UNUSUAL = {b"prefer", b"idempotency-key", b"if-match", b"content-encoding"}
+
+Answer = partial[Coroutine[Any, Any, Response]]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Plain:
+    """Pure ASGI. `queries`: those of lists that were read before, by their very bytes."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, queries: KnownQueries) -> None:
+        self.app = app
+        self.settings = settings
+        self.queries = queries
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = _PATH.fullmatch(scope["path"]) if "taskwell.caller" in scope else None
+        if found is None or any(name in _UNUSUAL for name, _ in scope["headers"]):
+            await self.app(scope, receive, send)
+            return
+        kept = _Kept(receive)
+        path_params = {"user_id": found["user_id"]} if found["user_id"] else {}
+        request = Request({**scope, "path_params": path_params}, kept.receive)
+        answer = await self._answer(request, found)
+        if answer is None:
+            await self.app(scope, kept.again, send)
+            return
+        try:
+            authorize(request, access_of(answer.func))
+            response = await answer()
+        except TaskwellError as error:
+            response = response_of(scope, error)
+        await response(scope, kept.again, send)
+
+    async def _answer(self, request: Request, found: re.Match[str]) -> Answer | None:
+        """The endpoint with its parameters, if the request is plain."""
+        owner = found["user_id"] or request.scope["taskwell.caller"].user_id
+        if not is_user_id(owner):
+            return None
+        match request.method, found["task_id"], found["toggle"], request.scope["query_string"]:
+            case "GET", None, _, query:
+                return self._list(request, owner, self.queries.find(query))
+            case "GET", str(task_id), None, b"":
+                return partial(tasks.get_task, request, request.app.state.database, owner, UUID(task_id))
+            case "POST", None, _, b"":
+                return await self._create(request, owner)
+            case "POST", str(task_id), str(), b"":
+                return await self._toggle(request, owner, UUID(task_id))
+        return None
+
+    def _list(
+        self, request: Request, owner: str, known: tuple[TaskQuery, int | None] | None
+    ) -> Answer | None:
+        if known is None:
+            return None
+        query, limit = known
+        return partial(tasks.list_tasks, request, request.app.state.database, owner, query, {}, limit)
+
+    async def _create(self, request: Request, owner: str) -> Answer | None:
+        new = await _body(request, TaskCreate)
+        if new is None:
+            return None
+        return partial(tasks.create_task, request, self._once(request, owner), self.settings, owner, new)
+
+    async def _toggle(self, request: Request, owner: str, task_id: UUID) -> Answer | None:
+        state = await _body(request, TaskToggle) if await request.body() else TaskToggle()
+        if state is None or self.settings.require_if_match or "if-none-match" in request.headers:
+            return None
+        return partial(tasks.toggle_task, self._once(request, owner), owner, task_id, None, state)
+
+    def _once(self, request: Request, owner: str) -> Write:
+        return Write(request, request.app.state.database, owner, None)
+
+
+async def _body(request: Request, model: type[Model]) -> Model | None:
+    """What the body says, or None if it would be refused: that is told the usual way."""
+    if request.headers.getlist("content-type") != [JSON]:
+        return None
+    try:
+        return model.model_validate(json.loads(await request.body()))
+    except (json.MalformedJson, ValidationError):
+        return None
+
+
+class _Kept:
+    """The messages of a request, which can be received again."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._messages: list[Message] = []
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._messages.append(message)
+        return message
+
+    async def again(self) -> Message:
+        return self._messages.pop(0) if self._messages else await self._receive()

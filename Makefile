@@ -64,6 +64,10 @@ lock: $(READY) ## Lock the dependencies anew after a change in pyproject.toml
 bench: $(READY) ## Measure listing and concurrent writes on both databases
 	$(BIN)/python -m bench
 
+.PHONY: plans
+plans: $(READY) ## Write docs/plans.md: how both databases run every operation with 1,000,000 tasks
+	$(BIN)/python -m bench.plans
+
 .PHONY: stress
 stress: $(READY) ## Try out what is promised under races, retries and cuts, in full
 	$(BIN)/python -m stress all

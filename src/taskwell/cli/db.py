@@ -15,9 +15,9 @@ app = typer.Typer(help="The schema of the database.", no_args_is_help=True)
 @app.command()
 def upgrade(revision: Annotated[str, typer.Argument(help="Where to.")] = "head") -> None:
     """Apply the migrations. Safe to run at any time, also from several places at once."""
-    from taskwell.core import migrate
+    from taskwell.core import preparation
 
-    settings = _run(lambda settings: migrate.upgrade(settings, revision))
+    settings = _run(lambda settings: preparation.upgrade(settings, revision))
     typer.echo(f"{settings.migration_database} is at {revision}.")
 
 
@@ -61,11 +61,12 @@ def _run(work: Callable[[Settings], Coroutine[Any, Any, None]]) -> Settings:
     from taskwell.core.database_url import BadDatabaseUrl
     from taskwell.core.errors import TaskwellError
     from taskwell.core.faults import error_of, fault_of, lasting_reason
+    from taskwell.core.preparation import CannotStart
 
     settings = load_settings()
     try:
         asyncio.run(work(settings))
-    except (CommandError, BadDatabaseUrl, TaskwellError) as error:
+    except (CommandError, BadDatabaseUrl, CannotStart, TaskwellError) as error:
         fail(error)
     except Exception as error:
         url = settings.migration_database

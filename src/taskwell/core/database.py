@@ -6,6 +6,7 @@ twice (a deadlock, a connection lost before COMMIT was sent), so it has no effec
 """
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -27,6 +28,8 @@ from taskwell.core.turns import Turns
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+logger = logging.getLogger("taskwell")
 
 _ATTEMPTS = 4
 _RETRIED = {Fault.CONFLICT, Fault.LOST}
@@ -125,10 +128,18 @@ class Database:
             async with self.backend.writing() as connection:
                 await connection.begin()
                 result = await function(Transaction(connection), *args, **kwargs)
-                await _commit(connection)
+                await self._commit(connection)
                 return result
 
         return await self._unbroken(self._retried(attempt))
+
+    async def _commit(self, connection: AsyncConnection) -> None:
+        try:
+            await self.backend.commit(connection)
+        except Exception as error:
+            if fault_of(error) in {Fault.LOST, Fault.AWAY}:
+                raise OutcomeUnknown from error
+            raise
 
     async def _unbroken(self, work: Coroutine[Any, Any, T]) -> T:
         """Carried to its end even if the caller is cancelled: a driver stopped half-way keeps its locks."""
@@ -153,12 +164,21 @@ class Database:
                 fault = fault_of(error)
                 if fault is None:
                     raise
-                if fault is Fault.AWAY:
-                    self._away_until = time.monotonic() + _AWAY_SECONDS
+                self._note(fault, error)
                 if fault not in _RETRIED or not left:
                     raise error_of(fault) from error
             await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311 (jitter, no secret)
         raise AssertionError  # the last turn returns or raises
+
+    def _note(self, fault: Fault, error: Exception) -> None:
+        if fault is Fault.AWAY:
+            self._away_until = time.monotonic() + _AWAY_SECONDS
+        elif fault is Fault.REFUSED:
+            logger.error(
+                "row-level security refused a statement; if it was turned on while this server was running, "
+                "start the server again",
+                exc_info=error,
+            )
 
     def _refuse_while_away(self) -> None:
         """Those who come while nobody answers are told at once, instead of queueing for the same wait."""
@@ -177,15 +197,6 @@ class Database:
         if self._pending:
             await asyncio.wait(self._pending)
         await self.backend.close()
-
-
-async def _commit(connection: AsyncConnection) -> None:
-    try:
-        await connection.commit()
-    except Exception as error:
-        if fault_of(error) in {Fault.LOST, Fault.AWAY}:
-            raise OutcomeUnknown from error
-        raise
 
 
 def open_backend(settings: Settings, url: DatabaseUrl) -> SqliteBackend | PostgresBackend:

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from taskwell.core.database_url import DatabaseUrl
-from taskwell.core.errors import Busy, StorageFull, TaskwellError, Unavailable
+from taskwell.core.errors import Busy, Forbidden, StorageFull, TaskwellError, Unavailable
 
 
 class Fault(Enum):
@@ -19,6 +19,7 @@ class Fault(Enum):
     READ_ONLY = auto()  # a standby, or a file that may not be written
     FULL = auto()
     BROKEN = auto()  # the file is damaged or no database
+    REFUSED = auto()  # by row-level security: a statement of ours meant a row that is not the caller's
 
 
 _OF_SQLSTATE = {
@@ -59,6 +60,8 @@ def fault_of(error: BaseException) -> Fault | None:
         return _OF_SQLITE.get(code & 0xFF)  # the upper bits refine the primary code
     sqlstate = getattr(original, "sqlstate", None)
     fault = _of_sqlstate(sqlstate) if isinstance(sqlstate, str) else None
+    if fault is None and _is_refused(error):
+        return Fault.REFUSED
     if fault is None and isinstance(error, DBAPIError):
         return Fault.LOST if error.connection_invalidated else None
     return Fault.AWAY if fault is None and isinstance(error, OSError | TimeoutError) else fault
@@ -66,6 +69,12 @@ def fault_of(error: BaseException) -> Fault | None:
 
 def _of_sqlstate(sqlstate: str) -> Fault | None:
     return _OF_SQLSTATE.get(sqlstate) or _OF_CLASS.get(sqlstate[:2])
+
+
+def _is_refused(error: BaseException) -> bool:
+    """A table without a GRANT has the same SQLSTATE, and only the words of the two differ."""
+    driver_error = error.driver_exception if isinstance(error, DBAPIError) else error
+    return getattr(driver_error, "server_source_function", None) == "ExecWithCheckOptions"
 
 
 def error_of(fault: Fault) -> TaskwellError:
@@ -80,6 +89,8 @@ def error_of(fault: Fault) -> TaskwellError:
                 "The database takes no changes at the moment; nothing was changed. Try again.",
                 retry_after=5,
             )
+        case Fault.REFUSED:
+            return Forbidden()
         case Fault.BROKEN:
             return Unavailable("The database is damaged; its operator has to restore it.", retry_after=60)
         case _:

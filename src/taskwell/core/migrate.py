@@ -39,11 +39,11 @@ async def upgrade(settings: Settings, revision: str = "head") -> None:
         if revision != "head" or _state(connection) is Schema.BEHIND:
             command.upgrade(_config(connection), revision)
 
-    await _migrating(settings, work)
+    await migrating(settings, work)
 
 
 async def downgrade(settings: Settings, revision: str) -> None:
-    await _migrating(settings, lambda connection: command.downgrade(_config(connection), revision))
+    await migrating(settings, lambda connection: command.downgrade(_config(connection), revision))
 
 
 async def check(settings: Settings) -> str | None:
@@ -56,7 +56,7 @@ async def check(settings: Settings) -> str | None:
             return str(error)
         return None
 
-    return await _migrating(settings, work)
+    return await migrating(settings, work)
 
 
 async def revision(settings: Settings, message: str) -> None:
@@ -67,7 +67,7 @@ async def revision(settings: Settings, message: str) -> None:
         number = len(list(ScriptDirectory.from_config(config).walk_revisions())) + 1
         command.revision(config, message, autogenerate=True, rev_id=f"{number:04d}")
 
-    await _migrating(settings, work)
+    await migrating(settings, work)
 
 
 async def state(database: Database) -> Schema:
@@ -86,7 +86,8 @@ def _state(connection: Connection) -> Schema:
     return Schema.BEHIND if current <= known else Schema.AHEAD
 
 
-async def _migrating(settings: Settings, work: Callable[[Connection], T]) -> T:
+async def migrating(settings: Settings, work: Callable[[Connection], T]) -> T:
+    """Work in a transaction of the migrations' role, which no other one shares."""
     backend = open_backend(settings, settings.migration_database)
     try:
         async with backend.migrating(_PATIENCE_SECONDS) as connection:

@@ -1,13 +1,23 @@
-"""PostgreSQL 15 or later, direct or through a pooler in transaction mode."""
+"""PostgreSQL 15 or later, direct or through a pooler in transaction mode.
 
+Where row-level security is active, whatever is read or written is in a transaction that says first who acts.
+It is begun in the same round trip, on the driver's own connection. SQLAlchemy takes that for autocommit and
+knows of no transaction; the pool does, and ends what is left of it when the connection comes back.
+"""
+
+import asyncio
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import text
+import asyncpg
+from sqlalchemy import event, text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import PoolResetState
 
+from taskwell.core.acting import EVERYBODY, acting_user
 from taskwell.core.database_url import DatabaseUrl
 
 T = TypeVar("T")
@@ -21,6 +31,7 @@ _SESSION = {
 }
 _CONNECT_SECONDS = 5
 _COMMAND_SECONDS = 15  # longer than statement_timeout: the server gives up first, and says why
+_ACTING = re.compile(r"[A-Za-z0-9._~@:|*-]*", re.ASCII)  # an id, everybody or nobody: no quotation mark
 _MIGRATION_LOCK = 7_459_103_311  # any number: it only has to be taskwell's own in the database
 
 
@@ -56,9 +67,24 @@ class PostgresBackend:
             enable_from_linting=False,
         )
         # A read is one statement, so it needs no BEGIN and COMMIT around it: two round trips less.
-        self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._pooled = url.pooled
+        self.row_security = False  # whether it is active for this role, as far as is known
+        event.listen(self._engine.sync_engine, "do_connect", self._act_as_everybody)
+        event.listen(self._engine.sync_engine, "reset", _roll_back)
+        self._ending: set[asyncio.Task[None]] = set()
         self._waiting = 0
         self._timeouts = 0
+
+    async def obey_row_security(self) -> None:
+        """From now on say who acts, in sessions that by themselves are nobody's."""
+        self.row_security = True
+        await self._engine.dispose()
+
+    def _act_as_everybody(self, _dialect: Any, _record: Any, _places: Any, arguments: dict[str, Any]) -> None:
+        """Another server may turn row-level security on. One that does not say who acts goes on as before."""
+        if not self.row_security and not self._pooled:
+            arguments["server_settings"] = arguments["server_settings"] | {"taskwell.user_id": EVERYBODY}
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         async with self.reading() as connection:
@@ -66,19 +92,38 @@ class PostgresBackend:
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncConnection]:
-        connection = await self._checked_out(self._reader.connect())
+        connection = await self._checked_out(self._autocommit.connect())
         try:
+            if self.row_security:
+                await _begin(connection)
+            yield connection
+        finally:
+            if self.row_security:
+                self._end_later(connection)
+            else:
+                await connection.close()
+
+    def _end_later(self, connection: AsyncConnection) -> None:
+        """What has been read need not wait for the round trip that ends the transaction."""
+        task = asyncio.ensure_future(connection.close())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncGenerator[AsyncConnection]:
+        engine = self._autocommit if self.row_security else self._engine
+        connection = await self._checked_out(engine.connect())
+        try:
+            if self.row_security:
+                await _begin(connection)
             yield connection
         finally:
             await connection.close()
 
-    @asynccontextmanager
-    async def writing(self) -> AsyncGenerator[AsyncConnection]:
-        connection = await self._checked_out(self._engine.connect())
-        try:
-            yield connection
-        finally:
-            await connection.close()
+    async def commit(self, connection: AsyncConnection) -> None:
+        await connection.commit()
+        if _driver_of(connection).is_in_transaction():
+            await _execute(connection, "COMMIT")
 
     @asynccontextmanager
     async def migrating(self, patience_seconds: float) -> AsyncGenerator[AsyncConnection]:
@@ -89,6 +134,7 @@ class PostgresBackend:
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
             await connection.execute(text("SET LOCAL lock_timeout = '5s'"))
             await connection.execute(text("SET LOCAL statement_timeout = 0"))
+            await connection.execute(text(f"SET LOCAL taskwell.user_id = '{EVERYBODY}'"))
             yield connection
 
     async def _checked_out(self, connection: AsyncConnection) -> AsyncConnection:
@@ -112,4 +158,39 @@ class PostgresBackend:
         }
 
     async def close(self) -> None:
+        if self._ending:
+            await asyncio.wait(self._ending)
         await self._engine.dispose()
+
+
+def _driver_of(connection: AsyncConnection) -> asyncpg.Connection:
+    assert connection.sync_connection is not None
+    return connection.sync_connection.connection.driver_connection
+
+
+async def _begin(connection: AsyncConnection) -> None:
+    acting = acting_user()
+    if not _ACTING.fullmatch(acting):
+        raise ValueError("no id of a user")
+    await _execute(connection, f"BEGIN; SET LOCAL taskwell.user_id = '{acting}'")
+
+
+async def _execute(connection: AsyncConnection, statement: str) -> None:
+    driver = _driver_of(connection)
+    try:
+        await driver.execute(statement)
+    except asyncpg.PostgresError:
+        raise  # the server has answered, so the driver knows where the transaction stands
+    except BaseException as error:
+        lost = driver.is_closed() and isinstance(error, Exception)
+        await connection.invalidate(error)
+        if lost:
+            raise asyncpg.ConnectionDoesNotExistError from error
+        raise
+
+
+def _roll_back(connection: Any, _record: Any, state: PoolResetState) -> None:
+    """End what was begun on the driver's own connection, however it was left."""
+    driver = connection.driver_connection
+    if state.asyncio_safe and not driver.is_closed() and driver.is_in_transaction():
+        connection.run_async(lambda driver: driver.execute("ROLLBACK"))

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from taskwell.core import migrate
+from taskwell.core import migrate, row_security
 from taskwell.core.config import Settings
 from taskwell.core.database import Database
 from taskwell.core.errors import TaskwellError
@@ -30,6 +30,22 @@ async def start(settings: Settings, database: Database) -> asyncio.Task[None]:
     return asyncio.create_task(_keep_trying(settings, database))
 
 
+async def upgrade(settings: Settings, revision: str = "head") -> None:
+    """What a start does to the database, done beforehand.
+
+    Raises:
+        CannotStart: row-level security has to be on, and cannot.
+    """
+    await migrate.upgrade(settings, revision)
+    if revision != "head" or row_security.wanted(settings) is None:
+        return
+    database = Database(settings)
+    try:
+        await _keep_users_apart(settings, database, may_alter=True)
+    finally:
+        await database.close()
+
+
 async def _keep_trying(settings: Settings, database: Database) -> None:
     pause = _FIRST_PAUSE_SECONDS
     while not database.serving:
@@ -49,6 +65,8 @@ async def _try(settings: Settings, database: Database) -> None:
         if schema is Schema.BEHIND and settings.migrate_at_start:
             await migrate.upgrade(settings)
             schema = await migrate.state(database)
+        if schema is not Schema.BEHIND:
+            await _keep_users_apart(settings, database, may_alter=settings.migrate_at_start)
     except Exception as error:
         reason = _reason(settings, error)
         if reason is None:
@@ -62,6 +80,16 @@ async def _try(settings: Settings, database: Database) -> None:
         logger.warning("the database was migrated by a newer taskwell")
     database.serving = True
     logger.info("serving from %s", settings.database)
+
+
+async def _keep_users_apart(settings: Settings, database: Database, *, may_alter: bool) -> None:
+    """Raises CannotStart: row-level security has to be on, and cannot."""
+    obstacle = await row_security.arrange(settings, database, may_alter=may_alter)
+    if obstacle is None:
+        return
+    if settings.row_level_security == "on":
+        raise CannotStart(obstacle)
+    logger.info("%s", obstacle)
 
 
 def _reason(settings: Settings, error: Exception) -> str | None:

@@ -110,6 +110,9 @@ class SqliteBackend:
         async with self._alone(_LOCK_PATIENCE_SECONDS), self._writer.connect() as connection:
             yield connection
 
+    async def commit(self, connection: AsyncConnection) -> None:
+        await connection.commit()
+
     @asynccontextmanager
     async def migrating(self, patience_seconds: float) -> AsyncGenerator[AsyncConnection]:
         """A transaction that no other migration shares, in which tables may be rebuilt."""

@@ -18,8 +18,6 @@ def is_ours(name: str | None, kind: str, _parents: Any) -> bool:
 
 def is_comparable(thing: Any, _name: str | None, _kind: str, _reflected: bool, _other: Any) -> bool:
     """SQLAlchemy cannot read the direction of an index's columns from SQLite. PostgreSQL's check does."""
-    if isinstance(thing, Index) and thing.name == "ix_tasks_search":
-        return False  # where the extension is to be had
     if connection.dialect.name != "sqlite" or not isinstance(thing, Index):
         return True
     ours = next((index for index in _our_indexes() if index.name == thing.name), thing)

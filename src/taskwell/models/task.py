@@ -32,10 +32,16 @@ class Task(SQLModel, table=True):
         ),
         # What has changed since a number.
         Index("ix_tasks_user_id_version", "user_id", "version"),
-        # The trash: what is in it, and what has been in it long enough.
+        # The trash: what is in it; and whatever user's it is, what has been in it long enough.
         Index(
             "ix_tasks_user_id_deleted_at",
             "user_id",
+            "deleted_at",
+            sqlite_where=text("deleted_at IS NOT NULL"),
+            postgresql_where=text("deleted_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_tasks_deleted_at",
             "deleted_at",
             sqlite_where=text("deleted_at IS NOT NULL"),
             postgresql_where=text("deleted_at IS NOT NULL"),

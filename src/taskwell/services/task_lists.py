@@ -102,7 +102,7 @@ def conditions(
     if task_filter.completed is not None:
         found.append(col(Task.completed).is_(task_filter.completed))
     if task_filter.q is not None:
-        found.append(contains_text(transaction, user_id, task_filter.q))
+        found.append(contains_text(transaction, task_filter.q))
     for name, column in (("created", col(Task.created_at)), ("updated", col(Task.updated_at))):
         if (after := getattr(task_filter, f"{name}_after")) is not None:
             found.append(column > after)
@@ -139,4 +139,6 @@ def _follows(order: Sequence[SortKey], place: Place) -> ColumnElement[bool]:
         same = [column == value for column, value in zip(columns[:index], values, strict=False)]
         column, value = columns[index], values[index]
         ways.append(and_(*same, column < value if key.descending else column > value))
-    return or_(*ways)
+    # The first key by itself says the same again, in the form that an index answers.
+    first, value = columns[0], values[0]
+    return and_(first <= value if order[0].descending else first >= value, or_(*ways))

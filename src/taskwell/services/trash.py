@@ -53,13 +53,13 @@ async def purge(transaction: Transaction, deleted_before: datetime) -> int:
     doomed = (
         select(col(Task.id), col(Task.version))
         .where(col(Task.user_id) == user_id, old)
-        .order_by(col(Task.version))
+        .order_by(col(Task.deleted_at))
         .limit(_PURGED_AT_ONCE)
     )
     tasks = await transaction.all(doomed)
     if not tasks:
         return 0
-    highest = tasks[-1].version
+    highest = max(task.version for task in tasks)
     await transaction.all(
         delete(Task)
         .where(col(Task.user_id) == user_id, col(Task.id).in_([task.id for task in tasks]), old)

@@ -4,6 +4,7 @@ import hashlib
 
 from sqlalchemy import delete, exists, func, not_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
@@ -64,14 +65,21 @@ async def get_user(transaction: ReadTransaction, user_id: str) -> UserRead:
 
 
 async def set_email(transaction: Transaction, user_id: str, email: str) -> None:
-    """Keep the address that the sign-in vouches for. One that is another user's already is left theirs."""
+    """Keep the address that the sign-in vouches for. One that is another user's already is left theirs.
+
+    Raises:
+        UserTaken: another user got it at this very moment.
+    """
     taken = exists().where(col(User.email) == email)
     statement = (
         update(User)
         .where(col(User.id) == user_id, col(User.email).is_distinct_from(email), not_(taken))
         .values(email=email)
     )
-    await transaction.all(statement.returning(col(User.id)))
+    try:
+        await transaction.all(statement.returning(col(User.id)))
+    except IntegrityError:
+        raise UserTaken from None
 
 
 async def delete_user(transaction: Transaction, user_id: str) -> None:

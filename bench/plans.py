@@ -1,0 +1,979 @@
+"""`python -m bench.plans`: how both databases run every statement among a million tasks.
+
+The statements are those that the services send: each operation runs in a transaction that is recorded and
+rolled back. A PostgreSQL session settles on a plan for a statement after some executions by whoever comes,
+so the user with the fewest tasks runs it first, and what is measured and shown is what all get then.
+"""
+
+import argparse
+import asyncio
+import re
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from os import cpu_count
+from pathlib import Path
+from platform import python_version
+from random import Random
+from sqlite3 import connect, sqlite_version
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import event, insert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import SQLModel
+
+from taskwell.core import migrate
+from taskwell.core.config import Settings
+from taskwell.core.database import Transaction, open_backend
+from taskwell.core.faults import Fault, fault_of
+from taskwell.core.postgres import PostgresBackend
+from taskwell.core.sqlite import SqliteBackend
+from taskwell.models import ApiToken, ErasedUser, IdempotencyKey, Task, User
+from taskwell.models.base import table_of
+from taskwell.models.user import EPOCH
+from taskwell.schemas.query import TaskFilter, TaskQuery, parse_sort
+from taskwell.schemas.task import TaskCreate, TaskRead, TaskToggle, TaskUpdate
+from taskwell.schemas.text import fold
+from taskwell.schemas.token import TokenCreate
+from taskwell.schemas.user import UserCreate
+from taskwell.services import changes, idempotency, sequence, task_lists, tasks, tokens, trash, users
+from tests.postgres import postgres_server
+
+PAGE = Path(__file__).parents[1] / "docs" / "plans.md"
+
+Run = Callable[[Transaction], Awaitable[object]]
+Backend = SqliteBackend | PostgresBackend
+Row = tuple[Any, ...]
+
+
+# What is seeded: a year of tasks, in the order in which they were made.
+
+_END = datetime(2026, 11, 1, tzinfo=UTC)
+_DAY = 86_400_000_000  # microseconds
+_YEAR = 365 * _DAY
+_BEGIN = _END - timedelta(days=365)
+_TRASH_DAYS = 30
+_CHUNK = 10_000
+_LEAST = 10_000
+
+# The first of each are the most frequent.
+_VERBS, _THINGS, _NAMES, _LINKS, _OTHERS = (
+    line.split()
+    for line in """
+        buy call write send fix review book pay read clean plan order return ask update check print
+        milk bread invoice report flight dentist tickets passport garden kitchen slides réunion Straße keys
+        Anna Ben Clara David Emma Felix Grace Hugo Ida Jonas Klara Leo Mia Noah Olga Paul Rosa Tom
+        for with from about before after without near
+        the and to of it is then again later please
+    """.strip().splitlines()
+)
+_WORDS = [*_THINGS, *_NAMES, *_LINKS, *_VERBS, *_OTHERS]
+
+_RARE = "zeppelin"  # in one title of ten thousand
+_OF_OTHERS = "telephone"  # in every tenth title, but for the two users with the most tasks
+_SCATTERED = "milk bread milk bread"  # every three characters of it are frequent, the whole is not
+
+
+class Birth(NamedTuple):
+    """A task before it has words. The instants are microseconds of the year."""
+
+    created: int
+    user: int
+    touched: int
+    version: int
+    state: str
+
+
+class World:
+    """Who has how many tasks: one user a hundredth, one a fifth, and all others the rest by chance."""
+
+    def __init__(self, count: int) -> None:
+        others = max(2, count // 500)
+        chance = Random(1)
+        self.sizes = [count // 100, count // 5, *[0] * others]
+        for user in chance.choices(range(2, 2 + others), k=count - sum(self.sizes)):
+            self.sizes[user] += 1
+        # As a sign-in service would name them.
+        self.ids = [str(_uuid4(chance)) for _ in self.sizes]
+
+    def owners(self) -> list[tuple[str, int]]:
+        """An ordinary user, the one with a hundredth and the one with a fifth of all tasks."""
+        return [(self.ids[user], self.sizes[user]) for user in (2, 0, 1)]
+
+    def users(self) -> list[dict[str, Any]]:
+        return [
+            {"id": user_id, "created_at": _BEGIN, "last_seq": size, "purged_seq": 0}
+            for user_id, size in zip(self.ids, self.sizes, strict=True)
+        ]
+
+    def keys(self) -> list[dict[str, Any]]:
+        """Of the last day, for every hundredth task one."""
+        chance = Random(2)
+        return [
+            {
+                "user_id": self.ids[n % len(self.ids)],
+                "key": str(_uuid4(chance)),
+                "fingerprint": chance.randbytes(32),
+                "created_at": _END - timedelta(seconds=chance.randrange(86_400)),
+                "answer": chance.randbytes(400),
+            }
+            for n in range(sum(self.sizes) // 100)
+        ]
+
+    def tokens(self) -> list[dict[str, Any]]:
+        chance = Random(5)
+        more = {"name": "a script", "scopes": "tasks:read", "created_at": _BEGIN}
+        return [
+            {"user_id": user_id, "id": _uuid4(chance), "digest": chance.randbytes(32), **more}
+            for user_id in self.ids
+        ]
+
+    def erased(self) -> list[dict[str, Any]]:
+        """As many as there are users."""
+        chance = Random(6)
+        return [{"digest": chance.randbytes(32), "next_seq": EPOCH} for _ in self.ids]
+
+    def rows(self) -> Iterator[Row]:
+        """The tasks, as they were made one after the other by all users at once."""
+        chance = Random(3)
+        for birth in _births(self.sizes):
+            yield _row(chance, self.ids[birth.user], birth)
+
+
+def _births(sizes: Sequence[int]) -> list[Birth]:
+    chance = Random(4)
+    found = []
+    for user, size in enumerate(sizes):
+        lives = sorted(_life(chance) for _ in range(size))
+        found += [Birth(life[1], user, life[0], n, life[2]) for n, life in enumerate(lives, 1)]
+    return sorted(found)
+
+
+def _life(chance: Random) -> tuple[int, int, str]:
+    """When it was touched last, when it was made, and what became of it."""
+    created = chance.randrange(_YEAR)
+    (state,) = chance.choices(("completed", "deleted", "changed", "new"), (35, 6, 14, 45))
+    if state == "new":
+        return created, created, state
+    if state == "deleted":
+        touched = _YEAR - 1 - chance.randrange(_TRASH_DAYS * _DAY)
+        return touched, min(created, touched), state
+    later = created + int(chance.expovariate(1 / (9 * _DAY)))
+    return (created, created, "new") if later >= _YEAR else (later, created, state)
+
+
+def _row(chance: Random, user_id: str, birth: Birth) -> Row:
+    """In the order of `_COLUMNS`."""
+    created, touched = (_BEGIN + timedelta(microseconds=at) for at in (birth.created, birth.touched))
+    title = _title(chance, birth.user)
+    description = _words(chance, chance.randrange(3, 30)) if chance.random() < 0.25 else None
+    completed = birth.state == "completed"
+    return (
+        user_id,
+        _uuid7(chance, created),
+        title,
+        fold(title),
+        description,
+        fold(description),
+        completed,
+        touched if completed else None,
+        created,
+        touched,
+        birth.version,
+        touched if birth.state == "deleted" else None,
+    )
+
+
+_COLUMNS = (
+    "user_id", "id", "title", "title_key", "description", "description_key", "completed", "completed_at",
+    "created_at", "updated_at", "version", "deleted_at",
+)  # fmt: skip
+
+
+def _uuid4(chance: Random) -> UUID:
+    return UUID(int=chance.getrandbits(128), version=4)
+
+
+def _uuid7(chance: Random, created: datetime) -> UUID:
+    milliseconds = int(created.timestamp() * 1_000)
+    return UUID(
+        int=milliseconds << 80 | 7 << 76 | chance.getrandbits(12) << 64 | 2 << 62 | chance.getrandbits(62)
+    )
+
+
+def _title(chance: Random, user: int) -> str:
+    title = f"{_one(chance, _VERBS).capitalize()} {_one(chance, _THINGS)}"
+    match chance.randrange(20):
+        case 0 | 1 | 2 | 3 | 4 | 5:
+            title += f" {chance.choice(_LINKS)} {_one(chance, _NAMES)}"
+        case 6 | 7 | 8:
+            title += f" #{chance.randrange(10_000)}"
+        case 9:
+            title += f" ({_words(chance, 3)})"
+    if chance.random() < 0.0001:
+        title += f" {_RARE}"
+    return f"{title}, {_OF_OTHERS}" if user >= 2 and chance.random() < 0.1 else title
+
+
+def _words(chance: Random, count: int) -> str:
+    return " ".join(_one(chance, _WORDS) for _ in range(count))
+
+
+def _one(chance: Random, words: Sequence[str]) -> str:
+    """By Zipf's law, near enough: half of the draws are among the first sixth of the words."""
+    return words[int(len(words) * chance.random() ** 2.6)]
+
+
+async def fill(backend: Backend, world: World) -> None:
+    """An empty database, as it is after its migrations. The triggers and all indexes stay where they are."""
+    total = sum(world.sizes)
+    rows = world.rows()
+    async with backend.writing() as connection:
+        driver = await _driver(connection)
+        if isinstance(backend, SqliteBackend):
+            for pragma in ("synchronous = OFF", "cache_size = -1000000"):
+                await driver.execute(f"PRAGMA {pragma}")
+        await _insert(connection, User, world.users())
+        await _insert(connection, IdempotencyKey, world.keys())
+        await _insert(connection, ApiToken, world.tokens())
+        await _insert(connection, ErasedUser, world.erased())
+        done = 0
+        while chunk := list(islice(rows, _CHUNK)):
+            if isinstance(backend, SqliteBackend):
+                await _insert(connection, Task, [dict(zip(_COLUMNS, row, strict=True)) for row in chunk])
+            else:
+                await driver.copy_records_to_table("tasks", records=chunk, columns=_COLUMNS, timeout=600)
+            done += len(chunk)
+            _progress(f"{backend.dialect}: {done:,} of {total:,} tasks", done / total)
+
+
+async def _insert(connection: AsyncConnection, model: type[SQLModel], rows: list[dict[str, Any]]) -> None:
+    async with connection.begin():
+        await connection.execute(insert(table_of(model)), rows)
+
+
+async def _driver(connection: AsyncConnection) -> Any:
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None
+    return driver
+
+
+# The operations.
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A user, one of their tasks from the middle of the list, and one from the trash."""
+
+    user_id: str
+    count: int
+    task: TaskRead
+    deleted: TaskRead
+    others: Sequence[str]
+
+
+async def subject_of(transaction: Transaction, world: World, user_id: str, count: int) -> Subject:
+    middle = (_BEGIN + timedelta(days=182), UUID(int=0))
+    task, *_ = await task_lists.list_tasks(transaction, user_id, TaskQuery(), limit=1, after=middle)
+    of_trash = TaskQuery(TaskFilter(deleted=True))
+    deleted, *_ = await task_lists.list_tasks(transaction, user_id, of_trash, limit=1)
+    return Subject(user_id, count, task, deleted, world.ids[2:102])
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What it is called, and what it does for a user. A heavy one writes very many rows."""
+
+    name: str
+    of: Callable[[Subject], Run]
+    heavy: bool = False
+
+
+_FILTERS = {
+    "completed=true": TaskFilter(completed=True),
+    "completed=false": TaskFilter(completed=False),
+    "created_after, of the last hours": TaskFilter(created_after=_END - timedelta(hours=2)),
+    "created_before, of the first day": TaskFilter(created_before=_BEGIN + timedelta(days=1)),
+    "updated_after, of the last hours": TaskFilter(updated_after=_END - timedelta(hours=2)),
+    "updated_before, of the first day": TaskFilter(updated_before=_BEGIN + timedelta(days=1)),
+    "deleted=true": TaskFilter(deleted=True),
+}
+_TEXTS = {
+    "q=mi, frequent": "mi",
+    "q=ze, rare": "ze",
+    "q=buy, frequent": "buy",
+    f"q={_RARE}, rare": _RARE,
+    f"q={_OF_OTHERS}, frequent with others": _OF_OTHERS,
+    f"q={_SCATTERED}, frequent pieces": _SCATTERED,
+}
+_SORTS = (
+    "created_at", "updated_at", "-updated_at", "title", "-title", "completed", "-completed",
+    "completed,title", "completed,-updated_at",
+)  # fmt: skip
+
+
+def operations() -> list[Operation]:
+    return [*_lists(), *_counts(), *_reads(), *_writes(), *_mass_writes()]
+
+
+def _lists() -> Iterator[Operation]:
+    yield _list("first page", TaskQuery())
+    yield _list("page from the middle", TaskQuery(), later=True)
+    yield _list("a thousand from the middle", TaskQuery(), later=True, limit=1_000)
+    for name, task_filter in _FILTERS.items():
+        yield _list(name, TaskQuery(task_filter))
+    for name, text in _TEXTS.items():
+        yield _list(name, TaskQuery(TaskFilter(q=text)))
+    for sort in _SORTS:
+        yield _list(f"sort={sort}", TaskQuery(sort=parse_sort(sort)))
+    for sort in ("created_at", "title", "-updated_at", "completed,-updated_at"):
+        yield _list(f"sort={sort}, from the middle", TaskQuery(sort=parse_sort(sort)), later=True)
+
+
+def _list(name: str, query: TaskQuery, *, later: bool = False, limit: int = 51) -> Operation:
+    """As the API asks for it: a page of 50 with one more, to know whether there is another."""
+
+    def of(subject: Subject) -> Run:
+        if later:
+            after = task_lists.place_of(subject.task, query)
+            return lambda t: task_lists.list_tasks(t, subject.user_id, query, limit=limit, after=after)
+        return lambda t: task_lists.first_tasks(t, subject.user_id, query, limit=limit)
+
+    return Operation(name, of)
+
+
+def _counts() -> Iterator[Operation]:
+    yield _count("all", TaskFilter())
+    for name in ("completed=true", "deleted=true"):
+        yield _count(name, _FILTERS[name])
+    for name, text in _TEXTS.items():
+        yield _count(name, TaskFilter(q=text))
+
+
+def _count(name: str, meant: TaskFilter) -> Operation:
+    return Operation(f"count, {name}", lambda s: lambda t: task_lists.count_tasks(t, s.user_id, meant))
+
+
+def _reads() -> Iterator[Operation]:
+    def since(numbers: int) -> Callable[[Subject], Run]:
+        def of(subject: Subject) -> Run:
+            cursor = changes.Cursor.at(max(subject.count - numbers, 0))
+            return lambda t: changes.list_changes(t, subject.user_id, cursor, limit=1_000)
+
+        return of
+
+    yield Operation("read a task", lambda s: lambda t: tasks.get_task(t, s.user_id, s.task.id))
+    yield Operation("last number", lambda s: lambda t: sequence.last_number(t, s.user_id))
+    yield Operation("last numbers of 100 users", lambda s: lambda t: changes.numbers_of(t, s.others))
+    yield Operation("start of a stream of events", lambda s: lambda t: changes.start_of(t, s.user_id, None))
+    yield Operation("changes, the last 100", since(100))
+    yield Operation(
+        "changes, from the beginning",
+        lambda s: lambda t: changes.list_changes(t, s.user_id, None, limit=1_000),
+    )
+    yield Operation("read a user", lambda s: lambda t: users.get_user(t, s.user_id))
+    yield Operation("whose a token is", lambda _: lambda t: tokens.find_owner(t, tokens.new_secret()))
+    yield Operation("list tokens", lambda s: lambda t: tokens.list_tokens(t, s.user_id))
+
+
+def _writes() -> Iterator[Operation]:
+    def guard(subject: Subject) -> tasks.Guard:
+        return frozenset({subject.task.version})
+
+    def create(subject: Subject, task_id: UUID | None = None) -> Run:
+        new = TaskCreate(title="Buy milk")
+        return lambda t: tasks.create_task(t, subject.user_id, new, create_user=True, task_id=task_id)
+
+    def create_many(subject: Subject) -> Run:
+        wanted = [(TaskCreate(title="Buy milk"), None)] * 100
+        return lambda t: tasks.create_tasks(t, subject.user_id, wanted, create_user=True)
+
+    def update(subject: Subject) -> Run:
+        new = TaskUpdate(title="Buy bread")
+        return lambda t: tasks.update_task(t, subject.user_id, subject.task.id, new, guard=guard(subject))
+
+    def toggle(subject: Subject) -> Run:
+        turn = TaskToggle()
+        return lambda t: tasks.toggle_task(t, subject.user_id, subject.task.id, turn, guard=guard(subject))
+
+    def reserve(subject: Subject) -> Run:
+        return lambda t: idempotency.reserve(t, subject.user_id, "new", b"")
+
+    def token(subject: Subject) -> Run:
+        new = TokenCreate(name="new", scopes=["tasks:read"])
+        return lambda t: tokens.create_token(t, subject.user_id, new, create_user=True)
+
+    yield Operation("create", create)
+    yield Operation("create under one's own id", lambda s: create(s, UUID(int=1)))
+    yield Operation("create 100 at once", create_many)
+    yield Operation("change, guarded", update)
+    yield Operation("toggle, guarded", toggle)
+    yield Operation("delete", lambda s: lambda t: tasks.delete_task(t, s.user_id, s.task.id))
+    yield Operation("restore", lambda s: lambda t: tasks.restore_task(t, s.user_id, s.deleted.id))
+    yield Operation("reserve a key", reserve)
+    yield Operation("create a token", token)
+    yield Operation("create a user", lambda _: lambda t: users.create_user(t, UserCreate(id="new")))
+    yield Operation(
+        "set an e-mail address", lambda s: lambda t: users.set_email(t, s.user_id, "new@example.com")
+    )
+
+
+def _mass_writes() -> Iterator[Operation]:
+    for text in (_RARE, "mi"):
+        yield _delete_many(f"q={text}", TaskFilter(q=text))
+    yield _delete_many("completed=true", _FILTERS["completed=true"])
+    yield _delete_many("all", TaskFilter())
+    yield _purge("none is due", days=31)
+    yield _purge("a hundredth is due", days=29.7)
+    yield _purge("all is due", days=0)
+    old = _END - timedelta(days=2)
+    yield Operation("forget keys, none is due", lambda _: lambda t: idempotency.sweep(t, old))
+    yield Operation("delete a user", lambda s: lambda t: users.delete_user(t, s.user_id), heavy=True)
+
+
+def _delete_many(name: str, meant: TaskFilter) -> Operation:
+    def of(subject: Subject) -> Run:
+        return lambda t: trash.delete_tasks(t, subject.user_id, meant)
+
+    return Operation(f"delete many, {name}", of, heavy=True)
+
+
+def _purge(name: str, *, days: float) -> Operation:
+    before = _END - timedelta(days=days)
+    return Operation(f"purge, {name}", lambda _: lambda t: trash.purge(t, before))
+
+
+# What an operation sends, and how long that takes.
+
+_SETTLING = 6  # PostgreSQL decides at the sixth execution whether it goes on planning
+_REPEATS = 5
+_BUDGET_SECONDS = 3.0
+
+
+@dataclass(slots=True)
+class Sent:
+    """A statement as the driver got it."""
+
+    sql: str
+    values: Sequence[Any]
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Recorder:
+    """What runs on one connection: through SQLAlchemy, or on asyncpg past it."""
+
+    sent: list[Sent] = field(default_factory=list)
+
+    def attach(self, connection: AsyncConnection, driver: Any) -> None:
+        assert connection.sync_connection is not None
+        event.listen(connection.sync_connection, "before_cursor_execute", self._before)
+        event.listen(connection.sync_connection, "after_cursor_execute", self._after)
+        if connection.dialect.name == "postgresql":
+            driver.add_query_logger(self._logged)
+
+    def _before(self, _connection: Any, _cursor: Any, sql: str, values: Any, *_: Any) -> None:
+        if not sql.startswith("BEGIN"):
+            self.sent.append(Sent(sql, tuple(values), -time.perf_counter()))
+
+    def _after(self, _connection: Any, _cursor: Any, sql: str, *_: Any) -> None:
+        if not sql.startswith("BEGIN"):
+            self.sent[-1].seconds += time.perf_counter()
+
+    def _logged(self, record: Any) -> None:
+        if record.query.startswith("SELECT"):
+            self.sent.append(Sent(record.query, tuple(record.args), record.elapsed))
+
+
+class TooSlow(Exception):
+    """The session's limit for a statement was reached."""
+
+
+@dataclass(slots=True)
+class Session:
+    """One connection of the service, for one operation."""
+
+    connection: AsyncConnection
+    driver: Any
+    recorder: Recorder
+
+    async def run(self, operation: Run) -> list[Sent]:
+        """Run it and undo it."""
+        await self.connection.begin()
+        self.recorder.sent = []
+        try:
+            await operation(Transaction(self.connection))
+        except DBAPIError as error:
+            if fault_of(error) is Fault.BUSY:
+                raise TooSlow from error
+            raise
+        finally:
+            await self.connection.rollback()
+        return self.recorder.sent
+
+    async def milliseconds(self, operation: Run) -> float:
+        """The median of several runs; infinite where a run is cut off."""
+        times: list[float] = []
+        try:
+            while len(times) < _REPEATS and (not times or sum(times) < _BUDGET_SECONDS):
+                times.append(sum(sent.seconds for sent in await self.run(operation)))
+        except TooSlow:
+            return float("inf")
+        return statistics.median(times) * 1_000
+
+    async def steps(self, operation: Run) -> int:
+        """Of the machine that runs SQLite's statements, to the nearest hundred."""
+        ticks = 0
+
+        def tick() -> None:
+            nonlocal ticks
+            ticks += 1
+
+        await self.driver.set_progress_handler(tick, 100)
+        await self.run(operation)
+        await self.driver.set_progress_handler(None, 0)
+        return ticks * 100
+
+    async def settled(self) -> set[str]:
+        """The statements for which this session of PostgreSQL has settled on one plan for all values."""
+        rows = await self.driver.fetch("SELECT statement FROM pg_prepared_statements WHERE generic_plans > 0")
+        return {row["statement"] for row in rows}
+
+
+@asynccontextmanager
+async def session(url: str) -> AsyncGenerator[Session]:
+    settings = Settings(database_url=url)
+    backend = open_backend(settings, settings.database)
+    try:
+        async with backend.writing() as connection:
+            driver = await _driver(connection)
+            recorder = Recorder()
+            recorder.attach(connection, driver)
+            yield Session(connection, driver, recorder)
+    finally:
+        await backend.close()
+
+
+# The plans.
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Its lines, shortened, and how much it goes through: rows on PostgreSQL, steps on SQLite."""
+
+    lines: tuple[str, ...]
+    touched: int
+
+    @property
+    def indexes(self) -> str:
+        """The indexes of the tasks, else those of another table."""
+        found = list(dict.fromkeys(name for line in self.lines for name in _indexes_of(line)))
+        of_tasks = [name for name in found if not name.startswith(("pk_users", "uq_users"))]
+        return ", ".join(of_tasks or found) or "none"
+
+    @property
+    def shape(self) -> tuple[str, ...]:
+        """What plans of one kind share: their steps, without numbers, conditions and the row of the user."""
+        return tuple(
+            _DETAIL.sub("", line) for line in self.lines if "pk_users" not in line and not _MINOR.match(line)
+        )
+
+
+_DETAIL = re.compile(r" \((actual|never).*|: .*")
+_MINOR = re.compile(r"\s*(Rows Removed|Sort Method|Index Cond|$)")
+_INDEX = re.compile(
+    r"(?:Scan using|Scan Backward using|Index Scan on|Arbiter Indexes:|USING (?:COVERING )?INDEX) (\w+)"
+)
+_OF_NUMBER = "SEARCH users USING INDEX sqlite_autoindex_users_1 (id=?)"
+_NAME = re.compile(r"sqlite_autoindex_\w+")
+_IMPLIED = {  # the names that SQLite gives
+    "sqlite_autoindex_tasks_1": "pk_tasks",
+    "sqlite_autoindex_users_1": "pk_users",
+    "sqlite_autoindex_users_2": "uq_users_email",
+    "sqlite_autoindex_idempotency_keys_1": "pk_idempotency_keys",
+    "sqlite_autoindex_api_tokens_1": "pk_api_tokens",
+    "sqlite_autoindex_api_tokens_2": "uq_api_tokens_digest",
+    "sqlite_autoindex_erased_users_1": "pk_erased_users",
+    "sqlite_autoindex_tasks_search_rows_1": "tasks_search_rows",
+}
+
+
+def _indexes_of(line: str) -> list[str]:
+    if "Seq Scan on" in line:
+        return ["the whole table"] if "on tasks" in line else []
+    if "VIRTUAL TABLE" in line:
+        return ["tasks_search"]
+    return [name.removeprefix("ix_tasks_") for name in _INDEX.findall(line)]
+
+
+async def postgres_plan(driver: Any, sent: Iterable[Sent], settled: set[str]) -> Plan:
+    """Each statement run once more, planned for its values or, where that has settled, for any."""
+    found: list[str] = []
+    transaction = driver.transaction()
+    await transaction.start()
+    try:
+        for n, one in enumerate(sent):
+            mode = "force_generic_plan" if one.sql in settled else "force_custom_plan"
+            await driver.execute(f"SET LOCAL plan_cache_mode = {mode}")
+            await driver.execute(f"PREPARE plan_{n} AS {one.sql}")
+            values = ", ".join(_literal(value) for value in one.values)
+            options = "ANALYZE, BUFFERS OFF, COSTS OFF, TIMING OFF, SUMMARY OFF"
+            rows = await driver.fetch(
+                f"EXPLAIN ({options}) EXECUTE plan_{n}{f'({values})' if values else ''}", timeout=600
+            )
+            found += [*([""] if found else []), *(row[0] for row in rows)]
+            await driver.execute(f"DEALLOCATE plan_{n}")
+    finally:
+        await transaction.rollback()
+    return Plan(tuple(_shortened(found)), _rows_touched(found))
+
+
+def _literal(value: Any) -> str:
+    if value is None or isinstance(value, bool | int):
+        return "NULL" if value is None else str(value)
+    if isinstance(value, bytes):
+        return f"'\\x{value.hex()}'"
+    text = value.isoformat() if isinstance(value, datetime) else str(value)
+    return "'" + text.replace("'", "''") + "'"
+
+
+_ROWS = re.compile(r"\(actual rows=([\d.]+) loops=(\d+)\)")
+_REMOVED = re.compile(r"Rows Removed by (?:Filter|Index Recheck): (\d+)")
+_READS = re.compile(r"Seq Scan|Index Scan|Index Only Scan")
+
+
+def _rows_touched(lines: Iterable[str]) -> int:
+    """Those that the scans of tables and indexes gave, and those that they read in vain."""
+    touched = 0.0
+    loops, counted = 1, False
+    for line in lines:
+        if found := _ROWS.search(line):
+            loops, counted = int(found[2]), _READS.search(line) is not None
+            touched += float(found[1]) * loops * counted
+        elif counted and (removed := _REMOVED.search(line)):
+            touched += int(removed[1]) * loops
+    return round(touched)
+
+
+_NOISE = re.compile(
+    r"^\s*(Index Searches|Buckets|Storage|Worker |Workers|Heap Blocks|Heap Fetches|Window|Recheck Cond|"
+    r"Conflict|Tuples|Full-sort|Presorted|Batches|One-Time)"
+)
+_CASTS = re.compile(
+    r"::(text|character varying|bigint|uuid|timestamp with time zone|bytea)(\[\])?| COLLATE \"C\""
+)
+_WIDTH = 150
+
+
+def _shortened(lines: Sequence[str]) -> Iterator[str]:
+    """Without what says nothing about the way to the rows; the look at the user's number is left out too."""
+    skipped = 0
+    kept = [line for line in lines if not _NOISE.match(line)]
+    for n, line in enumerate(kept):
+        if "InitPlan" in line and "pk_users on users" in kept[n + 1]:
+            skipped = 3
+        if skipped:
+            skipped -= 1
+            continue
+        text = re.sub(r"\((\$\d+)\)", r"\1", _CASTS.sub("", line))
+        text = re.sub(r"'([^']*)'", lambda found: f"'{found[1]}'" if len(found[1]) <= 24 else "'…'", text)
+        text = re.sub(r"\.00\b| loops=1\b", "", text)
+        yield text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
+
+
+def sqlite_plan(url: str, sent: Iterable[Sent], steps: int) -> Plan:
+    found: list[str] = []
+    with closing(connect(url.removeprefix("sqlite:///"))) as connection:
+        for one in sent:
+            rows = connection.execute(f"EXPLAIN QUERY PLAN {one.sql}", one.values).fetchall()
+            tree = list(_tree(rows))
+            found += [*([""] if found and tree else []), *tree]
+    return Plan(tuple(found), steps)
+
+
+def _tree(rows: Sequence[tuple[int, int, int, str]]) -> Iterator[str]:
+    """The lines of a plan, each behind the one it belongs to and further in; not the look at the number."""
+    depths, left_out = {0: 0}, set()
+    for line, parent, _, text in rows:
+        depths[line] = depths[parent] + 1
+        if parent in left_out or _is_number(rows, line, text):
+            left_out.add(line)
+        else:
+            yield "  " * (depths[line] - 1) + _NAME.sub(lambda found: _IMPLIED.get(found[0], found[0]), text)
+
+
+def _is_number(rows: Sequence[tuple[int, int, int, str]], line: int, text: str) -> bool:
+    inside = [row[3] for row in rows if row[1] == line]
+    return text.startswith("SCALAR SUBQUERY") and inside == [_OF_NUMBER]
+
+
+# Both databases, one operation after the other.
+
+
+@dataclass(slots=True)
+class Finding:
+    """What one database does for an operation: for each of the users, in their order."""
+
+    milliseconds: list[float] = field(default_factory=list)
+    plans: list[Plan] = field(default_factory=list)
+
+
+Findings = dict[str, Finding]
+
+
+async def examine(url: str, world: World) -> Findings:
+    found = {}
+    async with session(url) as first:
+        await first.connection.begin()
+        transaction = Transaction(first.connection)
+        subjects = [await subject_of(transaction, world, *owner) for owner in world.owners()]
+        await first.connection.rollback()
+    wanted = operations()
+    for n, operation in enumerate(wanted):
+        _progress(f"{_name(url)}: {operation.name}", n / len(wanted))
+        runs = [operation.of(subject) for subject in subjects]
+        async with session(url) as current:
+            vacuumed = operation.heavy and not url.startswith("sqlite")
+            found[operation.name] = await _examine(url, current, runs, vacuumed=vacuumed)
+    return found
+
+
+async def _examine(url: str, current: Session, runs: Sequence[Run], *, vacuumed: bool) -> Finding:
+    finding = Finding()
+    for _ in range(_SETTLING):
+        await current.run(runs[0])
+    for run in runs:
+        if vacuumed:
+            await vacuum(url)
+        finding.milliseconds.append(await current.milliseconds(run))
+    for run in (runs[0], runs[-1]):
+        if vacuumed:
+            await vacuum(url)
+        finding.plans.append(await _plan(url, current, run))
+    return finding
+
+
+async def _plan(url: str, current: Session, run: Run) -> Plan:
+    if url.startswith("sqlite"):
+        steps = await current.steps(run)
+        return sqlite_plan(url, current.recorder.sent, steps)
+    settled = await current.settled()
+    # Without the service's limits, so that what it would cut off can be shown too.
+    connection = await asyncpg.connect(url, server_settings={"jit": "off"})
+    try:
+        return await postgres_plan(connection, await _sent(current, run), settled)
+    finally:
+        await connection.close()
+
+
+async def _sent(current: Session, run: Run) -> list[Sent]:
+    try:
+        return await current.run(run)
+    except TooSlow:
+        return current.recorder.sent
+
+
+async def vacuum(url: str) -> None:
+    """The statistics that PostgreSQL collects by itself before long, and away with what was undone."""
+    driver = await asyncpg.connect(url)
+    try:
+        await driver.execute("VACUUM ANALYZE", timeout=600)
+    finally:
+        await driver.close()
+
+
+def _name(url: str) -> str:
+    return "SQLite" if url.startswith("sqlite") else "PostgreSQL"
+
+
+# The page.
+
+
+def page(world: World, found: Mapping[str, Findings], versions: str) -> str:
+    return "\n".join([_introduction(world, versions), "", *_table(found), *_plans(world, found)]) + "\n"
+
+
+_UNIT = {"SQLite": "steps", "PostgreSQL": "rows"}
+
+_INTRODUCTION = """
+# Query plans
+
+```
+python -m bench.plans --tasks {tasks}
+```
+
+makes {tasks:,} tasks of {users:,} users in a fresh SQLite file and a fresh PostgreSQL, runs every operation
+of the services, and writes this page. An ordinary user has {ordinary:,} tasks, one has {large:,}, and one
+{huge:,}. All were made in turn over a year, so the tasks of one user lie scattered over the whole table.
+
+- *ms* are the milliseconds of the statements and their rows, without the API, for these three users: the
+  median of several runs, each rolled back. On PostgreSQL the session has run the statement some times
+  before, for the ordinary user, and may have settled on one plan for all values. PostgreSQL cuts a
+  statement off after 10 s.
+- *index*, *steps* and *rows* are those of the user with {huge:,} tasks. Indexes are without their
+  `ix_tasks_`. Steps are those of SQLite's virtual machine; what FTS5 does inside is not among them. Rows
+  are the entries of indexes and the rows of tables that PostgreSQL went through.
+- A page is 50 tasks. Both databases have the statistics of `ANALYZE`.
+
+{versions}, on {cores} cores that were busy with other work as well.
+""".strip()
+
+_BEFORE_PLANS = """
+## Plans
+
+Of the user with {huge:,} tasks; that of the ordinary user stands before it where it is another one.
+Operations whose plans are of one kind stand together: the first of them is shown. A plan with `$1` is one for
+all values. The look at the user's own number, which comes with the first page of a list, is left out.
+""".strip()
+
+
+def _introduction(world: World, versions: str) -> str:
+    ordinary, large, huge = (size for _, size in world.owners())
+    return _INTRODUCTION.format(
+        tasks=sum(world.sizes),
+        users=len(world.sizes),
+        ordinary=ordinary,
+        large=large,
+        huge=huge,
+        versions=versions,
+        cores=cpu_count(),
+    )
+
+
+def _table(found: Mapping[str, Findings]) -> Iterator[str]:
+    columns = [f"{name}: index | ms | {_UNIT[name]}" for name in found]
+    yield f"| operation | {' | '.join(columns)} |"
+    yield "|---" + "|---|--:|--:" * len(found) + "|"
+    for operation in operations():
+        cells = [_cells(findings[operation.name]) for findings in found.values()]
+        yield f"| {operation.name} | {' | '.join(cells)} |"
+    yield ""
+
+
+def _cells(finding: Finding) -> str:
+    times = " · ".join(_rounded(value) for value in finding.milliseconds)
+    return f"{finding.plans[-1].indexes} | {times} | {finding.plans[-1].touched:,}"
+
+
+def _rounded(milliseconds: float) -> str:
+    if milliseconds == float("inf"):
+        return "cut off"
+    return f"{milliseconds:,.0f}" if milliseconds >= 10 else f"{milliseconds:.1f}"
+
+
+def _plans(world: World, found: Mapping[str, Findings]) -> Iterator[str]:
+    ordinary, _, huge = (size for _, size in world.owners())
+    yield _BEFORE_PLANS.format(ordinary=ordinary, huge=huge)
+    for names in _alike(found):
+        yield f"\n### {'; '.join(names)}"
+        for database, findings in found.items():
+            first, last = findings[names[0]].plans
+            if first.shape != last.shape:
+                yield from _block(f"{database}, {ordinary:,} tasks", first)
+                yield from _block(f"{database}, {huge:,} tasks", last)
+            else:
+                yield from _block(database, last)
+
+
+def _alike(found: Mapping[str, Findings]) -> Iterable[list[str]]:
+    """The operations, together where their plans are of one kind on both databases."""
+    groups: dict[object, list[str]] = {}
+    for operation in operations():
+        plans = [plan for findings in found.values() for plan in findings[operation.name].plans]
+        groups.setdefault(tuple(plan.shape for plan in plans), []).append(operation.name)
+    return groups.values()
+
+
+def _block(title: str, plan: Plan) -> Iterator[str]:
+    yield f"\n{title}:\n\n```"
+    yield from plan.lines or ("(no look at any table)",)
+    yield "```"
+
+
+# The program.
+
+
+def main() -> int:
+    options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # whoever ends this ends the server too
+    world = World(options.tasks)
+    found: dict[str, Findings] = {}
+    versions = [f"Python {python_version()}", f"SQLite {sqlite_version}"]
+    for name, database in {"SQLite": _sqlite, "PostgreSQL": _postgres}.items():
+        with database() as url:
+            start = time.monotonic()
+            version = asyncio.run(_filled(url, world))
+            filled = time.monotonic()
+            found[name] = asyncio.run(examine(url, world))
+            _say(f"{name}: filled in {filled - start:.0f} s, examined in {time.monotonic() - filled:.0f} s")
+            versions += [version] if version else []
+    options.output.write_text(page(world, found, ", ".join(versions)))
+    _say(f"written: {options.output}")
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.plans", description=__doc__)
+    parser.add_argument("--tasks", type=int, default=1_000_000, help="how many tasks there are (1000000)")
+    parser.add_argument("--output", type=Path, default=PAGE, help="the page to write (docs/plans.md)")
+    given = parser.parse_args()
+    if given.tasks < _LEAST:
+        parser.error(f"--tasks must be {_LEAST} or more, so that every user has some in the trash")
+    return given
+
+
+@contextmanager
+def _sqlite() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="taskwell-plans-") as folder:
+        yield f"sqlite:///{folder}/plans.db"
+
+
+@contextmanager
+def _postgres() -> Iterator[str]:
+    with postgres_server() as server:
+        yield server.url
+
+
+async def _filled(url: str, world: World) -> str:
+    """Make the tables and fill them. Returns the version of a PostgreSQL."""
+    settings = Settings(database_url=url)
+    await migrate.upgrade(settings)
+    backend = open_backend(settings, settings.database)
+    try:
+        await fill(backend, world)
+    finally:
+        await backend.close()
+    if url.startswith("sqlite"):
+        with closing(connect(url.removeprefix("sqlite:///"))) as connection, connection:
+            connection.execute("ANALYZE")
+        return ""
+    await vacuum(url)
+    driver = await asyncpg.connect(url)
+    try:
+        return f"PostgreSQL {(await driver.fetchval('SHOW server_version')).split()[0]}"
+    finally:
+        await driver.close()
+
+
+def _progress(text: str, share: float) -> None:
+    """A bar, written over."""
+    bar = "#" * round(30 * share)
+    print(f"\r[{bar:<30}] {text[:70]:<70}", end="", file=sys.stderr, flush=True)
+
+
+def _say(text: str) -> None:
+    print(f"\r{text:<105}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,7 +3,6 @@
 import argparse
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -74,31 +73,27 @@ def _hostile(url: str, issuer: Issuer, figures: Figures) -> None:
 
 def _keys(url: str, issuer: Issuer, figures: Figures, unknown_keys: int) -> None:
     """The issuer is asked seldom, whatever comes; while it is away nobody is refused whom it knows."""
-    here = threading.local()
+    client = httpx2.Client(base_url=url, timeout=30)
 
     def status_of(token: str) -> int:
-        if not hasattr(here, "client"):
-            here.client = httpx2.Client(base_url=url, timeout=30)
-        status: int = here.client.get(
-            "/api/users/me", headers={"Authorization": f"Bearer {token}"}
-        ).status_code
-        return status
+        headers = {"Authorization": f"Bearer {token}"}
+        return client.get("/api/users/me", headers=headers).status_code
 
     stranger = SigningKey.new("stranger", "EdDSA").private
     unknown = (
         issuer.token("alice", key=SigningKey(f"unknown-{n}", "EdDSA", stranger)) for n in range(unknown_keys)
     )
-    fetched, last = issuer.fetches, []
-    with ThreadPoolExecutor(16) as threads:
+    before = issuer.fetches
+    with client, ThreadPoolExecutor(16) as threads:
         statuses = set(threads.map(status_of, unknown))
-        last.append(issuer.fetches - fetched)
+        fetches = issuer.fetches - before
         issuer.instead = (503, {}, b"")
         known = (issuer.token(f"user-{n}") for n in range(_TOKENS_WHILE_AWAY))
         refused = sum(status != 200 for status in threads.map(status_of, known))
     figures.note("tokens of unknown keys", unknown_keys)
     figures.promise("… answered otherwise than 401", len(statuses - {401}), kept=statuses <= {401})
     # The run lasts as long as it lasts: two in each half minute of it.
-    figures.note("… fetches that they caused", last[0])
+    figures.note("… fetches that they caused", fetches)
     figures.promise("users refused while the issuer is away", refused, kept=refused == 0)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import socket
 import sqlite3
 import subprocess
@@ -24,7 +25,7 @@ from taskwell.core.clock import utc_now
 from taskwell.core.config import Settings
 from taskwell.core.database import Database, ReadTransaction
 from taskwell.core.migrate import Schema
-from taskwell.schemas.query import TaskQuery
+from taskwell.schemas.query import TaskFilter, TaskQuery, parse_sort
 from taskwell.services.task_lists import list_tasks
 from tests.databases import admin_url, execute, new_postgres_database
 from tests.servers import LocalServer, local_server
@@ -378,7 +379,7 @@ class TestConstraints:
         assert sql(schema_url, f"SELECT id FROM tasks WHERE user_id = '{owner}'") == []
 
 
-async def list_plan(database: Database, **page: Any) -> str:
+async def list_plan(database: Database, query: TaskQuery, **page: Any) -> str:
     """How the database would run the statement of the list."""
     seen: list[tuple[str, Any]] = []
     async with database.backend.reading() as connection:
@@ -387,7 +388,7 @@ async def list_plan(database: Database, **page: Any) -> str:
         def remember(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
             seen.append((statement, values))
 
-        await list_tasks(ReadTransaction(connection), "alice", TaskQuery(), limit=100, **page)
+        await list_tasks(ReadTransaction(connection), "alice", query, limit=100, **page)
         ((statement, values),) = seen
         explain = "EXPLAIN QUERY PLAN"
         if database.backend.dialect == "postgresql":
@@ -395,8 +396,8 @@ async def list_plan(database: Database, **page: Any) -> str:
             for way in ("seqscan", "bitmapscan"):
                 await connection.execute(text(f"SET enable_{way} = off"))
             explain = "EXPLAIN"
-        query = f"{explain} {statement}"
-        rows = await connection.run_sync(lambda sync: sync.exec_driver_sql(query, values).all())
+        sql = f"{explain} {statement}"
+        rows = await connection.run_sync(lambda sync: sync.exec_driver_sql(sql, values).all())
         return "\n".join(str(row) for row in rows)
 
 
@@ -406,7 +407,33 @@ class TestPlans:
     def test_the_list_is_read_from_its_index_in_its_order(
         self, schema_url: str, page: dict[str, Any]
     ) -> None:
-        plan = opened(schema_url, lambda database: list_plan(database, **page))
+        plan = opened(schema_url, lambda database: list_plan(database, TaskQuery(), **page))
         assert "ix_tasks_user_id_created_at_id" in plan
         assert "Sort" not in plan
         assert "TEMP B-TREE" not in plan
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            TaskQuery(TaskFilter(q="mi")),
+            TaskQuery(TaskFilter(q="milk bread milk bread")),
+            TaskQuery(TaskFilter(completed=True)),
+            TaskQuery(TaskFilter(updated_after=utc_now())),
+            TaskQuery(TaskFilter(deleted=True)),
+            TaskQuery(sort=parse_sort("title")),
+            TaskQuery(sort=parse_sort("completed,-updated_at")),
+        ],
+        ids=lambda query: "-".join(query.fingerprint()),
+    )
+    def test_no_filter_and_no_order_leads_over_the_tasks_of_others(
+        self, schema_url: str, query: TaskQuery
+    ) -> None:
+        plan = opened(schema_url, lambda database: list_plan(database, query))
+        looked_up = "Index Cond: ((user_id = " in plan or "Index Cond: (user_id = " in plan
+        assert looked_up or re.search(r"SEARCH tasks USING [A-Z ]*INDEX \w+ \(user_id=\?", plan), plan
+
+    def test_a_later_page_in_the_other_direction_begins_where_it_begins(self, schema_url: str) -> None:
+        query = TaskQuery(sort=parse_sort("created_at"))
+        page = {"after": (utc_now(), UUID(int=0))}
+        plan = opened(schema_url, lambda database: list_plan(database, query, **page))
+        assert re.search(r"Index Cond: .*created_at >= |\(user_id=\? AND created_at>\?\)", plan), plan

@@ -27,15 +27,16 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import event, insert
+from sqlalchemy import Connection, event, insert
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlmodel import SQLModel
 
 from taskwell.core import migrate
 from taskwell.core.config import Settings
 from taskwell.core.database import Transaction, open_backend
 from taskwell.core.faults import Fault, fault_of
+from taskwell.core.lookup import Lookup
 from taskwell.core.postgres import PostgresBackend
 from taskwell.core.sqlite import SqliteBackend
 from taskwell.models import ApiToken, ErasedUser, IdempotencyKey, Task, User
@@ -234,11 +235,35 @@ def _one(chance: Random, words: Sequence[str]) -> str:
     return words[int(len(words) * chance.random() ** 2.6)]
 
 
+@asynccontextmanager
+async def writing(backend: Backend) -> AsyncGenerator[AsyncConnection]:
+    """A connection that is used step by step; the server's own to SQLite is in a thread."""
+    if isinstance(backend, PostgresBackend):
+        async with backend.writing() as connection:
+            yield connection
+        return
+    engine = create_async_engine(f"sqlite+aiosqlite:///{backend.path}")
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        for pragma in ("foreign_keys = ON", "journal_mode = WAL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    async with engine.connect() as connection:
+        yield connection
+    await engine.dispose()
+
+
 async def fill(backend: Backend, world: World) -> None:
     """An empty database, as it is after its migrations. The triggers and all indexes stay where they are."""
     total = sum(world.sizes)
     rows = world.rows()
-    async with backend.writing() as connection:
+    async with writing(backend) as connection:
         driver = await _driver(connection)
         if isinstance(backend, SqliteBackend):
             for pragma in ("synchronous = OFF", "cache_size = -1000000"):
@@ -499,6 +524,15 @@ class TooSlow(Exception):
     """The session's limit for a statement was reached."""
 
 
+class StepByStep(Transaction):
+    """The look-ups of SQLite go the way of other statements: their own is not this driver's."""
+
+    async def find(self, lookup: Lookup, **values: object) -> Sequence[Any] | None:
+        if self.dialect == "postgresql":
+            return await super().find(lookup, **values)
+        return (await self._connection.execute(lookup.statement, values)).first()
+
+
 @dataclass(slots=True)
 class Session:
     """One connection of the service, for one operation."""
@@ -512,7 +546,7 @@ class Session:
         await self.connection.begin()
         self.recorder.sent = []
         try:
-            await operation(Transaction(self.connection))
+            await operation(StepByStep(self.connection))
         except DBAPIError as error:
             if fault_of(error) is Fault.BUSY:
                 raise TooSlow from error
@@ -555,7 +589,7 @@ async def session(url: str) -> AsyncGenerator[Session]:
     settings = Settings(database_url=url)
     backend = open_backend(settings, settings.database)
     try:
-        async with backend.writing() as connection:
+        async with writing(backend) as connection:
             driver = await _driver(connection)
             recorder = Recorder()
             recorder.attach(connection, driver)
@@ -735,7 +769,7 @@ async def examine(url: str, world: World) -> Findings:
     found = {}
     async with session(url) as first:
         await first.connection.begin()
-        transaction = Transaction(first.connection)
+        transaction = StepByStep(first.connection)
         subjects = [await subject_of(transaction, world, *owner) for owner in world.owners()]
         await first.connection.rollback()
     wanted = operations()

@@ -350,11 +350,11 @@ def with_pragma(server: LocalServer, pragma: str) -> Iterator[None]:
         with closing(connection.cursor()) as cursor:
             cursor.execute(f"PRAGMA {pragma}")
 
-    event.listen(backend._writer.sync_engine, "checkout", set_pragma)
+    event.listen(backend._writer, "checkout", set_pragma)
     try:
         yield
     finally:
-        event.remove(backend._writer.sync_engine, "checkout", set_pragma)
+        event.remove(backend._writer, "checkout", set_pragma)
 
 
 @contextmanager

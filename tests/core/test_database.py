@@ -1,6 +1,7 @@
 """`Database.run` brings a function to one commit, whatever becomes of its caller and its connection."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
@@ -66,21 +67,13 @@ class TestCancelledCaller:
 
     def test_close_waits_for_what_is_under_way(self, database_url: str) -> None:
         async def work(database: Database) -> None:
-            begun, proceed = asyncio.Event(), asyncio.Event()
-
-            async def create_slowly(transaction: Transaction) -> None:
-                await create(transaction)
-                begun.set()
-                await proceed.wait()
-
             caller = asyncio.create_task(database.run(create_slowly))
-            await begun.wait()
+            await asyncio.sleep(0.1)
             caller.cancel()
             await asyncio.wait([caller])
             closing = asyncio.create_task(database.close())
             await asyncio.sleep(0)
             assert not closing.done()
-            proceed.set()
             await closing
 
         opened(database_url, work)
@@ -236,6 +229,14 @@ def opened(url: str, work: Callable[[Database], Awaitable[T]]) -> T:
 
 async def create(transaction: Transaction, owner: str = "ada") -> TaskRead:
     return await tasks.create_task(transaction, owner, TaskCreate(title="Buy milk"), create_user=True)
+
+
+async def create_slowly(transaction: Transaction) -> None:
+    await create(transaction)
+    if transaction.dialect == "sqlite":  # all of it is in a thread
+        time.sleep(0.5)  # noqa: ASYNC251
+    else:
+        await transaction.all(text("SELECT pg_sleep(0.5)"))
 
 
 async def listed(database: Database) -> list[TaskRead]:

@@ -125,7 +125,7 @@ class TestSqlite:
 
     def test_whatever_the_driver(self) -> None:
         url = parse_database_url("sqlite+pysqlite:///relative.db")
-        assert url.url.drivername == "sqlite+aiosqlite"
+        assert url.url.drivername == "sqlite"
 
     def test_percent_encoding_is_undone(self) -> None:
         assert parse_database_url("sqlite:////srv/a%20b%25c.db").path == Path("/srv/a b%c.db")

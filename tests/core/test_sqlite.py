@@ -3,9 +3,11 @@
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock, Timeout
@@ -41,15 +43,20 @@ async def database_of(path: Path) -> AsyncGenerator[Database]:
     """A database with a table of one number."""
     database = Database(Settings(database_url=f"sqlite:///{path}"))
     database.serving = True
-    async with database.backend.writing() as connection, connection.begin():
-        await connection.execute(text("CREATE TABLE IF NOT EXISTS counter (n INTEGER)"))
-        await connection.execute(
-            text("INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter)")
-        )
+    await database.backend.write(make_counter)
     try:
         yield database
     finally:
         await database.close()
+
+
+async def make_counter(connection: Any) -> None:
+    await connection.execute(text("CREATE TABLE IF NOT EXISTS counter (n INTEGER)"))
+    await connection.execute(text("INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter)"))
+
+
+async def pragmas(connection: Any) -> list[object]:
+    return [(await connection.execute(text(f"PRAGMA {name}"))).scalar() for name in PRAGMAS]
 
 
 async def read(transaction: ReadTransaction) -> int:
@@ -62,7 +69,7 @@ async def read(transaction: ReadTransaction) -> int:
 async def increment(transaction: Transaction) -> None:
     """Reads, lets others have a turn, and writes what it read plus one."""
     n = await read(transaction)
-    await asyncio.sleep(0)
+    time.sleep(0.001)  # noqa: ASYNC251 (it is in a thread)
     await transaction.all(text(f"UPDATE counter SET n = {n + 1} RETURNING n"))
 
 
@@ -96,6 +103,10 @@ def python(program: str, *arguments: str) -> subprocess.Popen[bytes]:
     )
 
 
+def refuse(_connection: object) -> Any:
+    raise AssertionError("it must not come to this")
+
+
 class OtherWriter:
     """Another process that holds the lock of a write."""
 
@@ -120,18 +131,16 @@ def other_writer(path: Path) -> Iterator[OtherWriter]:
 class TestConnections:
     def test_the_writer_is_durable_and_keeps_foreign_keys(self, path: Path) -> None:
         async def work() -> list[object]:
-            async with backend_of(path) as backend, backend.writing() as connection:
-                return [await connection.scalar(text(f"PRAGMA {name}")) for name in PRAGMAS]
+            async with backend_of(path) as backend:
+                return await backend.write(pragmas)
 
         assert asyncio.run(work()) == ["wal", 2, 1, 0]  # 2 is FULL
 
     def test_a_reader_is_the_same_but_can_only_read(self, path: Path) -> None:
         async def work() -> list[object]:
             async with backend_of(path) as backend:
-                async with backend.writing():
-                    pass
-                async with backend.reading() as connection:
-                    return [(await connection.execute(text(f"PRAGMA {name}"))).scalar() for name in PRAGMAS]
+                await backend.write(pragmas)
+                return await backend.read(pragmas)
 
         assert asyncio.run(work()) == ["wal", 2, 1, 1]
 
@@ -146,10 +155,9 @@ class TestConnections:
     def test_foreign_keys_hold_again_after_a_migration(self, path: Path) -> None:
         async def work() -> list[object]:
             async with backend_of(path) as backend:
-                async with backend.migrating(1) as connection:
-                    during = await connection.scalar(text("PRAGMA foreign_keys"))
-                async with backend.writing() as connection:
-                    return [during, await connection.scalar(text("PRAGMA foreign_keys"))]
+                keys = text("PRAGMA foreign_keys")
+                during = await backend.migrate(lambda connection: connection.execute(keys).scalar(), 1)
+                return [during, (await backend.write(pragmas))[2]]
 
         assert asyncio.run(work()) == [0, 1]
 
@@ -250,8 +258,7 @@ class TestOneWriter:
         async def work() -> None:
             async with backend_of(path) as backend:
                 with other_writer(path), pytest.raises(Unavailable):
-                    async with backend.migrating(0.1):
-                        raise AssertionError("the lock was another's")
+                    await backend.migrate(refuse, 0.1)
 
         asyncio.run(work())
 
@@ -274,8 +281,7 @@ class TestMissingFolder:
         async def work() -> None:
             async with backend_of(tmp_path / "missing" / "tasks.db") as backend:
                 with pytest.raises(FileNotFoundError):
-                    async with backend.writing():
-                        raise AssertionError("there is no folder")
+                    await backend.write(refuse)
 
         asyncio.run(work())
         assert list(tmp_path.iterdir()) == []

@@ -35,7 +35,7 @@ T = TypeVar("T")
 # `python -m taskwell db upgrade`, all but begun: so many really are there at once.
 UPGRADE_WHEN_TOLD = """\
 import runpy, sys
-import aiosqlite, asyncpg, sqlalchemy.dialects.postgresql.asyncpg
+import asyncpg, sqlalchemy.dialects.postgresql.asyncpg
 import taskwell.cli, taskwell.core.migrate, taskwell.core.preparation, taskwell.models
 print("ready", flush=True)
 sys.stdin.readline()

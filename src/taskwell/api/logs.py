@@ -19,7 +19,7 @@ def install(settings: Settings) -> None:
     handler.addFilter(_with_request_id)
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
     # At the level of debug these tell of every statement with its values, and of every URL.
-    for name in ("aiosqlite", "sqlalchemy", "httpx2", "httpcore2"):
+    for name in ("sqlalchemy", "httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -19,7 +19,7 @@ from sqlmodel import SQLModel
 
 from taskwell.core.config import Settings
 from taskwell.core.database_url import DatabaseUrl
-from taskwell.core.errors import OutcomeUnknown, TaskwellError, Unavailable
+from taskwell.core.errors import TaskwellError, Unavailable
 from taskwell.core.faults import Fault, error_of, fault_of
 from taskwell.core.lookup import Lookup
 from taskwell.core.postgres import PostgresBackend
@@ -116,7 +116,7 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Run a function in one transaction and commit it.
+        """Run a function in one transaction and commit it. It awaits nothing but its statements.
 
         Raises:
             Unavailable: the database cannot be reached; nothing was changed.
@@ -125,21 +125,11 @@ class Database:
         """
 
         async def attempt() -> T:
-            async with self.backend.writing() as connection:
-                await connection.begin()
-                result = await function(Transaction(connection), *args, **kwargs)
-                await self._commit(connection)
-                return result
+            return await self.backend.write(
+                lambda connection: function(Transaction(connection), *args, **kwargs)
+            )
 
         return await self._unbroken(self._retried(attempt))
-
-    async def _commit(self, connection: AsyncConnection) -> None:
-        try:
-            await self.backend.commit(connection)
-        except Exception as error:
-            if fault_of(error) in {Fault.LOST, Fault.AWAY}:
-                raise OutcomeUnknown from error
-            raise
 
     async def _unbroken(self, work: Coroutine[Any, Any, T]) -> T:
         """Carried to its end even if the caller is cancelled: a driver stopped half-way keeps its locks."""

@@ -86,7 +86,7 @@ def _sqlite(url: URL) -> DatabaseUrl:
         raise BadDatabaseUrl("SQLite needs a file, such as sqlite:///taskwell.db")
     if url.query:
         raise BadDatabaseUrl("an SQLite URL takes no parameters")
-    return DatabaseUrl(url.set(drivername="sqlite+aiosqlite"))
+    return DatabaseUrl(url.set(drivername="sqlite"))
 
 
 def _postgresql(url: URL, pooler: Pooler) -> DatabaseUrl:

@@ -20,7 +20,7 @@ class Lookup:
     """
 
     def __init__(self, statement: Select[Any]) -> None:
-        self._statement = statement
+        self.statement = statement
         self._sql = lru_cache(self._compiled)
 
     async def run(
@@ -32,13 +32,11 @@ class Lookup:
         if isinstance(driver, sqlite3.Connection):
             row: Sequence[Any] | None = driver.execute(sql, arguments).fetchone()
             return row
-        if isinstance(driver, asyncpg.Connection):
-            return await _fetch(connection, driver, sql, arguments)
-        return (await connection.execute(self._statement, values)).first()
+        return await _fetch(connection, driver, sql, arguments)
 
     def _compiled(self, dialect: Dialect) -> tuple[str, tuple[str, ...]]:
         """The text, and the names of its values in the order in which it wants them."""
-        compiled: Any = self._statement.compile(dialect=dialect)
+        compiled: Any = self.statement.compile(dialect=dialect)
         return str(compiled), tuple(compiled.positiontup)
 
 

@@ -90,8 +90,7 @@ async def migrating(settings: Settings, work: Callable[[Connection], T]) -> T:
     """Work in a transaction of the migrations' role, which no other one shares."""
     backend = open_backend(settings, settings.migration_database)
     try:
-        async with backend.migrating(_PATIENCE_SECONDS) as connection:
-            return await connection.run_sync(work)
+        return await backend.migrate(work, _PATIENCE_SECONDS)
     finally:
         await backend.close()
 

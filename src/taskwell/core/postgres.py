@@ -12,13 +12,15 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import event, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import PoolResetState
 
 from taskwell.core.acting import EVERYBODY, acting_user
 from taskwell.core.database_url import DatabaseUrl
+from taskwell.core.errors import OutcomeUnknown
+from taskwell.core.faults import Fault, fault_of
 
 T = TypeVar("T")
 
@@ -120,13 +122,29 @@ class PostgresBackend:
         finally:
             await connection.close()
 
+    async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """A transaction.
+
+        Raises:
+            OutcomeUnknown: the connection was lost while COMMIT was on its way.
+        """
+        async with self.writing() as connection:
+            await connection.begin()
+            result = await work(connection)
+            try:
+                await self.commit(connection)
+            except Exception as error:
+                if fault_of(error) in {Fault.LOST, Fault.AWAY}:
+                    raise OutcomeUnknown from error
+                raise
+            return result
+
     async def commit(self, connection: AsyncConnection) -> None:
         await connection.commit()
         if _driver_of(connection).is_in_transaction():
             await _execute(connection, "COMMIT")
 
-    @asynccontextmanager
-    async def migrating(self, patience_seconds: float) -> AsyncGenerator[AsyncConnection]:
+    async def migrate(self, work: Callable[[Connection], T], patience_seconds: float) -> T:
         """A transaction that no other migration shares. The lock ends with it, also behind a pooler."""
         async with self._engine.connect() as connection, connection.begin():
             await connection.execute(text(f"SET LOCAL lock_timeout = '{patience_seconds:.0f}s'"))
@@ -135,7 +153,7 @@ class PostgresBackend:
             await connection.execute(text("SET LOCAL lock_timeout = '5s'"))
             await connection.execute(text("SET LOCAL statement_timeout = 0"))
             await connection.execute(text(f"SET LOCAL taskwell.user_id = '{EVERYBODY}'"))
-            yield connection
+            return await connection.run_sync(work)
 
     async def _checked_out(self, connection: AsyncConnection) -> AsyncConnection:
         self._waiting += 1

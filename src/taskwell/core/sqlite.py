@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from taskwell.core.database_url import BadDatabaseUrl, DatabaseUrl
 from taskwell.core.errors import Busy
@@ -51,7 +50,10 @@ _REMOTE_FILE_SYSTEMS = frozenset(
 
 
 class OnTheSpot:
-    """A connection that is used where it stands: its methods are awaited like others, and never wait."""
+    """A connection that is used where it stands: its methods are awaited like others, and never wait.
+
+    So what awaits nothing but them can run in any thread, a whole transaction at a time.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self.sync_connection = connection
@@ -86,7 +88,8 @@ class SqliteBackend:
         self._file_lock = FileLock(f"{self.path}-lock", thread_local=False)
         self._writer = _writing_engine(url)
         self._readers = _reading_engine(url, pool_size=_READERS + 1)
-        self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="taskwell-reader")
+        self._writer_thread = ThreadPoolExecutor(1, thread_name_prefix="taskwell-writer")
+        self._reader_threads = ThreadPoolExecutor(_READERS, thread_name_prefix="taskwell-reader")
 
     async def read(self, work: Callable[[OnTheSpot], Awaitable[T]]) -> T:
         """Read in a thread of its own, so that others are served meanwhile."""
@@ -96,7 +99,7 @@ class SqliteBackend:
             with self._readers.connect() as connection:
                 return _driven(work(OnTheSpot(connection)))
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, in_thread)
+        return await asyncio.get_running_loop().run_in_executor(self._reader_threads, in_thread)
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[OnTheSpot]:
@@ -105,28 +108,34 @@ class SqliteBackend:
         with self._readers.connect() as connection:
             yield OnTheSpot(connection)
 
-    @asynccontextmanager
-    async def writing(self) -> AsyncGenerator[AsyncConnection]:
-        async with self._alone(_LOCK_PATIENCE_SECONDS), self._writer.connect() as connection:
-            yield connection
+    async def write(self, work: Callable[[OnTheSpot], Awaitable[T]]) -> T:
+        """A transaction, from its beginning to its commit in the writer's thread."""
 
-    async def commit(self, connection: AsyncConnection) -> None:
-        await connection.commit()
+        def in_thread() -> T:
+            with self._writer.connect() as connection, connection.begin():
+                return _driven(work(OnTheSpot(connection)))
 
-    @asynccontextmanager
-    async def migrating(self, patience_seconds: float) -> AsyncGenerator[AsyncConnection]:
+        async with self._alone(_LOCK_PATIENCE_SECONDS):
+            return await asyncio.get_running_loop().run_in_executor(self._writer_thread, in_thread)
+
+    async def migrate(self, work: Callable[[Connection], T], patience_seconds: float) -> T:
         """A transaction that no other migration shares, in which tables may be rebuilt."""
-        async with self._alone(patience_seconds), self._writer.connect() as connection:
-            driver = (await connection.get_raw_connection()).driver_connection
-            assert driver is not None
-            # To replace a table is to drop it, which would cascade. The setting has no effect inside a
-            # transaction, so it is made before.
-            await driver.execute("PRAGMA foreign_keys = OFF")
-            try:
-                async with connection.begin():
-                    yield connection
-            finally:
-                await driver.execute("PRAGMA foreign_keys = ON")
+
+        def in_thread() -> T:
+            with self._writer.connect() as connection:
+                driver = connection.connection.driver_connection
+                assert driver is not None
+                # To replace a table is to drop it, which would cascade. The setting has no effect inside a
+                # transaction, so it is made before.
+                driver.execute("PRAGMA foreign_keys = OFF")
+                try:
+                    with connection.begin():
+                        return work(connection)
+                finally:
+                    driver.execute("PRAGMA foreign_keys = ON")
+
+        async with self._alone(patience_seconds):
+            return await asyncio.get_running_loop().run_in_executor(self._writer_thread, in_thread)
 
     @asynccontextmanager
     async def _alone(self, patience_seconds: float) -> AsyncGenerator[None]:
@@ -166,27 +175,28 @@ class SqliteBackend:
 
     async def close(self) -> None:
         """The readers first: whoever closes last writes the checkpoint, and that is the writer's right."""
-        self._threads.shutdown()
+        self._reader_threads.shutdown()
         self._readers.dispose()
+        self._writer_thread.shutdown()
         if not _numbers(self._writer)["idle"]:
             return
         try:
             async with self._alone(_LOCK_PATIENCE_SECONDS):
-                await self._writer.dispose()
+                self._writer.dispose()
         except Busy:  # another process writes: it is connected, so there is no checkpoint to write
-            await self._writer.dispose()
+            self._writer.dispose()
 
 
-def _numbers(engine: AsyncEngine | Engine) -> dict[str, int]:
+def _numbers(engine: Engine) -> dict[str, int]:
     pool: Any = engine.pool
     return {"size": pool.size(), "in_use": pool.checkedout(), "idle": pool.checkedin()}
 
 
-def _writing_engine(url: DatabaseUrl) -> AsyncEngine:
-    engine = create_async_engine(url.url, pool_size=1, max_overflow=0, pool_timeout=_LOCK_PATIENCE_SECONDS)
-    _prepare(engine.sync_engine, ("foreign_keys = ON", "journal_mode = WAL", "journal_size_limit = 67108864"))
+def _writing_engine(url: DatabaseUrl) -> Engine:
+    engine = create_engine(url.url, pool_size=1, max_overflow=0, pool_timeout=_LOCK_PATIENCE_SECONDS)
+    _prepare(engine, ("foreign_keys = ON", "journal_mode = WAL", "journal_size_limit = 67108864"))
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def lock_before_the_first_read(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
@@ -195,7 +205,7 @@ def _writing_engine(url: DatabaseUrl) -> AsyncEngine:
 
 def _reading_engine(url: DatabaseUrl, *, pool_size: int) -> Engine:
     engine = create_engine(
-        url.url.set(drivername="sqlite"),
+        url.url,
         pool_size=pool_size,
         max_overflow=0,
         pool_reset_on_return=None,  # a reader is in no transaction, so there is nothing to reset

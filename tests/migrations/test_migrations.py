@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -418,7 +419,7 @@ class TestPlans:
             TaskQuery(TaskFilter(q="mi")),
             TaskQuery(TaskFilter(q="milk bread milk bread")),
             TaskQuery(TaskFilter(completed=True)),
-            TaskQuery(TaskFilter(updated_after=utc_now())),
+            TaskQuery(TaskFilter(updated_after=datetime(2026, 11, 21, tzinfo=UTC))),
             TaskQuery(TaskFilter(deleted=True)),
             TaskQuery(sort=parse_sort("title")),
             TaskQuery(sort=parse_sort("completed,-updated_at")),

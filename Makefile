@@ -64,6 +64,10 @@ lock: $(READY) ## Lock the dependencies anew after a change in pyproject.toml
 bench: $(READY) ## Measure listing and concurrent writes on both databases
 	$(BIN)/python -m bench
 
+.PHONY: compare
+compare: $(READY) ## Measure taskwell beside other servers: FastAPI with SQLModel, Fastify, Django, bare ASGI
+	$(BIN)/python -m bench.compare
+
 .PHONY: plans
 plans: $(READY) ## Write docs/plans.md: how both databases run every operation with 1,000,000 tasks
 	$(BIN)/python -m bench.plans
@@ -114,4 +118,4 @@ db-upgrade: $(READY) ## Apply the migrations
 
 .PHONY: clean
 clean: ## Remove the environment and all caches
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) bench/.peers dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -21,6 +21,12 @@ def install(settings: Settings) -> None:
     # At the level of debug these tell of every statement with its values, and of every URL.
     for name in ("sqlalchemy", "httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It greets whoever only asks where the schema stands.
+    logging.getLogger("alembic.runtime.migration").addFilter(_is_a_step)
+
+
+def _is_a_step(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO or record.msg.startswith("Running")
 
 
 def _with_request_id(record: logging.LogRecord) -> bool:

@@ -1,0 +1,160 @@
+"""Whether a server answers what it should, before it matters how fast."""
+
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Any
+
+from bench.peers.data import CHECKER, FIELDS, LISTER, OWN, first_number, seeded_task, task_id
+from bench.peers.servers import Server
+
+RACES = 64
+
+_LIST, _OF_CHECKER = f"/api/{LISTER}/tasks", f"/api/{CHECKER}/tasks"
+_NEW = {"title": "Buy milk", "description": "Two litres of it"}
+_AS_NEW = {**_NEW, "user_id": CHECKER, "completed": False, "completed_at": None, "version": 1}
+_PRECISION = timedelta(milliseconds=1)  # JavaScript has no finer
+_RACERS = 16
+
+
+class Wrong(Exception):
+    """The message says what was answered."""
+
+
+class Client:
+    """One connection, that it keeps."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+
+    def ask(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any, str | None]:
+        """The status, the content and the ETag."""
+        content = None if body is None else json.dumps(body)
+        typed = {} if body is None else {"Content-Type": "application/json"}
+        self._connection.request(method, path, content, typed | (headers or {}))
+        answer = self._connection.getresponse()
+        content_type = answer.headers.get("Content-Type", "")
+        text = answer.read()
+        return answer.status, json.loads(text) if "json" in content_type else text, answer.headers["ETag"]
+
+    def get(self, method: str, path: str, status: int, body: Any = None, **headers: str) -> Any:
+        told, content, _ = self.ask(method, path, body, {n.replace("_", "-"): v for n, v in headers.items()})
+        if told != status:
+            raise Wrong(f"{method} {path} is {told}, not {status}: {str(content)[:300]}")
+        return content
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def check(server: Server) -> int:
+    """Ask once for everything. Returns how many toggles were lost when many came at once.
+
+    Raises:
+        Wrong: an answer is not what it should be.
+    """
+    client = Client(server.port)
+    try:
+        server.list_seconds = min(_seconds_of_list(client) for _ in range(3))
+        for found, wanted in _seeded(client):
+            _compare(found, wanted)
+        _check_strangers(client)
+        task = client.get("POST", _OF_CHECKER, 201, _NEW)
+        _compare(task, {**_AS_NEW, **{name: task.get(name) for name in ("id", "created_at", "updated_at")}})
+        path = f"{_OF_CHECKER}/{task['id']}"
+        _compare(client.get("GET", path, 200), task)
+        if client.ask("POST", _OF_CHECKER, {"title": ""})[0] not in (400, 422):
+            raise Wrong("a task without a title is taken")
+        _check_toggle(client, path, task)
+        _check_etag(client, path)
+        return _race(server.port, path)
+    finally:
+        client.close()
+
+
+def _seeded(client: Client) -> Iterator[tuple[Any, Any]]:
+    newest_first = [seeded_task(n) for n in range(OWN, 0, -1)]
+    for n in (1, 11, 12, OWN):
+        yield client.get("GET", f"{_LIST}/{task_id(n)}", 200), seeded_task(n)
+    for path, wanted in ((f"{_LIST}?limit=50", newest_first[:50]), (_LIST, newest_first)):
+        tasks = client.get("GET", path, 200)
+        if len(tasks) != len(wanted):
+            raise Wrong(f"GET {path} has {len(tasks)} tasks, not {len(wanted)}")
+        yield from zip(tasks, wanted, strict=True)
+
+
+def _seconds_of_list(client: Client) -> float:
+    start = time.perf_counter()
+    client.get("GET", _LIST, 200)
+    return time.perf_counter() - start
+
+
+def _check_strangers(client: Client) -> None:
+    """A task that is not there, and one that is another's."""
+    for number in (999_999, first_number(0) + 1):
+        client.get("GET", f"{_LIST}/{task_id(number)}", 404)
+        client.get("POST", f"{_LIST}/{task_id(number)}/toggle", 404)
+
+
+def _check_toggle(client: Client, path: str, task: dict[str, Any]) -> None:
+    for completed in (True, False):
+        toggled = client.get("POST", f"{path}/toggle", 200)
+        changed = {name: toggled.get(name) for name in ("completed_at", "updated_at", "version")}
+        _compare(toggled, {**task, **changed, "completed": completed})
+        in_order = task["version"] < toggled["version"] and task["updated_at"] <= toggled["updated_at"]
+        if not in_order or (toggled["completed_at"] is not None) != completed:
+            raise Wrong(f"POST {path}/toggle answers {toggled} after {task}")
+        task = toggled
+
+
+def _check_etag(client: Client, path: str) -> None:
+    _, _, etag = client.ask("GET", _OF_CHECKER)
+    if not etag:
+        raise Wrong("a list has no ETag")
+    if client.get("GET", _OF_CHECKER, 304, If_None_Match=etag):
+        raise Wrong("a 304 has content")
+    client.get("POST", f"{path}/toggle", 200)
+    client.get("GET", _OF_CHECKER, 200, If_None_Match=etag)
+
+
+def _race(port: int, path: str) -> int:
+    """Many toggle one task at once. Each that counts makes its version one more."""
+
+    def toggle(times: int) -> None:
+        client = Client(port)
+        try:
+            for _ in range(times):
+                client.get("POST", f"{path}/toggle", 200)
+        finally:
+            client.close()
+
+    client = Client(port)
+    before = client.get("GET", path, 200)["version"]
+    with ThreadPoolExecutor(_RACERS) as pool:
+        list(pool.map(toggle, [RACES // _RACERS] * _RACERS))
+    after = client.get("GET", path, 200)["version"]
+    client.close()
+    return RACES - int(after - before)
+
+
+def _compare(found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    if found.keys() != set(FIELDS):
+        raise Wrong(f"the fields are {sorted(found)}")
+    for name in FIELDS:
+        if not _same(found[name], wanted[name], instant=name.endswith("_at")):
+            raise Wrong(f"{name} is {found[name]!r}, not {wanted[name]!r}, in {found}")
+
+
+def _same(found: Any, wanted: Any, *, instant: bool) -> bool:
+    if not instant or found is None or wanted is None:
+        return bool(type(found) is type(wanted) and found == wanted)
+    return abs(_instant(found) - _instant(wanted)) < _PRECISION
+
+
+def _instant(value: Any) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value)

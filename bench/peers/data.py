@@ -1,0 +1,143 @@
+"""The same tasks for every server: the database makes them itself, in the form that each schema has."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from sqlite3 import connect
+from typing import Any
+
+import asyncpg
+from sqlalchemy import make_url
+
+LISTER, WRITER, CHECKER = "lister", "writer", "checker"
+OWN, OTHERS, EACH = 10_000, 100, 1_000
+FIELDS = (
+    "id", "user_id", "title", "description", "completed", "completed_at", "created_at", "updated_at",
+    "version",
+)  # fmt: skip
+
+_BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+_MICROSECONDS = 123_456  # so that no server leaves them out
+_INSTANT = timedelta(microseconds=_MICROSECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """How a table of tasks spells what the databases leave open. On PostgreSQL all spell alike."""
+
+    dashes: bool = True  # in the text of an id
+    iso: bool = False  # instants as RFC 3339 has them
+    taskwell: bool = False  # it has users, and keys to sort and search by
+
+
+def first_number(other: int) -> int:
+    """One less than the number in the id of such a user's first task. No two users share one."""
+    return (other + 1) * 1_000_000
+
+
+def task_id(number: int) -> str:
+    return f"01900000-0000-7000-8000-{number:012x}"
+
+
+def seeded_task(n: int) -> dict[str, Any]:
+    """The lister's nth task, counted from the oldest, which is 1."""
+    at = _BEGIN + timedelta(seconds=n // 3) + _INSTANT
+    return {
+        "id": task_id(n),
+        "user_id": LISTER,
+        "title": f"Task number {n}",
+        "description": f"What else there is to say about the task number {n}" if n % 4 == 0 else None,
+        "completed": n % 3 == 0,
+        "completed_at": at if n % 3 == 0 else None,
+        "created_at": at,
+        "updated_at": at,
+        "version": n,
+    }
+
+
+def seed(url: str, schema: Schema) -> None:
+    backend = make_url(url).get_backend_name()
+    users = [(LISTER, OWN, 0), *((f"other-{other}", EACH, first_number(other)) for other in range(OTHERS))]
+    statements = [
+        template.format(user=user, count=count, series=_series(backend, schema, count, first))
+        for user, count, first in users
+        for template in _templates(schema)
+    ]
+    if backend == "sqlite":
+        _run_on_sqlite(url, [*statements, "COMMIT", "PRAGMA wal_checkpoint(TRUNCATE)"])
+    else:
+        run_on_postgres(url, [*statements, "VACUUM ANALYZE"])
+
+
+_USERS = "INSERT INTO users (id, created_at, last_seq) SELECT '{user}', max(at), {count} FROM ({series}) AS s"
+_VALUES = """
+    id, '{user}', 'Task number ' || n,
+    CASE WHEN n % 4 = 0 THEN 'What else there is to say about the task number ' || n END,
+    n % 3 = 0, CASE WHEN n % 3 = 0 THEN at END, at, at, n
+    """
+_KEYS = """
+    'task number ' || n,
+    CASE WHEN n % 4 = 0 THEN 'what else there is to say about the task number ' || n END
+    """
+_INSERT = f"INSERT INTO tasks ({', '.join(FIELDS)}) SELECT {_VALUES} FROM ({{series}}) AS s"
+_INSERT_WITH_KEYS = f"""
+    INSERT INTO tasks ({", ".join(FIELDS)}, title_key, description_key)
+    SELECT {_VALUES}, {_KEYS} FROM ({{series}}) AS s
+    """
+
+
+def _templates(schema: Schema) -> Sequence[str]:
+    return (_USERS, _INSERT_WITH_KEYS) if schema.taskwell else (_INSERT,)
+
+
+def _series(backend: str, schema: Schema, count: int, first: int) -> str:
+    """Numbers from 1 with an id and an instant; three at a time share theirs."""
+    begin = int(_BEGIN.timestamp())
+    prefix = task_id(0)[:-12]
+    if backend == "postgresql":
+        return f"""
+            SELECT n, ('{prefix}' || lpad(to_hex({first} + n), 12, '0'))::uuid AS id,
+                   to_timestamp({begin} + n / 3) + interval '{_MICROSECONDS} microseconds' AS at
+            FROM generate_series(1, {count}) AS n
+            """
+    if not schema.dashes:
+        prefix = prefix.replace("-", "")
+    pattern = f"%Y-%m-%dT%H:%M:%S.{_MICROSECONDS}Z" if schema.iso else f"%Y-%m-%d %H:%M:%S.{_MICROSECONDS}"
+    return f"""
+        WITH RECURSIVE series (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n < {count})
+        SELECT n, '{prefix}' || printf('%012x', {first} + n) AS id,
+               strftime('{pattern}', {begin} + n / 3, 'unixepoch') AS at FROM series
+        """
+
+
+def count_of(url: str, user: str) -> int:
+    """How many tasks of a user are in the database."""
+    statement = f"SELECT count(*) FROM tasks WHERE user_id = '{user}'"
+    if make_url(url).get_backend_name() == "sqlite":
+        return int(_run_on_sqlite(url, [statement]))
+    return int(run_on_postgres(url, [statement]))
+
+
+def _run_on_sqlite(url: str, statements: Sequence[str]) -> Any:
+    """The first value of the last one."""
+    with closing(connect(str(make_url(url).database), timeout=60)) as connection:
+        for statement in statements:
+            row = connection.execute(statement).fetchone()
+    return row and row[0]
+
+
+def run_on_postgres(url: str, statements: Sequence[str]) -> Any:
+    """The first value of the last one."""
+
+    async def work() -> Any:
+        connection = await asyncpg.connect(url)
+        try:
+            for statement in statements[:-1]:
+                await connection.execute(statement, timeout=120)
+            return await connection.fetchval(statements[-1], timeout=120)
+        finally:
+            await connection.close()
+
+    return asyncio.run(work())

@@ -1,0 +1,209 @@
+"""Every server that is measured: how it is started, and on what."""
+
+import http.client
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bench.peers import processes, wrk
+from bench.peers.data import LISTER, Schema
+from bench.peers.install import ROOM, NotToBeHad, node, python_of
+from bench.peers.workloads import Run, Workload
+from tests.postgres import free_port
+from tests.servers import wait_for
+
+_PATIENCE_SECONDS = 2  # for what a run leaves behind
+_LONGER = 4  # at the most: until each client has had two or three answers
+
+Command = Callable[[Path, str], list[str]]
+_PLAIN = Schema()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`peer` names its folder; the command gets the room in which it is installed, and a port."""
+
+    peer: str
+    database: str
+    title: str
+    command: Command
+    schema: Schema = _PLAIN
+    driver: str = ""  # in the URL of its database
+
+
+def _taskwell(_room: Path, port: str) -> list[str]:
+    return [sys.executable, "-m", "taskwell", "serve", "--port", port]
+
+
+def _uvicorn(app: str) -> Command:
+    def command(room: Path, port: str) -> list[str]:
+        uvicorn = [str(python_of(room)), "-m", "uvicorn", app, "--port", port]
+        return [*uvicorn, "--no-access-log", "--log-level=warning"]
+
+    return command
+
+
+def _gunicorn(room: Path, port: str) -> list[str]:
+    """One process, as all have; ten threads, as there are connections."""
+    gunicorn = [str(python_of(room)), "-m", "gunicorn", "config.wsgi", f"--bind=127.0.0.1:{port}"]
+    return [*gunicorn, "--workers=1", "--threads=10", "--keep-alive=75", "--timeout=300", "--log-level=error"]
+
+
+def _node(room: Path, _port: str) -> list[str]:
+    return [node(), str(room / "server.mjs")]
+
+
+_HEX, _RFC_3339 = Schema(dashes=False), Schema(iso=True)
+
+KINDS = (
+    Kind("taskwell", "postgresql", "taskwell", _taskwell, Schema(taskwell=True)),
+    Kind("sqlmodel", "postgresql", "FastAPI + SQLModel", _uvicorn("main:app"), driver="+asyncpg"),
+    Kind("fastify-pg", "postgresql", "Fastify + pg", _node),
+    Kind("drf", "postgresql", "Django REST framework", _gunicorn),
+    Kind("asgi", "postgresql", "bare ASGI + asyncpg", _uvicorn("app:app")),
+    Kind("taskwell", "sqlite", "taskwell", _taskwell, Schema(dashes=False, taskwell=True)),
+    Kind("sqlmodel", "sqlite", "FastAPI + SQLModel", _uvicorn("main:app"), _HEX, driver="+aiosqlite"),
+    Kind("fastify-sqlite", "sqlite", "Fastify + better-sqlite3", _node, _RFC_3339),
+    Kind("drf", "sqlite", "Django REST framework", _gunicorn, _HEX),
+    Kind("asgi", "sqlite", "bare ASGI + sqlite3", _uvicorn("app:app"), _RFC_3339),
+)
+
+# What taskwell has beyond the peers' ten connections it is not to use; whoever waits, waits as theirs do.
+_ALIKE = {
+    "TASKWELL_DB_POOL_SIZE": "10",
+    "TASKWELL_DB_MAX_OVERFLOW": "0",
+    "TASKWELL_DB_POOL_TIMEOUT_SECONDS": "60",
+}
+
+
+@dataclass
+class Server:
+    """One of the kinds on a database of its own, as a process that can be ended and begun anew."""
+
+    kind: Kind
+    database_url: str
+    folder: Path
+    port: int = field(default_factory=free_port)
+    written: int = 0  # tasks that the writer was told to have
+    list_seconds: float = 0.0  # that a whole list takes, when nobody else asks
+    _process: subprocess.Popen[bytes] | None = None
+    _warm: set[str] = field(default_factory=set)
+
+    @property
+    def title(self) -> str:
+        return self.kind.title
+
+    @property
+    def peer(self) -> str:
+        return self.kind.peer
+
+    @property
+    def database(self) -> str:
+        return self.kind.database
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def make_tables(self) -> None:
+        """Django does it by a command of its own; the others when they start."""
+        room = ROOM / self.peer
+        if (room / "manage.py").exists():
+            migrate = [str(python_of(room)), "manage.py", "migrate", "--verbosity=0"]
+            subprocess.run(migrate, cwd=room, env=self._environment(), check=True)
+        else:
+            self.start()
+            self.stop()
+
+    def start(self) -> None:
+        room = ROOM / self.peer
+        self._warm.clear()
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self.kind.command(room, str(self.port)),
+                cwd=room if room.exists() else self.folder,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=processes.die_with_parent,  # noqa: PLW1509 (no lock is taken)
+            )
+        try:
+            wait_for(self._is_up, 60)
+        except AssertionError:
+            raise NotToBeHad(f"{self.title} does not start: {self._log()}") from None
+
+    def stop(self, patience_seconds: float = 5) -> None:
+        if self._process is None:
+            return
+        try:
+            if patience_seconds:
+                self._process.terminate()
+            self._process.wait(timeout=patience_seconds)
+        except subprocess.TimeoutExpired:
+            processes.kill_family(self._process.pid)
+            self._process.wait()
+        self._process = None
+
+    def measure(self, workload: Workload, concurrency: int, seconds: int) -> Run:
+        """Begins with what is asked compiled, planned and cached; leaves a server at rest."""
+        etag = self._etag() if workload.name == "W6" else ""
+        if workload.name not in self._warm:
+            self._load(workload, etag, 1 if workload.whole else concurrency, max(1, seconds // 4))
+            self._warm.add(workload.name)
+        if workload.whole:
+            seconds = min(_LONGER * seconds, max(seconds, round(2.5 * concurrency * self.list_seconds)))
+        processes.forget_peak(self._pid)
+        run = self._load(workload, etag, concurrency, seconds)
+        run = replace(run, peak_mib=processes.peak_mib(self._pid))
+        # Requests whose client has gone are served all the same, at the cost of who is measured next.
+        if self._has_ended() or not processes.rests_within(self._pid, _PATIENCE_SECONDS):
+            self.stop(patience_seconds=0)
+            self.start()
+        return run
+
+    def _load(self, workload: Workload, etag: str, concurrency: int, seconds: int) -> Run:
+        run = wrk.load(self.url, workload, etag, concurrency=concurrency, seconds=seconds)
+        if workload.name == "W2":
+            self.written += run.requests - run.errors
+        return run
+
+    def _etag(self) -> str:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request("GET", f"/api/{LISTER}/tasks")
+            return connection.getresponse().headers["ETag"]
+        finally:
+            connection.close()
+
+    @property
+    def _pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def _environment(self) -> Mapping[str, str]:
+        url = self.database_url.replace("://", f"{self.kind.driver}://", 1)
+        own = {"DATABASE_URL": url, "PORT": str(self.port), "NODE_ENV": "production"}
+        return os.environ | _ALIKE | own
+
+    def _has_ended(self) -> bool:
+        assert self._process is not None
+        return self._process.poll() is not None
+
+    def _log(self) -> str:
+        return (self.folder / "log").read_text()[-2_000:]
+
+    def _is_up(self) -> bool:
+        if self._has_ended():
+            raise NotToBeHad(f"{self.title} ended: {self._log()}")
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", "/api/nobody/tasks?limit=1")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()

@@ -638,15 +638,12 @@ _IMPLIED = {  # the names that SQLite gives
     "sqlite_autoindex_api_tokens_1": "pk_api_tokens",
     "sqlite_autoindex_api_tokens_2": "uq_api_tokens_digest",
     "sqlite_autoindex_erased_users_1": "pk_erased_users",
-    "sqlite_autoindex_tasks_search_rows_1": "tasks_search_rows",
 }
 
 
 def _indexes_of(line: str) -> list[str]:
     if "Seq Scan on" in line:
         return ["the whole table"] if "on tasks" in line else []
-    if "VIRTUAL TABLE" in line:
-        return ["tasks_search"]
     return [name.removeprefix("ix_tasks_") for name in _INDEX.findall(line)]
 
 
@@ -855,8 +852,8 @@ of the services, and writes this page. An ordinary user has {ordinary:,} tasks, 
   before, for the ordinary user, and may have settled on one plan for all values. PostgreSQL cuts a
   statement off after 10 s.
 - *index*, *steps* and *rows* are those of the user with {huge:,} tasks. Indexes are without their
-  `ix_tasks_`. Steps are those of SQLite's virtual machine; what FTS5 does inside is not among them. Rows
-  are the entries of indexes and the rows of tables that PostgreSQL went through.
+  `ix_tasks_`. Steps are those of SQLite's virtual machine. Rows are
+  the entries of indexes and the rows of tables that PostgreSQL went through.
 - A page is 50 tasks. Both databases have the statistics of `ANALYZE`.
 
 {versions}, on {cores} cores that were busy with other work as well.

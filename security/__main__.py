@@ -2,20 +2,18 @@
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 
 import httpx2
 
 from security import matrix
 from security.corpus import hostile_tokens
-from security.issuer import AUDIENCE, SECRET, Issuer, SigningKey, running_issuer
+from security.issuer import AUDIENCE, SECRET, Issuer, SigningKey, bearer, running_issuer
 from stress.figures import Figures, table
-from tests.postgres import postgres_server
+from stress.programs import subject
 from tests.servers import ServerProcess, server_process
 
 _DATABASES = ("sqlite", "postgresql")
@@ -76,8 +74,7 @@ def _keys(url: str, issuer: Issuer, figures: Figures, unknown_keys: int) -> None
     client = httpx2.Client(base_url=url, timeout=30)
 
     def status_of(token: str) -> int:
-        headers = {"Authorization": f"Bearer {token}"}
-        return client.get("/api/users/me", headers=headers).status_code
+        return client.get("/api/users/me", headers=bearer(token)).status_code
 
     stranger = SigningKey.new("stranger", "EdDSA").private
     unknown = (
@@ -99,13 +96,7 @@ def _keys(url: str, issuer: Issuer, figures: Figures, unknown_keys: int) -> None
 
 @contextmanager
 def _server(database: str, issuer: Issuer) -> Iterator[ServerProcess]:
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="taskwell-security-")))
-        url = (
-            f"sqlite:///{folder}/security.db"
-            if database == "sqlite"
-            else stack.enter_context(postgres_server()).url
-        )
+    with subject(database) as (url, folder):
         settings = {
             "DATABASE_URL": url,
             "TASKWELL_AUTH": "jwt",
@@ -116,7 +107,8 @@ def _server(database: str, issuer: Issuer) -> Iterator[ServerProcess]:
             "TASKWELL_RATE_LIMIT": "none",
             "TASKWELL_LOG_LEVEL": "warning",
         }
-        yield stack.enter_context(server_process(folder, **settings))
+        with server_process(folder, **settings) as server:
+            yield server
 
 
 if __name__ == "__main__":

@@ -30,6 +30,11 @@ _SIGNERS: dict[str, Algorithm] = {
 }
 
 
+def bearer(token: str) -> dict[str, str]:
+    """The header that a token is sent in."""
+    return {"Authorization": f"Bearer {token}"}
+
+
 def part(value: bytes | Mapping[str, Any]) -> str:
     """A part of a token."""
     data = value if isinstance(value, bytes) else json.dumps(value).encode()

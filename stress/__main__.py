@@ -2,17 +2,12 @@
 
 import argparse
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from random import SystemRandom
 
 from stress import parity
 from stress.figures import SHORT, Figures, Form, table
-from stress.programs import PROGRAMS, run
-from tests.postgres import postgres_server
+from stress.programs import PROGRAMS, run, subject
 
 _DATABASES = ("sqlite", "postgresql")
 
@@ -45,7 +40,7 @@ def _arguments() -> argparse.Namespace:
 
 def _timed(name: str, database: str, form: Form) -> Figures:
     print(f"{name}, {database} ...", file=sys.stderr, flush=True)
-    with _subject(database) as (url, folder):
+    with subject(database) as (url, folder):
         start = time.perf_counter()
         figures = run(name, url, folder, form)
         _conclude(figures, form, start)
@@ -54,7 +49,7 @@ def _timed(name: str, database: str, form: Form) -> Figures:
 
 def _side_by_side(form: Form) -> Figures:
     print("model, side by side ...", file=sys.stderr, flush=True)
-    with _subject("sqlite") as sqlite, _subject("postgresql") as postgresql:
+    with subject("sqlite") as sqlite, subject("postgresql") as postgresql:
         start = time.perf_counter()
         figures = parity.measure(sqlite, postgresql, form)
         _conclude(figures, form, start)
@@ -64,17 +59,6 @@ def _side_by_side(form: Form) -> Figures:
 def _conclude(figures: Figures, form: Form, start: float) -> None:
     figures.note("seed", form.seed)
     figures.note("seconds", time.perf_counter() - start)
-
-
-@contextmanager
-def _subject(database: str) -> Iterator[tuple[str, Path]]:
-    """The URL of an empty database, and a folder for its server."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="taskwell-stress-")))
-        if database == "sqlite":
-            yield f"sqlite:///{folder}/stress.db", folder
-        else:
-            yield stack.enter_context(postgres_server()).url, folder
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """The programs by name, each run on a server of its own."""
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from stress import events, feed, guards, keys, model, polling
 from stress.figures import Figures, Form
+from tests.postgres import postgres_server
 from tests.servers import ServerProcess, server_process
 
 
@@ -35,3 +38,14 @@ def run(name: str, database_url: str, folder: Path, form: Form) -> Figures:
     }
     with server_process(folder, **settings) as server:
         return program.measure(server, form)
+
+
+@contextmanager
+def subject(database: str) -> Iterator[tuple[str, Path]]:
+    """The URL of an empty database, and a folder for its server."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="taskwell-stress-")))
+        if database == "sqlite":
+            yield f"sqlite:///{folder}/stress.db", folder
+        else:
+            yield stack.enter_context(postgres_server()).url, folder

@@ -11,7 +11,7 @@ import pytest
 
 from taskwell.core.config import Settings
 from tests.beside import execute
-from tests.databases import new_postgres_database
+from tests.databases import new_database
 from tests.postgres import postgres_server
 from tests.servers import LocalServer, local_server
 
@@ -53,22 +53,18 @@ def database_kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def server(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     """The server that most tests share."""
-    with ExitStack() as stack:
-        if database_kind == "sqlite":
-            url = f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/test.db"
-        else:
-            url = stack.enter_context(new_postgres_database())
-        yield stack.enter_context(local_server(Settings(database_url=url)))
+    with (
+        new_database(database_kind, tmp_path_factory.mktemp("server")) as url,
+        local_server(Settings(database_url=url)) as server,
+    ):
+        yield server
 
 
 @pytest.fixture
 def database_url(database_kind: str, tmp_path: Path) -> Iterator[str]:
     """An empty database for the test alone."""
-    if database_kind == "sqlite":
-        yield f"sqlite:///{tmp_path}/test.db"
-    else:
-        with new_postgres_database() as url:
-            yield url
+    with new_database(database_kind, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture

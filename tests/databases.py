@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -37,3 +38,13 @@ def new_postgres_database() -> Iterator[str]:
         yield make_url(admin_url()).set(database=name).render_as_string(hide_password=False)
     finally:
         execute(admin_url(), f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@contextmanager
+def new_database(kind: str, folder: Path) -> Iterator[str]:
+    """The URL of an empty database of either kind; SQLite's file is in the folder."""
+    if kind == "sqlite":
+        yield f"sqlite:///{folder}/test.db"
+    else:
+        with new_postgres_database() as url:
+            yield url

@@ -25,6 +25,7 @@ from taskwell.core.acting import EVERYBODY, acting_as
 from taskwell.core.config import Settings
 from taskwell.core.database import Database
 from taskwell.core.jwt import Verifier
+from taskwell.core.memory import Memory
 from taskwell.schemas.query import KnownQueries
 from taskwell.services.house import keep_house
 
@@ -65,7 +66,7 @@ def create_app(settings: Settings | None = None, *, plain: bool = True) -> FastA
     )
     app.state.settings = settings
     app.state.queries = KnownQueries()
-    app.state.noted_emails = {}
+    app.state.noted_emails = Memory()
     app.state.verifier = Verifier(settings) if settings.auth == "jwt" else None
     app.include_router(router)
     app.mount("/assets", StaticFiles(directory=_STATIC))

@@ -11,8 +11,8 @@ from stress.figures import Form
 from taskwell.core.config import Settings
 from taskwell.schemas.query import KnownQueries, TaskQuery
 from tests.answers import problem
-from tests.databases import new_postgres_database
-from tests.servers import local_server
+from tests.databases import new_database
+from tests.servers import LocalServer, local_server
 
 
 def etag_of(client: httpx2.Client, path: str) -> str:
@@ -86,13 +86,13 @@ class TestEquality:
 
     def test_no_answer_tells_which_way_it_came(self, database_kind: str, tmp_path: Path) -> None:
         with ExitStack() as stack:
-            urls = [f"sqlite:///{tmp_path}/{n}.db" for n in range(2)]
-            if database_kind == "postgresql":
-                urls = [stack.enter_context(new_postgres_database()) for _ in range(2)]
-            one, other = (
-                stack.enter_context(local_server(Settings(database_url=url), plain=plain))
-                for url, plain in zip(urls, (True, False), strict=True)
-            )
+            one, other = (self.server(stack, database_kind, tmp_path / way) for way in ("plain", "usual"))
             figures = parity.compare(one.port, other.port, Form(0.1, seed=5))
         assert figures.broken == []
         assert figures.values["requests"] == 2_000
+
+    def server(self, stack: ExitStack, kind: str, folder: Path) -> LocalServer:
+        folder.mkdir()
+        url = stack.enter_context(new_database(kind, folder))
+        plain = folder.name == "plain"
+        return stack.enter_context(local_server(Settings(database_url=url), plain=plain))

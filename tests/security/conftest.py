@@ -7,9 +7,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from security.issuer import AUDIENCE, SECRET, Issuer, running_issuer
+from security.issuer import AUDIENCE, SECRET, Issuer, bearer, running_issuer
 from taskwell.core.config import Settings
-from tests.databases import new_postgres_database
+from tests.databases import new_database
 from tests.servers import LocalServer, local_server
 
 As = Callable[..., httpx2.Client]
@@ -37,12 +37,11 @@ def issuer() -> Iterator[Issuer]:
 def guarded(
     database_kind: str, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalServer]:
-    with ExitStack() as stack:
-        if database_kind == "sqlite":
-            url = f"sqlite:///{tmp_path_factory.mktemp('guarded')}/test.db"
-        else:
-            url = stack.enter_context(new_postgres_database())
-        yield stack.enter_context(local_server(settings_for(issuer, database_url=url)))
+    with (
+        new_database(database_kind, tmp_path_factory.mktemp("guarded")) as url,
+        local_server(settings_for(issuer, database_url=url)) as server,
+    ):
+        yield server
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ def as_user(guarded: LocalServer, issuer: Issuer) -> Iterator[As]:
     with ExitStack() as stack:
 
         def client_of(user_id: str, **claims: Any) -> httpx2.Client:
-            headers = {"Authorization": f"Bearer {issuer.token(user_id, **claims)}"}
+            headers = bearer(issuer.token(user_id, **claims))
             return stack.enter_context(httpx2.Client(base_url=guarded.url, headers=headers))
 
         yield client_of

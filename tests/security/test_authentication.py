@@ -7,14 +7,10 @@ import httpx2
 import pytest
 
 from security.corpus import hostile_tokens
-from security.issuer import AUDIENCE, SECRET, Issuer, sign
+from security.issuer import AUDIENCE, SECRET, Issuer, bearer, sign
 from tests.answers import create, problem
 from tests.security.conftest import As
 from tests.servers import LocalServer
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
 
 
 class TestNobody:

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from security.issuer import bearer
 from taskwell.core.config import Settings
 from tests.answers import create, problem
 from tests.issuers import (
@@ -39,7 +40,7 @@ def provider() -> Iterator[OpenIDProvider]:
 
 
 def client_of(server: LocalServer, token: str) -> httpx2.Client:
-    return httpx2.Client(base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    return httpx2.Client(base_url=server.url, headers=bearer(token), timeout=30)
 
 
 @pytest.mark.plan("A12")

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from security.issuer import AUDIENCE, Issuer, SigningKey, running_issuer
+from security.issuer import AUDIENCE, Issuer, SigningKey, bearer, running_issuer
 from taskwell.core import jwks
 from taskwell.core.jwks import KeySet, KeysUnavailable
 from tests.answers import problem
@@ -33,7 +33,7 @@ def server(alone: Issuer, tmp_path: Path) -> Iterator[LocalServer]:
 
 
 def me(server: LocalServer, token: str) -> httpx2.Response:
-    return httpx2.get(f"{server.url}/api/users/me", headers={"Authorization": f"Bearer {token}"})
+    return httpx2.get(f"{server.url}/api/users/me", headers=bearer(token))
 
 
 class Clock:

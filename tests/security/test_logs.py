@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx2
 
-from security.issuer import AUDIENCE, Issuer, SigningKey
+from security.issuer import AUDIENCE, Issuer, SigningKey, bearer
 from tests.servers import server_process
 
 PRIVATE = ("canary-title", "canary-search", "canary-cookie", "canary-key", "canary-body", "canary-email")
@@ -33,13 +33,13 @@ def test_lines_bear_the_requests_id_and_nothing_private(tmp_path: Path, issuer: 
         assert created.status_code == 201
         client.get("/api/tasks?q=canary-search", headers=headers)
         client.post("/api/tasks", json={"title": "\0", "description": "canary-body"}, headers=headers)
-        client.get("/api/tasks", headers={"Authorization": f"Bearer {stranger}"})
+        client.get("/api/tasks", headers=bearer(stranger))
         made = client.post(
             "/api/users/me/tokens",
             json={"name": "canary-title", "scopes": ["tasks:read"]},
-            headers={"Authorization": f"Bearer {token}"},
+            headers=bearer(token),
         ).json()["token"]
-        client.get("/api/tasks", headers={"Authorization": f"Bearer {made}"})
+        client.get("/api/tasks", headers=bearer(made))
         client.get("/api/tasks%0aforged", headers=headers)
         server.stop()
         log = server.log()

@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from security.issuer import bearer
 from taskwell.services.tokens import is_well_formed, new_secret
 from tests.answers import create, problem, unknown_id, violation
 from tests.databases import execute
@@ -28,7 +29,7 @@ def new_token(client: httpx2.Client, *scopes: str, **others: Any) -> dict[str, A
 
 
 def with_token(server: LocalServer, token: str) -> httpx2.Client:
-    return httpx2.Client(base_url=server.url, headers={"Authorization": f"Bearer {token}"})
+    return httpx2.Client(base_url=server.url, headers=bearer(token))
 
 
 class TestSecrets:

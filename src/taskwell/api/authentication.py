@@ -14,10 +14,10 @@ from taskwell.core.acting import EVERYBODY, acting_as
 from taskwell.core.database import Database
 from taskwell.core.errors import TaskwellError, Unauthorized
 from taskwell.core.jwt import Claims, Verifier
+from taskwell.core.memory import Memory
 from taskwell.schemas.text import Email, UserId
 from taskwell.services import tokens
 
-_MOST_NOTED = 10_000
 STUB_CALLER = Caller("default", ALL, anybody=True)
 _USER_ID: TypeAdapter[str] = TypeAdapter(UserId)
 _EMAIL: TypeAdapter[str] = TypeAdapter(Email)
@@ -29,7 +29,7 @@ class Authentication:
     def __init__(self, app: ASGIApp, verifier: Verifier | None) -> None:
         self.app = app
         self.verifier = verifier
-        self._noted: dict[UUID, float] = {}
+        self._noted: Memory[UUID, float] = Memory()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not f"{scope['path']}/".startswith("/api/"):
@@ -67,8 +67,6 @@ class Authentication:
         now = time.monotonic()
         if now < self._noted.get(owner.token_id, 0.0):
             return
-        if len(self._noted) >= _MOST_NOTED:
-            self._noted.clear()
         self._noted[owner.token_id] = now + tokens.USE_IS_NOTED_EVERY.total_seconds()
         with suppress(TaskwellError):
             await database.run(tokens.note_use, owner.user_id, owner.token_id)

@@ -16,8 +16,6 @@ TASKS_WRITE = "tasks:write"
 ADMIN = "admin"
 # One's own account and tokens: whoever signs in has it. No API token does, so none can make another.
 ACCOUNT = "account"
-# What an API token may be given.
-SCOPES = (TASKS_READ, TASKS_WRITE, ADMIN)
 OF_A_USER = frozenset({TASKS_READ, TASKS_WRITE, ACCOUNT})
 ALL = OF_A_USER | {ADMIN}
 

@@ -28,6 +28,7 @@ from taskwell.core.errors import (
     TaskwellError,
     Violation,
 )
+from taskwell.core.memory import Memory
 from taskwell.services import idempotency, users
 from taskwell.services.idempotency import InProgress
 
@@ -40,7 +41,6 @@ REPLAYED = {
         "schema": {"type": "string"},
     }
 }
-_MOST_NOTED = 10_000
 _PATIENCE_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 _MAX_ANSWER_BYTES = 1_048_576
 _KEPT_HEADERS = ("content-type", "etag", "location", "link", "preference-applied")
@@ -75,11 +75,9 @@ class Write:
     async def _note_email(self) -> None:
         """Fill it in once the user is there. That it cannot be is no reason to refuse the write."""
         caller: Caller = self.request.scope["taskwell.caller"]
-        noted: dict[str, str] = self.request.app.state.noted_emails
+        noted: Memory[str, str] = self.request.app.state.noted_emails
         if caller.email is None or noted.get(caller.user_id) == caller.email:
             return
-        if len(noted) >= _MOST_NOTED:
-            noted.clear()
         noted[caller.user_id] = caller.email
         with suppress(TaskwellError), acting_as(EVERYBODY):
             await self.database.run(users.set_email, caller.user_id, caller.email)

@@ -7,7 +7,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
 
 from taskwell.api.callers import ADMIN, Access, access_of
-from taskwell.api.problems import MEDIA_TYPE, refusals
+from taskwell.api.problems import MEDIA_TYPE, PROBLEM_TYPES, documented
 from taskwell.api.routing import JSON, MERGE_PATCH
 from taskwell.schemas.problem import Problem
 
@@ -32,7 +32,10 @@ _SECURITY_SCHEMES = {
         "`TASKWELL_AUTH=stub` nobody is asked.",
     }
 }
-_REFUSALS = refusals("unauthorized", "forbidden", "rate_limited")
+_REFUSALS = {
+    str(PROBLEM_TYPES[token].status): documented(PROBLEM_TYPES[token])
+    for token in ("unauthorized", "forbidden", "rate_limited")
+}
 
 
 def install(app: FastAPI) -> None:
@@ -62,8 +65,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
     }
     for path in document["paths"].values():
         for method, operation in path.items():
-            _correct(method, operation)
             _secure(operation, accesses[operation["operationId"]])
+            _correct(method, operation)
     document["components"]["securitySchemes"] = _SECURITY_SCHEMES
     schemas = document["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
@@ -82,8 +85,7 @@ def _secure(operation: dict[str, Any], access: Access) -> None:
         return
     scopes = [access.scope, *([ADMIN] if access.by_admin else [])]
     operation["security"] = [{"bearer": scopes}, {}]
-    operation["responses"] |= {str(status): answer for status, answer in _REFUSALS.items()}
-    operation["responses"] = dict(sorted(operation["responses"].items()))
+    operation["responses"] |= _REFUSALS
 
 
 def _correct(method: str, operation: dict[str, Any]) -> None:

@@ -189,15 +189,11 @@ _TOKEN_OF_KIND: dict[type[TaskwellError], str] = {
 def problems(*tokens: str, database: bool = True) -> dict[int | str, dict[str, Any]]:
     """The error answers of an operation in the OpenAPI document: those named, and those that all have."""
     always = ["validation_error", "internal_error", *(["database_unavailable"] if database else [])]
-    return {PROBLEM_TYPES[token].status: _documented(PROBLEM_TYPES[token]) for token in (*tokens, *always)}
+    return {PROBLEM_TYPES[token].status: documented(PROBLEM_TYPES[token]) for token in (*tokens, *always)}
 
 
-def refusals(*tokens: str) -> dict[int, dict[str, Any]]:
-    """The error answers of whoever may not."""
-    return {PROBLEM_TYPES[token].status: _documented(PROBLEM_TYPES[token]) for token in tokens}
-
-
-def _documented(problem: ProblemType) -> dict[str, Any]:
+def documented(problem: ProblemType) -> dict[str, Any]:
+    """The answer that a problem is, in the OpenAPI document."""
     example = {
         "type": problem.token,
         "title": problem.title,

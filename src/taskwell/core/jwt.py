@@ -18,6 +18,7 @@ from taskwell.core import json
 from taskwell.core.config import Settings
 from taskwell.core.errors import Unauthorized
 from taskwell.core.jwks import KeySet
+from taskwell.core.memory import Memory
 
 _ALGORITHMS: dict[str, Algorithm] = {
     "HS256": HMACAlgorithm(HMACAlgorithm.SHA256),
@@ -34,7 +35,7 @@ _MAX_KID_LENGTH = 255
 _MAX_AUDIENCES = 100
 _LEEWAY_SECONDS = 30
 _LATEST = 2**40  # no date of a token is later, or there is something wrong with it
-_REMEMBERED, _REMEMBERED_SECONDS = 10_000, 60.0
+_REMEMBERED_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Verifier:
         pairs = zip(settings.jwt_issuer, urls, strict=True) if has_keys else ()
         self.key_sets = {issuer: KeySet(issuer, url) for issuer, url in pairs}
         # A signature costs more than all else that a request needs.
-        self._remembered: dict[bytes, tuple[Claims, float]] = {}
+        self._remembered: Memory[bytes, tuple[Claims, float]] = Memory()
 
     async def verify(self, token: str) -> Claims:
         """Raises Unauthorized, and KeysUnavailable while it cannot be known."""
@@ -73,8 +74,6 @@ class Verifier:
         expires_at = self._check_times(payload)
         self._check_addressees(payload)
         claims = self._claims(payload, expires_at)
-        if len(self._remembered) >= _REMEMBERED:
-            self._remembered.clear()
         until = min(expires_at + _LEEWAY_SECONDS, self._now() + _REMEMBERED_SECONDS)
         self._remembered[digest] = (claims, until)
         return claims

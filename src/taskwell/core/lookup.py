@@ -28,7 +28,7 @@ class Lookup:
     ) -> Sequence[Any] | None:
         sql, names = self._sql(connection.dialect)
         arguments = [values[name] for name in names]
-        driver = _driver_of(connection)
+        driver = driver_of(connection)
         if isinstance(driver, sqlite3.Connection):
             row: Sequence[Any] | None = driver.execute(sql, arguments).fetchone()
             return row
@@ -40,7 +40,7 @@ class Lookup:
         return str(compiled), tuple(compiled.positiontup)
 
 
-def _driver_of(connection: AsyncConnection | OnTheSpot) -> Any:
+def driver_of(connection: AsyncConnection | OnTheSpot) -> Any:
     assert connection.sync_connection is not None
     return connection.sync_connection.connection.driver_connection
 

@@ -21,6 +21,7 @@ from taskwell.core.acting import EVERYBODY, acting_user
 from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import OutcomeUnknown
 from taskwell.core.faults import Fault, fault_of
+from taskwell.core.lookup import driver_of
 
 T = TypeVar("T")
 
@@ -141,7 +142,7 @@ class PostgresBackend:
 
     async def commit(self, connection: AsyncConnection) -> None:
         await connection.commit()
-        if _driver_of(connection).is_in_transaction():
+        if driver_of(connection).is_in_transaction():
             await _execute(connection, "COMMIT")
 
     async def migrate(self, work: Callable[[Connection], T], patience_seconds: float) -> T:
@@ -181,11 +182,6 @@ class PostgresBackend:
         await self._engine.dispose()
 
 
-def _driver_of(connection: AsyncConnection) -> asyncpg.Connection:
-    assert connection.sync_connection is not None
-    return connection.sync_connection.connection.driver_connection
-
-
 async def _begin(connection: AsyncConnection) -> None:
     acting = acting_user()
     if not _ACTING.fullmatch(acting):
@@ -194,7 +190,7 @@ async def _begin(connection: AsyncConnection) -> None:
 
 
 async def _execute(connection: AsyncConnection, statement: str) -> None:
-    driver = _driver_of(connection)
+    driver = driver_of(connection)
     try:
         await driver.execute(statement)
     except asyncpg.PostgresError:

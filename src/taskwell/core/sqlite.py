@@ -111,28 +111,33 @@ class SqliteBackend:
     async def write(self, work: Callable[[OnTheSpot], Awaitable[T]]) -> T:
         """A transaction, from its beginning to its commit in the writer's thread."""
 
-        def in_thread() -> T:
-            with self._writer.connect() as connection, connection.begin():
+        def transaction(connection: Connection) -> T:
+            with connection.begin():
                 return _driven(work(OnTheSpot(connection)))
 
-        async with self._alone(_LOCK_PATIENCE_SECONDS):
-            return await asyncio.get_running_loop().run_in_executor(self._writer_thread, in_thread)
+        return await self._by_the_writer(transaction, _LOCK_PATIENCE_SECONDS)
 
     async def migrate(self, work: Callable[[Connection], T], patience_seconds: float) -> T:
         """A transaction that no other migration shares, in which tables may be rebuilt."""
 
+        def transaction(connection: Connection) -> T:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            # To replace a table is to drop it, which would cascade. The setting has no effect inside a
+            # transaction, so it is made before.
+            driver.execute("PRAGMA foreign_keys = OFF")
+            try:
+                with connection.begin():
+                    return work(connection)
+            finally:
+                driver.execute("PRAGMA foreign_keys = ON")
+
+        return await self._by_the_writer(transaction, patience_seconds)
+
+    async def _by_the_writer(self, work: Callable[[Connection], T], patience_seconds: float) -> T:
         def in_thread() -> T:
             with self._writer.connect() as connection:
-                driver = connection.connection.driver_connection
-                assert driver is not None
-                # To replace a table is to drop it, which would cascade. The setting has no effect inside a
-                # transaction, so it is made before.
-                driver.execute("PRAGMA foreign_keys = OFF")
-                try:
-                    with connection.begin():
-                        return work(connection)
-                finally:
-                    driver.execute("PRAGMA foreign_keys = ON")
+                return work(connection)
 
         async with self._alone(patience_seconds):
             return await asyncio.get_running_loop().run_in_executor(self._writer_thread, in_thread)

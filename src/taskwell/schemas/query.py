@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import NamedTuple
 
+from taskwell.core.memory import Memory
+
 SORT_NAMES = ("created_at", "updated_at", "title", "completed")
 
 
@@ -65,19 +67,16 @@ def parse_sort(text: str) -> tuple[SortKey, ...]:
 class KnownQueries:
     """Queries of lists that were read and understood before, by their very bytes."""
 
-    _MOST = 10_000
     _LONGEST = 512  # bytes: all of them take some megabytes at most
 
     def __init__(self) -> None:
-        self._queries: dict[bytes, tuple[TaskQuery, int | None]] = {b"": (TaskQuery(), None)}
+        self._queries: Memory[bytes, tuple[TaskQuery, int | None]] = Memory()
+        self._queries[b""] = (TaskQuery(), None)
 
     def find(self, text: bytes) -> tuple[TaskQuery, int | None] | None:
         """The list and the size of its pages."""
         return self._queries.get(text)
 
     def remember(self, text: bytes, query: TaskQuery, limit: int | None) -> None:
-        if len(text) > self._LONGEST:
-            return
-        if len(self._queries) >= self._MOST:
-            self._queries.clear()
-        self._queries[text] = (query, limit)
+        if len(text) <= self._LONGEST:
+            self._queries[text] = (query, limit)

@@ -101,8 +101,11 @@ def _user_id(value: str) -> str:
 
 def is_user_id(value: str) -> bool:
     """Whether it is well-formed, without saying what is wrong with it."""
-    well_formed = 0 < len(value) <= USER_ID_MAX_LENGTH and _USER_ID_CHARACTERS.issuperset(value)
-    return well_formed and value not in RESERVED_USER_IDS
+    try:
+        _user_id(value)
+    except PydanticCustomError:
+        return False
+    return True
 
 
 def _email(value: str) -> str:

@@ -57,13 +57,7 @@ async def list_changes(
         Gone: what followed the cursor has been purged, or the cursor is of another time line.
     """
     number = since.number if since else 0
-    statement = (
-        select(*TASK_DELETED_COLUMNS)
-        .where(col(Task.user_id) == user_id, col(Task.version) > number)
-        .order_by(col(Task.version))
-        .limit(limit + 1)
-    )
-    rows = await transaction.all(statement)
+    rows = await changed_since(transaction, user_id, number, limit=limit + 1)
     # Read after the changes: what is purged between the two is told, not missed.
     last, purged = await _numbers(transaction, user_id)
     if since is not None and number:
@@ -71,6 +65,19 @@ async def list_changes(
     changes = [_change(row) for row in rows[:limit]]
     following = Cursor(changes[-1].version if changes else number, since.purged if since else purged)
     return Changes(changes, str(following), more=len(rows) > limit)
+
+
+async def changed_since(
+    transaction: ReadTransaction, user_id: str, number: int, *, limit: int
+) -> Sequence[Row[Any]]:
+    """The tasks that follow a number, in the order of their versions, those in the trash too."""
+    statement = (
+        select(*TASK_DELETED_COLUMNS)
+        .where(col(Task.user_id) == user_id, col(Task.version) > number)
+        .order_by(col(Task.version))
+        .limit(limit)
+    )
+    return await transaction.all(statement)
 
 
 async def _numbers(transaction: ReadTransaction, user_id: str) -> tuple[int, int]:

@@ -2,14 +2,11 @@
 
 from collections.abc import AsyncGenerator, Sequence
 
-from sqlalchemy import select
-from sqlmodel import col
-
 from taskwell.core.database import Database, ReadTransaction
-from taskwell.models import Task
-from taskwell.schemas.task import TASK_DELETED_COLUMNS, TaskDeleted, TaskRead, task_json
+from taskwell.schemas.task import TaskDeleted, TaskRead, task_json
 from taskwell.schemas.token import token_json
 from taskwell.schemas.user import UserRead, user_json
+from taskwell.services.changes import changed_since
 from taskwell.services.tokens import list_tokens
 
 _AT_ONCE = 1_000
@@ -27,13 +24,7 @@ async def export_lines(database: Database, user: UserRead) -> AsyncGenerator[byt
 
 async def _tasks(transaction: ReadTransaction, user_id: str, after: int) -> Sequence[TaskRead]:
     """In the order of their versions: one that changes meanwhile comes again, none is missed."""
-    statement = (
-        select(*TASK_DELETED_COLUMNS)
-        .where(col(Task.user_id) == user_id, col(Task.version) > after)
-        .order_by(col(Task.version))
-        .limit(_AT_ONCE)
-    )
-    rows = await transaction.all(statement)
+    rows = await changed_since(transaction, user_id, after, limit=_AT_ONCE)
     return [TaskDeleted.of(row) if row.deleted_at else TaskRead.of(row[:-1]) for row in rows]
 
 

@@ -22,6 +22,7 @@ from taskwell.core.database import ReadTransaction, Transaction
 from taskwell.core.errors import Conflict, Invalid, NotFound, Violation
 from taskwell.models import ApiToken, User
 from taskwell.schemas.token import TokenCreate, TokenCreated, TokenRead
+from taskwell.services.sequence import next_numbers
 from taskwell.services.users import UserNotFound, new_user
 
 PREFIX = "tw_"
@@ -117,9 +118,8 @@ async def _lock_user(transaction: Transaction, user_id: str, *, create: bool) ->
     if create:
         insert = new_user(transaction, user_id).on_conflict_do_nothing()
         await transaction.all(insert.returning(col(User.id)))
-    # Taking no number locks the row: two who make the hundredth token at once wait for each other.
-    locked = update(User).where(col(User.id) == user_id).values(last_seq=col(User.last_seq))
-    if await transaction.first(locked.returning(col(User.id))) is None:
+    # Two who make the hundredth token at once wait for each other.
+    if await transaction.first(next_numbers(user_id, 0)) is None:
         raise UserNotFound
 
 

@@ -61,12 +61,12 @@ lock: $(READY) ## Lock the dependencies anew after a change in pyproject.toml
 	$(COMPILE) --extra dev --output-file requirements-dev.txt
 
 .PHONY: bench
-bench: $(READY) ## Measure listing and concurrent writes on both databases
-	$(BIN)/python -m bench
-
-.PHONY: compare
-compare: $(READY) ## Measure taskwell beside other servers: FastAPI with SQLModel, Fastify, Django, bare ASGI
+bench: $(READY) ## Measure taskwell beside other servers: FastAPI with SQLModel, Fastify, Django, bare ASGI
 	$(BIN)/python -m bench.compare
+
+.PHONY: bench-own
+bench-own: $(READY) ## Measure listing and concurrent writes on both databases
+	$(BIN)/python -m bench.own
 
 .PHONY: plans
 plans: $(READY) ## Write docs/plans.md: how both databases run every operation with 1,000,000 tasks

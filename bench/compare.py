@@ -44,6 +44,7 @@ class Subject(Protocol):
     def peer(self) -> str: ...
     @property
     def database(self) -> str: ...
+    def takes(self, workload: Workload) -> bool: ...
     def measure(self, workload: Workload, concurrency: int, seconds: int) -> Run: ...
 
 
@@ -96,7 +97,7 @@ def _options() -> Options:
     parser.add_argument("--quick", action="store_true", help="one round of a second each, which is not kept")
     parser.add_argument("--only", type=_some([workload.name for workload in WORKLOADS]), help="such as W1,W5")
     parser.add_argument("--concurrency", type=_numbers, default=_CONCURRENCIES, help="such as 1,32")
-    parser.add_argument("--peers", type=_some(_PEERS), default=_PEERS, help=f"some of {','.join(_PEERS)}")
+    parser.add_argument("--peers", type=_some(_PEERS), default=_PEERS, help=f"some of {', '.join(_PEERS)}")
     parser.add_argument("--database", type=_some(_DATABASES), default=_DATABASES, help="one, instead of both")
     parser.add_argument("--output", type=Path, help="bench/results/<date>.json, unless it is a quick one")
     given = parser.parse_args()
@@ -152,7 +153,7 @@ def _subjects(options: Options, notes: list[str]) -> Iterator[list[Subject]]:
 
 @contextmanager
 def _server(kind: Kind, postgres: str | None, notes: list[str]) -> Iterator[Server]:
-    if kind.peer != "taskwell":
+    if not kind.peer.startswith("taskwell"):
         _progress(f"installing {kind.title}")
         install(kind.peer)
     with tempfile.TemporaryDirectory(prefix="taskwell-peer-") as folder:
@@ -204,6 +205,8 @@ def _measure(subjects: Sequence[Subject], options: Options) -> dict[Place, Run]:
             # Nobody is always the one who comes after the same other.
             first = turn % len(subjects)
             for subject in (*subjects[first:], *subjects[:first]):
+                if not subject.takes(workload):
+                    continue
                 what = f"{workload.name} x {clients}, {subject.title} on {subject.database}"
                 _progress(f"round {turn + 1}, {len(runs) + 1} of {total}: {what}")
                 place = Place(turn + 1, workload.name, clients, subject.database, subject.peer)
@@ -243,7 +246,9 @@ def _about(subjects: Sequence[Subject], options: Options) -> dict[str, object]:
         "node": _first_line("node", "--version"),
         "postgres": _first_line(str(binaries() / "postgres"), "--version"),
         "taskwell": __version__,
-        "peers": {server.peer: versions(server.peer) for server in servers if server.peer != "taskwell"},
+        "peers": {
+            server.peer: versions(server.peer) for server in servers if not server.peer.startswith("taskwell")
+        },
     }
 
 

@@ -7,6 +7,7 @@ so the user with the fewest tasks runs it first, and what is measured and shown 
 
 import argparse
 import asyncio
+import json
 import re
 import signal
 import statistics
@@ -36,18 +37,21 @@ from taskwell.core import migrate
 from taskwell.core.config import Settings
 from taskwell.core.database import Transaction, open_backend
 from taskwell.core.faults import Fault, fault_of
-from taskwell.core.lookup import Lookup
 from taskwell.core.postgres import PostgresBackend
 from taskwell.core.sqlite import SqliteBackend
+from taskwell.core.statement import Rows, Statement
 from taskwell.models import ApiToken, ErasedUser, IdempotencyKey, Task, User
 from taskwell.models.base import table_of
 from taskwell.models.user import EPOCH
 from taskwell.schemas.query import TaskFilter, TaskQuery, parse_sort
-from taskwell.schemas.task import TaskCreate, TaskRead, TaskToggle, TaskUpdate
+from taskwell.schemas.task import TaskCreate, TaskRead, TaskToggle, TaskUpdate, task_json
 from taskwell.schemas.text import fold
 from taskwell.schemas.token import TokenCreate
 from taskwell.schemas.user import UserCreate
 from taskwell.services import changes, idempotency, sequence, task_lists, tasks, tokens, trash, users
+from taskwell.services.task_lists import PartKey, list_part
+from taskwell.services.together import TaskKey, get_tasks, toggle_tasks
+from tests.lists import list_tasks
 from tests.postgres import postgres_server
 
 PAGE = Path(__file__).parents[1] / "docs" / "plans.md"
@@ -309,9 +313,9 @@ class Subject:
 
 async def subject_of(transaction: Transaction, world: World, user_id: str, count: int) -> Subject:
     middle = (_BEGIN + timedelta(days=182), UUID(int=0))
-    task, *_ = await task_lists.list_tasks(transaction, user_id, TaskQuery(), limit=1, after=middle)
+    task, *_ = await list_tasks(transaction, user_id, TaskQuery(), limit=1, after=middle)
     of_trash = TaskQuery(TaskFilter(deleted=True))
-    deleted, *_ = await task_lists.list_tasks(transaction, user_id, of_trash, limit=1)
+    deleted, *_ = await list_tasks(transaction, user_id, of_trash, limit=1)
     return Subject(user_id, count, task, deleted, world.ids[2:102])
 
 
@@ -370,11 +374,15 @@ def _list(name: str, query: TaskQuery, *, later: bool = False, limit: int = 51) 
 
     def of(subject: Subject) -> Run:
         if later:
-            after = task_lists.place_of(subject.task, query)
-            return lambda t: task_lists.list_tasks(t, subject.user_id, query, limit=limit, after=after)
-        return lambda t: task_lists.first_tasks(t, subject.user_id, query, limit=limit)
+            after = task_lists.place_of(json.loads(task_json(subject.task)), query)
+            return lambda t: list_part(t, PartKey(subject.user_id, query, limit, after))
+        return lambda t: list_part(t, PartKey(subject.user_id, query, limit))
 
     return Operation(name, of)
+
+
+def _key(subject: Subject) -> TaskKey:
+    return TaskKey(subject.user_id, str(subject.task.id))
 
 
 def _counts() -> Iterator[Operation]:
@@ -398,6 +406,8 @@ def _reads() -> Iterator[Operation]:
         return of
 
     yield Operation("read a task", lambda s: lambda t: tasks.get_task(t, s.user_id, s.task.id))
+    yield Operation("read a task with others", lambda s: lambda t: get_tasks(t, [_key(s)]))
+    yield Operation("toggle a task with others", lambda s: lambda t: toggle_tasks(t, [_key(s)]))
     yield Operation("last number", lambda s: lambda t: sequence.last_number(t, s.user_id))
     yield Operation("last numbers of 100 users", lambda s: lambda t: changes.numbers_of(t, s.others))
     yield Operation("start of a stream of events", lambda s: lambda t: changes.start_of(t, s.user_id, None))
@@ -516,7 +526,7 @@ class Recorder:
             self.sent[-1].seconds += time.perf_counter()
 
     def _logged(self, record: Any) -> None:
-        if record.query.startswith("SELECT"):
+        if record.query.lstrip().startswith(("SELECT", "WITH")):
             self.sent.append(Sent(record.query, tuple(record.args), record.elapsed))
 
 
@@ -525,12 +535,15 @@ class TooSlow(Exception):
 
 
 class StepByStep(Transaction):
-    """The look-ups of SQLite go the way of other statements: their own is not this driver's."""
+    """What SQLite keeps prepared goes the way of other statements: its own is not this driver's."""
 
-    async def find(self, lookup: Lookup, **values: object) -> Sequence[Any] | None:
+    async def find(self, statement: Statement, **values: object) -> Rows:
         if self.dialect == "postgresql":
-            return await super().find(lookup, **values)
-        return (await self._connection.execute(lookup.statement, values)).first()
+            return await super().find(statement, **values)
+        connection: Any = self._connection
+        sql, arguments = statement.compiled(connection.dialect, values)
+        rows: Rows = await connection.run_sync(lambda sync: sync.exec_driver_sql(sql, tuple(arguments)).all())
+        return rows
 
 
 @dataclass(slots=True)

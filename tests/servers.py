@@ -44,8 +44,11 @@ class LocalServer:
 
 
 @contextmanager
-def local_server(settings: Settings, *, plain: bool = True) -> Iterator[LocalServer]:
-    app = create_app(settings, plain=plain)
+def local_server(settings: Settings, *, shortcuts: bool | None = None) -> Iterator[LocalServer]:
+    """Without them where TEST_WITHOUT_SHORTCUTS is set, so that all tests can be run both ways."""
+    if shortcuts is None:
+        shortcuts = "TEST_WITHOUT_SHORTCUTS" not in os.environ
+    app = create_app(settings, shortcuts=shortcuts)
     config = uvicorn.Config(app, host="127.0.0.1", port=free_port(), log_config=None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

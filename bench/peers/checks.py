@@ -27,16 +27,19 @@ class Wrong(Exception):
 class Client:
     """One connection, that it keeps."""
 
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
 
     def ask(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any, str | None]:
         """The status, the content and the ETag."""
         content = None if body is None else json.dumps(body)
-        typed = {} if body is None else {"Content-Type": "application/json"}
-        self._connection.request(method, path, content, typed | (headers or {}))
+        own = self._server.authorization(path.split("/")[2])
+        if body is not None:
+            own |= {"Content-Type": "application/json"}
+        self._connection.request(method, path, content, own | (headers or {}))
         answer = self._connection.getresponse()
         content_type = answer.headers.get("Content-Type", "")
         text = answer.read()
@@ -58,7 +61,7 @@ def check(server: Server) -> int:
     Raises:
         Wrong: an answer is not what it should be.
     """
-    client = Client(server.port)
+    client = Client(server)
     try:
         server.list_seconds = min(_seconds_of_list(client) for _ in range(3))
         for found, wanted in _seeded(client):
@@ -72,7 +75,7 @@ def check(server: Server) -> int:
             raise Wrong("a task without a title is taken")
         _check_toggle(client, path, task)
         _check_etag(client, path)
-        return _race(server.port, path)
+        return _race(server, path)
     finally:
         client.close()
 
@@ -122,18 +125,18 @@ def _check_etag(client: Client, path: str) -> None:
     client.get("GET", _OF_CHECKER, 200, If_None_Match=etag)
 
 
-def _race(port: int, path: str) -> int:
+def _race(server: Server, path: str) -> int:
     """Many toggle one task at once. Each that counts makes its version one more."""
 
     def toggle(times: int) -> None:
-        client = Client(port)
+        client = Client(server)
         try:
             for _ in range(times):
                 client.get("POST", f"{path}/toggle", 200)
         finally:
             client.close()
 
-    client = Client(port)
+    client = Client(server)
     before = client.get("GET", path, 200)["version"]
     with ThreadPoolExecutor(_RACERS) as pool:
         list(pool.map(toggle, [RACES // _RACERS] * _RACERS))

@@ -63,6 +63,9 @@ class Pgbench:
     peer: str = "pgbench"
     database: str = "postgresql"
 
+    def takes(self, workload: Workload) -> bool:
+        return workload.name in _SCRIPTS
+
     def measure(self, workload: Workload, concurrency: int, seconds: int) -> Run:
         with tempfile.TemporaryDirectory(prefix="taskwell-pgbench-") as folder:
             return self._measure(Path(folder), workload, concurrency, seconds)

@@ -4,12 +4,15 @@ import http.client
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import jwt
+
 from bench.peers import processes, wrk
-from bench.peers.data import LISTER, Schema
+from bench.peers.data import LISTER, WRITER, Schema
 from bench.peers.install import ROOM, NotToBeHad, node, python_of
 from bench.peers.workloads import Run, Workload
 from tests.postgres import free_port
@@ -32,10 +35,19 @@ class Kind:
     command: Command
     schema: Schema = _PLAIN
     driver: str = ""  # in the URL of its database
+    secret: str = ""  # by which its users' tokens are signed; without one nobody is asked for any
 
 
 def _taskwell(_room: Path, port: str) -> list[str]:
     return [sys.executable, "-m", "taskwell", "serve", "--port", port]
+
+
+def _without_shortcuts(_room: Path, port: str) -> list[str]:
+    return [sys.executable, "-m", "bench.peers.without_shortcuts", port]
+
+
+def _two_processes(_room: Path, port: str) -> list[str]:
+    return [*_taskwell(_room, port), "--workers", "2"]
 
 
 def _uvicorn(app: str) -> Command:
@@ -57,14 +69,22 @@ def _node(room: Path, _port: str) -> list[str]:
 
 
 _HEX, _RFC_3339 = Schema(dashes=False), Schema(iso=True)
+_OURS, _OUR_HEX = Schema(taskwell=True), Schema(dashes=False, taskwell=True)
+_SECRET = "a secret of the benchmark, which is none"
 
 KINDS = (
-    Kind("taskwell", "postgresql", "taskwell", _taskwell, Schema(taskwell=True)),
+    Kind("taskwell", "postgresql", "taskwell", _taskwell, _OURS),
+    Kind("taskwell-jwt", "postgresql", "taskwell, signed in", _taskwell, _OURS, secret=_SECRET),
+    Kind("taskwell-2", "postgresql", "taskwell, 2 processes", _two_processes, _OURS),
+    Kind("taskwell-long", "postgresql", "taskwell, no shortcuts", _without_shortcuts, _OURS),
     Kind("sqlmodel", "postgresql", "FastAPI + SQLModel", _uvicorn("main:app"), driver="+asyncpg"),
     Kind("fastify-pg", "postgresql", "Fastify + pg", _node),
     Kind("drf", "postgresql", "Django REST framework", _gunicorn),
     Kind("asgi", "postgresql", "bare ASGI + asyncpg", _uvicorn("app:app")),
-    Kind("taskwell", "sqlite", "taskwell", _taskwell, Schema(dashes=False, taskwell=True)),
+    Kind("taskwell", "sqlite", "taskwell", _taskwell, _OUR_HEX),
+    Kind("taskwell-jwt", "sqlite", "taskwell, signed in", _taskwell, _OUR_HEX, secret=_SECRET),
+    Kind("taskwell-2", "sqlite", "taskwell, 2 processes", _two_processes, _OUR_HEX),
+    Kind("taskwell-long", "sqlite", "taskwell, no shortcuts", _without_shortcuts, _OUR_HEX),
     Kind("sqlmodel", "sqlite", "FastAPI + SQLModel", _uvicorn("main:app"), _HEX, driver="+aiosqlite"),
     Kind("fastify-sqlite", "sqlite", "Fastify + better-sqlite3", _node, _RFC_3339),
     Kind("drf", "sqlite", "Django REST framework", _gunicorn, _HEX),
@@ -165,8 +185,19 @@ class Server:
             self.start()
         return run
 
+    def takes(self, workload: Workload) -> bool:
+        """A token is one user's, and the mix is of many."""
+        return not (self.kind.secret and workload.name == "W7")
+
+    def authorization(self, user: str) -> dict[str, str]:
+        if not self.kind.secret:
+            return {}
+        claims = {"sub": user, "exp": time.time() + 86_400}
+        return {"Authorization": f"Bearer {jwt.encode(claims, self.kind.secret)}"}
+
     def _load(self, workload: Workload, etag: str, concurrency: int, seconds: int) -> Run:
-        run = wrk.load(self.url, workload, etag, concurrency=concurrency, seconds=seconds)
+        headers = self.authorization(WRITER if workload.name == "W2" else LISTER)
+        run = wrk.load(self.url, workload, etag, headers, concurrency=concurrency, seconds=seconds)
         if workload.name == "W2":
             self.written += run.requests - run.errors
         return run
@@ -174,7 +205,7 @@ class Server:
     def _etag(self) -> str:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
-            connection.request("GET", f"/api/{LISTER}/tasks")
+            connection.request("GET", f"/api/{LISTER}/tasks", headers=self.authorization(LISTER))
             return connection.getresponse().headers["ETag"]
         finally:
             connection.close()
@@ -187,6 +218,9 @@ class Server:
     def _environment(self) -> Mapping[str, str]:
         url = self.database_url.replace("://", f"{self.kind.driver}://", 1)
         own = {"DATABASE_URL": url, "PORT": str(self.port), "NODE_ENV": "production"}
+        if self.kind.secret:
+            own |= {"TASKWELL_AUTH": "jwt", "TASKWELL_JWT_SECRET": self.kind.secret}
+            own |= {"TASKWELL_RATE_LIMIT": "none"}  # which no load of one user keeps
         return os.environ | _ALIKE | own
 
     def _has_ended(self) -> bool:
@@ -201,7 +235,7 @@ class Server:
             raise NotToBeHad(f"{self.title} ended: {self._log()}")
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
-            connection.request("GET", "/api/nobody/tasks?limit=1")
+            connection.request("GET", "/api/nobody/tasks?limit=1", headers=self.authorization("nobody"))
             return connection.getresponse().status == 200
         except OSError:
             return False

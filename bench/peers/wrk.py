@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,14 @@ def is_there() -> bool:
     return shutil.which("wrk") is not None
 
 
-def load(url: str, workload: Workload, etag: str, *, concurrency: int, seconds: int) -> Run:
+def load(
+    url: str, workload: Workload, etag: str, headers: Mapping[str, str], *, concurrency: int, seconds: int
+) -> Run:
     done = subprocess.run(
         [
             "wrk", "--threads=1", f"--connections={concurrency}", f"--duration={seconds}s",
-            f"--timeout={_PATIENCE_SECONDS}s", f"--script={_SCRIPT}", url, "--",
+            f"--timeout={_PATIENCE_SECONDS}s", f"--script={_SCRIPT}",
+            *(f"--header={name}: {value}" for name, value in headers.items()), url, "--",
             workload.name, etag, str(OWN), str(OTHERS), str(EACH),
         ],
         capture_output=True,

@@ -1,16 +1,19 @@
 """The application."""
 
 import asyncio
+import gc
 import signal
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskwell import __version__
 from taskwell.api import logs, openapi, problems
@@ -42,17 +45,33 @@ _RESPONSE_HEADERS = (
 
 
 class Application(FastAPI):
-    """Keeps the server's connection at hand: ASGI itself has no way to cut one that its reader has left."""
+    """Keeps the server's connection at hand: ASGI itself has no way to cut one that its reader has left.
+
+    `traced`: whether somebody had set up OpenTelemetry when it was made.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.traced = self._native_telemetry.enabled()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["taskwell.transport"] = getattr(getattr(send, "__self__", None), "transport", None)
-        await super().__call__(scope, receive, send)
+        if scope["type"] == "http" and not self.traced:
+            await Starlette.__call__(self, scope, receive, send)  # FastAPI would ask whether it is traced
+        else:
+            await super().__call__(scope, receive, send)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Without FastAPI's three outermost: there are layers here for mistakes and for large bodies."""
+        whole: Any = super().build_middleware_stack()
+        return whole if self.traced else whole.app.app.app  # type: ignore[no-any-return]
 
 
-def create_app(settings: Settings | None = None, *, plain: bool = True) -> FastAPI:
+def create_app(settings: Settings | None = None, *, shortcuts: bool = True) -> FastAPI:
     """The application on a database; the environment's settings unless others are given.
 
-    `plain` False: every request goes through FastAPI, for whoever wants to see that it makes no difference.
+    `shortcuts` False: every request goes through FastAPI, and nothing is asked for together; for whoever
+    wants to see that it makes no difference.
     """
     settings = settings or Settings()
     app = Application(
@@ -72,7 +91,8 @@ def create_app(settings: Settings | None = None, *, plain: bool = True) -> FastA
     app.mount("/assets", StaticFiles(directory=_STATIC))
     problems.install(app)
     openapi.install(app)
-    if plain:
+    app.state.shortcuts = shortcuts
+    if shortcuts and not app.traced:  # a trace has the route, which is FastAPI's to find
         app.add_middleware(Plain, settings=settings, queries=app.state.queries)
     _add_layers(app, settings)
     return app
@@ -109,7 +129,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     settings: Settings = app.state.settings
-    database = Database(settings)
+    database = Database(settings, gathers=app.state.shortcuts)
     app.state.database = database
     feed = Feed(database)
     app.state.feed = feed
@@ -164,4 +184,9 @@ def create_logging_app() -> FastAPI:
     """What `taskwell serve` runs in each process."""
     settings = Settings()
     logs.install(settings)
-    return create_app(settings)
+    app = create_app(settings)
+    # What is there for good need not be looked through for garbage again and again: that would stop the
+    # process for a tenth of a second each time.
+    gc.collect()
+    gc.freeze()
+    return app

@@ -67,7 +67,8 @@ class TestKilledSessions:
         with client_of(postgres_url) as client, ThreadPoolExecutor(8) as threads:
             for _ in range(3):
                 # Several sessions, so that a retry may meet another dead one.
-                assert set(threads.map(lambda _: client.get(TASKS).status_code, range(16))) == {200}
+                lists = [f"/api/user-{n}/tasks" for n in range(16)]
+                assert set(threads.map(lambda path: client.get(path).status_code, lists)) == {200}
                 assert end_sessions(postgres_url) > 1
                 assert client.get(TASKS).status_code == 200
                 assert end_sessions(postgres_url) > 0

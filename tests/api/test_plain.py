@@ -1,13 +1,19 @@
 """Plain requests, answered before routing: as they are after it."""
 
 from contextlib import ExitStack
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import httpx2
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stress import parity
+from stress.client import Client, Request
 from stress.figures import Form
+from stress.parity import Side
 from taskwell.core.config import Settings
 from taskwell.schemas.query import KnownQueries, TaskQuery
 from tests.answers import problem
@@ -81,18 +87,76 @@ class TestKnownQueries:
         assert queries.find(b"q=" + b"a" * 600) is None
 
 
+_TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
+_BODIES = st.fixed_dictionaries(
+    {"title": st.one_of(_TEXT, st.just("Buy milk"))},
+    optional={"description": st.none() | _TEXT, "completed": st.booleans() | st.just(1)},
+)
+_STATES = st.none() | st.fixed_dictionaries({}, optional={"completed": st.booleans()})
+_CONDITIONS = st.dictionaries(
+    st.sampled_from(["If-None-Match", "If-Match", "Prefer", "Idempotency-Key", "Accept"]),
+    st.sampled_from(['"1"', '"2"', "*", "x", "handling=strict"]),
+    max_size=1,
+)
+_TASKS = st.sampled_from(["/{0}", "/{1}", "/{2}", "/01900000-0000-7000-8000-000000000000", "/x"])
+_LISTS = st.sampled_from(
+    [
+        "",
+        "/",
+        "?limit=1",
+        "?limit=2",
+        "?limit=0",
+        "?status=completed",
+        "?q=b",
+        "?sort=title",
+        "?x=1",
+        "?deleted=true",
+    ]
+)
+_FIRST = Request("POST", "", {"title": "Buy milk"})
+_STEPS = st.one_of(
+    st.builds(lambda body, headers: Request("POST", "", body, headers), _BODIES, _CONDITIONS),
+    st.builds(lambda path, headers: Request("GET", path, None, headers), _TASKS, _CONDITIONS),
+    st.builds(lambda path, headers: Request("GET", path, None, headers), _LISTS, _CONDITIONS),
+    st.builds(
+        lambda path, body, headers: Request("POST", f"{path}/toggle", body, headers),
+        _TASKS, _STATES, _CONDITIONS,
+    ),
+    st.builds(lambda path: Request("DELETE", path), _TASKS),
+)  # fmt: skip
+
+
 class TestEquality:
-    """The same requests at a server that takes the plain way and at one that does not."""
+    """The same requests at a server that takes the shortcuts and at one that does not."""
 
     def test_no_answer_tells_which_way_it_came(self, database_kind: str, tmp_path: Path) -> None:
         with ExitStack() as stack:
-            one, other = (self.server(stack, database_kind, tmp_path / way) for way in ("plain", "usual"))
+            one, other = (self.server(stack, database_kind, tmp_path / way) for way in ("short", "usual"))
             figures = parity.compare(one.port, other.port, Form(0.1, seed=5))
         assert figures.broken == []
         assert figures.values["requests"] == 2_000
 
+    def test_nor_does_any_that_hypothesis_thinks_of(self, database_kind: str, tmp_path: Path) -> None:
+        users = count()
+        with ExitStack() as stack:
+            one, other = (
+                stack.enter_context(Client(self.server(stack, database_kind, tmp_path / way).port))
+                for way in ("short", "usual")
+            )
+
+            @settings(max_examples=150, deadline=None)
+            @given(st.lists(_STEPS, min_size=1, max_size=12))
+            def compare(steps: list[Request]) -> None:
+                here, there = Side(one), Side(other)
+                user = f"/api/user-{next(users)}/tasks"
+                for step in (_FIRST, *steps):
+                    request = replace(step, path=f"{user}{step.path}")
+                    assert here.send(request) == there.send(request)
+
+            compare()
+
     def server(self, stack: ExitStack, kind: str, folder: Path) -> LocalServer:
         folder.mkdir()
         url = stack.enter_context(new_database(kind, folder))
-        plain = folder.name == "plain"
-        return stack.enter_context(local_server(Settings(database_url=url), plain=plain))
+        shortcuts = folder.name == "short"
+        return stack.enter_context(local_server(Settings(database_url=url), shortcuts=shortcuts))

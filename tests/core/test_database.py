@@ -15,8 +15,8 @@ from taskwell.core.preparation import start
 from taskwell.schemas.query import TaskQuery
 from taskwell.schemas.task import TaskCreate, TaskRead
 from taskwell.services import tasks
-from taskwell.services.task_lists import list_tasks
 from tests.databases import execute, new_postgres_database
+from tests.lists import list_tasks
 
 T = TypeVar("T")
 

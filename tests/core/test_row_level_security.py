@@ -25,9 +25,9 @@ from taskwell.core.clock import utc_now
 from taskwell.core.config import Settings
 from taskwell.core.database import Database, ReadTransaction, Transaction
 from taskwell.core.errors import Forbidden, NotFound, OutcomeUnknown
-from taskwell.core.lookup import Lookup
 from taskwell.core.postgres import PostgresBackend
 from taskwell.core.preparation import CannotStart
+from taskwell.core.statement import Statement
 from taskwell.models import User
 from taskwell.schemas.batch import Batch
 from taskwell.schemas.query import TaskFilter, TaskQuery
@@ -38,9 +38,11 @@ from taskwell.schemas.user import UserCreate
 from taskwell.services import batch, changes, idempotency, tasks, tokens, trash, users
 from taskwell.services.house import tidy_up
 from taskwell.services.sequence import last_number
-from taskwell.services.task_lists import count_tasks, first_tasks, list_tasks
+from taskwell.services.task_lists import count_tasks
+from taskwell.services.together import TaskKey, get_tasks, toggle_tasks
 from tests.answers import create, problem
 from tests.databases import admin_url, execute, new_postgres_database
+from tests.lists import list_sql, list_tasks
 from tests.servers import local_server
 
 T = TypeVar("T")
@@ -224,15 +226,16 @@ class TestRows:
         opened(settings, work)
 
     def test_a_look_up_that_begins_a_write_finds_its_own(self, settings: Settings) -> None:
-        lookup = Lookup(select(col(User.last_seq)).where(col(User.id) == bindparam("id")))
+        statement = Statement(select(col(User.last_seq)).where(col(User.id) == bindparam("id")))
 
         async def look(transaction: Transaction) -> Any:
-            return await transaction.find(lookup, id="ada")
+            return await transaction.find(statement, id="ada")
 
         async def work(database: Database) -> None:
             await settled(database)
             with acting_as("ada"):
-                assert tuple(await database.run(look)) == (3,)
+                (row,) = await database.run(look)
+                assert tuple(row) == (3,)
 
         opened(settings, work)
 
@@ -712,15 +715,20 @@ _FILTER = re.compile(r"\b(?:tasks\.user_id|users\.id) = \$\d+(?:::\w+)?")
 def forgetful(database: Database) -> Iterator[None]:
     """Whoever's tasks or whichever user a statement means, it means all."""
 
-    def forget(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> tuple[str, Any]:
-        return re.sub(
-            r"\b(?:tasks\.user_id|users\.id) = \$\d+(?:::\w+)?", r"(\g<0> OR true)", statement
-        ), values
+    def forgotten(sql: str, values: Any) -> tuple[str, Any]:
+        whose = r"\b(?:tasks\.user_id|users\.id) = (?:\$\d+(?:::\w+)?|\w+\.user_id)"
+        return re.sub(whose, r"(\g<0> OR true)", sql), values
 
+    def forget(_connection: Any, _cursor: Any, sql: str, values: Any, *_: Any) -> tuple[str, Any]:
+        return forgotten(sql, values)
+
+    compiled = Statement.compiled
     engine = backend_of(database)._engine.sync_engine
     event.listen(engine, "before_cursor_execute", forget, retval=True)
     try:
-        yield
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Statement, "compiled", lambda *given: forgotten(*compiled(*given)))
+            yield
     finally:
         event.remove(engine, "before_cursor_execute", forget)
 
@@ -736,6 +744,10 @@ ATTACKS: dict[str, Attack] = {
         tasks.update_task, "ada", task, TaskUpdate(title="Hers now"), guard=frozenset({1, 2, 3})
     ),
     "toggle": lambda database, task, _: database.run(tasks.toggle_task, "ada", task, TaskToggle()),
+    "get together": lambda database, task, _: database.read_together(get_tasks, TaskKey("ada", str(task))),
+    "toggle together": lambda database, task, _: database.run_together(
+        toggle_tasks, "ada", TaskKey("ada", str(task))
+    ),
     "delete": lambda database, task, _: database.run(tasks.delete_task, "ada", task),
     "restore": lambda database, _, deleted: database.run(tasks.restore_task, "ada", deleted),
     "batch": lambda database, task, _: database.run(
@@ -777,7 +789,7 @@ class TestForgottenFilters:
                 own = people.tasks["ada"]
                 found = await database.read(list_tasks, "ada", TaskQuery(), limit=10)
                 assert [task.id for task in found] == [own]
-                found, _ = await database.read(first_tasks, "ada", TaskQuery(), limit=10)
+                found = await database.peek(list_tasks, "ada", TaskQuery(), limit=10)
                 assert [task.id for task in found] == [own]
                 found = await database.read(
                     list_tasks, "ada", TaskQuery(filter=TaskFilter(q="milk")), limit=10
@@ -848,14 +860,7 @@ MANY_TASKS = """
 
 async def explained(connection: AsyncConnection) -> str:
     """How the database would run the statement of the list."""
-    seen: list[tuple[str, Any]] = []
-
-    def remember(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
-        seen.append((statement, values))
-
-    event.listen(connection.sync_connection, "before_cursor_execute", remember)
-    await list_tasks(ReadTransaction(connection), "user-1", TaskQuery(), limit=100)
-    ((statement, values),) = seen
+    statement, values = list_sql(connection.dialect, "user-1", TaskQuery(), limit=100)
     query = f"EXPLAIN {statement}"
     rows = await connection.run_sync(lambda sync: sync.exec_driver_sql(query, values).all())
     return "\n".join(str(row) for row in rows)

@@ -18,17 +18,17 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx2
 import pytest
-from sqlalchemy import event, make_url, text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from taskwell.core import migrate
 from taskwell.core.clock import utc_now
 from taskwell.core.config import Settings
-from taskwell.core.database import Database, ReadTransaction
+from taskwell.core.database import Database
 from taskwell.core.migrate import Schema
 from taskwell.schemas.query import TaskFilter, TaskQuery, parse_sort
-from taskwell.services.task_lists import list_tasks
 from tests.databases import admin_url, execute, new_postgres_database
+from tests.lists import list_sql
 from tests.servers import LocalServer, local_server
 
 T = TypeVar("T")
@@ -382,15 +382,8 @@ class TestConstraints:
 
 async def list_plan(database: Database, query: TaskQuery, **page: Any) -> str:
     """How the database would run the statement of the list."""
-    seen: list[tuple[str, Any]] = []
     async with database.backend.reading() as connection:
-
-        @event.listens_for(connection.sync_connection, "before_cursor_execute")
-        def remember(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
-            seen.append((statement, values))
-
-        await list_tasks(ReadTransaction(connection), "alice", query, limit=100, **page)
-        ((statement, values),) = seen
+        statement, values = list_sql(connection.dialect, "alice", query, limit=100, **page)
         explain = "EXPLAIN QUERY PLAN"
         if database.backend.dialect == "postgresql":
             # In a small table the planner would rather read it all, and sort it.

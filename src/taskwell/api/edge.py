@@ -27,7 +27,8 @@ _PRIVATE_ZONES = (".localhost", ".local", ".internal", ".home.arpa")
 
 
 def _is_api(scope: Scope) -> bool:
-    return scope["type"] == "http" and f"{scope['path']}/".startswith("/api/")
+    path: str = scope["path"] if scope["type"] == "http" else ""
+    return path.startswith("/api/") or path == "/api"
 
 
 def _host_name(scope: Scope) -> str | None:

@@ -4,10 +4,11 @@ import asyncio
 import logging
 import re
 import time
+from functools import partial
+from random import getrandbits
 from urllib.parse import unquote_to_bytes
-from uuid import uuid4
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -21,9 +22,12 @@ logger = logging.getLogger("taskwell")
 
 
 class RequestId:
-    """Give each request an id, the client's own if it is a harmless one, and say it in answer and log."""
+    """Give each request an id, the client's own if it is a harmless one, and say it in answer and log.
 
-    _HARMLESS = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
+    `taskwell.status` is in the scope once the answer has begun.
+    """
+
+    _HARMLESS = re.compile(rb"[A-Za-z0-9-]{1,64}")
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -32,27 +36,29 @@ class RequestId:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        sent = Headers(scope=scope).get("x-request-id", "")
-        request_id = sent if self._HARMLESS.fullmatch(sent) else uuid4().hex
+        sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        # To be told from others is all that an id is for, so chance needs to be no secret's.
+        request_id = sent.decode() if self._HARMLESS.fullmatch(sent) else f"{getrandbits(128):032x}"
         scope["taskwell.request_id"] = request_id
         logs.request_id.set(request_id)
-        start, status = time.perf_counter(), 0
+        start = time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                headers["X-Content-Type-Options"] = "nosniff"
+                scope["taskwell.status"] = message["status"]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
             await send(message)
 
         try:
             await self.app(scope, receive, send_with_id)
         finally:
-            duration = (time.perf_counter() - start) * 1_000
             # As it was sent: a path that is decoded could break the line.
-            logs.access.info("%s %s %d %.1f ms", scope["method"], path_as_sent(scope), status, duration)
+            path, status = path_as_sent(scope), scope.get("taskwell.status", 0)
+            logs.note_request(scope["method"], path, status, time.perf_counter() - start)
 
 
 _STRANGE_ORIGIN = Violation(
@@ -67,9 +73,11 @@ class Cors(CORSMiddleware):
     """Starlette's, but a refused preflight is a problem like any other."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
-        preflight = scope.get("method") == "OPTIONS" and "access-control-request-method" in headers
-        if not preflight or "origin" not in headers:
+        if scope["type"] != "http" or all(name != b"origin" for name, _ in scope["headers"]):
+            await self.app(scope, receive, partial(self._send_varying, send))
+            return
+        headers = Headers(scope=scope)
+        if scope["method"] != "OPTIONS" or "access-control-request-method" not in headers:
             await super().__call__(scope, receive, send)
             return
         response: Response = self.preflight_response(headers)
@@ -80,6 +88,12 @@ class Cors(CORSMiddleware):
             response = response_of(scope, error)
             response.headers.update(kept)
         await response(scope, receive, send)
+
+    async def _send_varying(self, send: Send, message: Message) -> None:
+        """To a page the same answer would have other headers."""
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (b"vary", b"Origin")]
+        await send(message)
 
 
 class CatchAll:
@@ -92,20 +106,13 @@ class CatchAll:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = False
-
-        async def watch(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
         try:
-            await self.app(scope, receive, watch)
+            await self.app(scope, receive, send)
         except ClientDisconnect:
             return
         except Exception:
             logger.exception("request %s failed", scope["taskwell.request_id"])
-            if started:  # the connection has to break, or half a list would look whole
+            if "taskwell.status" in scope:  # the connection has to break, or half a list would look whole
                 raise
             detail = "The server made a mistake; its log has the details under the request's id."
             await problem_response(scope, "internal_error", detail)(scope, receive, send)
@@ -119,6 +126,7 @@ class WellFormed:
 
     _MAX_HEADER_BYTES = 16_384
     _HOST = re.compile(rb"([A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
+    _SIMPLE = re.compile(rb"[!-$&-~]*")  # neither escapes nor control characters
     _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
     _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
@@ -138,10 +146,8 @@ class WellFormed:
 
     def _violation(self, scope: Scope) -> Violation | None:
         path, query = scope.get("raw_path") or b"", scope["query_string"]
-        if not self._is_text(path) or self._CONTROL.search(unquote_to_bytes(path)):
-            return Violation("path", "path", "malformed", f"{_NO_TEXT} without control characters")
-        if b"%2f" in path.lower():
-            return Violation("path", "path", "malformed", "must not contain an encoded slash")
+        if not self._SIMPLE.fullmatch(path) and (refused := self._refused_path(path)):
+            return refused
         if not self._is_text(query) or b"%00" in query:
             return Violation("query", "query", "malformed", f"{_NO_TEXT} without NUL")
         hosts = [value for name, value in scope["headers"] if name == b"host"]
@@ -149,6 +155,13 @@ class WellFormed:
             return None  # many a health check speaks it, and it asks for no host
         if len(hosts) != 1 or not self._HOST.fullmatch(hosts[0]):
             return Violation("header", "Host", "malformed", "must be given once, as a name or an address")
+        return None
+
+    def _refused_path(self, path: bytes) -> Violation | None:
+        if not self._is_text(path) or self._CONTROL.search(unquote_to_bytes(path)):
+            return Violation("path", "path", "malformed", f"{_NO_TEXT} without control characters")
+        if b"%2f" in path.lower():
+            return Violation("path", "path", "malformed", "must not contain an encoded slash")
         return None
 
     def _is_text(self, part: bytes) -> bool:
@@ -201,6 +214,7 @@ class Alike:
 class BodyLimit:
     """Read the whole body of a request that may have one, or answer 413 as soon as it is too large.
 
+    It is `taskwell.body` in the scope, and can still be received.
     A body that does not come in 30 s is waited for no longer: the connection is cut.
     """
 
@@ -215,20 +229,19 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] not in self._METHODS:
             await self.app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "0")
-        if not declared.isdecimal() or int(declared[:20]) > self.max_bytes:
+        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if not declared.strip(b"0") and all(name != b"transfer-encoding" for name, _ in scope["headers"]):
+            scope["taskwell.body"] = b""
+            await self.app(scope, receive, send)
+            return
+        if not declared.isdigit() or int(declared[:20]) > self.max_bytes:
             await self._refuse(scope, receive, send)
             return
-        try:
-            async with asyncio.timeout(self._PATIENCE_SECONDS):
-                body = await self._whole(receive)
-        except TimeoutError:
-            if (transport := scope.get("taskwell.transport")) is not None:
-                transport.abort()
-            raise ClientDisconnect from None
+        body = await self._whole(scope, receive)
         if len(body) > self.max_bytes:
             await self._refuse(scope, receive, send)
             return
+        scope["taskwell.body"] = body
         whole: Message | None = {"type": "http.request", "body": body, "more_body": False}
 
         async def receive_whole() -> Message:
@@ -238,20 +251,24 @@ class BodyLimit:
 
         await self.app(scope, receive_whole, send)
 
-    async def _whole(self, receive: Receive) -> bytes:
+    async def _whole(self, scope: Scope, receive: Receive) -> bytes:
         """The body, or as much of it as shows that it is too large.
 
         Raises:
-            ClientDisconnect: the client left before its end.
+            ClientDisconnect: the client left before its end, or took too long.
         """
         body = bytearray()
         more = True
-        while more and len(body) <= self.max_bytes:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
+        deadline = asyncio.get_running_loop().call_later(self._PATIENCE_SECONDS, _cut, scope)
+        try:
+            while more and len(body) <= self.max_bytes:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+        finally:
+            deadline.cancel()
         return bytes(body)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -260,3 +277,9 @@ class BodyLimit:
         headers = {"Connection": "close"}
         response = problem_response(scope, "payload_too_large", detail, headers=headers)
         await response(scope, receive, send)
+
+
+def _cut(scope: Scope) -> None:
+    """End the connection; whoever receives from it is told that the client is gone."""
+    if (transport := scope.get("taskwell.transport")) is not None:
+        transport.abort()

@@ -9,9 +9,9 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Header, Request, Response
 
@@ -32,6 +32,8 @@ from taskwell.core.memory import Memory
 from taskwell.services import idempotency, users
 from taskwell.services.idempotency import InProgress
 
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 Operation = Callable[[Transaction], Awaitable[Response]]
 
 # For the OpenAPI document.
@@ -65,22 +67,36 @@ class Write:
             InProgress: the same request is still running.
         """
         if self.key is None:
-            response = await self._run(operation)
+            response = await self.database.run_in_turn(self.owner, operation)
         else:
             response = await self._keyed(self.key, operation)
-        self.request.app.state.feed.wake(self.owner)
-        await self._note_email()
+        await self._written()
         return response
 
-    async def _note_email(self) -> None:
-        """Fill it in once the user is there. That it cannot be is no reason to refuse the write."""
+    async def together(
+        self,
+        function: Callable[[Transaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
+        wanted: K,
+    ) -> T:
+        """What the function has for one of the many that are wanted together; without a key to keep it by."""
+        outcome = await self.database.run_together(function, self.owner, wanted)
+        await self._written()
+        return outcome
+
+    async def _written(self) -> None:
+        self.request.app.state.feed.wake(self.owner)
         caller: Caller = self.request.scope["taskwell.caller"]
+        if caller.email is not None:
+            await self._note_email(caller, caller.email)
+
+    async def _note_email(self, caller: Caller, email: str) -> None:
+        """Fill it in once the user is there. That it cannot be is no reason to refuse the write."""
         noted: Memory[str, str] = self.request.app.state.noted_emails
-        if caller.email is None or noted.get(caller.user_id) == caller.email:
+        if noted.get(caller.user_id) == email:
             return
-        noted[caller.user_id] = caller.email
+        noted[caller.user_id] = email
         with suppress(TaskwellError), acting_as(EVERYBODY):
-            await self.database.run(users.set_email, caller.user_id, caller.email)
+            await self.database.run(users.set_email, caller.user_id, email)
 
     async def _keyed(self, key: str, operation: Operation) -> Response:
         fingerprint = await self._fingerprint()
@@ -113,17 +129,12 @@ class Write:
             return response
 
         try:
-            return await self._run(keyed)
+            return await self.database.run_in_turn(self.owner, keyed)
         except (NotFound, Conflict, PreconditionFailed):
             if failure is None:
                 raise
             # What was begun is undone. That it failed is kept by itself: there is no effect to be kept with.
-            return await self._run(keyed)
-
-    async def _run(self, operation: Operation) -> Response:
-        """The owner's writes wait for each other anyway, on one row: here they do so without a connection."""
-        async with self.database.turns.of(self.owner):
-            return await self.database.run(operation)
+            return await self.database.run_in_turn(self.owner, keyed)
 
     async def _fingerprint(self) -> bytes:
         request = self.request

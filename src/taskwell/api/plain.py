@@ -13,7 +13,7 @@ from uuid import UUID
 
 from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskwell.api.callers import access_of, authorize
 from taskwell.api.once import Write
@@ -34,6 +34,8 @@ _PATH = re.compile(
 )
 # With one of these there is more to a request than is understood here.
 _UNUSUAL = {b"prefer", b"idempotency-key", b"if-match", b"content-encoding"}
+_JSON = JSON.encode()
+_NO_STATE = TaskToggle()
 
 Answer = partial[Coroutine[Any, Any, Response]]
 Model = TypeVar("Model", bound=BaseModel)
@@ -52,21 +54,20 @@ class Plain:
         if found is None or any(name in _UNUSUAL for name, _ in scope["headers"]):
             await self.app(scope, receive, send)
             return
-        kept = _Kept(receive)
         path_params = {"user_id": found["user_id"]} if found["user_id"] else {}
-        request = Request({**scope, "path_params": path_params}, kept.receive)
-        answer = await self._answer(request, found)
+        request = Request({**scope, "path_params": path_params}, receive)
+        answer = self._answer(request, found)
         if answer is None:
-            await self.app(scope, kept.again, send)
+            await self.app(scope, receive, send)
             return
         try:
             authorize(request, access_of(answer.func))
             response = await answer()
         except TaskwellError as error:
             response = response_of(scope, error)
-        await response(scope, kept.again, send)
+        await response(scope, receive, send)
 
-    async def _answer(self, request: Request, found: re.Match[str]) -> Answer | None:
+    def _answer(self, request: Request, found: re.Match[str]) -> Answer | None:
         """The endpoint with its parameters, if the request is plain."""
         owner = found["user_id"] or request.scope["taskwell.caller"].user_id
         if not is_user_id(owner):
@@ -77,9 +78,9 @@ class Plain:
             case "GET", str(task_id), None, b"":
                 return partial(tasks.get_task, request, request.app.state.database, owner, UUID(task_id))
             case "POST", None, _, b"":
-                return await self._create(request, owner)
-            case "POST", str(task_id), str(), b"":
-                return await self._toggle(request, owner, UUID(task_id))
+                return self._create(request, owner)
+            case "POST", str(task_id), str(), b"" if not _has(request, b"if-none-match"):
+                return self._toggle(request, owner, UUID(task_id))
         return None
 
     def _list(
@@ -90,15 +91,15 @@ class Plain:
         query, limit = known
         return partial(tasks.list_tasks, request, request.app.state.database, owner, query, {}, limit)
 
-    async def _create(self, request: Request, owner: str) -> Answer | None:
-        new = await _body(request, TaskCreate)
+    def _create(self, request: Request, owner: str) -> Answer | None:
+        new = _body(request, TaskCreate)
         if new is None:
             return None
         return partial(tasks.create_task, request, self._once(request, owner), self.settings, owner, new)
 
-    async def _toggle(self, request: Request, owner: str, task_id: UUID) -> Answer | None:
-        state = await _body(request, TaskToggle) if await request.body() else TaskToggle()
-        if state is None or self.settings.require_if_match or "if-none-match" in request.headers:
+    def _toggle(self, request: Request, owner: str, task_id: UUID) -> Answer | None:
+        state = _body(request, TaskToggle) if request.scope["taskwell.body"] else _NO_STATE
+        if state is None or self.settings.require_if_match:
             return None
         return partial(tasks.toggle_task, self._once(request, owner), owner, task_id, None, state)
 
@@ -106,27 +107,16 @@ class Plain:
         return Write(request, request.app.state.database, owner, None)
 
 
-async def _body(request: Request, model: type[Model]) -> Model | None:
+def _has(request: Request, header: bytes) -> bool:
+    return any(name == header for name, _ in request.scope["headers"])
+
+
+def _body(request: Request, model: type[Model]) -> Model | None:
     """What the body says, or None if it would be refused: that is told the usual way."""
-    if request.headers.getlist("content-type") != [JSON]:
+    types = [value for name, value in request.scope["headers"] if name == b"content-type"]
+    if types != [_JSON]:
         return None
     try:
-        return model.model_validate(json.loads(await request.body()))
+        return model.model_validate(json.loads(request.scope["taskwell.body"]))
     except (json.MalformedJson, ValidationError):
         return None
-
-
-class _Kept:
-    """The messages of a request, which can be received again."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._messages: list[Message] = []
-
-    async def receive(self) -> Message:
-        message = await self._receive()
-        self._messages.append(message)
-        return message
-
-    async def again(self) -> Message:
-        return self._messages.pop(0) if self._messages else await self._receive()

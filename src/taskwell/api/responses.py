@@ -17,11 +17,12 @@ from taskwell.core.pagination import bad_cursor, decode_cursor, encode_cursor
 from taskwell.schemas.batch import BatchResults, results_json
 from taskwell.schemas.change import Changes, changes_json
 from taskwell.schemas.query import TaskQuery
-from taskwell.schemas.task import TaskRead, task_json, tasks_json
+from taskwell.schemas.task import TaskRead, task_json
 from taskwell.schemas.token import TokenCreated, TokenRead, token_json, tokens_json
 from taskwell.schemas.user import UserRead, user_json
-from taskwell.services.sequence import last_number
-from taskwell.services.task_lists import Place, count_tasks, first_tasks, list_tasks, place_of
+from taskwell.services.sequence import last_numbers
+from taskwell.services.task_lists import Part, PartKey, Place, count_tasks, list_parts, place_of
+from taskwell.services.together import TaskJson
 
 _JSON = "application/json"
 _CHUNK = 1_000
@@ -32,6 +33,21 @@ _NEWEST = TaskQuery()
 def task_response(task: TaskRead, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A single task, with its version as a strong ETag (RFC 9110, 8.8.3)."""
     return Response(task_json(task), status, {"ETag": f'"{task.version}"', **(headers or {})}, _JSON)
+
+
+class JsonResponse(Response):
+    """Bytes and headers that need no working out, which is what takes the time of a `Response`."""
+
+    def __init__(self, body: bytes, status: int, *headers: tuple[bytes, bytes]) -> None:
+        self.status_code = status
+        self.body = body
+        self.background = None
+        length = (b"content-length", b"%d" % len(body))
+        self.raw_headers = [length, (b"content-type", b"application/json"), *headers]
+
+
+def task_json_response(task: TaskJson, status: int = 200, *headers: tuple[bytes, bytes]) -> Response:
+    return JsonResponse(task.json.encode(), status, (b"etag", b'"%d"' % task.version), *headers)
 
 
 def user_response(user: UserRead, status: int, headers: dict[str, str]) -> Response:
@@ -60,6 +76,8 @@ def changes_response(changes: Changes) -> Response:
 
 def unless_unchanged(request: Request, response: Response) -> Response:
     """The answer, or a 304 if the client has it already."""
+    if all(name != b"if-none-match" for name, _ in request.scope["headers"]):
+        return response
     if not is_unchanged(request, response.headers["etag"]):
         return response
     kept = {name: response.headers[name] for name in ("etag", "link") if name in response.headers}
@@ -86,50 +104,51 @@ class TaskList:
         after = self._decode(cursor)
         tag = self._tag(cursor)
         if "if-none-match" in self.request.headers:
-            etag = f'"{await self.database.peek(last_number, self.owner)}-{tag}"'
+            etag = f'"{await self.database.read_together(last_numbers, self.owner)}-{tag}"'
             if is_unchanged(self.request, etag):
                 return Response(status_code=304, headers={"ETag": etag})
-        size = _CHUNK if self.limit is None else self.limit + 1
-        # A short page in the index's own order is a matter of microseconds; anything else may take its time.
-        short = size <= _SHORT and self.query == _NEWEST
-        look = self.database.peek if short else self.database.read
-        tasks, number = await look(first_tasks, self.owner, self.query, limit=size, after=after)
-        headers = {"ETag": f'"{number}-{tag}"'}
+        part = await self._part(_CHUNK if self.limit is None else self.limit + 1, after)
+        headers = {"ETag": f'"{part.number or 0}-{tag}"'}
         if counted:
             count = await self.database.read(count_tasks, self.owner, self.query.filter)
             headers |= {"X-Total-Count": str(count), "Preference-Applied": "count=exact"}
         if self.limit is None:
-            return self._whole(tasks, headers)
-        return self._page(tasks, self.limit, headers)
+            return self._whole(part, headers)
+        return self._page(part, self.limit, headers)
 
-    def _page(self, tasks: list[TaskRead], limit: int, headers: dict[str, str]) -> Response:
-        if len(tasks) > limit:
-            tasks = tasks[:limit]
+    async def _part(self, size: int, after: Place | None) -> Part:
+        # A short page in the index's own order is a matter of microseconds; anything else may take its time.
+        short = size <= _SHORT and self.query == _NEWEST
+        key = PartKey(self.owner, self.query, size, after)
+        return await self.database.read_together(list_parts, key, most=1, short=short)
+
+    def _page(self, part: Part, limit: int, headers: dict[str, str]) -> Response:
+        if part.count > limit:
+            part = part.without_last()
             others = [
                 (name, value) for name, value in self.request.query_params.multi_items() if name != "cursor"
             ]
-            query = urlencode([*others, ("cursor", self._encode(tasks[-1]))])
+            query = urlencode([*others, ("cursor", self._encode(part))])
             headers["Link"] = f'<{path_as_sent(self.request.scope)}?{query}>; rel="next"'
-        return Response(tasks_json(tasks), headers=headers, media_type=_JSON)
+        return Response(f"[{part.json}]", headers=headers, media_type=_JSON)
 
-    def _whole(self, tasks: list[TaskRead], headers: dict[str, str]) -> Response:
+    def _whole(self, part: Part, headers: dict[str, str]) -> Response:
         """A chunk at a time: memory does not grow with the list, and a slow reader holds no connection.
 
         The first chunk is there before the answer begins, so a fault is an error answer; a later one breaks
         the connection.
         """
-        if len(tasks) < _CHUNK:
-            return Response(tasks_json(tasks), headers=headers, media_type=_JSON)
-        return StreamingResponse(self._chunks(tasks), headers=headers, media_type=_JSON)
+        if part.count < _CHUNK:
+            return Response(f"[{part.json}]", headers=headers, media_type=_JSON)
+        return StreamingResponse(self._chunks(part), headers=headers, media_type=_JSON)
 
-    async def _chunks(self, tasks: list[TaskRead]) -> AsyncGenerator[bytes]:
-        yield tasks_json(tasks)[:-1]
-        while len(tasks) == _CHUNK:
-            after = place_of(tasks[-1], self.query)
-            tasks = await self.database.read(list_tasks, self.owner, self.query, limit=_CHUNK, after=after)
-            if tasks:
-                yield b"," + tasks_json(tasks)[1:-1]
-        yield b"]"
+    async def _chunks(self, part: Part) -> AsyncGenerator[str]:
+        yield f"[{part.json}"
+        while part.count == _CHUNK:
+            part = await self._part(_CHUNK, place_of(part.last(), self.query))
+            if part.count:
+                yield f",{part.json}"
+        yield "]"
 
     def _tag(self, cursor: str | None) -> str:
         """What makes this list another one than the user's others."""
@@ -137,8 +156,8 @@ class TaskList:
         parts = (self.owner, *self.query.fingerprint(), str(self.limit), cursor or "")
         return hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
 
-    def _encode(self, task: TaskRead) -> str:
-        place = [_to_text(value) for value in place_of(task, self.query)]
+    def _encode(self, part: Part) -> str:
+        place = [_to_text(value) for value in place_of(part.last(), self.query)]
         return encode_cursor(place, query=(self.owner, *self.query.fingerprint()))
 
     def _decode(self, cursor: str | None) -> Place | None:
@@ -152,7 +171,7 @@ class TaskList:
             raise bad_cursor() from None
         if [_to_text(value) for value in place] != texts:  # another spelling of it than ours
             raise bad_cursor()
-        return place
+        return tuple(place)
 
 
 def _to_text(value: Any) -> str:

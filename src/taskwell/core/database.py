@@ -9,37 +9,42 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Executable, Row
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
+from taskwell.core.acting import EVERYBODY, acting_user
 from taskwell.core.config import Settings
 from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import TaskwellError, Unavailable
 from taskwell.core.faults import Fault, error_of, fault_of
-from taskwell.core.lookup import Lookup
 from taskwell.core.postgres import PostgresBackend
-from taskwell.core.sqlite import OnTheSpot, SqliteBackend, refuse_network_file_system
+from taskwell.core.sqlite import SqliteBackend, refuse_network_file_system
+from taskwell.core.statement import Connection, Rows, Statement
+from taskwell.core.together import AnswerAll, Together
 from taskwell.core.turns import Turns
 
 P = ParamSpec("P")
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 logger = logging.getLogger("taskwell")
 
 _ATTEMPTS = 4
 _RETRIED = {Fault.CONFLICT, Fault.LOST}
 _AWAY_SECONDS = 1.0
+_GROUP = 100  # at most so many are asked for together
+_LANES = 2  # groups at a time: one on its way while the other is being answered
 
 
 class ReadTransaction:
     """What a service may do when it only reads: its type says so."""
 
-    def __init__(self, connection: AsyncConnection | OnTheSpot) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.dialect = connection.dialect.name
 
@@ -54,9 +59,9 @@ class ReadTransaction:
     async def first(self, statement: Executable) -> Row[Any] | None:
         return (await self._connection.execute(statement)).first()
 
-    async def find(self, lookup: Lookup, **values: object) -> Sequence[Any] | None:
-        """The one row of a look-up."""
-        return await lookup.run(self._connection, values)
+    async def find(self, statement: Statement, **values: object) -> Rows:
+        """All rows of a statement that is kept prepared."""
+        return await statement.run(self._connection, values)
 
 
 class Transaction(ReadTransaction):
@@ -68,12 +73,17 @@ class Transaction(ReadTransaction):
 
 
 class Database:
-    """The application's database. `serving` is set once its schema is known to be right."""
+    """The application's database. `serving` is set once its schema is known to be right.
 
-    def __init__(self, settings: Settings) -> None:
-        self.backend = open_backend(settings, settings.database)
+    `gathers` False: what is asked for together is asked for one by one.
+    """
+
+    def __init__(self, settings: Settings, *, gathers: bool = True) -> None:
+        self.backend = open_backend(settings, settings.database, gathers=gathers)
+        self._gathers = gathers
         self.serving = False
         self.turns = Turns()
+        self._together: dict[Hashable, Together[Any, Any]] = {}
         self._pending: set[asyncio.Future[Any]] = set()
         self._away_until = 0.0
 
@@ -131,12 +141,134 @@ class Database:
 
         return await self._unbroken(self._retried(attempt))
 
+    async def run_in_turn(self, user_id: str, function: Callable[[Transaction], Awaitable[T]]) -> T:
+        """As `run`, one at a time for each user.
+
+        Their writes wait for each other anyway, on one row: here they do so without a connection.
+        """
+        if self.backend.dialect == "sqlite":  # nobody waits for a row there
+            return await self.run(function)
+        async with self.turns.of(user_id):
+            return await self.run(function)
+
+    def read_together(
+        self,
+        function: Callable[[ReadTransaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
+        key: K,
+        *,
+        most: int = _GROUP,
+        short: bool = True,
+    ) -> Awaitable[T]:
+        """What a function that only reads has for a key, asked for along with what others want just now.
+
+        The function gets different keys, `most` of them at most, and gives an answer for each, in their
+        order, by statements that are kept prepared. `short`: it is a few rows by their keys, as for `peek`.
+        """
+        together = self._together.get((function, short))
+        if together is None:
+
+            async def look(keys: Sequence[K]) -> Sequence[T | Exception]:
+                return await (self._ask(function, keys) if short else self.read(function, keys))
+
+            together = self._gathering((function, short), look, most=most, shared=True)
+        return self._asked(together, key)
+
+    async def run_together(
+        self,
+        function: Callable[[Transaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
+        user_id: str,
+        key: K,
+    ) -> T:
+        """Write along with others who want the same of other keys: all in one transaction.
+
+        On PostgreSQL that is one statement, which is kept prepared. The function gives an outcome for each
+        key, in their order. One that is an error is raised for that key alone, and has changed nothing.
+
+        Raises: as `run`.
+        """
+        together = self._together.get(function)
+        if together is None:
+            write = partial(self._one_by_one_if_need_be, function)
+            together = self._gathering(function, write, most=_GROUP, shared=False)
+        if not self.turns.is_taken(user_id):
+            return await self._asked(together, key)
+        async with self.turns.of(user_id):  # nobody else is to wait for what this user is doing
+            (outcome,) = await self._unbroken(self._one_by_one_if_need_be(function, [key]))
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def _gathering(
+        self, name: Hashable, answer_all: AnswerAll[K, T], *, most: int, shared: bool
+    ) -> Together[K, T]:
+        together = Together(
+            answer_all, self._spawn, most=most if self._gathers else 1, shared=shared and self._gathers
+        )
+        self._together[name] = together
+        return together
+
+    def _asked(self, together: Together[K, T], key: K) -> Awaitable[T]:
+        acting = acting_user() if self.backend.keeps_users_apart else EVERYBODY
+        return together.ask(acting, key, lanes=self._lanes(together))
+
+    def _lanes(self, together: Together[Any, Any]) -> int:
+        """Groups grow by waiting for each other; what cannot be grouped need not wait."""
+        grouped = together.most > 1 and not self.backend.keeps_users_apart
+        return _LANES if grouped else self.backend.most_at_once
+
+    async def _ask(
+        self,
+        function: Callable[[ReadTransaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
+        keys: Sequence[K],
+    ) -> Sequence[T | TaskwellError]:
+        async def attempt() -> Sequence[T | TaskwellError]:
+            async with self.backend.asking() as connection:
+                return await function(ReadTransaction(connection), keys)
+
+        return await self._retried(attempt)
+
+    async def _one_by_one_if_need_be(
+        self,
+        function: Callable[[Transaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
+        keys: Sequence[K],
+    ) -> Sequence[T | Exception]:
+        """One who makes the transaction fail is not to fail the others."""
+        try:
+            return await self._write_at_once(function, keys)
+        except TaskwellError:
+            raise
+        except Exception:
+            if len(keys) == 1:
+                raise
+        outcomes: list[T | Exception] = []
+        for key in keys:
+            try:
+                outcomes += await self._write_at_once(function, [key])
+            except Exception as error:  # noqa: BLE001 (it is raised for whoever asked)
+                outcomes.append(error)
+        return outcomes
+
+    async def _write_at_once(
+        self,
+        function: Callable[[Transaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
+        keys: Sequence[K],
+    ) -> Sequence[T | TaskwellError]:
+        async def attempt() -> Sequence[T | TaskwellError]:
+            return await self.backend.write_at_once(
+                lambda connection: function(Transaction(connection), keys)
+            )
+
+        return await self._retried(attempt)
+
     async def _unbroken(self, work: Coroutine[Any, Any, T]) -> T:
         """Carried to its end even if the caller is cancelled: a driver stopped half-way keeps its locks."""
-        task = asyncio.ensure_future(work)
+        return await asyncio.shield(self._spawn(work))
+
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
         self._pending.add(task)
         task.add_done_callback(self._forget)
-        return await asyncio.shield(task)
+        return task
 
     def _forget(self, task: asyncio.Future[Any]) -> None:
         self._pending.discard(task)
@@ -189,7 +321,9 @@ class Database:
         await self.backend.close()
 
 
-def open_backend(settings: Settings, url: DatabaseUrl) -> SqliteBackend | PostgresBackend:
+def open_backend(
+    settings: Settings, url: DatabaseUrl, *, gathers: bool = True
+) -> SqliteBackend | PostgresBackend:
     """Raises BadDatabaseUrl: the file would lie on a network file system."""
     if not url.is_sqlite:
         return PostgresBackend(
@@ -200,4 +334,4 @@ def open_backend(settings: Settings, url: DatabaseUrl) -> SqliteBackend | Postgr
         )
     if not settings.allow_network_file_system:
         refuse_network_file_system(url.path)
-    return SqliteBackend(url)
+    return SqliteBackend(url, gathers=gathers)

@@ -7,6 +7,7 @@ knows of no transaction; the pool does, and ends what is left of it when the con
 
 import asyncio
 import re
+import select
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -15,13 +16,14 @@ import asyncpg
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import PoolResetState
+from sqlalchemy.pool import PoolProxiedConnection, PoolResetState
+from sqlalchemy.util.concurrency import greenlet_spawn
 
 from taskwell.core.acting import EVERYBODY, acting_user
 from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import OutcomeUnknown
 from taskwell.core.faults import Fault, fault_of
-from taskwell.core.lookup import driver_of
+from taskwell.core.statement import OnTheDriver, driver_of
 
 T = TypeVar("T")
 
@@ -72,12 +74,18 @@ class PostgresBackend:
         # A read is one statement, so it needs no BEGIN and COMMIT around it: two round trips less.
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._pooled = url.pooled
+        self.most_at_once = pool_size + max_overflow
         self.row_security = False  # whether it is active for this role, as far as is known
         event.listen(self._engine.sync_engine, "do_connect", self._act_as_everybody)
         event.listen(self._engine.sync_engine, "reset", _roll_back)
         self._ending: set[asyncio.Task[None]] = set()
         self._waiting = 0
         self._timeouts = 0
+
+    @property
+    def keeps_users_apart(self) -> bool:
+        """Whether a transaction can be of one user only."""
+        return self.row_security
 
     async def obey_row_security(self) -> None:
         """From now on say who acts, in sessions that by themselves are nobody's."""
@@ -95,7 +103,7 @@ class PostgresBackend:
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncConnection]:
-        connection = await self._checked_out(self._autocommit.connect())
+        connection = await self._checked_out(self._autocommit.connect().start())
         try:
             if self.row_security:
                 await _begin(connection)
@@ -106,6 +114,34 @@ class PostgresBackend:
             else:
                 await connection.close()
 
+    @asynccontextmanager
+    async def asking(self) -> AsyncGenerator[AsyncConnection | OnTheDriver]:
+        """A connection for statements that are kept prepared, each by itself."""
+        if self.row_security:
+            async with self.reading() as connection:
+                yield connection
+            return
+        pooled = await self._checked_out(self._alive())
+        try:
+            yield OnTheDriver(self._engine.dialect, pooled)
+        finally:
+            pooled.close()
+
+    async def _alive(self) -> PoolProxiedConnection:
+        """A connection that its server has not ended while it was idle, as Neon does.
+
+        A statement that is lost on the way leaves in doubt whether it was run: one that could be known to be
+        lost beforehand is not to be sent.
+        """
+        while True:
+            pooled = await greenlet_spawn(self._engine.sync_engine.pool.connect)
+            driver: Any = pooled.driver_connection
+            if not driver.is_closed() and _has_unread(driver):
+                await asyncio.sleep(0.001)  # for the driver to read it
+            if not driver.is_closed():
+                return pooled
+            await greenlet_spawn(pooled.invalidate)
+
     def _end_later(self, connection: AsyncConnection) -> None:
         """What has been read need not wait for the round trip that ends the transaction."""
         task = asyncio.ensure_future(connection.close())
@@ -115,7 +151,7 @@ class PostgresBackend:
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncConnection]:
         engine = self._autocommit if self.row_security else self._engine
-        connection = await self._checked_out(engine.connect())
+        connection = await self._checked_out(engine.connect().start())
         try:
             if self.row_security:
                 await _begin(connection)
@@ -140,6 +176,22 @@ class PostgresBackend:
                 raise
             return result
 
+    async def write_at_once(self, work: Callable[[AsyncConnection | OnTheDriver], Awaitable[T]]) -> T:
+        """A transaction of a single statement that is kept prepared: where it can, it is the transaction.
+
+        Raises:
+            OutcomeUnknown: the connection was lost while the statement was on its way, or its COMMIT.
+        """
+        if self.row_security:
+            return await self.write(work)
+        async with self.asking() as connection:
+            try:
+                return await work(connection)
+            except Exception as error:
+                if fault_of(error) in {Fault.LOST, Fault.AWAY}:
+                    raise OutcomeUnknown from error
+                raise
+
     async def commit(self, connection: AsyncConnection) -> None:
         await connection.commit()
         if driver_of(connection).is_in_transaction():
@@ -156,10 +208,10 @@ class PostgresBackend:
             await connection.execute(text(f"SET LOCAL taskwell.user_id = '{EVERYBODY}'"))
             return await connection.run_sync(work)
 
-    async def _checked_out(self, connection: AsyncConnection) -> AsyncConnection:
+    async def _checked_out(self, connection: Awaitable[T]) -> T:
         self._waiting += 1
         try:
-            return await connection.start()
+            return await connection
         except PoolTimeout:
             self._timeouts += 1
             raise
@@ -180,6 +232,16 @@ class PostgresBackend:
         if self._ending:
             await asyncio.wait(self._ending)
         await self._engine.dispose()
+
+
+def _has_unread(driver: Any) -> bool:
+    """Whether the server has said something unasked: that it ends the session, most likely."""
+    socket = driver._transport.get_extra_info("socket")  # noqa: SLF001 (there is no other way)
+    if socket is None or not hasattr(select, "poll"):
+        return True  # it is closing; or this is Windows, and only the event loop can tell
+    poll = select.poll()
+    poll.register(socket.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 async def _begin(connection: AsyncConnection) -> None:

@@ -1,9 +1,10 @@
 """SQLite: one file, one writer at a time.
 
-Each process has one connection that writes and a few that only read. A write holds two locks: a queue
-inside the process, which is fair, and a lock on the file `<database>-lock`, which keeps the other
-processes out. So no two connections ever write or checkpoint at once, which is what SQLite before 3.51.3
-needs to be safe (its WAL-reset bug), and a writer never meets SQLITE_BUSY from another taskwell.
+Each process has one connection that writes and a few that only read. Those who want to write wait in a
+queue; whoever is in it when the writer is free shares one transaction, and so one commit. The writer holds a
+lock on the file `<database>-lock`, which keeps the other processes out. So no two connections ever write or
+checkpoint at once, which is what SQLite before 3.51.3 needs to be safe (its WAL-reset bug), and a writer
+never meets SQLITE_BUSY from another taskwell.
 """
 
 import asyncio
@@ -13,18 +14,22 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event
 
 from taskwell.core.database_url import BadDatabaseUrl, DatabaseUrl
-from taskwell.core.errors import Busy
+from taskwell.core.errors import Busy, TaskwellError
+from taskwell.core.together import settle
 
 T = TypeVar("T")
 
 _LOCK_PATIENCE_SECONDS = 5.0
+_GROUP = 100  # at most so many writes share a transaction
 _READERS = 2  # more only wait for the interpreter's lock
 _REMOTE_FILE_SYSTEMS = frozenset(
     [
@@ -66,6 +71,58 @@ class OnTheSpot:
         return work(self.sync_connection)
 
 
+@dataclass(eq=False, slots=True)
+class _Write(Generic[T]):
+    """What somebody wants to write, and where the outcome goes. `since`: on the monotonic clock."""
+
+    work: Callable[[OnTheSpot], Awaitable[T]]
+    answer: asyncio.Future[T]
+    since: float = field(default_factory=time.monotonic)
+
+
+def _transactions(group: Sequence[_Write[Any]], connection: Connection) -> list[Any]:
+    """The outcome of each: a value, or the exception that undid it.
+
+    All of them in one transaction, if nothing comes that might end it; else in one each.
+    """
+    if len(group) == 1:
+        return [_alone(group[0].work, connection)]
+    transaction = connection.begin()
+    try:
+        outcomes = [_part(write.work, connection) for write in group]
+    except Exception:  # noqa: BLE001 (it comes again, for whom it belongs to)
+        transaction.rollback()
+        return [_alone(write.work, connection) for write in group]
+    try:
+        transaction.commit()
+    except Exception as error:  # noqa: BLE001 (it is raised for all of them)
+        transaction.rollback()
+        return [error] * len(group)
+    return outcomes
+
+
+def _alone(work: Callable[[OnTheSpot], Awaitable[T]], connection: Connection) -> T | Exception:
+    try:
+        with connection.begin():
+            return _driven(work(OnTheSpot(connection)))
+    except Exception as error:  # noqa: BLE001 (it is raised for whoever wrote)
+        return error
+
+
+def _part(work: Callable[[OnTheSpot], Awaitable[T]], connection: Connection) -> T | TaskwellError:
+    """Raises whatever is not a rule's own refusal: after it nobody knows how the transaction stands."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    driver.execute("SAVEPOINT part")
+    try:
+        outcome: T | TaskwellError = _driven(work(OnTheSpot(connection)))
+    except TaskwellError as error:
+        driver.execute("ROLLBACK TO part")
+        outcome = error
+    driver.execute("RELEASE part")
+    return outcome
+
+
 def _driven(work: Awaitable[T]) -> T:
     """What comes of work that awaits nothing that waits."""
     steps = work.__await__()
@@ -81,13 +138,18 @@ class SqliteBackend:
     """The connections to one file."""
 
     dialect = "sqlite"
+    keeps_users_apart = False
+    most_at_once = _READERS
 
-    def __init__(self, url: DatabaseUrl) -> None:
+    def __init__(self, url: DatabaseUrl, *, gathers: bool = True) -> None:
+        self._most = _GROUP if gathers else 1
         self.path = url.path.resolve()
         self._turn = asyncio.Lock()
         self._file_lock = FileLock(f"{self.path}-lock", thread_local=False)
         self._writer = _writing_engine(url)
         self._readers = _reading_engine(url, pool_size=_READERS + 1)
+        self._waiting: list[_Write[Any]] = []
+        self._draining: asyncio.Task[None] | None = None
         self._writer_thread = ThreadPoolExecutor(1, thread_name_prefix="taskwell-writer")
         self._reader_threads = ThreadPoolExecutor(_READERS, thread_name_prefix="taskwell-reader")
 
@@ -108,14 +170,44 @@ class SqliteBackend:
         with self._readers.connect() as connection:
             yield OnTheSpot(connection)
 
+    asking = reading
+
     async def write(self, work: Callable[[OnTheSpot], Awaitable[T]]) -> T:
-        """A transaction, from its beginning to its commit in the writer's thread."""
+        """A transaction, or a part of one that others share: what raises is undone, and undoes nobody else's.
 
-        def transaction(connection: Connection) -> T:
-            with connection.begin():
-                return _driven(work(OnTheSpot(connection)))
+        Raises:
+            Busy: the file was locked by somebody else all the time.
+        """
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Write(work, answer))
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain())
+        return await answer
 
-        return await self._by_the_writer(transaction, _LOCK_PATIENCE_SECONDS)
+    write_at_once = write
+
+    async def _drain(self) -> None:
+        """Until nobody waits: all who do so at a time in one transaction."""
+        try:
+            while self._waiting:
+                await self._write_what_waits()
+        finally:
+            self._draining = None
+
+    async def _write_what_waits(self) -> None:
+        group: list[_Write[Any]] = []
+        try:
+            async with self._alone(_LOCK_PATIENCE_SECONDS):
+                group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                outcomes = await self._in_writer_thread(partial(_transactions, group))
+        except Exception as error:  # noqa: BLE001 (it is raised for those who wrote)
+            # Of those who have not had a turn, whoever came late goes on waiting.
+            latest = time.monotonic() - _LOCK_PATIENCE_SECONDS
+            refused = group or [write for write in self._waiting if write.since <= latest]
+            self._waiting = [write for write in self._waiting if write not in refused]
+            group, outcomes = refused, [error] * len(refused)
+        for write, outcome in zip(group, outcomes, strict=True):
+            settle(write.answer, outcome)
 
     async def migrate(self, work: Callable[[Connection], T], patience_seconds: float) -> T:
         """A transaction that no other migration shares, in which tables may be rebuilt."""
@@ -132,15 +224,15 @@ class SqliteBackend:
             finally:
                 driver.execute("PRAGMA foreign_keys = ON")
 
-        return await self._by_the_writer(transaction, patience_seconds)
+        async with self._alone(patience_seconds):
+            return await self._in_writer_thread(transaction)
 
-    async def _by_the_writer(self, work: Callable[[Connection], T], patience_seconds: float) -> T:
+    async def _in_writer_thread(self, work: Callable[[Connection], T]) -> T:
         def in_thread() -> T:
             with self._writer.connect() as connection:
                 return work(connection)
 
-        async with self._alone(patience_seconds):
-            return await asyncio.get_running_loop().run_in_executor(self._writer_thread, in_thread)
+        return await asyncio.get_running_loop().run_in_executor(self._writer_thread, in_thread)
 
     @asynccontextmanager
     async def _alone(self, patience_seconds: float) -> AsyncGenerator[None]:

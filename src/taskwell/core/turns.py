@@ -17,6 +17,9 @@ class Turns:
         # A lock lives as long as somebody holds it or waits for it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
+    def is_taken(self, name: str) -> bool:
+        return name in self._locks
+
     @asynccontextmanager
     async def of(self, name: str, *, patience_seconds: float = _PATIENCE_SECONDS) -> AsyncGenerator[None]:
         """Raises Busy: the turn did not come in time."""

@@ -6,14 +6,10 @@
 from sqlalchemy import ColumnElement, func, or_
 from sqlmodel import col
 
-from taskwell.core.database import ReadTransaction
 from taskwell.models import Task
-from taskwell.schemas.text import fold
 
 
-def contains_text(transaction: ReadTransaction, q: str) -> ColumnElement[bool]:
-    """Whether the title or the description of a task has the text in it."""
-    place_of = func.instr if transaction.dialect == "sqlite" else func.strpos
-    return or_(
-        *(place_of(column, fold(q)) > 0 for column in (col(Task.title_key), col(Task.description_key)))
-    )
+def contains_text(dialect: str, q: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether the title or the description of a task has the text in it, which is case-folded already."""
+    place_of = func.instr if dialect == "sqlite" else func.strpos
+    return or_(*(place_of(column, q) > 0 for column in (col(Task.title_key), col(Task.description_key))))

@@ -12,20 +12,25 @@ from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 from sqlmodel import col
 
 from taskwell.core.database import ReadTransaction, Transaction
-from taskwell.core.lookup import Lookup
+from taskwell.core.statement import Statement
 from taskwell.models import User
 from taskwell.services.users import new_user
 
 Number = ColumnElement[int]
 TakeNumber = ReturningInsert[tuple[int]] | ReturningUpdate[tuple[int]]
 
-_LAST_NUMBER = Lookup(select(col(User.last_seq)).where(col(User.id) == bindparam("user_id")))
+_LAST_NUMBER = Statement(select(col(User.last_seq)).where(col(User.id) == bindparam("user_id")))
+
+
+async def last_numbers(transaction: ReadTransaction, user_ids: Sequence[str]) -> Sequence[int]:
+    """The number of each user's latest write; 0 for a user who has not written yet."""
+    return [await last_number(transaction, user_id) for user_id in user_ids]
 
 
 async def last_number(transaction: ReadTransaction, user_id: str) -> int:
     """The number of the user's latest write; 0 for a user who has not written yet."""
-    row = await transaction.find(_LAST_NUMBER, user_id=user_id)
-    return row[0] if row else 0
+    rows = await transaction.find(_LAST_NUMBER, user_id=user_id)
+    return rows[0][0] if rows else 0
 
 
 def next_number(user_id: str, *conditions: ColumnElement[bool]) -> TakeNumber:

@@ -23,7 +23,7 @@ async def delete_tasks(transaction: Transaction, user_id: str, task_filter: Task
         return 0
     meant = (
         select(col(Task.id), func.row_number().over(order_by=col(Task.version)).label("place"))
-        .where(*conditions(transaction, user_id, task_filter))
+        .where(*conditions(transaction.dialect, user_id, task_filter))
         .subquery()
     )
     now = utc_now()

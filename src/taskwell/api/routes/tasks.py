@@ -1,5 +1,6 @@
 """Tasks, mounted twice: at `/api/tasks` for the caller and at `/api/{user_id}/tasks` for the path's user."""
 
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -19,7 +20,14 @@ from taskwell.api.dependencies import (
 from taskwell.api.once import REPLAYED, Once
 from taskwell.api.problems import path_as_sent, problems
 from taskwell.api.queries import FilterDep, QueryDep
-from taskwell.api.responses import TaskList, batch_response, count_response, task_response, unless_unchanged
+from taskwell.api.responses import (
+    TaskList,
+    batch_response,
+    count_response,
+    task_json_response,
+    task_response,
+    unless_unchanged,
+)
 from taskwell.api.routing import TaskwellRoute
 from taskwell.core.database import Transaction
 from taskwell.schemas.batch import Batch, BatchResults
@@ -32,6 +40,8 @@ from taskwell.schemas.task import (
     TaskUpdate,
 )
 from taskwell.services import batch, tasks, trash
+from taskwell.services.together import TaskKey, create_tasks, get_tasks, new_task, toggle_tasks
+from taskwell.services.users import UserNotFound
 
 router = APIRouter(route_class=TaskwellRoute, tags=["tasks"], dependencies=[Depends(preferences)])
 
@@ -110,12 +120,17 @@ async def create_task(
     request: Request, once: Once, settings: SettingsDep, owner: Owner, new: TaskCreate
 ) -> Response:
     """A user's first task creates the user, unless the server is set to know its users beforehand (404)."""
+    path = path_as_sent(request.scope).rstrip("/")
 
     async def operation(transaction: Transaction) -> Response:
         task = await tasks.create_task(transaction, owner, new, create_user=settings.create_users)
-        location = f"{path_as_sent(request.scope).rstrip('/')}/{task.id}"
-        return task_response(task, 201, {"Location": location})
+        return task_response(task, 201, {"Location": f"{path}/{task.id}"})
 
+    if once.key is None:
+        with suppress(UserNotFound):  # whom the operation creates, or refuses
+            wanted = new_task(owner, new)
+            task = await once.together(create_tasks, wanted)
+            return task_json_response(task, 201, (b"location", f"{path}/{wanted.id}".encode()))
     return await once(operation)
 
 
@@ -178,8 +193,8 @@ async def get_task(
     owner: Owner,
     task_id: PathTaskId,
 ) -> Response:
-    task = await database.peek(tasks.get_task, owner, task_id)
-    return unless_unchanged(request, task_response(task))
+    task = await database.read_together(get_tasks, TaskKey(owner, str(task_id)))
+    return unless_unchanged(request, task_json_response(task))
 
 
 @router.patch(
@@ -296,4 +311,6 @@ async def toggle_task(
     async def operation(transaction: Transaction) -> Response:
         return task_response(await tasks.toggle_task(transaction, owner, task_id, state, guard=guard))
 
+    if once.key is None and guard is None and not state.model_fields_set:
+        return task_json_response(await once.together(toggle_tasks, TaskKey(owner, str(task_id))))
     return await once(operation)

@@ -1,4 +1,4 @@
-"""`make bench`: both databases, measured in turn and shown side by side."""
+"""`make bench-own`: taskwell alone on both databases, measured in turn and shown side by side."""
 
 import argparse
 import signal
@@ -29,7 +29,7 @@ def main() -> int:
 
 
 def _options() -> Options:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.own", description=__doc__)
     parser.add_argument("--seconds", type=float, default=5, help="how long each measure lasts (5)")
     parser.add_argument("--tasks", type=int, default=10_000, help="how long the list is (10000)")
     parser.add_argument("--quick", action="store_true", help="a second each, and a tenth of the rows")

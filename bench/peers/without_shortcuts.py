@@ -1,0 +1,15 @@
+"""taskwell with every request through FastAPI, nothing asked for together: `... without_shortcuts PORT`."""
+
+import sys
+
+import uvicorn
+
+from taskwell.api import logs
+from taskwell.core.config import Settings
+from taskwell.main import create_app
+
+if __name__ == "__main__":
+    settings = Settings()
+    logs.install(settings)
+    app = create_app(settings, shortcuts=False)
+    uvicorn.run(app, port=int(sys.argv[1]), log_config=None, access_log=False, server_header=False)

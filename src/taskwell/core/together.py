@@ -1,0 +1,100 @@
+"""Those who ask while others are being answered are asked for together.
+
+Under load a round trip, a transaction and a commit are shared by all who wait for one; and who asks alone
+waits for nobody.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from itertools import islice
+from typing import Any, Generic, TypeVar
+
+from taskwell.core.acting import acting_as
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+# For so many keys at once an answer each, in their order: a value, or an error that is of this key alone.
+AnswerAll = Callable[[Sequence[K]], Awaitable[Sequence[V | Exception]]]
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+
+
+class Together(Generic[K, V]):
+    """A queue in front of a function that answers many at once.
+
+    No key is asked for twice at a time. With `shared`, all who wait for a key get its next answer, which is
+    never one that was begun before they came; without it each gets an answer of their own, one after another.
+    """
+
+    def __init__(self, answer_all: AnswerAll[K, V], spawn: Spawn, *, most: int, shared: bool) -> None:
+        self._answer_all = answer_all
+        self._spawn = spawn
+        self.most = most
+        self._shared = shared
+        # On whose behalf, and what; in the order in which they came.
+        self._waiting: dict[tuple[str, K], list[asyncio.Future[V]]] = {}
+        self._busy: set[tuple[str, K]] = set()
+        self._running = 0
+        self._due = False
+
+    def ask(self, acting: str, key: K, *, lanes: int) -> Awaitable[V]:
+        """`acting`: on whose behalf, so that only what is of the same is asked for at once.
+
+        `lanes`: how many groups may be under way at a time.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[V] = loop.create_future()
+        self._waiting.setdefault((acting, key), []).append(answer)
+        if not self._due and self._running < lanes:
+            # After all that this turn of the loop brings, which may be as many as there are connections.
+            self._due = True
+            loop.call_soon(self._start, lanes)
+        return answer
+
+    def _start(self, lanes: int) -> None:
+        self._due = False
+        while self._running < lanes and (group := self._next()):
+            self._running += 1
+            self._spawn(self._run(group, lanes))
+
+    def _next(self) -> dict[tuple[str, K], list[asyncio.Future[V]]]:
+        """The keys of the first who waits and of those behind who may go along."""
+        free = [asked for asked in self._waiting if asked not in self._busy]
+        same = (asked for asked in free if asked[0] == free[0][0])
+        group = {}
+        for asked in list(islice(same, self.most)):
+            answers = self._waiting[asked]
+            if self._shared or len(answers) == 1:
+                group[asked] = self._waiting.pop(asked)
+            else:
+                group[asked] = [answers.pop(0)]
+        self._busy.update(group)
+        return group
+
+    async def _run(self, group: dict[tuple[str, K], list[asyncio.Future[V]]], lanes: int) -> None:
+        acting = next(iter(group))[0]
+        keys = [key for _, key in group]
+        with acting_as(acting):
+            outcomes = await self._outcomes(keys)
+        self._running -= 1
+        self._busy.difference_update(group)
+        self._start(lanes)
+        for answers, outcome in zip(group.values(), outcomes, strict=True):
+            for answer in answers:
+                settle(answer, outcome)
+
+    async def _outcomes(self, keys: Sequence[K]) -> Sequence[V | Exception]:
+        try:
+            return await self._answer_all(keys)
+        except Exception as error:  # noqa: BLE001 (it is raised for whoever asked)
+            return [error] * len(keys)
+
+
+def settle(answer: asyncio.Future[V], outcome: V | Exception) -> None:
+    """Give an answer, if somebody still waits for it."""
+    if answer.done():
+        return
+    if isinstance(outcome, Exception):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)

@@ -1,0 +1,230 @@
+"""The commonest things that are done with a task, for many tasks and many users at once.
+
+Each takes what several requests want and gives an outcome for each, in their order. They are the rules of
+`services.tasks`, in statements that are kept prepared; what they give is JSON from the database.
+
+On PostgreSQL what is wanted together is one statement. It locks the users' rows in the order of their ids, so
+that two processes never wait for each other crosswise, and then numbers the writes of each user in the order
+in which they came.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Boolean, bindparam, text
+from uuid_utils.compat import uuid7
+
+from taskwell.core.clock import utc_now
+from taskwell.core.database import ReadTransaction, Transaction
+from taskwell.core.statement import Rows, Statement
+from taskwell.models import Task
+from taskwell.models.base import table_of
+from taskwell.schemas.task import TaskCreate
+from taskwell.schemas.text import fold
+from taskwell.services.task_json import task_json
+from taskwell.services.tasks import TaskNotFound
+from taskwell.services.users import UserNotFound
+
+
+class TaskKey(NamedTuple):
+    """`id`: in its canonical form."""
+
+    user_id: str
+    id: str
+
+
+class TaskJson(NamedTuple):
+    """A task as it is now."""
+
+    version: int
+    json: str
+
+
+class NewTask(NamedTuple):
+    """What is known of a task before it has its number."""
+
+    user_id: str
+    id: UUID
+    title: str
+    title_key: str
+    description: str | None
+    description_key: str | None
+    completed: bool
+    created_at: datetime
+
+
+def new_task(user_id: str, new: TaskCreate) -> NewTask:
+    keys = (fold(new.title), fold(new.description))
+    return NewTask(user_id, uuid7(), new.title, keys[0], new.description, keys[1], new.completed, utc_now())
+
+
+async def get_tasks(
+    transaction: ReadTransaction, keys: Sequence[TaskKey]
+) -> Sequence[TaskJson | TaskNotFound]:
+    if not transaction.writes_in_ctes:
+        return [await _get_task(transaction, key) for key in keys]
+    return _in_order(keys, await transaction.find(_GET_TASKS, **_columns(keys)))
+
+
+async def toggle_tasks(
+    transaction: Transaction, keys: Sequence[TaskKey]
+) -> Sequence[TaskJson | TaskNotFound]:
+    """Turn each task over where it lies. No task is among the keys twice."""
+    now = utc_now()
+    if not transaction.writes_in_ctes:
+        return [await _toggle_task(transaction, key, now) for key in keys]
+    return _in_order(keys, await transaction.find(_TOGGLE_TASKS, **_columns(keys), now=now))
+
+
+async def create_tasks(
+    transaction: Transaction, wanted: Sequence[NewTask]
+) -> Sequence[TaskJson | UserNotFound]:
+    """New tasks, under ids that are new too, of users who exist."""
+    if not transaction.writes_in_ctes:
+        return [await _create_task(transaction, new) for new in wanted]
+    rows = await transaction.find(_CREATE_TASKS, **_columns(wanted))
+    created = {row[0]: TaskJson(*row[1:]) for row in rows}
+    return [created.get(new.id) or UserNotFound() for new in wanted]
+
+
+def _columns(wanted: Sequence[TaskKey] | Sequence[NewTask]) -> dict[str, list[Any]]:
+    """The values of each field, by its name in the plural."""
+    columns = zip(*wanted, strict=True)
+    return {f"{name}s": list(column) for name, column in zip(wanted[0]._fields, columns, strict=True)}
+
+
+def _in_order(keys: Sequence[TaskKey], rows: Rows) -> list[TaskJson | TaskNotFound]:
+    """`rows`: the place of each among the keys, counted from 1, and the task."""
+    found = {row[0]: TaskJson(row[1], row[2]) for row in rows}
+    return [found.get(place) or TaskNotFound() for place in range(1, len(keys) + 1)]
+
+
+async def _get_task(transaction: ReadTransaction, key: TaskKey) -> TaskJson | TaskNotFound:
+    rows = await transaction.find(_GET_TASK, **_kept(key))
+    return TaskJson(*rows[0]) if rows else TaskNotFound()
+
+
+async def _toggle_task(transaction: Transaction, key: TaskKey, now: datetime) -> TaskJson | TaskNotFound:
+    numbers = await transaction.find(_TAKE_NUMBER_IF_ALIVE, **_kept(key))
+    if not numbers:
+        return TaskNotFound()
+    rows = await transaction.find(_TOGGLE_TASK, **_kept(key), now=now, version=numbers[0][0])
+    return TaskJson(*rows[0])
+
+
+async def _create_task(transaction: Transaction, new: NewTask) -> TaskJson | UserNotFound:
+    numbers = await transaction.find(_TAKE_NUMBER, user_id=new.user_id)
+    if not numbers:
+        return UserNotFound()
+    values = {**new._asdict(), "id": new.id.hex}
+    rows = await transaction.find(_CREATE_TASK, **values, version=numbers[0][0])
+    return TaskJson(*rows[0])
+
+
+def _kept(key: TaskKey) -> dict[str, str]:
+    """As SQLite has it."""
+    return {"user_id": key.user_id, "id": key.id.replace("-", "")}
+
+
+_TYPES: dict[str, Any] = {
+    "now": table_of(Task).c.updated_at.type,
+    "created_at": table_of(Task).c.created_at.type,
+    "completed": Boolean(),
+    "version": BigInteger(),
+}
+
+
+def _statement(sql: str, *typed: str) -> Statement:
+    """`typed`: the parameters that a driver does not take as they are."""
+    return Statement(text(sql).bindparams(*(bindparam(name, type_=_TYPES[name]) for name in typed)))
+
+
+# SQLite: one task after the other, since no statement of its can write to two tables.
+
+_SQLITE_JSON = task_json("sqlite")
+_ONE = "user_id = :user_id AND id = :id AND deleted_at IS NULL"
+_TOGGLED = """
+    completed = NOT completed, completed_at = CASE WHEN completed THEN NULL ELSE :now END, updated_at = :now
+    """
+_GET_TASK = _statement(f"SELECT version, {_SQLITE_JSON} FROM tasks WHERE {_ONE}")
+_TAKE_NUMBER = _statement("UPDATE users SET last_seq = last_seq + 1 WHERE id = :user_id RETURNING last_seq")
+_TAKE_NUMBER_IF_ALIVE = _statement(
+    f"""
+    UPDATE users SET last_seq = last_seq + 1
+    WHERE id = :user_id AND EXISTS (SELECT 1 FROM tasks WHERE {_ONE}) RETURNING last_seq
+    """
+)
+_TOGGLE_TASK = _statement(
+    f"UPDATE tasks SET {_TOGGLED}, version = :version WHERE {_ONE} RETURNING version, {_SQLITE_JSON}",
+    "now", "version",
+)  # fmt: skip
+_CREATE_TASK = _statement(
+    f"""
+    INSERT INTO tasks (
+        user_id, id, title, title_key, description, description_key, completed, created_at,
+        updated_at, completed_at, version
+    )
+    VALUES (
+        :user_id, :id, :title, :title_key, :description, :description_key, :completed, :created_at,
+        :created_at, CASE WHEN :completed THEN :created_at END, :version
+    )
+    RETURNING version, {_SQLITE_JSON}
+    """,
+    "completed", "created_at", "version",
+)  # fmt: skip
+
+# PostgreSQL: all of them at once. `(SELECT ...)` hides from the planner how many there are, which would have
+# it make a new plan for each number.
+
+_POSTGRES_JSON = task_json("postgresql")
+_FOUND = "tasks.user_id = wanted.user_id AND tasks.id = wanted.id AND tasks.deleted_at IS NULL"
+_WANTED_TASKS = f"""
+    unnest((SELECT CAST(:user_ids AS text[])), (SELECT CAST(CAST(:ids AS text[]) AS uuid[]))) WITH ORDINALITY
+    AS wanted (user_id, id, place) JOIN tasks ON {_FOUND}
+    """
+# From `wanted`: how many numbers each user needs; their rows, locked; what number each had before.
+_NUMBERED = """
+    needed AS (SELECT user_id, count(*) AS numbers FROM wanted GROUP BY user_id),
+    locked AS (SELECT id FROM users WHERE id IN (SELECT user_id FROM needed) ORDER BY id FOR UPDATE),
+    taken AS (
+        UPDATE users SET last_seq = last_seq + numbers FROM needed JOIN locked ON locked.id = needed.user_id
+        WHERE users.id = needed.user_id RETURNING users.id AS user_id, last_seq - numbers AS before
+    ),
+    numbered AS (
+        SELECT wanted.*, before + row_number() OVER (PARTITION BY user_id ORDER BY place) AS version
+        FROM wanted JOIN taken USING (user_id)
+    )
+    """
+_GET_TASKS = _statement(f"SELECT place, version, {_POSTGRES_JSON} FROM {_WANTED_TASKS}")
+_TOGGLE_TASKS = _statement(
+    f"""
+    WITH wanted AS (SELECT wanted.* FROM {_WANTED_TASKS}), {_NUMBERED}
+    UPDATE tasks SET {_TOGGLED}, version = numbered.version
+    FROM numbered WHERE {_FOUND.replace("wanted", "numbered")}
+    RETURNING place, tasks.version, {_POSTGRES_JSON}
+    """,
+    "now",
+)
+_CREATE_TASKS = _statement(
+    f"""
+    WITH wanted AS (
+        SELECT * FROM unnest(
+            CAST(:user_ids AS text[]), CAST(:ids AS uuid[]), CAST(:titles AS text[]),
+            CAST(:title_keys AS text[]), CAST(:descriptions AS text[]), CAST(:description_keys AS text[]),
+            CAST(:completeds AS boolean[]), CAST(:created_ats AS timestamptz[])
+        ) WITH ORDINALITY AS wanted (
+            user_id, id, title, title_key, description, description_key, completed, created_at, place
+        )
+    ), {_NUMBERED}
+    INSERT INTO tasks (
+        user_id, id, title, title_key, description, description_key, completed, created_at,
+        updated_at, completed_at, version
+    )
+    SELECT user_id, id, title, title_key, description, description_key, completed, created_at,
+        created_at, CASE WHEN completed THEN created_at END, version
+    FROM numbered
+    RETURNING tasks.id, tasks.version, {_POSTGRES_JSON}
+    """
+)

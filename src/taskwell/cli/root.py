@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from taskwell import __version__
-from taskwell.cli import db, tokens
+from taskwell.cli import backups, db, doctor, moves, tokens
 from taskwell.cli.settings import fail, load_settings
 
 app = typer.Typer(
@@ -18,6 +18,8 @@ app = typer.Typer(
 )
 app.add_typer(db.app, name="db")
 app.add_typer(tokens.app, name="tokens")
+for _command in (backups.backup, backups.restore, moves.move, doctor.doctor):
+    app.command()(_command)
 
 
 def _show_version(wanted: bool) -> None:

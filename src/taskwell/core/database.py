@@ -9,10 +9,10 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Executable, Row
+from sqlalchemy import Connection, Executable, Row, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
@@ -22,7 +22,7 @@ from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import TaskwellError, Unavailable
 from taskwell.core.faults import Fault, error_of, fault_of
 from taskwell.core.lookup import Lookup
-from taskwell.core.postgres import PostgresBackend
+from taskwell.core.postgres import COMMAND_SECONDS, PostgresBackend
 from taskwell.core.sqlite import OnTheSpot, SqliteBackend, refuse_network_file_system
 from taskwell.core.turns import Turns
 
@@ -54,6 +54,10 @@ class ReadTransaction:
     async def first(self, statement: Executable) -> Row[Any] | None:
         return (await self._connection.execute(statement)).first()
 
+    async def look(self, work: Callable[[Connection], T]) -> T:
+        """For what is not a statement: what the schema has."""
+        return await self._connection.run_sync(work)
+
     async def find(self, lookup: Lookup, **values: object) -> Sequence[Any] | None:
         """The one row of a look-up."""
         return await lookup.run(self._connection, values)
@@ -65,6 +69,12 @@ class Transaction(ReadTransaction):
     def insert(self, table: type[SQLModel]) -> postgresql.Insert | sqlite.Insert:
         """An INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
         return postgresql.insert(table) if self.writes_in_ctes else sqlite.insert(table)
+
+    async def run(self, statement: Executable) -> None:
+        await self._connection.execute(statement)
+
+    async def insert_rows(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        await self._connection.execute(insert(table), rows)
 
 
 class Database:
@@ -189,14 +199,21 @@ class Database:
         await self.backend.close()
 
 
-def open_backend(settings: Settings, url: DatabaseUrl) -> SqliteBackend | PostgresBackend:
-    """Raises BadDatabaseUrl: the file would lie on a network file system."""
+def open_backend(
+    settings: Settings, url: DatabaseUrl, *, command_seconds: float | None = COMMAND_SECONDS
+) -> SqliteBackend | PostgresBackend:
+    """`command_seconds`: how long a statement may take; None: as long as it likes.
+
+    Raises:
+        BadDatabaseUrl: the file would lie on a network file system.
+    """
     if not url.is_sqlite:
         return PostgresBackend(
             url,
             pool_size=settings.db_pool_size,
             max_overflow=settings.db_max_overflow,
             pool_timeout_seconds=settings.db_pool_timeout_seconds,
+            command_seconds=command_seconds,
         )
     if not settings.allow_network_file_system:
         refuse_network_file_system(url.path)

@@ -2,8 +2,7 @@
 
 import os
 
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from taskwell.cli import app
 

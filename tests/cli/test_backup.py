@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 
 import httpx2
@@ -103,8 +104,8 @@ class TestLive:
                     held = {task for (task,) in rows(file, "SELECT id FROM tasks")}
                     assert before <= held
                     # A number without its task, or a task beyond the number, would be half a write.
-                    wrong = "SELECT id FROM users u WHERE last_seq <> (SELECT max(version) FROM tasks t WHERE t.user_id = u.id)"
-                    assert rows(file, wrong) == []
+                    latest = "SELECT max(version) FROM tasks WHERE user_id = users.id"
+                    assert rows(file, f"SELECT id FROM users WHERE last_seq <> ({latest})") == []
             finally:
                 ended.set()
                 for thread in threads:
@@ -161,8 +162,7 @@ class TestRefusals:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 class TestProgress:
     def test_is_shown_on_a_terminal_only(self, filled: str, tmp_path: Path) -> None:
-        import pty
-
+        pty = import_module("pty")  # not on Windows
         terminal, end = pty.openpty()
         command = [sys.executable, "-m", "taskwell", "backup"]
         environment = os.environ | {"DATABASE_URL": filled, "TERM": "xterm"}

@@ -15,6 +15,7 @@ import pytest
 from taskwell.core.config import Settings
 from taskwell.models.user import EPOCH
 from taskwell.services import epochs
+from tests import beside
 from tests.answers import create, problem
 from tests.cli.commands import done, refused, taskwell
 from tests.cli.contents import contents, empty, fill
@@ -63,16 +64,13 @@ class TestRestore:
 
     def test_of_an_older_revision_is_migrated(self, database_url: str, other: str, tmp_path: Path) -> None:
         done(database_url, "db", "upgrade", "0001")
-        put = (
-            "INSERT INTO users (id, created_at, last_seq) VALUES ('ada', '2026-11-21 10:00:00', 7)",
-            "INSERT INTO tasks (user_id, id, title, completed, created_at, updated_at, version) VALUES ('ada', "
-            "'01a1fe04942475e189a6e90dc13ea379', 'STRASSE', false, '2026-11-21 10:00:00', '2026-11-21 10:00:00', 7)",
+        now = "'2026-11-21 10:00:00'"
+        user = f"INSERT INTO users (id, created_at, last_seq) VALUES ('ada', {now}, 7)"
+        task = (
+            "INSERT INTO tasks (user_id, id, title, completed, created_at, updated_at, version) "
+            f"VALUES ('ada', '01a1fe04942475e189a6e90dc13ea379', 'STRASSE', false, {now}, {now}, 7)"
         )
-        if database_url.startswith("sqlite"):
-            change(Settings(database_url=database_url).database.path, *put)
-        else:
-            for statement in put:
-                execute(database_url, statement)
+        beside.execute(Settings(database_url=database_url), user, task)
         file = tmp_path / "old.bak"
         done(database_url, "backup", str(file))
         done(other, "restore", str(file))
@@ -143,7 +141,7 @@ class TestDamage:
         refused(url, "restore", str(backup))
         assert contents(url)["tasks"].rows == 0
 
-    def test_what_is_no_backup(self, filled: str, url: str, tmp_path: Path) -> None:
+    def test_what_is_no_backup(self, url: str, tmp_path: Path) -> None:
         file = tmp_path / "notes.txt"
         assert refused(url, "restore", str(file)) == f"there is no file {file}"
         file.write_text("Buy milk\n" * 1_000)

@@ -93,6 +93,21 @@ class TestMove:
             assert client.get("/api/ada/changes", params={"since": since}).json()["changes"] == [changed]
             problem(client.get("/api/gone/changes", params={"since": "1"}), 410, "gone")
 
+    def test_takes_a_password_that_no_other_user_can_see(self, filled: str) -> None:
+        with new_postgres_database() as url:
+            bare = url.replace(f":{make_url(url).password}@", "@")
+            done(NOWHERE, "move", filled, bare, PGPASSWORD=str(make_url(url).password))
+            assert contents(url) == contents(filled)
+
+    def test_takes_a_source_that_was_made_read_only(self, tmp_path: Path) -> None:
+        with new_postgres_database() as url:
+            empty(url)
+            seed(url, {"ada": 3})
+            execute(url, f'ALTER DATABASE "{make_url(url).database}" SET default_transaction_read_only = on')
+            target = f"sqlite:///{tmp_path}/target.db"
+            done(NOWHERE, "move", url, target)
+            assert contents(target) == contents(url)
+
     def test_obeys_row_level_security(self, filled: str) -> None:
         """Nobody may see all rows but who acts for everybody."""
         with role() as owner, new_postgres_database() as url:

@@ -70,7 +70,7 @@ class Transaction(ReadTransaction):
         """An INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
         return postgresql.insert(table) if self.writes_in_ctes else sqlite.insert(table)
 
-    async def run(self, statement: Executable) -> None:
+    async def execute(self, statement: Executable) -> None:
         await self._connection.execute(statement)
 
     async def insert_rows(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -178,7 +178,7 @@ class PostgresBackend:
         Raises:
             InUse: one is.
         """
-        async with self._long("ISOLATION LEVEL REPEATABLE READ") as connection:
+        async with self._long("ISOLATION LEVEL REPEATABLE READ, READ WRITE") as connection:
             await connection.execute(text(f"LOCK TABLE {', '.join(tables)} IN SHARE MODE"))
             await _refuse_others(connection)
             yield connection

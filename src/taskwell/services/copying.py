@@ -241,7 +241,7 @@ def _columns(tables: Sequence[Table]) -> Mapping[str, object]:
 async def clear(target: Transaction) -> None:
     """Delete every row."""
     for table in reversed(await tables_of(target)):
-        await target.run(delete(table))
+        await target.execute(delete(table))
 
 
 async def _pages(transaction: ReadTransaction, table: Table) -> AsyncGenerator[Sequence[Row[Any]]]:

@@ -42,9 +42,9 @@ async def begin_epoch(transaction: Transaction, above: int = 0) -> int:
     epoch = _next_epoch(max(above, await highest_number(transaction)), utc_now())
     start = epoch * EPOCH
     numbers = {col(User.last_seq): start, col(User.purged_seq): start}
-    await transaction.run(update(User).values(numbers))
+    await transaction.execute(update(User).values(numbers))
     mark = transaction.insert(ErasedUser).values(digest=UNKNOWN_USERS, next_seq=start)
-    await transaction.run(mark.on_conflict_do_update(index_elements=["digest"], set_={"next_seq": start}))
+    await transaction.execute(mark.on_conflict_do_update(index_elements=["digest"], set_={"next_seq": start}))
     return epoch
 
 

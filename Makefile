@@ -100,6 +100,14 @@ stress-events: $(READY) ## 1,000 event streams on one process
 stress-polling: $(READY) ## Polls of an unchanged list beside health checks
 	$(BIN)/python -m stress polling
 
+.PHONY: stress-backups
+stress-backups: $(READY) ## 100 backups beside writers, each of them restored
+	$(BIN)/python -m stress backups
+
+.PHONY: stress-move
+stress-move: $(READY) ## 100,000 tasks to the other database and back, and moves that are killed
+	$(BIN)/python -m stress move
+
 .PHONY: security
 security: $(READY) ## Hostile tokens, every operation as a stranger, storms of unknown keys
 	$(BIN)/python -m security

@@ -58,6 +58,17 @@ class TestStress:
         """How long they take is told by the full form: a test does not race."""
         assert measured.values["tasks"] == 1_000
 
+    @of("backups")
+    def test_a_backup_has_what_was_acknowledged_before(self, measured: Figures) -> None:
+        assert measured.broken == []
+        assert measured.values["backups, each of them restored"] == 2
+        assert measured.values["writes acknowledged meanwhile"] > 0
+
+    @of("move")
+    def test_a_move_is_whole_or_has_not_been(self, measured: Figures) -> None:
+        assert measured.broken == []
+        assert measured.values["tasks moved there and back"] == 2_000
+
 
 class TestParity:
     def test_both_databases_answer_alike(self, tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ import contextlib
 import math
 from collections import deque
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from taskwell.core.database import Database
 from taskwell.core.errors import Gone, TaskwellError
 from taskwell.schemas.change import Change, change_json
-from taskwell.services.changes import Cursor, list_changes, numbers_of
+from taskwell.services.changes import Cursor, Start, list_changes, numbers_of
 
 _POLL_SECONDS = 0.5
 _HEARTBEAT_SECONDS = 15.0
@@ -110,16 +110,15 @@ class Feed:
         channel.number = max(channel.number, number)  # not every number has a change
         channel.announce()
 
-    async def stream(
-        self, user_id: str, since: int, last: int, *, seconds: float = math.inf
-    ) -> AsyncGenerator[bytes]:
-        """Events that follow `since`, for as long as is said; a comment when there is nothing to say.
+    async def stream(self, user_id: str, start: Start, *, seconds: float = math.inf) -> AsyncGenerator[bytes]:
+        """Events that follow the start, for as long as is said; a comment when there is nothing to say.
 
-        `last` is a number that the user had lately: where the watcher begins, if nobody else is connected.
+        The watcher begins at the number that the user had then, if nobody else is connected.
         """
         clock = asyncio.get_running_loop().time
         end = clock() + seconds
-        channel = self._channels.setdefault(user_id, _Channel(last, since=last))
+        since = start.since
+        channel = self._channels.setdefault(user_id, _Channel(start.last, since=start.last))
         channel.streams += 1
         self._woken.set()
         try:
@@ -141,16 +140,17 @@ class Feed:
             if not channel.streams and self._channels.get(user_id) is channel:
                 del self._channels[user_id]
 
-    async def _following(self, user_id: str, channel: _Channel, since: int) -> tuple[list[bytes], int]:
-        """The next events behind a number: from memory, or for a stream that is behind from the database."""
-        if since >= channel.number:
+    async def _following(self, user_id: str, channel: _Channel, since: Cursor) -> tuple[list[bytes], Cursor]:
+        """The next events behind a cursor: from memory, or for a stream that is behind from the database."""
+        if since.number >= channel.number:
             return [], since
-        if since >= channel.since:
-            events = [(number, event) for number, event in channel.events if number > since][:_READ_AT_ONCE]
-            return [event for _, event in events], events[-1][0] if events else channel.number
-        found = await self._database.read(list_changes, user_id, Cursor.at(since), limit=_READ_AT_ONCE)
-        last = found.changes[-1].version if found.changes else since
-        return [_event(change) for change in found.changes], last
+        if since.number >= channel.since:
+            events = [found for found in channel.events if found[0] > since.number][:_READ_AT_ONCE]
+            last = events[-1][0] if events else channel.number
+            return [event for _, event in events], replace(since, number=last)
+        found = await self._database.read(list_changes, user_id, since, limit=_READ_AT_ONCE)
+        last = found.changes[-1].version if found.changes else since.number
+        return [_event(change) for change in found.changes], replace(since, number=last)
 
 
 def _event(change: Change) -> bytes:

@@ -1,11 +1,11 @@
 """`taskwell db`: the schema of the database."""
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 import typer
 
+from taskwell.cli.running import run
 from taskwell.cli.settings import fail, load_settings
 from taskwell.core.config import Settings
 
@@ -54,25 +54,25 @@ def revision(message: Annotated[str, typer.Argument(help="What it does, in a few
     _run(lambda settings: migrate.revision(settings, message))
 
 
+@app.command()
+def new_epoch() -> None:
+    """Begin a new time line, where acknowledged writes were lost (a failover to a replica that was behind).
+
+    Clients begin their copies anew, and no ETag of before is taken for one of now.
+    """
+    from taskwell.services import copying, epochs
+
+    begun: list[int] = []
+
+    async def work(settings: Settings) -> None:
+        async with copying.loading(settings) as transaction:
+            begun.append(await epochs.begin_epoch(transaction))
+
+    settings = _run(work)
+    typer.echo(f"{settings.migration_database} goes on in epoch {begun[0]}.")
+
+
 def _run(work: Callable[[Settings], Coroutine[Any, Any, None]]) -> Settings:
-    """Run it, or say in one sentence why not."""
-    from alembic.util import CommandError
-
-    from taskwell.core.database_url import BadDatabaseUrl
-    from taskwell.core.errors import TaskwellError
-    from taskwell.core.faults import error_of, fault_of, lasting_reason
-    from taskwell.core.preparation import CannotStart
-
     settings = load_settings()
-    try:
-        asyncio.run(work(settings))
-    except (CommandError, BadDatabaseUrl, CannotStart, TaskwellError) as error:
-        fail(error)
-    except Exception as error:
-        url = settings.migration_database
-        if (reason := lasting_reason(url, error)) is not None:
-            fail(reason)
-        if (fault := fault_of(error)) is None:
-            raise
-        fail(f"{url}: {error_of(fault)}")
+    run(work(settings), settings.migration_database)
     return settings

@@ -1,15 +1,15 @@
 """`taskwell`: the commands that stand by themselves, and the groups."""
 
 import asyncio
-import ipaddress
 import json
 from typing import Annotated
 
 import typer
 
 from taskwell import __version__
-from taskwell.cli import db, tokens
+from taskwell.cli import backups, db, doctor, moves, tokens
 from taskwell.cli.settings import fail, load_settings
+from taskwell.core.config import is_loopback
 
 app = typer.Typer(
     help="A task backend on SQLite or PostgreSQL.",
@@ -18,6 +18,8 @@ app = typer.Typer(
 )
 app.add_typer(db.app, name="db")
 app.add_typer(tokens.app, name="tokens")
+for _command in (backups.backup, backups.restore, moves.move, doctor.doctor):
+    app.command()(_command)
 
 
 def _show_version(wanted: bool) -> None:
@@ -53,7 +55,7 @@ def serve(
     logs.install(settings)
     host = host or settings.host
     guarded = settings.auth != "stub" or settings.allow_stub_auth_on_public_address
-    if not _is_loopback(host) and not guarded:
+    if not is_loopback(host) and not guarded:
         fail(
             f"on {host} everybody could read and change every task, since nobody is asked for credentials. "
             "Set TASKWELL_AUTH=jwt, listen on 127.0.0.1, or set "
@@ -92,10 +94,3 @@ def openapi() -> None:
     from taskwell.main import create_app
 
     typer.echo(json.dumps(create_app(load_settings()).openapi(), indent=2, ensure_ascii=False))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -1,5 +1,6 @@
 """The settings, or a clear word on what is wrong with them."""
 
+from collections.abc import Iterator
 from typing import NoReturn
 
 import typer
@@ -12,10 +13,16 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        for item in error.errors(include_url=False, include_input=False, include_context=False):
-            message = item["msg"].removeprefix("Value error, ")
-            typer.echo(": ".join((*map(_variable, item["loc"][:1]), message)), err=True)
+        for complaint in complaints(error):
+            typer.echo(complaint, err=True)
         raise typer.Exit(2) from None
+
+
+def complaints(error: ValidationError) -> Iterator[str]:
+    """A sentence for each setting that is wrong. None repeats what the setting is."""
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        message = item["msg"].removeprefix("Value error, ")
+        yield ": ".join((*map(_variable, item["loc"][:1]), message))
 
 
 def _variable(name: int | str) -> str:

@@ -9,11 +9,11 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Executable, Row
+from sqlalchemy import Connection, Executable, Row, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel
 
@@ -22,9 +22,9 @@ from taskwell.core.config import Settings
 from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import TaskwellError, Unavailable
 from taskwell.core.faults import Fault, error_of, fault_of
-from taskwell.core.postgres import PostgresBackend
+from taskwell.core.postgres import COMMAND_SECONDS, PostgresBackend
 from taskwell.core.sqlite import SqliteBackend, refuse_network_file_system
-from taskwell.core.statement import Connection, Rows, Statement
+from taskwell.core.statement import AnyConnection, Rows, Statement
 from taskwell.core.together import AnswerAll, Together
 from taskwell.core.turns import Turns
 
@@ -44,7 +44,7 @@ _LANES = 2  # groups at a time: one on its way while the other is being answered
 class ReadTransaction:
     """What a service may do when it only reads: its type says so."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: AnyConnection) -> None:
         self._connection = connection
         self.dialect = connection.dialect.name
 
@@ -59,6 +59,10 @@ class ReadTransaction:
     async def first(self, statement: Executable) -> Row[Any] | None:
         return (await self._connection.execute(statement)).first()
 
+    async def look(self, work: Callable[[Connection], T]) -> T:
+        """For what is not a statement: what the schema has."""
+        return await self._connection.run_sync(work)
+
     async def find(self, statement: Statement, **values: object) -> Rows:
         """All rows of a statement that is kept prepared."""
         return await statement.run(self._connection, values)
@@ -70,6 +74,12 @@ class Transaction(ReadTransaction):
     def insert(self, table: type[SQLModel]) -> postgresql.Insert | sqlite.Insert:
         """An INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
         return postgresql.insert(table) if self.writes_in_ctes else sqlite.insert(table)
+
+    async def execute(self, statement: Executable) -> None:
+        await self._connection.execute(statement)
+
+    async def insert_rows(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        await self._connection.execute(insert(table), rows)
 
 
 class Database:
@@ -322,15 +332,24 @@ class Database:
 
 
 def open_backend(
-    settings: Settings, url: DatabaseUrl, *, gathers: bool = True
+    settings: Settings,
+    url: DatabaseUrl,
+    *,
+    gathers: bool = True,
+    command_seconds: float | None = COMMAND_SECONDS,
 ) -> SqliteBackend | PostgresBackend:
-    """Raises BadDatabaseUrl: the file would lie on a network file system."""
+    """`command_seconds`: how long a statement may take; None: as long as it likes.
+
+    Raises:
+        BadDatabaseUrl: the file would lie on a network file system.
+    """
     if not url.is_sqlite:
         return PostgresBackend(
             url,
             pool_size=settings.db_pool_size,
             max_overflow=settings.db_max_overflow,
             pool_timeout_seconds=settings.db_pool_timeout_seconds,
+            command_seconds=command_seconds,
         )
     if not settings.allow_network_file_system:
         refuse_network_file_system(url.path)

@@ -13,6 +13,7 @@ TaskwellError
 ├── KeyReused             an idempotency key that belongs to another request
 ├── Unavailable           the same request may succeed later
 │   ├── Busy              … once others are done
+│   ├── InUse             … once others have ended
 │   └── OutcomeUnknown    … and may have succeeded already
 └── StorageFull           an operator has to act first
 """
@@ -127,6 +128,12 @@ class Unavailable(TaskwellError):
 
 class Busy(Unavailable):
     detail = "The database is busy; nothing was changed. Try again."
+
+
+class InUse(Unavailable):
+    """A command needs the database for itself."""
+
+    detail = "The database is in use; nothing was changed. Stop the server first."
 
 
 class OutcomeUnknown(Unavailable):

@@ -124,6 +124,14 @@ def lasting_reason(url: DatabaseUrl, error: BaseException) -> str | None:
     return None
 
 
+def reason_of(url: DatabaseUrl, error: BaseException) -> str | None:
+    """Why a command cannot go on, for its operator, or None if the error is not the database's."""
+    if (lasting := lasting_reason(url, error)) is not None:
+        return lasting
+    fault = fault_of(error)
+    return f"{url}: {error_of(fault)}" if fault else None
+
+
 def _sqlstate_of(error: BaseException) -> str:
     original = error.orig if isinstance(error, DBAPIError) else error
     return str(getattr(original, "sqlstate", None) or "")

@@ -36,8 +36,8 @@ async def upgrade(settings: Settings, revision: str = "head") -> None:
     """Bring the schema to a revision. A schema ahead of this code is left as it is."""
 
     def work(connection: Connection) -> None:
-        if revision != "head" or _state(connection) is Schema.BEHIND:
-            command.upgrade(_config(connection), revision)
+        if revision != "head" or state_of(connection) is Schema.BEHIND:
+            bring_to(connection, revision)
 
     await migrating(settings, work)
 
@@ -73,17 +73,27 @@ async def revision(settings: Settings, message: str) -> None:
 async def state(database: Database) -> Schema:
     """Where the schema stands, read without any lock."""
     async with database.backend.reading() as connection:
-        return await connection.run_sync(_state)
+        return await connection.run_sync(state_of)
 
 
-def _state(connection: Connection) -> Schema:
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    current = set(context.get_current_heads())
+def state_of(connection: Connection) -> Schema:
+    current = revision_of(connection)
     scripts = ScriptDirectory.from_config(_config(connection))
-    if current == set(scripts.get_heads()):
+    if current == scripts.get_current_head():
         return Schema.CURRENT
     known = {script.revision for script in scripts.walk_revisions()}
-    return Schema.BEHIND if current <= known else Schema.AHEAD
+    return Schema.BEHIND if current is None or current in known else Schema.AHEAD
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The revision of the schema; None where taskwell has never been."""
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    return context.get_current_revision()
+
+
+def bring_to(connection: Connection, revision: str) -> None:
+    """Migrate what is behind the revision, in the transaction of the connection."""
+    command.upgrade(_config(connection), revision)
 
 
 async def migrating(settings: Settings, work: Callable[[Connection], T]) -> T:

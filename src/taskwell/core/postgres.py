@@ -8,7 +8,8 @@ knows of no transaction; the pool does, and ends what is left of it when the con
 import asyncio
 import re
 import select
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 
 from taskwell.core.acting import EVERYBODY, acting_user
 from taskwell.core.database_url import DatabaseUrl
-from taskwell.core.errors import OutcomeUnknown
+from taskwell.core.errors import InUse, OutcomeUnknown
 from taskwell.core.faults import Fault, fault_of
 from taskwell.core.statement import OnTheDriver, driver_of
 
@@ -35,8 +36,15 @@ _SESSION = {
     "jit": "off",  # every statement is short: compiling it costs more than running it
 }
 _CONNECT_SECONDS = 5
-_COMMAND_SECONDS = 15  # longer than statement_timeout: the server gives up first, and says why
+COMMAND_SECONDS = 15  # longer than statement_timeout: the server gives up first, and says why
 _ACTING = re.compile(r"[A-Za-z0-9._~@:|*-]*", re.ASCII)  # an id, everybody or nobody: no quotation mark
+_OTHERS = text(
+    """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'taskwell' AND pid <> pg_backend_pid()
+    """
+)
+_ENDING_SECONDS = 2.0
 _MIGRATION_LOCK = 7_459_103_311  # any number: it only has to be taskwell's own in the database
 
 
@@ -52,10 +60,11 @@ class PostgresBackend:
         pool_size: int = 10,
         max_overflow: int = 10,
         pool_timeout_seconds: float = 2.0,
+        command_seconds: float | None = COMMAND_SECONDS,
     ) -> None:
         arguments: dict[str, Any] = {
             "timeout": _CONNECT_SECONDS,
-            "command_timeout": _COMMAND_SECONDS,
+            "command_timeout": command_seconds,
             **url.connect_args,
         }
         if not url.pooled:  # a pooler refuses start-up parameters it does not know
@@ -208,6 +217,45 @@ class PostgresBackend:
             await connection.execute(text(f"SET LOCAL taskwell.user_id = '{EVERYBODY}'"))
             return await connection.run_sync(work)
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[AsyncConnection]:
+        """One state of everything, however long it is read and whoever writes meanwhile."""
+        async with self._long("ISOLATION LEVEL REPEATABLE READ, READ ONLY") as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def frozen(self, tables: Sequence[str]) -> AsyncGenerator[AsyncConnection]:
+        """The same, while nobody writes to the tables and no server is connected.
+
+        Raises:
+            InUse: one is.
+        """
+        async with self._long("ISOLATION LEVEL REPEATABLE READ, READ WRITE") as connection:
+            await connection.execute(text(f"LOCK TABLE {', '.join(tables)} IN SHARE MODE"))
+            await _refuse_others(connection)
+            yield connection
+
+    @asynccontextmanager
+    async def loading(self, tables: Sequence[str]) -> AsyncGenerator[AsyncConnection]:
+        """A transaction that may take its time. Whoever else writes meanwhile is told to try again."""
+        async with self._long("ISOLATION LEVEL READ COMMITTED") as connection:
+            await connection.execute(text(f"LOCK TABLE {', '.join(tables)} IN EXCLUSIVE MODE"))
+            yield connection
+            # So much at once is unknown to the planner, until autovacuum comes by.
+            await connection.execute(text(f"ANALYZE {', '.join(tables)}"))
+
+    @asynccontextmanager
+    async def _long(self, mode: str) -> AsyncGenerator[AsyncConnection]:
+        """A transaction on behalf of everybody, in which a statement may take its time."""
+        async with self._engine.connect() as connection, connection.begin():
+            await connection.execute(text(f"SET TRANSACTION {mode}"))
+            await connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+            await connection.execute(text("SET LOCAL statement_timeout = 0"))
+            await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            await connection.execute(text("SET LOCAL tcp_keepalives_idle = 60"))  # a client may vanish
+            await connection.execute(text(f"SET LOCAL taskwell.user_id = '{EVERYBODY}'"))
+            yield connection
+
     async def _checked_out(self, connection: Awaitable[T]) -> T:
         self._waiting += 1
         try:
@@ -242,6 +290,15 @@ def _has_unread(driver: Any) -> bool:
     poll = select.poll()
     poll.register(socket.fileno(), select.POLLIN)
     return bool(poll.poll(0))
+
+
+async def _refuse_others(connection: AsyncConnection) -> None:
+    """Raises InUse. A session that has just ended is still listed for a moment."""
+    deadline = time.monotonic() + _ENDING_SECONDS
+    while (await connection.execute(_OTHERS)).scalar_one():
+        if time.monotonic() > deadline:
+            raise InUse("a server is connected to the database: stop it first")
+        await asyncio.sleep(0.1)
 
 
 async def _begin(connection: AsyncConnection) -> None:

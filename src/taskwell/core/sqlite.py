@@ -10,20 +10,23 @@ never meets SQLITE_BUSY from another taskwell.
 import asyncio
 import os
 import re
+import sqlite3
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import quote
 
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event
+from sqlalchemy import Connection, CursorResult, Engine, Executable, NullPool, create_engine, event
+from sqlalchemy.exc import OperationalError
 
 from taskwell.core.database_url import BadDatabaseUrl, DatabaseUrl
-from taskwell.core.errors import Busy, TaskwellError
+from taskwell.core.errors import Busy, InUse, TaskwellError
 from taskwell.core.together import settle
 
 T = TypeVar("T")
@@ -144,6 +147,7 @@ class SqliteBackend:
     def __init__(self, url: DatabaseUrl, *, gathers: bool = True) -> None:
         self._most = _GROUP if gathers else 1
         self.path = url.path.resolve()
+        self._url = url
         self._turn = asyncio.Lock()
         self._file_lock = FileLock(f"{self.path}-lock", thread_local=False)
         self._writer = _writing_engine(url)
@@ -227,6 +231,40 @@ class SqliteBackend:
         async with self._alone(patience_seconds):
             return await self._in_writer_thread(transaction)
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[OnTheSpot]:
+        """One state of everything, however long it is read and whoever writes meanwhile."""
+        self._need_folder()
+        with self._readers.connect() as connection:
+            connection.exec_driver_sql("BEGIN")
+            try:
+                yield OnTheSpot(connection)
+            finally:
+                connection.exec_driver_sql("ROLLBACK")
+
+    @asynccontextmanager
+    async def frozen(self, _tables: Sequence[str]) -> AsyncGenerator[OnTheSpot]:
+        """The same, while nobody else has the file open.
+
+        Raises:
+            InUse: somebody has.
+        """
+        engine = _engine_alone(self._url)
+        async with self._alone(_LOCK_PATIENCE_SECONDS):
+            try:
+                with engine.connect() as connection:
+                    _take(connection, self.path)
+                    yield OnTheSpot(connection)
+            finally:
+                engine.dispose()
+
+    @asynccontextmanager
+    async def loading(self, _tables: Sequence[str]) -> AsyncGenerator[OnTheSpot]:
+        """A transaction that may take its time. Whoever else writes meanwhile is told to try again."""
+        async with self._alone(_LOCK_PATIENCE_SECONDS):
+            with self._writer.connect() as connection, connection.begin():
+                yield OnTheSpot(connection)
+
     async def _in_writer_thread(self, work: Callable[[Connection], T]) -> T:
         def in_thread() -> T:
             with self._writer.connect() as connection:
@@ -309,6 +347,60 @@ def _reading_engine(url: DatabaseUrl, *, pool_size: int) -> Engine:
     )
     _prepare(engine, ("foreign_keys = ON", "query_only = ON"))
     return engine
+
+
+def _engine_alone(url: DatabaseUrl) -> Engine:
+    """Exclusive from its first look on, which fails while anybody else is connected."""
+    engine = create_engine(url.url, poolclass=NullPool)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        for pragma in ("busy_timeout = 1000", "locking_mode = EXCLUSIVE", "query_only = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+def _take(connection: Connection, path: Path) -> None:
+    try:
+        connection.exec_driver_sql("SELECT count(*) FROM sqlite_schema")
+    except OperationalError as error:
+        if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            raise InUse(f"{path} is open elsewhere: stop the server first") from error
+        raise
+
+
+@contextmanager
+def lone_file(path: Path, mode: Literal["ro", "rw"]) -> Iterator[OnTheSpot]:
+    """A file that nobody else uses, on any file system and without companions.
+
+    It is written without a journal: whoever is interrupted throws it away. Foreign keys are not enforced.
+    What is made by it is for its owner's eyes alone.
+    """
+    if mode == "rw":
+        path.touch(mode=0o600)
+    address = f"file:{quote(str(path.resolve()))}?mode={mode}"
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(address, uri=True, isolation_level=None),
+        poolclass=NullPool,
+    )
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    try:
+        with engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            driver.execute("PRAGMA journal_mode = OFF" if mode == "rw" else "PRAGMA query_only = ON")
+            driver.execute("PRAGMA synchronous = OFF")
+            with connection.begin():
+                yield OnTheSpot(connection)
+    finally:
+        engine.dispose()
 
 
 def _prepare(engine: Engine, pragmas: Sequence[str]) -> None:

@@ -24,14 +24,17 @@ class OnTheDriver:
     dialect: Dialect
     pooled: PoolProxiedConnection
 
-    async def execute(self, _statement: Executable) -> CursorResult[Any]:
+    async def execute(self, _statement: Executable, _values: Any = None) -> CursorResult[Any]:
+        raise TypeError("only statements that are kept prepared run on the driver")
+
+    async def run_sync(self, _work: object) -> Any:
         raise TypeError("only statements that are kept prepared run on the driver")
 
     async def invalidate(self, error: BaseException) -> None:
         await greenlet_spawn(self.pooled.invalidate, error)
 
 
-Connection = AsyncConnection | OnTheSpot | OnTheDriver
+AnyConnection = AsyncConnection | OnTheSpot | OnTheDriver
 
 
 class Statement:
@@ -46,7 +49,7 @@ class Statement:
         self.clause = clause
         self._sql = lru_cache(self._compiled)
 
-    async def run(self, connection: Connection, values: Mapping[str, object]) -> Rows:
+    async def run(self, connection: AnyConnection, values: Mapping[str, object]) -> Rows:
         """All rows."""
         sql, arguments = self.compiled(connection.dialect, values)
         driver = driver_of(connection)
@@ -69,7 +72,7 @@ class Statement:
         return str(compiled), tuple((name, processors.get(name), own[name]) for name in compiled.positiontup)
 
 
-def driver_of(connection: Connection) -> Any:
+def driver_of(connection: AnyConnection) -> Any:
     if isinstance(connection, OnTheDriver):
         return connection.pooled.driver_connection
     assert connection.sync_connection is not None

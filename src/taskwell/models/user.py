@@ -9,6 +9,7 @@ from taskwell.core.clock import utc_now
 from taskwell.models.base import SEQUENCE_END, USER_ID_MAX_LENGTH
 
 EPOCH = 2**32  # every new time line of a sequence begins at a multiple
+UNKNOWN_USERS = b""  # no digest: the mark of all who have none of their own
 EMAIL_MAX_LENGTH = 254  # RFC 5321, as corrected by erratum 1690
 
 
@@ -31,7 +32,10 @@ class User(SQLModel, table=True):
 
 
 class ErasedUser(SQLModel, table=True):
-    """Where the sequence of a user who was erased goes on, should they come again. It tells nothing else."""
+    """Where the sequence of a user who was erased goes on, should they come again. It tells nothing else.
+
+    A user of whom nothing is known may have been lost with what a restore replaced: one mark is for them all.
+    """
 
     __tablename__ = "erased_users"
 

@@ -87,9 +87,13 @@ async def _numbers(transaction: ReadTransaction, user_id: str) -> tuple[int, int
 
 
 def _check(since: Cursor, last: int, purged: int) -> None:
-    if since.number > last or since.number // EPOCH != last // EPOCH:
-        raise Gone
-    if purged > max(since.number, since.purged):
+    """Raises Gone.
+
+    Tasks that were restored have numbers of an earlier epoch. Who reads them page by page has begun in the
+    present one all the same: a new epoch counts as a purge of everything before it.
+    """
+    known = max(since.number, since.purged)
+    if since.number > last or known // EPOCH != last // EPOCH or known < purged:
         raise Gone
 
 
@@ -109,7 +113,7 @@ async def numbers_of(transaction: ReadTransaction, user_ids: Sequence[str]) -> d
 class Start:
     """Where a stream begins: what it follows, and the user's number at that time."""
 
-    since: int
+    since: Cursor
     last: int
 
 
@@ -117,8 +121,9 @@ async def start_of(transaction: ReadTransaction, user_id: str, text: str | None)
     """Raises Invalid and Gone, as `list_changes` does for a cursor."""
     last, purged = await _numbers(transaction, user_id)
     if text is None:
-        return Start(last, last)
+        return Start(Cursor(last, purged), last)
     since = parse_cursor(text)
-    if since.number:
-        _check(since, last, purged)
-    return Start(since.number, last)
+    if not since.number:
+        return Start(Cursor(0, purged), last)
+    _check(since, last, purged)
+    return Start(since, last)

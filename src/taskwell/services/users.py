@@ -2,7 +2,7 @@
 
 import hashlib
 
-from sqlalchemy import delete, exists, func, not_, select, update
+from sqlalchemy import delete, exists, func, not_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
@@ -12,7 +12,7 @@ from taskwell.core.clock import utc_now
 from taskwell.core.database import ReadTransaction, Transaction
 from taskwell.core.errors import Conflict, NotFound
 from taskwell.models import ErasedUser, IdempotencyKey, User
-from taskwell.models.user import EPOCH
+from taskwell.models.user import EPOCH, UNKNOWN_USERS
 from taskwell.schemas.user import UserCreate, UserRead
 
 Insert = postgresql.Insert | sqlite.Insert
@@ -31,9 +31,12 @@ class UserTaken(Conflict):
 def new_user(transaction: Transaction, user_id: str, numbers_taken: int = 0) -> Insert:
     """The one INSERT of a user, however they come into being.
 
-    A user who was erased and comes again begins in the next epoch: no number of before means anything.
+    A user who was here before, and was erased or lost, begins in a later epoch: no number of then means
+    anything.
     """
-    before = select(col(ErasedUser.next_seq)).where(col(ErasedUser.digest) == _digest(user_id))
+    digest = col(ErasedUser.digest)
+    marks = or_(digest == _digest(user_id), digest == UNKNOWN_USERS)
+    before = select(func.max(col(ErasedUser.next_seq))).where(marks)
     first = func.coalesce(before.scalar_subquery(), 0) + numbers_taken
     return transaction.insert(User).values(id=user_id, created_at=utc_now(), last_seq=first, purged_seq=0)
 

@@ -72,4 +72,4 @@ async def follow_changes(
     text = since if last_event_id is None else last_event_id
     start = await database.read(changes.start_of, owner, text)
     feed: Feed = request.app.state.feed
-    return EventStream(feed.stream(owner, start.since, start.last, seconds=caller.stream_seconds()))
+    return EventStream(feed.stream(owner, start, seconds=caller.stream_seconds()))

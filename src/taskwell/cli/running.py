@@ -1,0 +1,57 @@
+"""Running what works on a database, or saying in one sentence why it cannot be; and showing how far it is."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from taskwell.cli.settings import fail
+
+if TYPE_CHECKING:
+    from taskwell.core.database_url import DatabaseUrl
+    from taskwell.services.copying import Progress
+
+T = TypeVar("T")
+
+
+def run(work: Coroutine[Any, Any, T], url: "DatabaseUrl") -> T:
+    """`url`: of the database, should an error be its own."""
+    from alembic.util import CommandError
+
+    from taskwell.core.database_url import BadDatabaseUrl
+    from taskwell.core.errors import TaskwellError
+    from taskwell.core.faults import reason_of
+    from taskwell.core.preparation import CannotStart
+    from taskwell.services.copying import CannotCopy, Differs
+
+    try:
+        return asyncio.run(work)
+    except (CommandError, BadDatabaseUrl, CannotStart, CannotCopy, Differs, TaskwellError) as error:
+        fail(error)
+    except Exception as error:
+        if (reason := reason_of(url, error)) is None:
+            raise
+        fail(reason)
+
+
+@contextmanager
+def progress_shown(label: str) -> "Iterator[Progress]":
+    """A bar on standard error, where that is a terminal."""
+    from taskwell.services.copying import Progress
+
+    if not sys.stderr.isatty():
+        yield Progress()
+        return
+
+    class Shown(Progress):
+        def expect(self, rows: int) -> None:
+            bar.length = rows
+
+        def advance(self, rows: int) -> None:
+            bar.update(rows)
+
+    with typer.progressbar(length=1, label=label, file=sys.stderr) as bar:
+        yield Shown()

@@ -1,0 +1,23 @@
+"""A database with something of everything in it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cli.contents import fill
+from tests.databases import new_database
+
+
+@pytest.fixture(scope="module")
+def filled(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Its URL. Tests only read it."""
+    with new_database(database_kind, tmp_path_factory.mktemp("filled")) as url:
+        fill(url)
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an empty database of either kind, whatever the kind of the first."""
+    with new_database(request.param, tmp_path_factory.mktemp("other")) as url:
+        yield url

@@ -1,0 +1,53 @@
+"""A database with something of everything in it, and all that it holds."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+
+import httpx2
+
+from taskwell.core import migrate
+from taskwell.core.clock import utc_now
+from taskwell.core.config import Settings
+from taskwell.services import copying
+from taskwell.services.copying import Progress, Summary
+from tests.answers import create
+from tests.beside import execute, instant, scribble, tidy_up
+from tests.cli.commands import done
+from tests.servers import local_server
+
+USERS = ("ada", "bob", "cid")
+TEXT = "Ærøskøbing ☃ 買い物 \U0001f9c0 'quoted' \"twice\" \\ % line\nend\ttab"
+
+
+def fill(url: str, seed: int = 1) -> None:
+    """Tasks alive, in the trash and purged, of three users; keys, a token, and a user who was erased."""
+    settings = Settings(database_url=url)
+    with local_server(settings) as server, httpx2.Client(base_url=server.url) as client:
+        for number, user in enumerate(USERS):
+            scribble(client, f"/api/{user}/tasks", seed + number, 40)
+            create(client, f"/api/{user}/tasks", title=TEXT[:30], description=TEXT)
+        client.post("/api/users", json={"id": "eve", "email": "eve@example.com"})
+        client.post("/api/ada/tasks", json={"title": "Once"}, headers={"Idempotency-Key": "a key"})
+        create(client, "/api/gone/tasks")
+        client.delete("/api/users/gone")
+        client.delete(f"/api/bob/tasks/{create(client, '/api/bob/tasks', title='Doomed')['id']}")
+    long_ago = instant(settings, utc_now() - timedelta(days=100))
+    execute(settings, f"UPDATE tasks SET deleted_at = {long_ago} WHERE title = 'Doomed'")
+    tidy_up(settings)
+    done(url, "tokens", "create", "cron", "--user", "ada")
+
+
+def empty(url: str) -> None:
+    """The schema, and nothing in it."""
+    asyncio.run(migrate.upgrade(Settings(database_url=url)))
+
+
+def contents(url: str) -> Mapping[str, Summary]:
+    """How many rows each table has, and a digest of them."""
+
+    async def work() -> Mapping[str, Summary]:
+        async with copying.reading(Settings(database_url=url)) as transaction:
+            return await copying.summarize(transaction, Progress())
+
+    return asyncio.run(work())

@@ -178,6 +178,7 @@ async def get_task(
     owner: Owner,
     task_id: PathTaskId,
 ) -> Response:
+    """With `If-None-Match`, 304 while the task is as the client knows it."""
     task = await database.peek(tasks.get_task, owner, task_id)
     return unless_unchanged(request, task_response(task))
 

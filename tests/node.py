@@ -1,0 +1,27 @@
+"""Node's programs and packages, for the tests that need them."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+
+def install(folder: Path) -> None:
+    """Once for each content of the lock file, whichever worker comes first."""
+    lock, installed = folder / "package-lock.json", folder / "node_modules" / ".installed"
+    with FileLock(folder / ".install.lock"):
+        if not installed.exists() or installed.read_bytes() != lock.read_bytes():
+            subprocess.run([program("npm"), "ci", "--loglevel=error"], cwd=folder, check=True)
+            shutil.copyfile(lock, installed)
+
+
+def program(name: str) -> str:
+    """Where Node's program is; a machine without Node goes without the tests that need it, CI does not."""
+    path = shutil.which(name)
+    if path is None and "CI" not in os.environ:
+        pytest.skip(f"no {name}: these tests need Node.js 20 or later")
+    assert path is not None, f"CI needs {name}"
+    return path

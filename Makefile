@@ -53,12 +53,17 @@ check: lint test ## All that CI checks; drift, locks and the OpenAPI snapshot ar
 openapi: $(READY) ## Write openapi.json anew
 	DATABASE_URL= $(BIN)/taskwell openapi > openapi.json
 
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
+.PHONY: clients
+clients: $(READY) ## Make the Python and the TypeScript client from openapi.json (needs Node.js)
+	$(BIN)/python -m clients
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .PHONY: lock
 lock: $(READY) ## Lock the dependencies anew after a change in pyproject.toml
-	$(COMPILE) --output-file requirements.txt
-	$(COMPILE) --extra dev --output-file requirements-dev.txt
+	$(COMPILE) pyproject.toml --output-file requirements.txt
+	$(COMPILE) pyproject.toml --extra dev --output-file requirements-dev.txt
+	$(COMPILE) clients/python/requirements.in --output-file clients/python/requirements.txt
 
 .PHONY: bench
 bench: $(READY) ## Measure listing and concurrent writes on both databases
@@ -118,4 +123,4 @@ db-upgrade: $(READY) ## Apply the migrations
 
 .PHONY: clean
 clean: ## Remove the environment and all caches
-	rm -rf $(VENV) bench/.peers dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) bench/.peers clients/*/dist clients/*/.made-* clients/python/.venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -2,20 +2,17 @@
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
+
+from clients import make
 
 
 def install(folder: Path) -> None:
     """Once for each content of the lock file, whichever worker comes first."""
-    lock, installed = folder / "package-lock.json", folder / "node_modules" / ".installed"
-    with FileLock(folder / ".install.lock"):
-        if not installed.exists() or installed.read_bytes() != lock.read_bytes():
-            subprocess.run([program("npm"), "ci", "--loglevel=error"], cwd=folder, check=True)
-            shutil.copyfile(lock, installed)
+    program("npm")
+    make.install_node(folder)
 
 
 def program(name: str) -> str:

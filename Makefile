@@ -63,6 +63,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 lock: $(READY) ## Lock the dependencies anew after a change in pyproject.toml
 	$(COMPILE) pyproject.toml --output-file requirements.txt
 	$(COMPILE) pyproject.toml --extra dev --output-file requirements-dev.txt
+	$(COMPILE) deploy/requirements-build.in --output-file deploy/requirements-build.txt
 	$(COMPILE) clients/python/requirements.in --output-file clients/python/requirements.txt
 
 .PHONY: bench

@@ -57,6 +57,10 @@ openapi: $(READY) ## Write openapi.json anew
 clients: $(READY) ## Make the Python and the TypeScript client from openapi.json (needs Node.js)
 	$(BIN)/python -m clients
 
+.PHONY: docs
+docs: $(READY) ## Build the pages as a site in site/; a link that leads nowhere is an error
+	$(BIN)/zensical build --strict --clean
+
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .PHONY: lock
@@ -124,4 +128,4 @@ db-upgrade: $(READY) ## Apply the migrations
 
 .PHONY: clean
 clean: ## Remove the environment and all caches
-	rm -rf $(VENV) bench/.peers clients/*/dist clients/*/.made-* clients/python/.venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) bench/.peers clients/*/dist clients/*/.made-* clients/python/.venv site .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -60,7 +60,7 @@ def once(folder: Path, made: str, inputs: Iterable[Path], work: Callable[[], obj
     """Make `folder / made` once for each content of the inputs, whichever process comes first."""
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in inputs)).hexdigest()
     stamp = folder / f".made-{made.strip('.')}"
-    with FileLock(folder / ".make.lock"):
+    with FileLock(folder / ".install.lock"):
         if not ((folder / made).exists() and stamp.exists() and stamp.read_text() == digest):
             work()
             stamp.write_text(digest)

@@ -1,5 +1,7 @@
 """The manifests: by the schemas of the versions that they are for, and in agreement with the server."""
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,6 +46,24 @@ def test_the_schema_finds_what_is_wrong() -> None:
 def test_every_file_is_among_the_resources() -> None:
     files = {path.name for path in FOLDER.glob("*.yaml")}
     assert set(KUSTOMIZATION["resources"]) | {"kustomization.yaml"} == files
+
+
+def test_kustomize_puts_them_together() -> None:
+    """With one name of the settings, which changes with them, and the image of the registry."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("no kubectl")
+    done = subprocess.run([kubectl, "kustomize", FOLDER], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    made = {resource["kind"]: resource for resource in yaml.safe_load_all(done.stdout)}
+    for resource in made.values():
+        kubernetes_validate.validate(resource, VERSIONS[-1], strict=True)
+    settings = made["ConfigMap"]["metadata"]["name"]
+    assert settings.startswith("taskwell-")
+    for kind in ("Job", "Deployment"):
+        (container,) = made[kind]["spec"]["template"]["spec"]["containers"]
+        assert container["envFrom"][0] == {"configMapRef": {"name": settings}}
+        assert container["image"].startswith("registry.example.com/taskwell:")
 
 
 def test_the_settings_are_taken_by_the_server() -> None:

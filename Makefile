@@ -128,4 +128,4 @@ db-upgrade: $(READY) ## Apply the migrations
 
 .PHONY: clean
 clean: ## Remove the environment and all caches
-	rm -rf $(VENV) bench/.peers clients/*/dist clients/*/.made-* clients/python/.venv site .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) bench/.peers clients/*/dist clients/typescript/dist-tests clients/*/.made-* clients/python/.venv site .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -22,13 +22,10 @@ GENERATED = ("api", "models", "client.py", "errors.py", "types.py")
 def python() -> Path:
     """The wheel, installed in the environment that is returned: a Python that can import it."""
     interpreter = PYTHON / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    once(PYTHON, ".venv", [PYTHON / "requirements.txt"], lambda: _environment(interpreter))
-    inputs = [
-        DOCUMENT,
-        PYTHON / "generator.json",
-        PYTHON / "pyproject.toml",
-        *_by_hand(PYTHON / "src", "*.py"),
-    ]
+    lock = PYTHON / "requirements.txt"
+    once(PYTHON, ".venv", [lock], lambda: _environment(interpreter, lock))
+    by_hand = ("generator.json", "pyproject.toml", "README.md", "src/taskwell_client/__init__.py")
+    inputs = [DOCUMENT, lock, *(PYTHON / name for name in by_hand)]
     once(PYTHON, "dist", inputs, lambda: _wheel(interpreter))
     return interpreter
 
@@ -36,24 +33,16 @@ def python() -> Path:
 def typescript() -> Path:
     """The package's folder, with what it needs and `dist`."""
     install_node(TYPESCRIPT)
-    inputs = [
-        DOCUMENT,
-        TYPESCRIPT / "package.json",
-        TYPESCRIPT / "tsconfig.json",
-        *_by_hand(TYPESCRIPT / "src", "*.ts"),
-    ]
+    by_hand = ("package.json", "tsconfig.json", "src/index.ts")
+    inputs = [DOCUMENT, *(TYPESCRIPT / name for name in by_hand)]
     once(TYPESCRIPT, "dist", inputs, _dist)
     return TYPESCRIPT
 
 
 def install_node(folder: Path) -> None:
     """Install what its package-lock.json says."""
-    once(
-        folder,
-        "node_modules",
-        [folder / "package-lock.json"],
-        lambda: run("npm", "ci", "--loglevel=error", cwd=folder),
-    )
+    lock = folder / "package-lock.json"
+    once(folder, "node_modules", [lock], lambda: run("npm", "ci", "--loglevel=error", cwd=folder))
 
 
 def once(folder: Path, made: str, inputs: Iterable[Path], work: Callable[[], object]) -> None:
@@ -75,18 +64,10 @@ def run(*command: str | Path, cwd: Path) -> None:
         raise RuntimeError(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
 
 
-def _by_hand(folder: Path, pattern: str) -> list[Path]:
-    return [
-        path
-        for path in sorted(folder.rglob(pattern))
-        if path.name not in GENERATED and not {"api", "models"} & set(path.parts) and path.name != "schema.ts"
-    ]
-
-
-def _environment(interpreter: Path) -> None:
+def _environment(interpreter: Path, lock: Path) -> None:
+    shutil.rmtree(PYTHON / "dist", ignore_errors=True)  # what it had installed is gone
     uv = (sys.executable, "-m", "uv", "--quiet")
     run(*uv, "venv", "--clear", "--python", sys.executable, ".venv", cwd=PYTHON)
-    lock = PYTHON / "requirements.txt"
     run(*uv, "pip", "install", "--python", interpreter, "--require-hashes", "-r", lock, cwd=PYTHON)
 
 

@@ -19,7 +19,8 @@ def folder() -> Path:
     """With its tests compiled, too. `slips.ts` compiles only because the types refuse each of its slips."""
     node = program("node")
     folder = make.typescript()
-    run(node, TSC, "--project", "tests", cwd=folder)
+    inputs = [make.DOCUMENT, folder / "src" / "index.ts", *sorted((folder / "tests").glob("*.ts"))]
+    make.once(folder, "dist-tests", inputs, lambda: run(node, TSC, "--project", "tests", cwd=folder))
     return folder
 
 

@@ -97,6 +97,7 @@ class TestDockerfile:
         lines = (ROOT / "deploy" / "requirements-build.in").read_text().splitlines()
         assert [line for line in lines if not line.startswith("#")] == asked
 
+    @pytest.mark.plan("A13")
     def test_its_steps_make_a_server_that_is_healthy(self, image: Path, tmp_path: Path) -> None:
         """As the image has it: the command, the check of its health, and no pip."""
         programs = image / "opt" / "taskwell" / "bin"

@@ -38,6 +38,7 @@ def blocks(page: str, language: str, server: ServerProcess) -> list[str]:
     return [program for name, program in found if name == language]
 
 
+@pytest.mark.plan("A11")
 class TestQuickstart:
     def test_in_javascript(self, live: ServerProcess, tmp_path: Path) -> None:
         (example,) = blocks("quickstart.md", "js", live)

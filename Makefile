@@ -53,12 +53,22 @@ check: lint test ## All that CI checks; drift, locks and the OpenAPI snapshot ar
 openapi: $(READY) ## Write openapi.json anew
 	DATABASE_URL= $(BIN)/taskwell openapi > openapi.json
 
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
+.PHONY: clients
+clients: $(READY) ## Make the Python and the TypeScript client from openapi.json (needs Node.js)
+	$(BIN)/python -m clients
+
+.PHONY: docs
+docs: $(READY) ## Build the pages as a site in site/; a link that leads nowhere is an error
+	$(BIN)/zensical build --strict --clean
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .PHONY: lock
 lock: $(READY) ## Lock the dependencies anew after a change in pyproject.toml
-	$(COMPILE) --output-file requirements.txt
-	$(COMPILE) --extra dev --output-file requirements-dev.txt
+	$(COMPILE) pyproject.toml --output-file requirements.txt
+	$(COMPILE) pyproject.toml --extra dev --output-file requirements-dev.txt
+	$(COMPILE) deploy/requirements-build.in --output-file deploy/requirements-build.txt
+	$(COMPILE) clients/python/requirements.in --output-file clients/python/requirements.txt
 
 .PHONY: bench
 bench: $(READY) ## Measure taskwell beside other servers: FastAPI with SQLModel, Fastify, Django, bare ASGI
@@ -126,4 +136,4 @@ db-upgrade: $(READY) ## Apply the migrations
 
 .PHONY: clean
 clean: ## Remove the environment and all caches
-	rm -rf $(VENV) bench/.peers dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) bench/.peers clients/*/dist clients/typescript/dist-tests clients/*/.made-* clients/python/.venv site .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

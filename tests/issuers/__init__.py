@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -11,8 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx2
-import pytest
-from filelock import FileLock
+
+from tests.node import install, program
 
 FOLDER = Path(__file__).parent
 PASSWORD = "correct horse battery staple"
@@ -147,7 +146,7 @@ def oidc_provider() -> Iterator[OpenIDProvider]:
 
 @contextmanager
 def _running(kind: type[AnIssuer]) -> Iterator[AnIssuer]:
-    install()
+    install(FOLDER)
     with tempfile.TemporaryDirectory(prefix="taskwell-issuer-") as folder:
         issuer = kind(Path(folder))
         issuer.start()
@@ -155,21 +154,3 @@ def _running(kind: type[AnIssuer]) -> Iterator[AnIssuer]:
             yield issuer
         finally:
             issuer.stop()
-
-
-def install() -> None:
-    """Once for each content of the lock file, whichever worker comes first."""
-    lock, installed = FOLDER / "package-lock.json", FOLDER / "node_modules" / ".installed"
-    with FileLock(FOLDER / ".install.lock"):
-        if not installed.exists() or installed.read_bytes() != lock.read_bytes():
-            subprocess.run([program("npm"), "ci", "--loglevel=error"], cwd=FOLDER, check=True)
-            shutil.copyfile(lock, installed)
-
-
-def program(name: str) -> str:
-    """Where Node's program is; a machine without Node goes without the tests that need it, CI does not."""
-    path = shutil.which(name)
-    if path is None and "CI" not in os.environ:
-        pytest.skip(f"no {name}: these tests need Node.js 20 or later")
-    assert path is not None, f"CI needs {name}"
-    return path

@@ -12,16 +12,8 @@ import pytest
 from security.issuer import bearer
 from taskwell.core.config import Settings
 from tests.answers import create, problem
-from tests.issuers import (
-    FOLDER,
-    PASSWORD,
-    BetterAuth,
-    OpenIDProvider,
-    better_auth,
-    email,
-    oidc_provider,
-    program,
-)
+from tests.issuers import FOLDER, PASSWORD, BetterAuth, OpenIDProvider, better_auth, email, oidc_provider
+from tests.node import program
 from tests.servers import LocalServer, local_server
 
 AUDIENCE = "https://taskwell.example"

@@ -43,6 +43,7 @@ async def path_user(user_id: Annotated[UserId, Path(description="Whose tasks.")]
 async def preferences(
     prefer: Annotated[
         list[str] | None,
+        WithJsonSchema({"type": "string", "examples": ["handling=strict"]}),  # the lines of it are one list
         Header(
             description="`handling=strict`: refuse members and parameters that are not known, instead of "
             "ignoring them. `return=representation`: have a deletion answer with what was deleted."

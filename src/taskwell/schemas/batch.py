@@ -26,7 +26,7 @@ Version = Annotated[
 class CreateOperation(Input):
     """A new task, under an id of the client's choice or of the server's."""
 
-    op: Literal["create"]
+    op: Annotated[Literal["create"], Field(examples=["create"])]
     id: TaskId | MISSING = MISSING
     task: TaskCreate
 
@@ -34,7 +34,7 @@ class CreateOperation(Input):
 class UpdateOperation(Input):
     """A change of what is named."""
 
-    op: Literal["update"]
+    op: Annotated[Literal["update"], Field(examples=["update"])]
     id: TaskId
     version: Version | MISSING = MISSING
     task: TaskUpdate
@@ -43,7 +43,7 @@ class UpdateOperation(Input):
 class DeleteOperation(Input):
     """A task into the trash."""
 
-    op: Literal["delete"]
+    op: Annotated[Literal["delete"], Field(examples=["delete"])]
     id: TaskId
     version: Version | MISSING = MISSING
 
@@ -51,7 +51,7 @@ class DeleteOperation(Input):
 class ToggleOperation(Input):
     """A task turned over, or set to a state."""
 
-    op: Literal["toggle"]
+    op: Annotated[Literal["toggle"], Field(examples=["toggle"])]
     id: TaskId
     version: Version | MISSING = MISSING
     task: TaskToggle = TaskToggle()
@@ -60,7 +60,7 @@ class ToggleOperation(Input):
 class RestoreOperation(Input):
     """A task out of the trash."""
 
-    op: Literal["restore"]
+    op: Annotated[Literal["restore"], Field(examples=["restore"])]
     id: TaskId
     version: Version | MISSING = MISSING
 

@@ -8,14 +8,15 @@ from pydantic import Field, TypeAdapter
 
 from taskwell.schemas.base import Instant
 from taskwell.schemas.task import TaskRead
+from taskwell.schemas.text import EXAMPLE_ID
 
 
 @dataclass(frozen=True, slots=True)
 class TaskGone:
     """A task that went to the trash."""
 
-    id: UUID
-    deleted: Literal[True]
+    id: Annotated[UUID, Field(examples=[EXAMPLE_ID])]
+    deleted: Annotated[Literal[True], Field(examples=[True])]
     version: Annotated[int, Field(examples=[18])]
     deleted_at: Instant
 
@@ -29,7 +30,7 @@ class Changes:
 
     changes: list[Change]
     next: Annotated[str, Field(description="The `since` of the next request.", examples=["18-0"])]
-    more: Annotated[bool, Field(description="Whether there is more right now.")]
+    more: Annotated[bool, Field(description="Whether there is more right now.", examples=[False])]
 
 
 _CHANGES: TypeAdapter[Any] = TypeAdapter(Changes)

@@ -13,7 +13,8 @@ class ProblemViolation(BaseModel):
         Field(default=None, description="Where in the body: a JSON pointer.", examples=["/title"]),
     ]
     parameter: Annotated[
-        str | None, Field(default=None, description="Which parameter of the path, query or header.")
+        str | None,
+        Field(default=None, description="Which parameter of the path, query or header.", examples=["limit"]),
     ]
     code: Annotated[str, Field(examples=["too_long"])]
     detail: Annotated[str, Field(examples=["must have 1 to 200 characters"])]
@@ -38,5 +39,9 @@ class Problem(BaseModel):
     errors: Annotated[
         list[ProblemViolation] | None,
         Field(default=None, description="Only with `validation_error`."),
+    ]
+    index: Annotated[
+        int | None,
+        Field(default=None, description="Only from a batch: the operation that failed.", examples=[1]),
     ]
     request_id: Annotated[str, Field(examples=["5c0a6cc4d6c44b7f9b2f7d3c2d7f9b1e"])]

@@ -10,9 +10,9 @@ from pydantic import MISSING, ConfigDict, Field, StrictBool, TypeAdapter
 from taskwell.models import Task
 from taskwell.models.base import table_of
 from taskwell.schemas.base import Input, Instant
-from taskwell.schemas.text import Description, Title
+from taskwell.schemas.text import EXAMPLE_ID, Description, Title
 
-Completed = Annotated[StrictBool, Field(description="Whether the task is done.")]
+Completed = Annotated[StrictBool, Field(description="Whether the task is done.", examples=[True])]
 
 
 class TaskCreate(Input):
@@ -49,11 +49,13 @@ class TaskToggle(Input):
 class TaskRead:
     """A task. Every field is always there."""
 
-    id: Annotated[UUID, Field(description="A UUID, version 7 when the server made it.")]
+    id: Annotated[
+        UUID, Field(description="A UUID, version 7 when the server made it.", examples=[EXAMPLE_ID])
+    ]
     user_id: Annotated[str, Field(description="Whose task it is.", examples=["alice"])]
     title: Annotated[str, Field(examples=["Buy milk"])]
     description: Annotated[str | None, Field(examples=["Two bottles"])]
-    completed: bool
+    completed: Annotated[bool, Field(examples=[True])]
     completed_at: Annotated[
         Instant | None, Field(description="When it was last completed; null while it is not.")
     ]

@@ -18,6 +18,7 @@ from taskwell.models.token import TOKEN_NAME_MAX_LENGTH
 from taskwell.models.user import EMAIL_MAX_LENGTH
 
 SEARCH_MAX_LENGTH = 200
+EXAMPLE_ID = "01a1fe04-9424-75e1-89a6-e90dc13ea379"
 USER_ID_PATTERN = r"^[A-Za-z0-9._~@:|-]+$"
 # The first segments of the API's own paths; and what a client's URL library would resolve away.
 RESERVED_USER_IDS = frozenset({"tasks", "users", "changes", "events", "batch", "me", ".", ".."})
@@ -130,16 +131,20 @@ def _task_id(value: object) -> UUID:
 TaskId = Annotated[
     UUID,
     BeforeValidator(_task_id),
-    Field(examples=["01a1fe04-9424-75e1-89a6-e90dc13ea379"]),
+    Field(examples=[EXAMPLE_ID]),
 ]
 Title = Annotated[
     StrictStr,
     AfterValidator(_title),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": TITLE_MAX_LENGTH}),
-    Field(
-        description=f"1 to {TITLE_MAX_LENGTH} characters on one line, after white space around "
-        "them is removed.",
-        examples=["Buy milk"],
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": TITLE_MAX_LENGTH,
+            "description": f"1 to {TITLE_MAX_LENGTH} characters on one line, after white space around "
+            "them is removed.",
+            "examples": ["Buy milk"],
+        }
     ),
 ]
 Name = Annotated[
@@ -151,7 +156,7 @@ Name = Annotated[
 Description = Annotated[
     StrictStr,
     AfterValidator(_description),
-    WithJsonSchema({"type": "string", "maxLength": DESCRIPTION_MAX_LENGTH}),
+    WithJsonSchema({"type": "string", "maxLength": DESCRIPTION_MAX_LENGTH, "examples": ["Two bottles"]}),
 ]
 UserId = Annotated[
     StrictStr,

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSc
 from pydantic_core import PydanticCustomError
 
 from taskwell.schemas.base import Input, Instant, Moment
-from taskwell.schemas.text import Name
+from taskwell.schemas.text import EXAMPLE_ID, Name
 
 _SCOPES = ("tasks:read", "tasks:write", "admin")
 
@@ -36,7 +36,7 @@ class TokenCreate(Input):
 class TokenRead:
     """A token, without what would let anybody use it."""
 
-    id: UUID
+    id: Annotated[UUID, Field(examples=[EXAMPLE_ID])]
     name: Annotated[str, Field(examples=["backup"])]
     scopes: Annotated[list[str], Field(examples=[["tasks:read"]])]
     created_at: Instant

@@ -29,6 +29,7 @@ PathTokenId = Annotated[TaskId, Path(description="The token's id.")]
 )
 @needs(ACCOUNT)
 async def list_tokens(database: DatabaseDep, caller: CallerDep) -> Response:
+    """Those that have expired too; what would let anybody use them is not kept."""
     return tokens_response(await database.read(tokens.list_tokens, caller.user_id))
 
 
@@ -68,6 +69,8 @@ async def create_token(
 )
 @needs(ACCOUNT)
 async def revoke_token(once: Once, caller: CallerDep, token_id: PathTokenId) -> Response:
+    """It is refused from now on; streams that are open by it end within ten minutes."""
+
     async def operation(transaction: Transaction) -> Response:
         await tokens.revoke_token(transaction, caller.user_id, token_id)
         return Response(status_code=204)

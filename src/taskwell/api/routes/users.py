@@ -71,6 +71,7 @@ async def get_me(database: DatabaseDep, caller: CallerDep) -> UserRead:
 )
 @needs(TASKS_READ, by_admin=True)
 async def get_user(database: DatabaseDep, user_id: PathUserId) -> UserRead:
+    """A user who has written something, or was created beforehand; else a 404."""
     return await database.read(users.get_user, user_id)
 
 

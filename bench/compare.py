@@ -30,6 +30,7 @@ from tests.postgres import binaries, postgres_server
 
 _CONCURRENCIES = (1, 32, 100)
 _PEERS = [*dict.fromkeys(kind.peer for kind in KINDS), "pgbench"]
+_USUAL = [peer for peer in _PEERS if not peer.startswith("taskwell-")]
 _DATABASES = ("postgresql", "sqlite")
 _BESIDES = 1.5  # seconds that a measure takes more
 _RESULTS = Path(__file__).parent / "results"
@@ -97,7 +98,7 @@ def _options() -> Options:
     parser.add_argument("--quick", action="store_true", help="one round of a second each, which is not kept")
     parser.add_argument("--only", type=_some([workload.name for workload in WORKLOADS]), help="such as W1,W5")
     parser.add_argument("--concurrency", type=_numbers, default=_CONCURRENCIES, help="such as 1,32")
-    parser.add_argument("--peers", type=_some(_PEERS), default=_PEERS, help=f"some of {', '.join(_PEERS)}")
+    parser.add_argument("--peers", type=_some(_PEERS), default=_USUAL, help=f"some of {', '.join(_PEERS)}")
     parser.add_argument("--database", type=_some(_DATABASES), default=_DATABASES, help="one, instead of both")
     parser.add_argument("--output", type=Path, help="bench/results/<date>.json, unless it is a quick one")
     given = parser.parse_args()

@@ -30,6 +30,7 @@ class Schema:
     dashes: bool = True  # in the text of an id
     iso: bool = False  # instants as RFC 3339 has them
     taskwell: bool = False  # it has users, and keys to sort and search by
+    more_users: int = 0  # beside those whom all have, each with a hundred tasks
 
 
 def first_number(other: int) -> int:
@@ -59,12 +60,17 @@ def seeded_task(n: int) -> dict[str, Any]:
 
 def seed(url: str, schema: Schema) -> None:
     backend = make_url(url).get_backend_name()
+    more = _MORE[backend].format(
+        users=schema.more_users, prefix=task_id(0)[:-12], begin=int(_BEGIN.timestamp())
+    )
     users = [(LISTER, OWN, 0), *((f"other-{other}", EACH, first_number(other)) for other in range(OTHERS))]
     statements = [
         template.format(user=user, count=count, series=_series(backend, schema, count, first))
         for user, count, first in users
         for template in _templates(schema)
     ]
+    if schema.more_users:
+        statements += [statement for statement in more.split(";") if statement.strip()]
     if backend == "sqlite":
         _run_on_sqlite(url, [*statements, "COMMIT", "PRAGMA wal_checkpoint(TRUNCATE)"])
     else:
@@ -86,6 +92,32 @@ _INSERT_WITH_KEYS = f"""
     INSERT INTO tasks ({", ".join(FIELDS)}, title_key, description_key)
     SELECT {_VALUES}, {_KEYS} FROM ({{series}}) AS s
     """
+
+
+# Many users with a hundred tasks each. Their ids begin where those of the others end.
+_MORE = {
+    "postgresql": """
+        INSERT INTO users (id, created_at, last_seq)
+        SELECT 'more-' || u, to_timestamp({begin}), 100 FROM generate_series(1, {users}) AS u;
+        INSERT INTO tasks (id, user_id, title, completed, created_at, updated_at, version, title_key)
+        SELECT ('{prefix}' || lpad(to_hex(1000000000 + u * 100 + n), 12, '0'))::uuid, 'more-' || u,
+               'Task number ' || n, false, to_timestamp({begin} + n), to_timestamp({begin} + n), n,
+               'task number ' || n
+        FROM generate_series(1, {users}) AS u, generate_series(1, 100) AS n
+        """,
+    "sqlite": """
+        INSERT INTO users (id, created_at, last_seq)
+        WITH RECURSIVE users (u) AS (SELECT 1 UNION ALL SELECT u + 1 FROM users WHERE u < {users})
+        SELECT 'more-' || u, '2026-01-01 00:00:00.000000', 100 FROM users;
+        INSERT INTO tasks (id, user_id, title, completed, created_at, updated_at, version, title_key)
+        WITH RECURSIVE users (u) AS (SELECT 1 UNION ALL SELECT u + 1 FROM users WHERE u < {users}),
+             numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 100)
+        SELECT replace('{prefix}', '-', '') || printf('%012x', 1000000000 + u * 100 + n), 'more-' || u,
+               'Task number ' || n, false, strftime('%Y-%m-%d %H:%M:%S.000000', {begin} + n, 'unixepoch'),
+               strftime('%Y-%m-%d %H:%M:%S.000000', {begin} + n, 'unixepoch'), n, 'task number ' || n
+        FROM users, numbers
+        """,
+}
 
 
 def _templates(schema: Schema) -> Sequence[str]:
@@ -135,8 +167,8 @@ def run_on_postgres(url: str, statements: Sequence[str]) -> Any:
         connection = await asyncpg.connect(url)
         try:
             for statement in statements[:-1]:
-                await connection.execute(statement, timeout=120)
-            return await connection.fetchval(statements[-1], timeout=120)
+                await connection.execute(statement, timeout=1_800)
+            return await connection.fetchval(statements[-1], timeout=1_800)
         finally:
             await connection.close()
 

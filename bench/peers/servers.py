@@ -70,12 +70,14 @@ def _node(room: Path, _port: str) -> list[str]:
 
 _HEX, _RFC_3339 = Schema(dashes=False), Schema(iso=True)
 _OURS, _OUR_HEX = Schema(taskwell=True), Schema(dashes=False, taskwell=True)
+_GROWN, _GROWN_HEX = replace(_OURS, more_users=100_000), replace(_OUR_HEX, more_users=10_000)
 _SECRET = "a secret of the benchmark, which is none"
 
 KINDS = (
     Kind("taskwell", "postgresql", "taskwell", _taskwell, _OURS),
     Kind("taskwell-jwt", "postgresql", "taskwell, signed in", _taskwell, _OURS, secret=_SECRET),
     Kind("taskwell-2", "postgresql", "taskwell, 2 processes", _two_processes, _OURS),
+    Kind("taskwell-grown", "postgresql", "taskwell, 10,000,000 tasks", _taskwell, _GROWN),
     Kind("taskwell-long", "postgresql", "taskwell, no shortcuts", _without_shortcuts, _OURS),
     Kind("sqlmodel", "postgresql", "FastAPI + SQLModel", _uvicorn("main:app"), driver="+asyncpg"),
     Kind("fastify-pg", "postgresql", "Fastify + pg", _node),
@@ -84,6 +86,7 @@ KINDS = (
     Kind("taskwell", "sqlite", "taskwell", _taskwell, _OUR_HEX),
     Kind("taskwell-jwt", "sqlite", "taskwell, signed in", _taskwell, _OUR_HEX, secret=_SECRET),
     Kind("taskwell-2", "sqlite", "taskwell, 2 processes", _two_processes, _OUR_HEX),
+    Kind("taskwell-grown", "sqlite", "taskwell, 1,000,000 tasks", _taskwell, _GROWN_HEX),
     Kind("taskwell-long", "sqlite", "taskwell, no shortcuts", _without_shortcuts, _OUR_HEX),
     Kind("sqlmodel", "sqlite", "FastAPI + SQLModel", _uvicorn("main:app"), _HEX, driver="+aiosqlite"),
     Kind("fastify-sqlite", "sqlite", "Fastify + better-sqlite3", _node, _RFC_3339),

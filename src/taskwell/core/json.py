@@ -21,13 +21,7 @@ def loads(body: bytes) -> Any:
     """
     try:
         text = body.decode()
-        value = json.loads(
-            text,
-            object_pairs_hook=_members,
-            parse_constant=_no_constant,
-            parse_float=_finite,
-            parse_int=_integer,
-        )
+        value = _DECODER.decode(text)
     except UnicodeDecodeError:
         raise MalformedJson("is not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -67,6 +61,11 @@ def _integer(text: str) -> int:
     if len(text) > 20 or not -_MAX_INTEGER <= (number := int(text)) < _MAX_INTEGER:
         raise MalformedJson("has a number out of range")
     return number
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_members, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer
+)
 
 
 def _check(value: Any, depth: int) -> None:

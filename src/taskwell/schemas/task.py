@@ -94,16 +94,8 @@ TASK_DELETED_COLUMNS = tuple(table_of(Task).c[field.name] for field in fields(Ta
 
 _TASK: TypeAdapter[Any] = TypeAdapter(TaskRead)
 _TASK_DELETED: TypeAdapter[Any] = TypeAdapter(TaskDeleted)
-_TASKS: TypeAdapter[Any] = TypeAdapter(list[TaskRead])
-_TASKS_DELETED: TypeAdapter[Any] = TypeAdapter(list[TaskDeleted])
 
 
 def task_json(task: TaskRead) -> bytes:
     adapter = _TASK_DELETED if isinstance(task, TaskDeleted) else _TASK
     return adapter.dump_json(task)
-
-
-def tasks_json(tasks: list[TaskRead]) -> bytes:
-    """A JSON array of tasks that are all alive, or all in the trash."""
-    adapter = _TASKS_DELETED if tasks and isinstance(tasks[0], TaskDeleted) else _TASKS
-    return adapter.dump_json(tasks)

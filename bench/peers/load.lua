@@ -20,7 +20,10 @@ end
 local function read() return wrk.format("GET", own_task()) end
 local function create() return wrk.format("POST", list("writer"), json, body) end
 local function toggle() return wrk.format("POST", own_task() .. "/toggle") end
-local function poll() return wrk.format("GET", list("lister"), { ["If-None-Match"] = etag }) end
+local function poll()
+  wrk.headers["If-None-Match"] = etag
+  return wrk.format("GET", list("lister"))
+end
 
 -- Of a hundred requests sixty read a task, thirty a page, five create and five toggle.
 local function mix()
@@ -42,6 +45,7 @@ function init(arguments)
   etag = arguments[2]
   own, others, each = tonumber(arguments[3]), tonumber(arguments[4]), tonumber(arguments[5])
   math.randomseed(os.time())
+  for name, value in pairs(wrk.headers) do json[name] = value end
   if type(workload) == "function" and workload ~= create and workload ~= poll then
     request = workload
   else

@@ -43,7 +43,7 @@ def _taskwell(_room: Path, port: str) -> list[str]:
 
 
 def _without_shortcuts(_room: Path, port: str) -> list[str]:
-    return [sys.executable, "-m", "bench.peers.without_shortcuts", port]
+    return [sys.executable, str(Path(__file__).with_name("without_shortcuts.py")), port]
 
 
 def _two_processes(_room: Path, port: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -16,6 +16,7 @@ from taskwell.core.preparation import start
 from taskwell.schemas.task import TaskCreate, task_json
 from taskwell.services import tasks
 from taskwell.services.sequence import last_number
+from taskwell.services.tasks import TaskNotFound
 from taskwell.services.together import TaskJson, TaskKey, create_tasks, get_tasks, new_task, toggle_tasks
 from taskwell.services.users import UserNotFound
 
@@ -157,6 +158,30 @@ class TestToggle:
             ended.set()
             await long
             assert (await hers).version == 8
+
+        opened(database_url, work)
+
+    def test_those_who_waited_for_it_are_together_again(self, database_url: str) -> None:
+        groups: list[int] = []
+
+        async def counted(
+            transaction: Transaction, keys: Sequence[TaskKey]
+        ) -> Sequence[TaskJson | TaskNotFound]:
+            groups.append(len(keys))
+            return await toggle_tasks(transaction, keys)
+
+        async def work(database: Database) -> None:
+            await begin(database)
+            made = [json.loads((await create(database, "ada")).json)["id"] for _ in range(20)]
+            async with database.turns.of("ada"):
+                waiting = [
+                    asyncio.create_task(database.run_together(counted, "ada", TaskKey("ada", task)))
+                    for task in made
+                ]
+                await asyncio.sleep(0.05)
+                assert groups == []
+            await asyncio.gather(*waiting)
+            assert len(groups) < 5
 
         opened(database_url, work)
 

@@ -200,13 +200,10 @@ class Database:
         if together is None:
             write = partial(self._one_by_one_if_need_be, function)
             together = self._gathering(function, write, most=_GROUP, shared=False)
-        if not self.turns.is_taken(user_id):
-            return await self._asked(together, key)
-        async with self.turns.of(user_id):  # nobody else is to wait for what this user is doing
-            (outcome,) = await self._unbroken(self._one_by_one_if_need_be(function, [key]))
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        if self.turns.is_taken(user_id):
+            async with self.turns.of(user_id):
+                pass  # what the user is doing is over: nobody else has had to wait for it
+        return await self._asked(together, key)
 
     def _gathering(
         self, name: Hashable, answer_all: AnswerAll[K, T], *, most: int, shared: bool

@@ -33,7 +33,7 @@ class Kind:
     database: str
     title: str
     command: Command
-    schema: Schema = _PLAIN
+    schema: Schema | None = _PLAIN  # None: it has no tasks, and answers every list with a word
     driver: str = ""  # in the URL of its database
     secret: str = ""  # by which its users' tokens are signed; without one nobody is asked for any
 
@@ -48,6 +48,12 @@ def _without_shortcuts(_room: Path, port: str) -> list[str]:
 
 def _two_processes(_room: Path, port: str) -> list[str]:
     return [*_taskwell(_room, port), "--workers", "2"]
+
+
+def _hello(_room: Path, port: str) -> list[str]:
+    folder = str(Path(__file__).with_name("hello"))
+    uvicorn = [sys.executable, "-m", "uvicorn", "--app-dir", folder, "app:app", "--port", port]
+    return [*uvicorn, "--no-access-log", "--log-level=warning"]
 
 
 def _uvicorn(app: str) -> Command:
@@ -83,6 +89,7 @@ KINDS = (
     Kind("fastify-pg", "postgresql", "Fastify + pg", _node),
     Kind("drf", "postgresql", "Django REST framework", _gunicorn),
     Kind("asgi", "postgresql", "bare ASGI + asyncpg", _uvicorn("app:app")),
+    Kind("hello", "postgresql", "a route of FastAPI that says hello", _hello, schema=None),
     Kind("taskwell", "sqlite", "taskwell", _taskwell, _OUR_HEX),
     Kind("taskwell-jwt", "sqlite", "taskwell, signed in", _taskwell, _OUR_HEX, secret=_SECRET),
     Kind("taskwell-2", "sqlite", "taskwell, 2 processes", _two_processes, _OUR_HEX),
@@ -134,6 +141,8 @@ class Server:
     def make_tables(self) -> None:
         """Django does it by a command of its own; the others when they start."""
         room = ROOM / self.peer
+        if self.kind.schema is None:
+            return
         if (room / "manage.py").exists():
             migrate = [str(python_of(room)), "manage.py", "migrate", "--verbosity=0"]
             subprocess.run(migrate, cwd=room, env=self._environment(), check=True)
@@ -173,7 +182,7 @@ class Server:
 
     def measure(self, workload: Workload, concurrency: int, seconds: int) -> Run:
         """Begins with what is asked compiled, planned and cached; leaves a server at rest."""
-        etag = self._etag() if workload.name == "W6" else ""
+        etag = self._etag() if workload.name == "W6" and self.kind.schema else "none"
         if workload.name not in self._warm:
             self._load(workload, etag, 1 if workload.whole else concurrency, max(1, seconds // 4))
             self._warm.add(workload.name)
@@ -190,6 +199,8 @@ class Server:
 
     def takes(self, workload: Workload) -> bool:
         """A token is one user's, and the mix is of many."""
+        if self.kind.schema is None:
+            return workload.name == "W6"
         return not (self.kind.secret and workload.name == "W7")
 
     def authorization(self, user: str) -> dict[str, str]:

@@ -12,7 +12,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
-from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskwell import __version__
@@ -56,10 +55,11 @@ class Application(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["taskwell.transport"] = getattr(getattr(send, "__self__", None), "transport", None)
-        if scope["type"] == "http" and not self.traced:
-            await Starlette.__call__(self, scope, receive, send)  # FastAPI would ask whether it is traced
-        else:
+        if self.traced or self.middleware_stack is None:
             await super().__call__(scope, receive, send)
+        else:  # what Starlette does; FastAPI would ask at each request whether it is traced
+            scope["app"] = self
+            await self.middleware_stack(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
         """Without FastAPI's three outermost: there are layers here for mistakes and for large bodies."""

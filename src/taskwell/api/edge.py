@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from taskwell.api.headers import lines
 from taskwell.api.problems import response_of
 from taskwell.core.errors import Invalid, RateLimited, Violation
 from taskwell.core.preparation import CannotStart
@@ -33,13 +34,17 @@ def _is_api(scope: Scope) -> bool:
 
 def _host_name(scope: Scope) -> str | None:
     """Without its port; an IPv6 address without its brackets."""
-    for name, value in scope["headers"]:
-        if name == b"host":
-            host: str = value.decode("latin-1").lower()
-            return host[1:].partition("]")[0] if host[:1] == "[" else host.partition(":")[0]
-    return None
+    hosts = lines(scope).get(b"host")
+    return _name_of(hosts[0]) if hosts else None
 
 
+@lru_cache(1_000)
+def _name_of(value: bytes) -> str:
+    host = value.decode("latin-1").lower()
+    return host[1:].partition("]")[0] if host[:1] == "[" else host.partition(":")[0]
+
+
+@lru_cache(1_000)
 def _is_private_name(name: str) -> bool:
     """Whether no public DNS can have it: an address, a name without a dot, or one in a private zone."""
     last = name.rpartition(".")[2]  # to a browser a host that ends in a number is an address

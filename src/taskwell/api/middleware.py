@@ -5,6 +5,7 @@ import logging
 import re
 import time
 from functools import partial
+from itertools import chain
 from random import getrandbits
 from urllib.parse import unquote_to_bytes
 
@@ -15,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskwell.api import logs
+from taskwell.api.headers import lines
 from taskwell.api.problems import path_as_sent, problem_response, response_of
 from taskwell.core.errors import Invalid, Violation
 
@@ -36,7 +38,7 @@ class RequestId:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        sent = lines(scope).get(b"x-request-id", [b""])[0]
         # To be told from others is all that an id is for, so chance needs to be no secret's.
         request_id = sent.decode() if self._HARMLESS.fullmatch(sent) else f"{getrandbits(128):032x}"
         scope["taskwell.request_id"] = request_id
@@ -73,7 +75,7 @@ class Cors(CORSMiddleware):
     """Starlette's, but a refused preflight is a problem like any other."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or all(name != b"origin" for name, _ in scope["headers"]):
+        if scope["type"] != "http" or b"origin" not in lines(scope):
             await self.app(scope, receive, partial(self._send_varying, send))
             return
         headers = Headers(scope=scope)
@@ -138,7 +140,7 @@ class WellFormed:
         await (response or self.app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > self._MAX_HEADER_BYTES:
+        if sum(map(len, chain.from_iterable(scope["headers"]))) > self._MAX_HEADER_BYTES:
             detail = f"The headers are larger than {self._MAX_HEADER_BYTES:,} bytes in all."
             return problem_response(scope, "headers_too_large", detail, headers={"Connection": "close"})
         violation = self._violation(scope)
@@ -150,7 +152,7 @@ class WellFormed:
             return refused
         if not self._is_text(query) or b"%00" in query:
             return Violation("query", "query", "malformed", f"{_NO_TEXT} without NUL")
-        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        hosts = lines(scope).get(b"host", ())
         if not hosts and scope["http_version"] == "1.0":
             return None  # many a health check speaks it, and it asks for no host
         if len(hosts) != 1 or not self._HOST.fullmatch(hosts[0]):
@@ -229,8 +231,8 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] not in self._METHODS:
             await self.app(scope, receive, send)
             return
-        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if not declared.strip(b"0") and all(name != b"transfer-encoding" for name, _ in scope["headers"]):
+        declared = lines(scope).get(b"content-length", [b"0"])[0]
+        if not declared.strip(b"0") and b"transfer-encoding" not in lines(scope):
             scope["taskwell.body"] = b""
             await self.app(scope, receive, send)
             return

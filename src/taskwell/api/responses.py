@@ -11,6 +11,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from taskwell.api.conditions import is_unchanged
+from taskwell.api.headers import lines
 from taskwell.api.problems import path_as_sent
 from taskwell.core.database import Database
 from taskwell.core.pagination import bad_cursor, decode_cursor, encode_cursor
@@ -76,7 +77,7 @@ def changes_response(changes: Changes) -> Response:
 
 def unless_unchanged(request: Request, response: Response) -> Response:
     """The answer, or a 304 if the client has it already."""
-    if all(name != b"if-none-match" for name, _ in request.scope["headers"]):
+    if b"if-none-match" not in lines(request.scope):
         return response
     if not is_unchanged(request, response.headers["etag"]):
         return response
@@ -103,7 +104,7 @@ class TaskList:
         """
         after = self._decode(cursor)
         tag = self._tag(cursor)
-        if "if-none-match" in self.request.headers:
+        if b"if-none-match" in lines(self.request.scope):
             etag = f'"{await self.database.read_together(last_numbers, self.owner)}-{tag}"'
             if is_unchanged(self.request, etag):
                 return Response(status_code=304, headers={"ETag": etag})

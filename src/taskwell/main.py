@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskwell import __version__
 from taskwell.api import logs, openapi, problems
+from taskwell.api.admission import Admission
 from taskwell.api.authentication import Authentication
 from taskwell.api.edge import Guesses, RateLimit, SecurityHeaders, TrustedHosts
 from taskwell.api.feed import Feed
@@ -45,17 +47,13 @@ _RESPONSE_HEADERS = (
 
 
 class Application(FastAPI):
-    """Keeps the server's connection at hand: ASGI itself has no way to cut one that its reader has left.
-
-    `traced`: whether somebody had set up OpenTelemetry when it was made.
-    """
+    """`traced`: whether somebody had set up OpenTelemetry when it was made."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.traced = self._native_telemetry.enabled()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["taskwell.transport"] = getattr(getattr(send, "__self__", None), "transport", None)
         if scope["type"] == "http" and not self.traced:
             await Starlette.__call__(self, scope, receive, send)  # FastAPI would ask whether it is traced
         else:
@@ -84,6 +82,7 @@ def create_app(settings: Settings | None = None, *, shortcuts: bool = True) -> F
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings = settings
+    app.state.admission = Admission()
     app.state.queries = KnownQueries()
     app.state.noted_emails = Memory()
     app.state.verifier = Verifier(settings) if settings.auth == "jwt" else None
@@ -127,12 +126,13 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
+async def _lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Admission]]:
     settings: Settings = app.state.settings
     database = Database(settings, gathers=app.state.shortcuts)
     app.state.database = database
     feed = Feed(database)
     app.state.feed = feed
+    admission: Admission = app.state.admission
     with acting_as(EVERYBODY):
         background = {
             await preparation.start(settings, database),
@@ -142,7 +142,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         }
     try:
         with _at_exit(feed.close):
-            yield
+            yield {"admission": admission}
     finally:
         feed.close()
         for task in background:
@@ -189,4 +189,6 @@ def create_logging_app() -> FastAPI:
     # process for a tenth of a second each time.
     gc.collect()
     gc.freeze()
+    # A thread of the database waits so long for its turn while the loop is busy, several times for a write.
+    sys.setswitchinterval(0.000_5)
     return app

@@ -47,6 +47,7 @@ def serve(
     import uvicorn
 
     from taskwell.api import logs
+    from taskwell.api.protocol import Protocol
     from taskwell.core.database import Database
     from taskwell.core.database_url import BadDatabaseUrl
     from taskwell.core.preparation import CannotStart, start
@@ -77,6 +78,8 @@ def serve(
     uvicorn.run(
         "taskwell.main:create_logging_app",
         factory=True,
+        http=Protocol,
+        ws="none",
         host=host,
         port=settings.port if port is None else port,
         workers=workers or settings.workers,

@@ -114,6 +114,13 @@ class Load:
             if talker.transport is not None:
                 talker.transport.close()
 
+    def count_anew(self) -> Tally:
+        """Begin a new tally. What has been sent is answered in it."""
+        before, self.tally = self.tally, Tally()
+        for talker in self._talkers:
+            talker.tally = self.tally
+        return before
+
     def _freed(self, talker: Talker) -> None:
         if self._waiting:
             talker.send(next(self._requests))
@@ -175,13 +182,11 @@ async def _measure(port: int, form: Form) -> Figures:
     begun = time.perf_counter()
     unsent = await load.keep_sending(peak * _TIMES, seconds)
     ended = time.perf_counter()
-    during, load.tally = load.tally, Tally()
-    for talker in load._talkers:
-        talker.tally = load.tally
+    during = load.count_anew()
     await load.keep_sending(peak / 2, form.count(_AFTER_SECONDS, least=6))
     load.close()
     figures.note("requests a second at the peak", peak)
-    _note(figures, during, seconds, peak, begun + seconds / 3, ended)
+    _note(figures, during, peak, begun + seconds / 3, ended)
     figures.note("not sent, all connections being busy", unsent)
     recovery = _recovery(load.tally, ended)
     figures.promise("seconds to recover (goal < 5)", recovery, kept=recovery < 5)
@@ -199,7 +204,11 @@ async def _requests(port: int) -> list[Request]:
         task = answer.json()["results"][0]["task"]["id"]
         page = Request("GET", f"{path}?limit={_PAGE}")
         await connection.send(page)
-        write = Request("POST", path, {"title": "Buy milk"}) if n % 2 else Request("POST", f"{path}/{task}/toggle")
+        write = (
+            Request("POST", path, {"title": "Buy milk"})
+            if n % 2
+            else Request("POST", f"{path}/{task}/toggle")
+        )
         requests += [page, Request("GET", f"{path}/{task}"), write]
     await connection.close()
     return requests
@@ -220,7 +229,7 @@ def _rate(tally: Tally, begun: float, ended: float) -> float:
     return sum(begun <= when < ended for when, _ in tally.answered) / (ended - begun)
 
 
-def _note(figures: Figures, tally: Tally, seconds: float, peak: float, begun: float, ended: float) -> None:
+def _note(figures: Figures, tally: Tally, peak: float, begun: float, ended: float) -> None:
     goodput = _rate(tally, begun, ended)
     times = sorted(took for _, took in tally.answered)
     refused = sorted(tally.refused)
@@ -231,9 +240,13 @@ def _note(figures: Figures, tally: Tally, seconds: float, peak: float, begun: fl
     figures.note("refused with 503 and Retry-After", len(refused))
     figures.promise("cut, or answered otherwise", tally.wrong.total(), kept=not tally.wrong)
     figures.note("ms to an answer, p50", _share(times, 0.5))
-    figures.promise("ms to an answer, p99 (goal < 1000)", _share(times, 0.99), kept=_share(times, 0.99) < 1_000)
+    figures.promise(
+        "ms to an answer, p99 (goal < 1000)", _share(times, 0.99), kept=_share(times, 0.99) < 1_000
+    )
     figures.note("ms to a refusal, p50", _share(refused, 0.5))
-    figures.promise("ms to a refusal, p99 (goal < 20)", _share(refused, 0.99), kept=_share(refused, 0.99) < 20)
+    figures.promise(
+        "ms to a refusal, p99 (goal < 20)", _share(refused, 0.99), kept=_share(refused, 0.99) < 20
+    )
 
 
 def _recovery(tally: Tally, ended: float) -> float:

@@ -141,7 +141,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Admission]]:
             *_fetches_of_keys(app.state.verifier),
         }
     try:
-        with _at_exit(feed.close):
+        with _told_to_end(admission, settings.drain_seconds, feed.close):
             yield {"admission": admission}
     finally:
         feed.close()
@@ -158,18 +158,26 @@ def _fetches_of_keys(verifier: Verifier | None) -> set[asyncio.Task[None]]:
 
 
 @contextmanager
-def _at_exit(call: Callable[[], None]) -> Iterator[None]:
-    """Call it at the very signal to end: the server waits for open streams before it ends the lifespan."""
+def _told_to_end(admission: Admission, drain_seconds: float, end: Callable[[], None]) -> Iterator[None]:
+    """At the signal to end say that it ends, and after the time for draining call `end` and let it.
+
+    Open streams have to be ended then: the server waits for them before it ends the lifespan.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals; an embedder ends its streams itself
         return
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(call)
+    def pass_on(number: int) -> None:
+        end()
         if callable(handler := before[signal.Signals(number)]):
-            handler(number, frame)
+            handler(number, None)
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        seconds = 0.0 if admission.ending else drain_seconds  # who says it twice does not want to wait
+        admission.ending = True
+        loop.call_soon_threadsafe(loop.call_later, seconds, pass_on, number)
 
     for number in before:
         signal.signal(number, handle)

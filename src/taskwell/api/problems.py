@@ -198,7 +198,12 @@ _TOKEN_OF_KIND: dict[type[TaskwellError], str] = {
 def problems(*tokens: str, database: bool = True) -> dict[int | str, dict[str, Any]]:
     """The error answers of an operation in the OpenAPI document: those named, and those that all have."""
     always = ["validation_error", "internal_error", *(["database_unavailable"] if database else [])]
-    return {PROBLEM_TYPES[token].status: documented(PROBLEM_TYPES[token]) for token in (*tokens, *always)}
+    found = [PROBLEM_TYPES[token] for token in (*tokens, *always)]
+    answers: dict[int | str, dict[str, Any]] = {problem.status: documented(problem) for problem in found}
+    if database:
+        overloaded = documented(PROBLEM_TYPES["overloaded"])["description"]
+        answers[503]["description"] += f"\n\n{overloaded}"
+    return answers
 
 
 def documented(problem: ProblemType) -> dict[str, Any]:

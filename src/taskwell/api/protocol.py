@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 10.0
 IN_QUEUE_SECONDS = 1.0
 LOOK_SECONDS = 1.0
 # For a connection that is idle when the server ends: its client may be asking just now.
-LAST_SECONDS = 2.0
+LAST_SECONDS = 1.0
 _BYTES_PER_SECOND = 8_192
 
 
@@ -111,7 +111,10 @@ class Cycle(RequestResponseCycle):
 
 
 class Protocol(HttpToolsProtocol):
-    """A connection. Once a second it looks whether its client is overdue; a timer for each wait costs more."""
+    """A connection. It looks once a second whether its client is overdue: a timer for each wait costs more.
+
+    `due`: when patience ends. `between`: nothing of a next request has come. `queued`: what waits for a place.
+    """
 
     cycle: Cycle | None  # type: ignore[assignment]
 
@@ -120,7 +123,7 @@ class Protocol(HttpToolsProtocol):
         self.admission: Admission = self.app_state["admission"]
         self.context = contextvars.copy_context()  # a request may be begun while another one is answered
         self.due = self.loop.time() + PATIENCE_SECONDS
-        self.between = True  # requests: nothing of the next one has come
+        self.between = True
         self.queued: Cycle | None = None
         self.unread = 0
 

@@ -47,7 +47,6 @@ def serve(
     import uvicorn
 
     from taskwell.api import logs
-    from taskwell.api.protocol import Protocol
     from taskwell.core.database import Database
     from taskwell.core.database_url import BadDatabaseUrl
     from taskwell.core.preparation import CannotStart, start
@@ -78,7 +77,7 @@ def serve(
     uvicorn.run(
         "taskwell.main:create_logging_app",
         factory=True,
-        http=Protocol,
+        http="taskwell.api.protocol:Protocol",
         ws="none",
         host=host,
         port=settings.port if port is None else port,
@@ -88,6 +87,7 @@ def serve(
         access_log=False,  # it would show queries, and with them what is searched for
         server_header=False,
         timeout_graceful_shutdown=10,
+        timeout_worker_healthcheck=30,  # so long may a process take to start, too
     )
 
 

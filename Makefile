@@ -118,6 +118,26 @@ stress-backups: $(READY) ## 100 backups beside writers, each of them restored
 stress-move: $(READY) ## 100,000 tasks to the other database and back, and moves that are killed
 	$(BIN)/python -m stress move
 
+.PHONY: stress-overload
+stress-overload: $(READY) ## Four times as many requests as can be answered
+	$(BIN)/python -m stress overload
+
+.PHONY: stress-slow
+stress-slow: $(READY) ## 2,000 slow clients
+	$(BIN)/python -m stress slow
+
+.PHONY: stress-restarts
+stress-restarts: $(READY) ## 50 rolling restarts under load
+	$(BIN)/python -m stress restarts
+
+.PHONY: stress-bodies
+stress-bodies: $(READY) ## Bodies of a gigabyte
+	$(BIN)/python -m stress bodies
+
+.PHONY: stress-cut
+stress-cut: $(READY) ## 10,000 requests whose clients go away
+	$(BIN)/python -m stress cut
+
 .PHONY: security
 security: $(READY) ## Hostile tokens, every operation as a stranger, storms of unknown keys
 	$(BIN)/python -m security

@@ -60,6 +60,8 @@ class Connection:
             self.abort()
             raise
         self._used = time.monotonic()
+        if answer.headers.get("connection") == "close":
+            await self.close()
         return answer
 
     async def abandon(self, request: Request, sent: int) -> None:

@@ -8,10 +8,10 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import Path
 
 from stress.client import Connection, Request, connections
 from stress.figures import Figures, Form
+from stress.process import resident_kib
 from tests.servers import ServerProcess
 
 _STREAMS = 1_000
@@ -76,13 +76,13 @@ async def _measure(server: ServerProcess, form: Form) -> Figures:
         # What a first request and a first stream leave in memory is there before.
         await _close(await _open(server.port, users))
         sent = [await _write_all(writers, users)]
-        before = _resident_kib(server.pid)
+        before = resident_kib(server.pid)
         streams = await _open(server.port, users * _STREAMS_OF_A_USER)
         for _ in range(rounds):
             await asyncio.sleep(_PAUSE_SECONDS)
             sent.append(await _write_all(writers, users))
         await _heard(streams, rounds)
-        growth = (_resident_kib(server.pid) - before) / len(streams)
+        growth = (resident_kib(server.pid) - before) / len(streams)
         await _close(streams)
     return _figures(streams, sent, rounds, growth)
 
@@ -152,12 +152,3 @@ def _figures(streams: list[Stream], sent: list[dict[str, float]], rounds: int, g
 
 def _share(times: list[float], share: float) -> float:
     return times[min(int(len(times) * share), len(times) - 1)] * 1_000
-
-
-def _resident_kib(pid: int) -> int:
-    """The memory that a process has now (proc(5))."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == "VmRSS":
-            return int(value.removesuffix("kB"))
-    raise LookupError

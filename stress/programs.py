@@ -6,7 +6,21 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stress import backups, events, feed, guards, keys, model, moves, polling
+from stress import (
+    backups,
+    bodies,
+    cut,
+    events,
+    feed,
+    guards,
+    keys,
+    model,
+    moves,
+    overload,
+    polling,
+    restarts,
+    slow,
+)
 from stress.figures import Figures, Form
 from tests.postgres import postgres_server
 from tests.servers import ServerProcess, server_process
@@ -27,6 +41,11 @@ PROGRAMS = {
     "polling": Program(polling.measure),
     "backups": Program(backups.measure),
     "move": Program(moves.measure),
+    "overload": Program(overload.measure),
+    "slow": Program(slow.measure),
+    "restarts": Program(restarts.measure, workers=restarts.PROCESSES),
+    "bodies": Program(bodies.measure),
+    "cut": Program(cut.measure),
 }
 
 

@@ -15,6 +15,7 @@ import httpx2
 import uvicorn
 from fastapi import FastAPI
 
+from taskwell.api.protocol import Protocol
 from taskwell.core.config import Settings
 from taskwell.core.database import Database
 from taskwell.main import create_app
@@ -49,7 +50,15 @@ def local_server(settings: Settings, *, shortcuts: bool | None = None) -> Iterat
     if shortcuts is None:
         shortcuts = "TEST_WITHOUT_SHORTCUTS" not in os.environ
     app = create_app(settings, shortcuts=shortcuts)
-    config = uvicorn.Config(app, host="127.0.0.1", port=free_port(), log_config=None)
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=free_port(),
+        http=Protocol,
+        ws="none",
+        proxy_headers=False,
+        log_config=None,
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -12,4 +12,11 @@ if __name__ == "__main__":
     settings = Settings()
     logs.install(settings)
     app = create_app(settings, shortcuts=False)
-    uvicorn.run(app, port=int(sys.argv[1]), log_config=None, access_log=False, server_header=False)
+    uvicorn.run(
+        app,
+        port=int(sys.argv[1]),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+    )

@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import os
 import signal
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -16,8 +18,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskwell import __version__
 from taskwell.api import logs, openapi, problems
+from taskwell.api.admission import Admission
 from taskwell.api.authentication import Authentication
-from taskwell.api.edge import Guesses, RateLimit, SecurityHeaders, TrustedHosts
+from taskwell.api.edge import Forwarded, Guesses, RateLimit, SecurityHeaders, TrustedHosts
 from taskwell.api.feed import Feed
 from taskwell.api.middleware import Alike, BodyLimit, CatchAll, Cors, RequestId, WellFormed
 from taskwell.api.plain import Plain
@@ -44,17 +47,13 @@ _RESPONSE_HEADERS = (
 
 
 class Application(FastAPI):
-    """Keeps the server's connection at hand: ASGI itself has no way to cut one that its reader has left.
-
-    `traced`: whether somebody had set up OpenTelemetry when it was made.
-    """
+    """`traced`: whether somebody had set up OpenTelemetry when it was made."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.traced = self._native_telemetry.enabled()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["taskwell.transport"] = getattr(getattr(send, "__self__", None), "transport", None)
         if self.traced or self.middleware_stack is None:
             await super().__call__(scope, receive, send)
         else:  # what Starlette does; FastAPI would ask at each request whether it is traced
@@ -84,6 +83,7 @@ def create_app(settings: Settings | None = None, *, shortcuts: bool = True) -> F
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings = settings
+    app.state.admission = Admission()
     app.state.queries = KnownQueries()
     app.state.noted_emails = Memory()
     app.state.verifier = Verifier(settings) if settings.auth == "jwt" else None
@@ -124,15 +124,17 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
     )
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestId)
+    app.add_middleware(Forwarded, proxies=os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1"))
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
+async def _lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Admission]]:
     settings: Settings = app.state.settings
     database = Database(settings, gathers=app.state.shortcuts)
     app.state.database = database
     feed = Feed(database)
     app.state.feed = feed
+    admission: Admission = app.state.admission
     with acting_as(EVERYBODY):
         background = {
             await preparation.start(settings, database),
@@ -141,8 +143,8 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
             *_fetches_of_keys(app.state.verifier),
         }
     try:
-        with _at_exit(feed.close):
-            yield
+        with _told_to_end(admission, settings.drain_seconds, feed.close):
+            yield {"admission": admission}
     finally:
         feed.close()
         for task in background:
@@ -158,18 +160,26 @@ def _fetches_of_keys(verifier: Verifier | None) -> set[asyncio.Task[None]]:
 
 
 @contextmanager
-def _at_exit(call: Callable[[], None]) -> Iterator[None]:
-    """Call it at the very signal to end: the server waits for open streams before it ends the lifespan."""
+def _told_to_end(admission: Admission, drain_seconds: float, end: Callable[[], None]) -> Iterator[None]:
+    """At the signal to end say that it ends, and after the time for draining call `end` and let it.
+
+    Open streams have to be ended then: the server waits for them before it ends the lifespan.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals; an embedder ends its streams itself
         return
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(call)
+    def pass_on(number: int) -> None:
+        end()
         if callable(handler := before[signal.Signals(number)]):
-            handler(number, frame)
+            handler(number, None)
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        seconds = 0.0 if admission.ending else drain_seconds  # who says it twice does not want to wait
+        admission.ending = True
+        loop.call_soon_threadsafe(loop.call_later, seconds, pass_on, number)
 
     for number in before:
         signal.signal(number, handle)
@@ -189,4 +199,6 @@ def create_logging_app() -> FastAPI:
     # process for a tenth of a second each time.
     gc.collect()
     gc.freeze()
+    # A thread of the database waits so long for its turn while the loop is busy, several times for a write.
+    sys.setswitchinterval(0.000_5)
     return app

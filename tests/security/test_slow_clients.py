@@ -8,7 +8,7 @@ from contextlib import suppress
 import httpx2
 import pytest
 
-from taskwell.api.middleware import BodyLimit
+from taskwell.api import protocol
 from tests.servers import LocalServer
 
 
@@ -18,7 +18,7 @@ class TestSlowBody:
     def test_is_cut(
         self, server: LocalServer, monkeypatch: pytest.MonkeyPatch, user: str, sent: bytes, length: bytes
     ) -> None:
-        monkeypatch.setattr(BodyLimit, "_PATIENCE_SECONDS", 0.3)
+        monkeypatch.setattr(protocol, "PATIENCE_SECONDS", 0.3)
         port = int(server.url.rpartition(":")[2])
         path = f"/api/{user}/tasks"
         chunk = b"%x\r\n%s\r\n" % (len(sent), sent) if b"chunked" in length and sent else sent

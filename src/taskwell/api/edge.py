@@ -13,6 +13,7 @@ from math import ceil
 from typing import NamedTuple, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from taskwell.api.headers import lines
 from taskwell.api.problems import response_of
@@ -54,6 +55,20 @@ def _is_private_name(name: str) -> bool:
 _NOT_OUR_NAME = Violation(
     "header", "Host", "not_allowed", "is no name that this server answers to: see TASKWELL_ALLOWED_HOSTS"
 )
+
+
+class Forwarded:
+    """Whom a proxy speaks for, and by which scheme: uvicorn's, asked only where there is a word of it."""
+
+    _WORDS = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
+
+    def __init__(self, app: ASGIApp, proxies: str) -> None:
+        self.app = app
+        self.forwarded: ASGIApp = ProxyHeadersMiddleware(app, proxies)  # type: ignore[arg-type, assignment]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        said = scope["type"] == "http" and not self._WORDS.isdisjoint(lines(scope))
+        await (self.forwarded if said else self.app)(scope, receive, send)
 
 
 class TrustedHosts:

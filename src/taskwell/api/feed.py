@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 
 from taskwell.core.database import Database
-from taskwell.core.errors import Gone, TaskwellError
+from taskwell.core.errors import Gone, Overloaded, TaskwellError
 from taskwell.schemas.change import Change, change_json
 from taskwell.services.changes import Cursor, Start, list_changes, numbers_of
 
@@ -21,6 +21,7 @@ _POLL_SECONDS = 0.5
 _HEARTBEAT_SECONDS = 15.0
 _READ_AT_ONCE = 100
 _REMEMBERED = 256
+_MOST_STREAMS = 5_000
 
 
 @dataclass
@@ -60,6 +61,11 @@ class Feed:
         """A write of this process has been committed."""
         if user_id in self._channels:
             self._woken.set()
+
+    def refuse_too_many(self) -> None:
+        """Raises Overloaded: this process has as many streams as it may have."""
+        if sum(channel.streams for channel in self._channels.values()) >= _MOST_STREAMS:
+            raise Overloaded("There are as many event streams as this server can have.")
 
     def close(self) -> None:
         """End every stream."""

@@ -1,6 +1,5 @@
 """What every request passes before it is routed. Pure ASGI: a class each, from the outermost inwards."""
 
-import asyncio
 import logging
 import re
 import time
@@ -18,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from taskwell.api import logs
 from taskwell.api.headers import lines
 from taskwell.api.problems import path_as_sent, problem_response, response_of
-from taskwell.core.errors import Invalid, Violation
+from taskwell.core.errors import Invalid, Overloaded, Violation
 
 logger = logging.getLogger("taskwell")
 
@@ -124,7 +123,10 @@ _NO_TEXT = "is not percent-encoded UTF-8 text"
 
 
 class WellFormed:
-    """Refuse what two readers could take differently: a path or query (RFC 3986, 2.1 and 3.3), or a host."""
+    """Refuse what two readers could take differently: a path or query (RFC 3986, 2.1 and 3.3), or a host.
+
+    And whatever comes when the server is overloaded (`taskwell.refused`).
+    """
 
     _MAX_HEADER_BYTES = 16_384
     _HOST = re.compile(rb"([A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
@@ -140,6 +142,8 @@ class WellFormed:
         await (response or self.app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
+        if "taskwell.refused" in scope:
+            return response_of(scope, Overloaded())
         if sum(map(len, chain.from_iterable(scope["headers"]))) > self._MAX_HEADER_BYTES:
             detail = f"The headers are larger than {self._MAX_HEADER_BYTES:,} bytes in all."
             return problem_response(scope, "headers_too_large", detail, headers={"Connection": "close"})
@@ -216,12 +220,10 @@ class Alike:
 class BodyLimit:
     """Read the whole body of a request that may have one, or answer 413 as soon as it is too large.
 
-    It is `taskwell.body` in the scope, and can still be received.
-    A body that does not come in 30 s is waited for no longer: the connection is cut.
+    It is `taskwell.body` in the scope, and can still be received. How long it may take is the protocol's.
     """
 
     _METHODS = frozenset({"POST", "PUT", "PATCH"})
-    _PATIENCE_SECONDS = 30.0
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self.app = app
@@ -239,7 +241,7 @@ class BodyLimit:
         if not declared.isdigit() or int(declared[:20]) > self.max_bytes:
             await self._refuse(scope, receive, send)
             return
-        body = await self._whole(scope, receive)
+        body = await self._whole(receive)
         if len(body) > self.max_bytes:
             await self._refuse(scope, receive, send)
             return
@@ -253,24 +255,20 @@ class BodyLimit:
 
         await self.app(scope, receive_whole, send)
 
-    async def _whole(self, scope: Scope, receive: Receive) -> bytes:
+    async def _whole(self, receive: Receive) -> bytes:
         """The body, or as much of it as shows that it is too large.
 
         Raises:
-            ClientDisconnect: the client left before its end, or took too long.
+            ClientDisconnect: the client left before its end, or was cut since it took too long.
         """
         body = bytearray()
         more = True
-        deadline = asyncio.get_running_loop().call_later(self._PATIENCE_SECONDS, _cut, scope)
-        try:
-            while more and len(body) <= self.max_bytes:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                body += message.get("body", b"")
-                more = message.get("more_body", False)
-        finally:
-            deadline.cancel()
+        while more and len(body) <= self.max_bytes:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
         return bytes(body)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -279,9 +277,3 @@ class BodyLimit:
         headers = {"Connection": "close"}
         response = problem_response(scope, "payload_too_large", detail, headers=headers)
         await response(scope, receive, send)
-
-
-def _cut(scope: Scope) -> None:
-    """End the connection; whoever receives from it is told that the client is gone."""
-    if (transport := scope.get("taskwell.transport")) is not None:
-        transport.abort()

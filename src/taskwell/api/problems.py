@@ -22,6 +22,7 @@ from taskwell.core.errors import (
     Invalid,
     KeyReused,
     NotFound,
+    Overloaded,
     PreconditionFailed,
     PreconditionRequired,
     RateLimited,
@@ -154,6 +155,13 @@ PROBLEM_TYPES = {
             "Report it to the server's operator with the `request_id`.",
         ),
         ProblemType(
+            "overloaded",
+            503,
+            "The server has more to do than it can. Nothing was changed.",
+            "Repeat the request after as many seconds as the `Retry-After` header says; if it is refused "
+            "again, wait longer each time.",
+        ),
+        ProblemType(
             "database_unavailable",
             503,
             "The database cannot be reached, or is busy. Nothing was changed, unless `detail` says that it "
@@ -181,6 +189,7 @@ _TOKEN_OF_KIND: dict[type[TaskwellError], str] = {
     PreconditionFailed: "precondition_failed",
     KeyReused: "idempotency_key_reused",
     PreconditionRequired: "precondition_required",
+    Overloaded: "overloaded",
     Unavailable: "database_unavailable",
     StorageFull: "storage_full",
 }
@@ -189,7 +198,12 @@ _TOKEN_OF_KIND: dict[type[TaskwellError], str] = {
 def problems(*tokens: str, database: bool = True) -> dict[int | str, dict[str, Any]]:
     """The error answers of an operation in the OpenAPI document: those named, and those that all have."""
     always = ["validation_error", "internal_error", *(["database_unavailable"] if database else [])]
-    return {PROBLEM_TYPES[token].status: documented(PROBLEM_TYPES[token]) for token in (*tokens, *always)}
+    found = [PROBLEM_TYPES[token] for token in (*tokens, *always)]
+    answers: dict[int | str, dict[str, Any]] = {problem.status: documented(problem) for problem in found}
+    if database:
+        overloaded = documented(PROBLEM_TYPES["overloaded"])["description"]
+        answers[503]["description"] += f"\n\n{overloaded}"
+    return answers
 
 
 def documented(problem: ProblemType) -> dict[str, Any]:
@@ -215,8 +229,23 @@ def documented(problem: ProblemType) -> dict[str, Any]:
 
 def path_as_sent(scope: Scope) -> str:
     """The request's path, still percent-encoded."""
-    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    return instance_of(scope.get("raw_path") or scope["path"].encode())
+
+
+def instance_of(path: bytes) -> str:
     return path.decode("ascii", "replace")[:_MAX_INSTANCE]
+
+
+def problem_members(token: str, detail: str, instance: str, request_id: str) -> dict[str, Any]:
+    problem = PROBLEM_TYPES[token]
+    return {
+        "type": token,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": detail,
+        "instance": instance,
+        "request_id": request_id,
+    }
 
 
 def problem_response(
@@ -228,23 +257,16 @@ def problem_response(
     headers: Mapping[str, str] | None = None,
     index: int | None = None,
 ) -> Response:
-    problem = PROBLEM_TYPES[token]
-    members: dict[str, Any] = {
-        "type": token,
-        "title": problem.title,
-        "status": problem.status,
-        "detail": detail,
-        "instance": path_as_sent(scope),
-    }
+    request_id = scope.get("taskwell.request_id", "")
+    members = problem_members(token, detail, path_as_sent(scope), request_id)
     if index is not None:
         members["index"] = index
         members["detail"] = f"operation {index}: {detail}"
     if errors := [_error(violation) for violation in violations]:
         members["errors"] = errors[:_MAX_VIOLATIONS]
-    members["request_id"] = scope.get("taskwell.request_id", "")
     return Response(
         json.dumps(members),
-        problem.status,
+        members["status"],
         {"Link": f'</problems/{token}>; rel="describedby"', **(headers or {})},
         MEDIA_TYPE,
     )

@@ -77,6 +77,8 @@ def serve(
     uvicorn.run(
         "taskwell.main:create_logging_app",
         factory=True,
+        http="taskwell.api.protocol:Protocol",
+        ws="none",
         host=host,
         port=settings.port if port is None else port,
         workers=workers or settings.workers,
@@ -84,7 +86,9 @@ def serve(
         log_config=None,
         access_log=False,  # it would show queries, and with them what is searched for
         server_header=False,
+        proxy_headers=False,  # read in a layer of its own
         timeout_graceful_shutdown=10,
+        timeout_worker_healthcheck=30,  # so long may a process take to start, too
     )
 
 

@@ -117,6 +117,12 @@ class Settings(BaseSettings):
     allow_network_file_system: bool = Field(
         default=False, description="Keep the SQLite file on a network file system, at its risk."
     )
+    drain_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=300,
+        description="How long a server that is told to end goes on, unready, until no proxy sends it more.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="How much is logged."
     )

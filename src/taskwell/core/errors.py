@@ -14,6 +14,7 @@ TaskwellError
 ├── Unavailable           the same request may succeed later
 │   ├── Busy              … once others are done
 │   ├── InUse             … once others have ended
+│   ├── Overloaded        … once there is less to do
 │   └── OutcomeUnknown    … and may have succeeded already
 └── StorageFull           an operator has to act first
 """
@@ -134,6 +135,10 @@ class InUse(Unavailable):
     """A command needs the database for itself."""
 
     detail = "The database is in use; nothing was changed. Stop the server first."
+
+
+class Overloaded(Unavailable):
+    detail = "The server has more to do than it can; nothing was changed. Try again."
 
 
 class OutcomeUnknown(Unavailable):

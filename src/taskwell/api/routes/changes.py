@@ -69,7 +69,8 @@ async def follow_changes(
     With credentials a stream ends when they do, and after ten minutes: a client connects again and misses
     nothing.
     """
+    feed: Feed = request.app.state.feed
+    feed.refuse_too_many()
     text = since if last_event_id is None else last_event_id
     start = await database.read(changes.start_of, owner, text)
-    feed: Feed = request.app.state.feed
     return EventStream(feed.stream(owner, start, seconds=caller.stream_seconds()))

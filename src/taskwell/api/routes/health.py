@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from taskwell.api.callers import public
 from taskwell.api.dependencies import DatabaseDep
 from taskwell.api.problems import problems
 from taskwell.api.routing import TaskwellRoute
-from taskwell.core.errors import Unavailable
+from taskwell.core.errors import Overloaded, Unavailable
 
 router = APIRouter(route_class=TaskwellRoute, tags=["operations"])
 
@@ -22,8 +22,13 @@ async def is_live() -> dict[str, str]:
 
 @router.get("/ready", summary="Can it serve?", responses=problems())
 @public
-async def is_ready(database: DatabaseDep) -> dict[str, Any]:
-    """Whether the latest that is known of the database is good, and how its connections are used."""
+async def is_ready(request: Request, database: DatabaseDep) -> dict[str, Any]:
+    """Whether the latest that is known of the database is good, and how its connections are used.
+
+    A server that has been told to end says no, and still serves what comes.
+    """
+    if request.app.state.admission.ending:
+        raise Overloaded("The server is about to end.")
     if not database.available:
         raise Unavailable
     backend = database.backend

@@ -1,0 +1,132 @@
+"""Who is let in: so many requests at once, a queue behind them, and a word at once to all others.
+
+Counted is what the server owes: from when a request is whole until its answer begins. So neither a slow
+client nor an open event stream takes a place. `api/protocol.py` keeps the count.
+"""
+
+import json
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from random import getrandbits
+from typing import Any
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from taskwell.api.problems import MEDIA_TYPE, instance_of, problem_members
+from taskwell.core.errors import Overloaded
+
+logger = logging.getLogger("taskwell")
+
+_AT_ONCE = 100  # more would gain nothing: so many are asked for together
+_IN_QUEUE = 1_000
+_PATIENCE_SECONDS = 0.5
+_TOLD_EVERY_SECONDS = 10.0
+
+
+class Admission:
+    """`ending`: the server has been told to end, and says so to whoever asks whether it is ready."""
+
+    def __init__(self) -> None:
+        self.ending = False
+        self._inside = 0
+        # Since when each waits, and what takes its place: whether it is still wanted.
+        self._queue: deque[tuple[float, Callable[[], bool]]] = deque()
+        self._refused = 0
+        self._told = -math.inf
+
+    def is_full(self, now: float) -> bool:
+        """Whether who comes now would wait too long: the first does, or there are too many."""
+        queue = self._queue
+        return bool(queue) and (now - queue[0][0] > _PATIENCE_SECONDS or len(queue) >= _IN_QUEUE)
+
+    def enter(self) -> bool:
+        """Take a place, if there is one."""
+        if self._inside >= _AT_ONCE:
+            return False
+        self._inside += 1
+        return True
+
+    def enter_at_once(self) -> None:
+        """One that has been begun already."""
+        self._inside += 1
+
+    def queue(self, now: float, take: Callable[[], bool]) -> None:
+        self._queue.append((now, take))
+
+    def leave(self) -> None:
+        self._inside -= 1
+        while self._queue and self.enter():
+            _, take = self._queue.popleft()
+            if not take():
+                self._inside -= 1
+
+    def note_refusal(self, now: float) -> None:
+        self._refused += 1
+        if now - self._told > _TOLD_EVERY_SECONDS:
+            logger.warning("overloaded: %d requests refused since this was said last", self._refused)
+            self._refused, self._told = 0, now
+
+
+class Glance:
+    """What has to be known of a request to refuse it, which is a twentieth of what it takes to answer it."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.begun = self.ended = 0
+        self.parser: Any = HttpRequestParser(self)
+
+    def is_whole(self, data: bytes) -> bool:
+        """Whether this is one request, and all of it."""
+        try:
+            self.parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            return False
+        return self.begun == self.ended == 1
+
+    @property
+    def may_be_refused(self) -> bool:
+        """Health is always told; and a browser that was refused its preflight would not see why."""
+        return not self.url.startswith(b"/health/") and self.parser.get_method() != b"OPTIONS"
+
+    def on_message_begin(self) -> None:
+        self.begun += 1
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_message_complete(self) -> None:
+        self.ended += 1
+
+    @property
+    def keeps_alive(self) -> bool:
+        return bool(self.parser.should_keep_alive())
+
+    def refusal(self, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """As the layers would put it together, for any page to read: nothing in it is anybody's."""
+        request_id = f"{getrandbits(128):032x}"
+        path = self.url.partition(b"?")[0]
+        members = problem_members("overloaded", Overloaded.detail, instance_of(path), request_id)
+        body = json.dumps(members).encode()
+        shown = b"" if self.parser.get_method() == b"HEAD" else body
+        added = [(b"x-request-id", request_id.encode()), (b"content-length", b"%d" % len(body))]
+        if not self.keeps_alive:
+            added.append((b"connection", b"close"))
+        return _HEAD + b"".join([b"%b: %b\r\n" % header for header in (*headers, *added)]) + b"\r\n" + shown
+
+
+_HEAD = (
+    b"HTTP/1.1 503 Service Unavailable\r\n"
+    b"content-type: " + MEDIA_TYPE.encode() + b"\r\n"
+    b"retry-after: 1\r\n"
+    b'link: </problems/overloaded>; rel="describedby"\r\n'
+    b"access-control-allow-origin: *\r\n"
+    b"access-control-expose-headers: Link, Retry-After, X-Request-Id\r\n"
+    b"vary: Origin\r\n"
+    b"cache-control: no-store\r\n"
+    b"content-security-policy: default-src 'none'; frame-ancestors 'none'\r\n"
+    b"cross-origin-resource-policy: same-origin\r\n"
+    b"referrer-policy: no-referrer\r\n"
+    b"x-content-type-options: nosniff\r\n"
+)

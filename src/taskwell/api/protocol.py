@@ -1,0 +1,335 @@
+"""HTTP as uvicorn speaks it, with an end to patience, a bound on what is begun, and answers in one piece.
+
+A client has 10 s to send a request or to take an answer, and a second more for each 8 KiB that it sends or
+takes. Who stalls is cut.
+"""
+
+import asyncio
+import contextvars
+import math
+from typing import Any
+from urllib.parse import unquote
+
+import httptools
+from starlette.types import Message
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    HEADER_VALUE_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from taskwell.api.admission import Admission, Glance
+
+PATIENCE_SECONDS = 10.0
+IN_QUEUE_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+# For a connection that is idle when the server ends: its client may be asking just now.
+LAST_SECONDS = 1.0
+_BYTES_PER_SECOND = 8_192
+
+
+class Cycle(RequestResponseCycle):
+    """A request and its answer. The head is kept until there is some of the body, and both are one write.
+
+    `begun`: the application has been asked. `counted`: it takes a place until its answer begins.
+    """
+
+    begun = False
+    counted = False
+    protocol: "Protocol"
+    _head = b""
+
+    async def send(self, message: Message) -> None:  # type: ignore[override]
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if message["type"] == "http.response.start":
+            assert not self.response_started
+            self.leave()
+            self._head = self._head_of(message)
+        else:
+            assert message["type"] == "http.response.body"
+            self._write(message.get("body", b""), more=message.get("more_body", False))
+
+    def leave(self) -> None:
+        if self.counted:
+            self.counted = False
+            self.protocol.admission.leave()
+
+    def end(self, task: asyncio.Task[None]) -> None:
+        self.protocol.tasks.discard(task)
+        self.leave()
+
+    def _head_of(self, message: Message) -> bytes:
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        status = message["status"]
+        headers = [*self.default_headers, *message.get("headers", ())]
+        known = dict(headers)
+        if HEADER_RE.search(b"".join(known)) or HEADER_VALUE_RE.search(
+            b"".join([value for _, value in headers])
+        ):
+            raise RuntimeError("An invalid header.")
+        if known.get(b"connection", b"").lower() == b"close":
+            self.keep_alive = False
+        elif not self.keep_alive:
+            headers.append((b"connection", b"close"))
+        if b"content-length" in known:
+            self.chunked_encoding = False
+            self.expected_content_length = int(known[b"content-length"])
+        elif self.scope["method"] != "HEAD" and status not in {204, 304}:
+            self.chunked_encoding = True
+            headers.append((b"transfer-encoding", b"chunked"))
+        lines = [b"%b: %b\r\n" % header for header in headers]
+        return b"".join([STATUS_LINE[status], *lines, b"\r\n"])
+
+    def _write(self, body: bytes, *, more: bool) -> None:
+        assert self.response_started
+        assert not self.response_complete
+        head, self._head = self._head, b""
+        if self.scope["method"] == "HEAD":
+            body, self.expected_content_length = b"", 0
+        elif self.chunked_encoding:
+            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            body += b"" if more else b"0\r\n\r\n"
+        else:
+            self.expected_content_length -= len(body)
+            if self.expected_content_length < 0 or (self.expected_content_length and not more):
+                raise RuntimeError("The body is not as long as was said.")
+        if head or body:
+            self.transport.write(head + body)
+        if not more:
+            self.response_complete = True
+            self.message_event.set()
+            if not self.keep_alive:
+                self.transport.close()
+            self.on_response()
+
+
+class Protocol(HttpToolsProtocol):
+    """A connection. It looks once a second whether its client is overdue: a timer for each wait costs more.
+
+    `due`: when patience ends. `between`: nothing of a next request has come. `queued`: what waits for
+    a place.
+    """
+
+    cycle: Cycle | None  # type: ignore[assignment]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.admission: Admission = self.app_state["admission"]
+        self.context = contextvars.copy_context()  # a request may be begun while another one is answered
+        self.due = self.loop.time() + PATIENCE_SECONDS
+        self.between = True
+        self.queued: Cycle | None = None
+        self.unread = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(LOOK_SECONDS, self.look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.queued is not None:
+            self.queued.disconnected = True
+
+    # Patience
+
+    def look(self) -> None:
+        if self.parser is None:
+            return  # the connection is lost
+        self.loop.call_later(LOOK_SECONDS, self.look)
+        if self.flow.write_paused:
+            unread = self.transport.get_write_buffer_size()
+            self.due += max(0, self.unread - unread) / _BYTES_PER_SECOND
+            self.unread = unread
+        if self.loop.time() >= self.due:
+            self.end()
+
+    def end(self) -> None:
+        """The patience is at its end."""
+        if self.queued is not None:
+            self.refuse_queued(self.queued)
+        elif self.flow.write_paused or self.transport.is_closing():
+            self.transport.abort()  # to close it would wait for the reader to take what is left
+        else:
+            self.wait(PATIENCE_SECONDS)
+            self.transport.close()
+
+    def wait(self, seconds: float) -> None:
+        self.due = self.loop.time() + seconds
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.wait(PATIENCE_SECONDS)
+        self.unread = self.transport.get_write_buffer_size()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.wait(self.timeout_keep_alive if self.is_idle() else math.inf)
+
+    def is_idle(self) -> bool:
+        return self.between and (self.cycle is None or self.cycle.response_complete)
+
+    def shutdown(self) -> None:
+        self.admission.ending = True
+        if self.is_idle():
+            self.loop.call_later(LAST_SECONDS, self.close_if_idle)
+        elif self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def close_if_idle(self) -> None:
+        if self.is_idle():
+            self.transport.close()
+
+    # A request, as the parser tells of it
+
+    def data_received(self, data: bytes) -> None:
+        if self.between and self.admission.is_full(self.loop.time()) and self.refuse(data):
+            return
+        super().data_received(data)
+        cycle = self.cycle
+        if cycle is not None and cycle.more_body and not cycle.begun and not self.pipeline:
+            self.begin(cycle)  # so that a body that is too large is refused before it is here
+
+    def refuse(self, data: bytes) -> bool:
+        """Refuse what has come, if it is one request and its turn to be answered."""
+        glance = Glance()
+        if not (self.is_idle() and glance.is_whole(data) and glance.may_be_refused):
+            return False
+        self.admission.note_refusal(self.loop.time())
+        self.transport.write(glance.refusal(self.server_state.default_headers))
+        if glance.keeps_alive:
+            self.wait(self.timeout_keep_alive)
+        else:
+            self.transport.close()
+        return True
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.between = False
+        if self.cycle is not None and self.cycle.response_complete:
+            self.wait(PATIENCE_SECONDS)
+
+    def on_headers_complete(self) -> None:
+        version = self.parser.get_http_version()
+        scope = self.scope
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = url.path
+        scope["query_string"] = url.query or b""
+        before, self.cycle = self.cycle, self.new_cycle(version)
+        if before is not None and not before.response_complete:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def new_cycle(self, version: str) -> Cycle:
+        cycle = Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive() and not self.admission.ending,
+            on_response=self.on_response_complete,
+        )
+        cycle.protocol = self
+        return cycle
+
+    def on_body(self, body: bytes) -> None:
+        self.due += len(body) / _BYTES_PER_SECOND
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        self.between = True
+        cycle = self.cycle
+        assert cycle is not None
+        if cycle.response_complete:  # it was refused before its body was here
+            self.wait(self.timeout_keep_alive)
+            return
+        cycle.more_body = False
+        cycle.message_event.set()
+        if not self.pipeline:
+            self.ask(cycle)
+
+    # Its turn
+
+    def ask(self, cycle: Cycle) -> None:
+        """Ask the application now, or when there is a place: the request is whole."""
+        self.due = math.inf
+        now = self.loop.time()
+        if cycle.begun:
+            if not cycle.response_started:
+                cycle.counted = True
+                self.admission.enter_at_once()
+        elif cycle.scope["path"].startswith("/health/"):
+            self.begin(cycle)
+        elif self.admission.is_full(now):
+            self.begin_refusal(cycle)
+        elif self.admission.enter():
+            cycle.counted = True
+            self.begin(cycle)
+        else:
+            self.queued = cycle
+            self.wait(IN_QUEUE_SECONDS)
+            self.admission.queue(now, self.leave_queue)
+
+    def leave_queue(self) -> bool:
+        """A place is free: whether it is still wanted."""
+        cycle, self.queued = self.queued, None
+        if cycle is None or cycle.disconnected:
+            return False
+        self.due = math.inf
+        cycle.counted = True
+        self.begin(cycle)
+        return True
+
+    def refuse_queued(self, cycle: Cycle) -> None:
+        self.queued, self.due = None, math.inf
+        self.begin_refusal(cycle)
+
+    def begin_refusal(self, cycle: Cycle) -> None:
+        """What cannot be refused at a glance is refused by the layers, with all that they add."""
+        self.admission.note_refusal(self.loop.time())
+        cycle.scope["taskwell.refused"] = True  # type: ignore[typeddict-unknown-key]
+        self.begin(cycle)
+
+    def begin(self, cycle: Cycle) -> None:
+        cycle.begun = True
+        task = self.loop.create_task(cycle.run_asgi(self.app), context=self.context.copy())
+        self.tasks.add(task)
+        task.add_done_callback(cycle.end)
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.flow.write_paused or self.transport.is_closing():
+            self.wait(PATIENCE_SECONDS)
+        else:
+            self.wait(self.timeout_keep_alive)
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, _ = self.pipeline.pop()
+            assert isinstance(cycle, Cycle)
+            if cycle.more_body:
+                self.begin(cycle)
+            else:
+                self.ask(cycle)

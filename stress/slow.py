@@ -1,0 +1,184 @@
+"""Slow clients: heads and bodies that come a byte at a time, or stop, and readers that do not read.
+
+Beside them somebody asks as usual.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from stress.client import Connection, Request
+from stress.figures import Figures, Form
+from stress.process import open_files
+from tests.servers import ServerProcess
+
+_SLOW = 2_000
+_READERS_SHARE = 20  # one of so many does not read; the others do not write
+_GOAL_SECONDS = 15.0
+_GIVEN_UP_SECONDS = 60.0
+_ALONE_SECONDS = 10
+_ASKERS = 4
+_PAUSE_SECONDS = 0.02
+_LIST = 20_000  # tasks, so that no socket can hold the list
+T = TypeVar("T")
+
+_HEAD = b"POST /api/slow/tasks HTTP/1.1\r\nHost: taskwell\r\nContent-Type: application/json\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What a slow client says at once, and what it says a byte a second."""
+
+    at_once: bytes
+    slowly: bytes = b""
+
+
+_WAYS = (
+    Way(b""),
+    Way(b"", _HEAD * 10),
+    Way(_HEAD),
+    Way(_HEAD + b"Content-Length: 1000\r\n\r\n"),
+    Way(_HEAD + b"Content-Length: 1000\r\n\r\n", b'{"title": "' + b"x" * 500),
+    Way(_HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n{\r\n" * 100),
+    Way(b"GET /health/live HTTP/1.1\r\nHost: taskwell\r\n\r\n"),  # then idle
+    Way(b"GET /health/live HTTP/1.1\r\nHost: taskwell\r\n\r\n", _HEAD * 10),
+)
+
+
+class Slow(asyncio.Protocol):
+    def __init__(self, way: Way) -> None:
+        self.way = way
+        self.sent = 0
+        loop = asyncio.get_running_loop()
+        self.cut: asyncio.Future[float] = loop.create_future()
+        self.begun = loop.time()
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        if self.way.at_once:
+            transport.write(self.way.at_once)
+        asyncio.get_running_loop().call_later(1.0, self.go_on)
+
+    def go_on(self) -> None:
+        byte = self.way.slowly[self.sent : self.sent + 1]
+        if not byte or self.cut.done():
+            return
+        assert self.transport is not None
+        self.transport.write(byte)
+        self.sent += 1
+        asyncio.get_running_loop().call_later(1.0, self.go_on)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.cut.set_result(asyncio.get_running_loop().time() - self.begun)
+
+
+@dataclass
+class Others:
+    """Those who ask as usual."""
+
+    port: int
+    times: list[float] = field(default_factory=list)
+    wrong: int = 0
+    asking: bool = True
+
+    async def ask(self, n: int) -> None:
+        connection = Connection(self.port)
+        path = f"/api/other-{n}/tasks"
+        requests = (Request("POST", path, {"title": "Buy milk"}), Request("GET", f"{path}?limit=20"))
+        while self.asking:
+            for request in requests:
+                begun = time.perf_counter()
+                answer = await connection.send(request)
+                self.times.append(time.perf_counter() - begun)
+                self.wrong += answer.status >= 300
+                await asyncio.sleep(_PAUSE_SECONDS)
+        await connection.close()
+
+    async def beside(self, work: Awaitable[T]) -> T:
+        tasks = [asyncio.ensure_future(self.ask(n)) for n in range(_ASKERS)]
+        done = await work
+        self.asking = False
+        await asyncio.gather(*tasks)
+        return done
+
+    def p99(self) -> float:
+        return sorted(self.times)[int(len(self.times) * 0.99)] * 1_000
+
+
+def measure(server: ServerProcess, form: Form) -> Figures:
+    return asyncio.run(_measure(server, form))
+
+
+async def _measure(server: ServerProcess, form: Form) -> Figures:
+    figures = Figures()
+    slow = form.count(_SLOW, least=80)
+    readers = slow // _READERS_SHARE
+    await _fill(server.port)
+    alone, beside_senders, beside_readers = (Others(server.port) for _ in range(3))
+    await alone.beside(asyncio.sleep(form.count(_ALONE_SECONDS, least=3)))
+    cut = await beside_senders.beside(_stall(server.port, slow - readers))
+    let_go = await beside_readers.beside(_do_not_read(server, readers))
+    figures.note("slow senders", len(cut))
+    _promise_soon(figures, "seconds until the last was cut (goal < 15)", max(cut))
+    figures.note("readers that do not read", readers)
+    _promise_soon(figures, "seconds until all were cut (goal < 15)", let_go)
+    figures.note("others' ms, p99: alone", alone.p99())
+    goal = 2 * alone.p99()
+    for who, others in (("senders", beside_senders), ("readers", beside_readers)):
+        p99 = others.p99()
+        figures.promise(f"others' ms, p99: beside {who} (goal: 2x)", p99, kept=p99 <= goal)
+    wrong = sum(others.wrong for others in (alone, beside_senders, beside_readers))
+    figures.promise("others' requests that failed", wrong, kept=wrong == 0)
+    return figures
+
+
+def _promise_soon(figures: Figures, name: str, seconds: float) -> None:
+    figures.promise(name, seconds, kept=seconds < _GOAL_SECONDS)
+
+
+async def _fill(port: int) -> None:
+    connection = Connection(port)
+    operations = [{"op": "create", "task": {"title": "x", "description": "x" * 500}} for _ in range(1_000)]
+    for _ in range(_LIST // len(operations)):
+        answer = await connection.send(Request("POST", "/api/reader/tasks/batch", {"operations": operations}))
+        assert answer.status == 200, answer.content
+    await connection.close()
+
+
+async def _stall(port: int, count: int) -> list[float]:
+    """After how many seconds each was cut. One that is not is let go after a minute."""
+    loop = asyncio.get_running_loop()
+    clients = []
+    for n in range(count):
+        way = _WAYS[n % len(_WAYS)]
+        _, client = await loop.create_connection(lambda way=way: Slow(way), "127.0.0.1", port)  # type: ignore[misc]
+        clients.append(client)
+    await asyncio.wait([client.cut for client in clients], timeout=_GIVEN_UP_SECONDS)
+    for client in clients:
+        if not client.cut.done():
+            assert client.transport is not None
+            client.transport.abort()
+            await client.cut
+    return [client.cut.result() for client in clients]
+
+
+async def _do_not_read(server: ServerProcess, count: int) -> float:
+    """After how many seconds the server had none of them. They see nothing of it, since they do not read."""
+    before = open_files(server.pid)
+    readers = []
+    for _ in range(count):
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1_024)
+        writer.write(b"GET /api/reader/tasks HTTP/1.1\r\nHost: taskwell\r\n\r\n")
+        readers.append(writer)
+    begun = time.perf_counter()
+    await asyncio.sleep(1)  # by then they are all connected
+    while open_files(server.pid) > before and time.perf_counter() - begun < _GIVEN_UP_SECONDS:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+    took = time.perf_counter() - begun
+    for writer in readers:
+        writer.transport.abort()
+    return took

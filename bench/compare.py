@@ -250,9 +250,7 @@ def _about(subjects: Sequence[Subject], options: Options) -> dict[str, object]:
         "node": _first_line("node", "--version"),
         "postgres": _first_line(str(binaries() / "postgres"), "--version"),
         "taskwell": __version__,
-        "peers": {
-            server.peer: versions(server.peer) for server in servers if not server.peer.startswith("taskwell")
-        },
+        "peers": {server.peer: versions(server.peer) for server in servers if server.peer not in _OWN},
     }
 
 

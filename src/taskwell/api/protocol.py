@@ -7,6 +7,8 @@ takes. Who stalls is cut.
 import asyncio
 import contextvars
 import math
+import socket
+import struct
 from typing import Any
 from urllib.parse import unquote
 
@@ -29,6 +31,7 @@ LOOK_SECONDS = 1.0
 # For a connection that is idle when the server ends: its client may be asking just now.
 LAST_SECONDS = 1.0
 _BYTES_PER_SECOND = 8_192
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class Cycle(RequestResponseCycle):
@@ -113,7 +116,7 @@ class Cycle(RequestResponseCycle):
 class Protocol(HttpToolsProtocol):
     """A connection. It looks once a second whether its client is overdue: a timer for each wait costs more.
 
-    `due`: when patience ends. `between`: nothing of a next request has come. `queued`: what waits for a place.
+    `due`: when patience ends. `between`: nothing of a next request has come. `queued`: it waits for a place.
     """
 
     cycle: Cycle | None  # type: ignore[assignment]
@@ -154,10 +157,16 @@ class Protocol(HttpToolsProtocol):
         if self.queued is not None:
             self.refuse_queued(self.queued)
         elif self.flow.write_paused or self.transport.is_closing():
-            self.transport.abort()  # to close it would wait for the reader to take what is left
+            self.reset()
         else:
             self.wait(PATIENCE_SECONDS)
             self.transport.close()
+
+    def reset(self) -> None:
+        """To close it would wait for the reader to take what is left, here or in the kernel."""
+        connection = self.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
 
     def wait(self, seconds: float) -> None:
         self.due = self.loop.time() + seconds

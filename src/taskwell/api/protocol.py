@@ -202,7 +202,7 @@ class Protocol(HttpToolsProtocol):
         super().data_received(data)
         cycle = self.cycle
         if cycle is not None and cycle.more_body and not cycle.begun and not self.pipeline:
-            self.begin(cycle)  # so that a body that is too large is refused before it is here
+            self.ask_early(cycle)
 
     def refuse(self, data: bytes) -> bool:
         """Refuse what has come, if it is one request and its turn to be answered."""
@@ -299,6 +299,16 @@ class Protocol(HttpToolsProtocol):
             self.wait(IN_QUEUE_SECONDS)
             self.admission.queue(now, self.leave_queue)
 
+    def ask_early(self, cycle: Cycle) -> None:
+        """A short body is waited for; a long one may be refused before it is here."""
+        length = next((value for name, value in cycle.scope["headers"] if name == b"content-length"), b"")
+        if length.isdigit() and int(length[:20]) <= HIGH_WATER_LIMIT and not cycle.waiting_for_100_continue:
+            return
+        if self.admission.is_full(self.loop.time()):
+            self.begin_refusal(cycle)
+        else:
+            self.begin(cycle)
+
     def leave_queue(self) -> bool:
         """A place is free: whether it is still wanted."""
         cycle, self.queued = self.queued, None
@@ -338,6 +348,6 @@ class Protocol(HttpToolsProtocol):
             cycle, _ = self.pipeline.pop()
             assert isinstance(cycle, Cycle)
             if cycle.more_body:
-                self.begin(cycle)
+                self.ask_early(cycle)
             else:
                 self.ask(cycle)

@@ -25,6 +25,7 @@ _AFTER_SECONDS = 10
 _CLIENTS = 64  # who wait for each answer
 _MOST_CONNECTIONS = 3_000
 _TIMES = 4
+_IDLE_SECONDS = 4.0  # the server closes who says nothing for 5 s
 _USERS = 20
 _PAGE = 50
 _CALM_SECONDS = 0.25  # an answer in less is what one gets of a server that is not overloaded
@@ -54,7 +55,7 @@ class Talker(asyncio.Protocol):
     def __init__(self, tally: Tally, free: Callable[["Talker"], None]) -> None:
         self.tally = tally
         self.free = free
-        self.begun = 0.0
+        self.begun = time.perf_counter()
         self.busy = False
         self.transport: Any = None
         self._new_parser()
@@ -153,8 +154,8 @@ class Load:
 
     def _next_free(self) -> Talker | None:
         while self._free:
-            talker = self._free.pop()  # who spoke last, since the server closes who says nothing for 5 s
-            if talker.transport is not None and not talker.transport.is_closing():
+            talker = self._free.pop()  # who spoke last
+            if talker.transport is not None and time.perf_counter() - talker.begun < _IDLE_SECONDS:
                 return talker
         return None
 

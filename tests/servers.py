@@ -117,6 +117,13 @@ class ServerProcess:
             self._process.wait(timeout=30)
             self._process = None
 
+    def wait(self) -> int:
+        """Until it ends by itself: its exit code."""
+        assert self._process is not None
+        code = self._process.wait(timeout=30)
+        self._process = None
+        return code
+
     def log(self) -> str:
         return (self.folder / "server.log").read_text()
 

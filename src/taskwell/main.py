@@ -200,5 +200,5 @@ def create_logging_app() -> FastAPI:
     gc.collect()
     gc.freeze()
     # A thread of the database waits so long for its turn while the loop is busy, several times for a write.
-    sys.setswitchinterval(0.000_5)
+    sys.setswitchinterval(0.000_1)
     return app

@@ -4,6 +4,7 @@ import ctypes
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -256,7 +257,7 @@ class TestProcesses:
         try:
             server.wait_until_up()
             wait_for(lambda: len(pids(server)) == int(workers))
-            # An idle connection keeps nobody waiting.
+            # An idle connection keeps nobody waiting for long.
             with httpx2.Client(base_url=server.url) as client:
                 client.get("/api/tasks")
                 running = {server.pid} | pids(server)
@@ -269,3 +270,41 @@ class TestProcesses:
         assert "Traceback" not in server.log()
         files = {file.name for file in tmp_path.iterdir()}
         assert files == {"server.log", "taskwell.db", "taskwell.db-lock"}
+
+    def test_a_server_that_ends_says_so_first_and_serves_what_comes(self, tmp_path: Path) -> None:
+        with server_process(tmp_path, TASKWELL_DRAIN_SECONDS="3") as server:
+            with httpx2.Client(base_url=server.url) as client:
+                assert client.get("/health/ready").status_code == 200
+                os.kill(server.pid, signal.SIGTERM)
+                begun = time.monotonic()
+                wait_for(lambda: client.get("/health/ready").status_code == 503, 2)
+                answer = client.post("/api/tasks", json={"title": "Buy milk"})
+                assert answer.status_code == 201
+                assert answer.headers["connection"] == "close"
+                assert client.get("/api/tasks").json()[0]["title"] == "Buy milk"
+            assert server.wait() == -signal.SIGTERM
+            assert 3 <= time.monotonic() - begun < 10
+
+    def test_an_idle_connection_is_told_in_its_next_answer(self, tmp_path: Path) -> None:
+        with server_process(tmp_path) as server, httpx2.Client(base_url=server.url) as client:
+            client.get("/api/tasks")
+            os.kill(server.pid, signal.SIGTERM)
+            wait_for(lambda: "Shutting down" in server.log())
+            answer = client.get("/api/tasks")
+            assert answer.status_code == 200
+            assert answer.headers["connection"] == "close"
+            assert server.wait() == -signal.SIGTERM
+
+    def test_sighup_replaces_the_processes_one_after_the_other(self, tmp_path: Path) -> None:
+        server = ServerProcess(tmp_path)
+        server.start("--workers", "2")
+        try:
+            server.wait_until_up()
+            wait_for(lambda: len(pids(server)) == 2)
+            before = pids(server)
+            os.kill(server.pid, signal.SIGHUP)
+            wait_for(lambda: server.log().count("Finished server process") == 2)
+            assert len(pids(server) - before) == 2
+            create(server)
+        finally:
+            server.stop()

@@ -69,6 +69,36 @@ class TestStress:
         assert measured.broken == []
         assert measured.values["tasks moved there and back"] == 2_000
 
+    @of("overload")
+    def test_an_overloaded_server_goes_on_and_tells_the_others(self, measured: Figures) -> None:
+        """How fast is told by the full form: a test does not race."""
+        assert measured.values["cut, or answered otherwise"] == 0
+        assert measured.values["refused with 503 and Retry-After"] > 0
+        assert measured.values["answered a second meanwhile"] > 0
+
+    @of("slow")
+    def test_slow_clients_are_cut(self, measured: Figures) -> None:
+        assert measured.values["seconds until the last was cut (goal < 15)"] < 15
+        assert measured.values["seconds until all were cut (goal < 15)"] < 15
+        assert measured.values["others' requests that failed"] == 0
+
+    @of("restarts")
+    def test_a_rolling_restart_fails_no_request(self, measured: Figures) -> None:
+        assert measured.broken == []
+        assert measured.values["processes replaced"] == 2
+        assert measured.values["requests answered meanwhile"] > 0
+
+    @of("bodies")
+    def test_bodies_without_end_take_no_memory(self, measured: Figures) -> None:
+        assert measured.broken == []
+        assert measured.values["bodies refused with 413"] > 0
+
+    @of("cut")
+    def test_requests_that_are_cut_leave_nothing_behind(self, measured: Figures) -> None:
+        assert measured.values["requests cut"] == 192
+        assert measured.values["connections to the database in use"] == 0
+        assert measured.values["connections that were left open"] == 0
+
 
 class TestParity:
     def test_both_databases_answer_alike(self, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ client nor an open event stream takes a place. `api/protocol.py` keeps the count
 import json
 import logging
 import math
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from random import getrandbits
@@ -33,13 +34,16 @@ class Admission:
         self._inside = 0
         # Since when each waits, and what takes its place: whether it is still wanted.
         self._queue: deque[tuple[float, Callable[[], bool]]] = deque()
-        self._refused = 0
-        self._told = -math.inf
+        self._room = _IN_QUEUE
+        self._left, self._since = 0, 0.0
+        self._refused, self._told = 0, -math.inf
 
     def is_full(self, now: float) -> bool:
-        """Whether who comes now would wait too long: the first does, or there are too many."""
+        """Whether who comes now would wait too long: the first does, or too many are before."""
         queue = self._queue
-        return bool(queue) and (now - queue[0][0] > _PATIENCE_SECONDS or len(queue) >= _IN_QUEUE)
+        if not queue:
+            return self._inside >= 2 * _AT_ONCE
+        return len(queue) >= self._room or now - queue[0][0] > _PATIENCE_SECONDS
 
     def enter(self) -> bool:
         """Take a place, if there is one."""
@@ -49,14 +53,21 @@ class Admission:
         return True
 
     def enter_at_once(self) -> None:
-        """One that has been begun already."""
+        """One that has been begun already, since its body was long in coming."""
         self._inside += 1
 
     def queue(self, now: float, take: Callable[[], bool]) -> None:
+        if not self._queue:
+            self._left, self._since, self._room = 0, now, _IN_QUEUE
+        elif self._left >= _AT_ONCE:  # how fast the queue moves is known anew
+            answered = self._left / max(now - self._since, 0.001)
+            self._room = min(_IN_QUEUE, max(_AT_ONCE, int(answered * _PATIENCE_SECONDS)))
+            self._left, self._since = 0, now
         self._queue.append((now, take))
 
     def leave(self) -> None:
         self._inside -= 1
+        self._left += 1
         while self._queue and self.enter():
             _, take = self._queue.popleft()
             if not take():
@@ -75,6 +86,7 @@ class Glance:
     def __init__(self) -> None:
         self.url = b""
         self.begun = self.ended = 0
+        self.keeps_alive = True
         self.parser: Any = HttpRequestParser(self)
 
     def is_whole(self, data: bytes) -> bool:
@@ -98,24 +110,23 @@ class Glance:
 
     def on_message_complete(self) -> None:
         self.ended += 1
-
-    @property
-    def keeps_alive(self) -> bool:
-        return bool(self.parser.should_keep_alive())
+        self.keeps_alive = self.parser.should_keep_alive()
 
     def refusal(self, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         """As the layers would put it together, for any page to read: nothing in it is anybody's."""
-        request_id = f"{getrandbits(128):032x}"
+        request_id = b"%032x" % getrandbits(128)
         path = self.url.partition(b"?")[0]
-        members = problem_members("overloaded", Overloaded.detail, instance_of(path), request_id)
-        body = json.dumps(members).encode()
-        shown = b"" if self.parser.get_method() == b"HEAD" else body
-        added = [(b"x-request-id", request_id.encode()), (b"content-length", b"%d" % len(body))]
+        instance = path if _SIMPLE.fullmatch(path) else json.dumps(instance_of(path))[1:-1].encode()
+        body = _BODY % (instance, request_id)
+        added = [(b"x-request-id", request_id), (b"content-length", b"%d" % len(body))]
         if not self.keeps_alive:
             added.append((b"connection", b"close"))
-        return _HEAD + b"".join([b"%b: %b\r\n" % header for header in (*headers, *added)]) + b"\r\n" + shown
+        lines = [b"%b: %b\r\n" % header for header in (*headers, *added)]
+        return b"".join((_HEAD, *lines, b"\r\n", b"" if self.parser.get_method() == b"HEAD" else body))
 
 
+_SIMPLE = re.compile(rb"[!#-\[\]-~]{0,1024}")  # nothing in it has to be escaped
+_BODY = json.dumps(problem_members("overloaded", Overloaded.detail, "%b", "%b")).encode()
 _HEAD = (
     b"HTTP/1.1 503 Service Unavailable\r\n"
     b"content-type: " + MEDIA_TYPE.encode() + b"\r\n"

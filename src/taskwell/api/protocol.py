@@ -7,6 +7,8 @@ takes. Who stalls is cut.
 import asyncio
 import contextvars
 import math
+import socket
+import struct
 from typing import Any
 from urllib.parse import unquote
 
@@ -29,6 +31,7 @@ LOOK_SECONDS = 1.0
 # For a connection that is idle when the server ends: its client may be asking just now.
 LAST_SECONDS = 1.0
 _BYTES_PER_SECOND = 8_192
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class Cycle(RequestResponseCycle):
@@ -113,8 +116,7 @@ class Cycle(RequestResponseCycle):
 class Protocol(HttpToolsProtocol):
     """A connection. It looks once a second whether its client is overdue: a timer for each wait costs more.
 
-    `due`: when patience ends. `between`: nothing of a next request has come. `queued`: what waits for
-    a place.
+    `due`: when patience ends. `between`: nothing of a next request has come. `queued`: it waits for a place.
     """
 
     cycle: Cycle | None  # type: ignore[assignment]
@@ -155,10 +157,16 @@ class Protocol(HttpToolsProtocol):
         if self.queued is not None:
             self.refuse_queued(self.queued)
         elif self.flow.write_paused or self.transport.is_closing():
-            self.transport.abort()  # to close it would wait for the reader to take what is left
+            self.reset()
         else:
             self.wait(PATIENCE_SECONDS)
             self.transport.close()
+
+    def reset(self) -> None:
+        """To close it would wait for the reader to take what is left, here or in the kernel."""
+        connection = self.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
 
     def wait(self, seconds: float) -> None:
         self.due = self.loop.time() + seconds
@@ -194,7 +202,7 @@ class Protocol(HttpToolsProtocol):
         super().data_received(data)
         cycle = self.cycle
         if cycle is not None and cycle.more_body and not cycle.begun and not self.pipeline:
-            self.begin(cycle)  # so that a body that is too large is refused before it is here
+            self.ask_early(cycle)
 
     def refuse(self, data: bytes) -> bool:
         """Refuse what has come, if it is one request and its turn to be answered."""
@@ -291,6 +299,16 @@ class Protocol(HttpToolsProtocol):
             self.wait(IN_QUEUE_SECONDS)
             self.admission.queue(now, self.leave_queue)
 
+    def ask_early(self, cycle: Cycle) -> None:
+        """A short body is waited for; a long one may be refused before it is here."""
+        length = next((value for name, value in cycle.scope["headers"] if name == b"content-length"), b"")
+        if length.isdigit() and int(length[:20]) <= HIGH_WATER_LIMIT and not cycle.waiting_for_100_continue:
+            return
+        if self.admission.is_full(self.loop.time()):
+            self.begin_refusal(cycle)
+        else:
+            self.begin(cycle)
+
     def leave_queue(self) -> bool:
         """A place is free: whether it is still wanted."""
         cycle, self.queued = self.queued, None
@@ -330,6 +348,6 @@ class Protocol(HttpToolsProtocol):
             cycle, _ = self.pipeline.pop()
             assert isinstance(cycle, Cycle)
             if cycle.more_body:
-                self.begin(cycle)
+                self.ask_early(cycle)
             else:
                 self.ask(cycle)

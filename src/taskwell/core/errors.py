@@ -14,6 +14,7 @@ TaskwellError
 ├── Unavailable           the same request may succeed later
 │   ├── Busy              … once others are done
 │   ├── InUse             … once others have ended
+│   ├── FileMoved         … once its file is back
 │   └── OutcomeUnknown    … and may have succeeded already
 └── StorageFull           an operator has to act first
 """
@@ -134,6 +135,13 @@ class InUse(Unavailable):
     """A command needs the database for itself."""
 
     detail = "The database is in use; nothing was changed. Stop the server first."
+
+
+class FileMoved(Unavailable):
+    detail = (
+        "The database's file was removed or replaced while the server was running. Its operator has to put "
+        "it back, or to start the server again."
+    )
 
 
 class OutcomeUnknown(Unavailable):

@@ -8,7 +8,6 @@ from taskwell.api.callers import public
 from taskwell.api.dependencies import DatabaseDep
 from taskwell.api.problems import problems
 from taskwell.api.routing import TaskwellRoute
-from taskwell.core.errors import Unavailable
 
 router = APIRouter(route_class=TaskwellRoute, tags=["operations"])
 
@@ -23,8 +22,7 @@ async def is_live() -> dict[str, str]:
 @router.get("/ready", summary="Can it serve?", responses=problems())
 @public
 async def is_ready(database: DatabaseDep) -> dict[str, Any]:
-    """Whether the latest that is known of the database is good, and how its connections are used."""
-    if not database.available:
-        raise Unavailable
+    """Whether the database could be used when last it was, and how its connections are used."""
+    await database.check()
     backend = database.backend
     return {"status": "ok", "database": backend.dialect, "pool": backend.pool_numbers()}

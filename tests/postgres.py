@@ -68,10 +68,10 @@ class PostgresServer:
         return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/postgres"
 
     def create(self) -> None:
-        self._own(self.folder)
+        self.own(self.folder)
         secret = self.folder / "password"
         secret.write_text(self.password)
-        self._own(secret)
+        self.own(secret)
         subprocess.run(
             [
                 self._bin / "initdb", "--pgdata", self.data, "--username", "postgres", "--pwfile", secret,
@@ -95,7 +95,7 @@ class PostgresServer:
                 stderr=log,
                 user=self._user,
                 cwd=self.folder,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 (no lock is taken)
+                preexec_fn=die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 (no lock is taken)
             )
         self._wait_until_ready(accepting=ready)
 
@@ -123,7 +123,7 @@ class PostgresServer:
         children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         return [parent, *map(int, children)]
 
-    def _own(self, path: Path) -> None:
+    def own(self, path: Path) -> None:
         if self._user is not None:
             shutil.chown(path, self._user)
 
@@ -142,7 +142,7 @@ class PostgresServer:
         return bin
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGQUIT)
 
 

@@ -296,10 +296,13 @@ class TestOneWriter:
         asyncio.run(work())
 
     def test_a_lock_file_that_cannot_be_opened_is_told_at_once(self, path: Path) -> None:
+        def make_unusable(lock: Path) -> None:
+            lock.unlink()
+            lock.mkdir()
+
         async def work() -> None:
             async with database_of(path) as database:
-                Path(f"{path}-lock").unlink()
-                Path(f"{path}-lock").mkdir()
+                make_unusable(Path(f"{path}-lock"))
                 async with asyncio.timeout(1):
                     with pytest.raises(Unavailable, match="nothing was changed"):
                         await database.run(increment)

@@ -93,6 +93,7 @@ class Database:
         self.backend = open_backend(settings, settings.database, gathers=gathers)
         self._gathers = gathers
         self.serving = False
+        self.uses = 0  # how often it was asked, so that nobody wakes it who need not
         self.turns = Turns()
         self._together: dict[Hashable, Together[Any, Any]] = {}
         self._pending: set[asyncio.Future[Any]] = set()
@@ -291,6 +292,7 @@ class Database:
     async def _retried(self, attempt: Callable[[], Awaitable[T]], *, writes: bool = False) -> T:
         for attempts in itertools.count(1):
             self._refuse_what_cannot_be(writes=writes)
+            self.uses += 1
             try:
                 outcome = await attempt()
             except TaskwellError:

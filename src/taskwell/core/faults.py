@@ -107,6 +107,12 @@ def error_of(fault: Fault) -> TaskwellError:
             return Unavailable()
 
 
+_UNKNOWN_ISSUER = "that cannot be verified: name its issuer by sslrootcert=FILE"
+_WRONG_CERTIFICATE = {  # by OpenSSL's numbers
+    10: "that has expired: its operator has to renew it, or this machine's clock is wrong",
+    62: "of another host: use the host's name that is in it",
+    64: "of another host: use the host's name that is in it",
+}
 _SQLITE_REASONS = {
     Fault.AWAY: "{} cannot be opened: check that its folder exists and may be written",
     Fault.READ_ONLY: "{} may not be written: check the permissions of the file and its folder",
@@ -126,7 +132,11 @@ def lasting_reason(url: DatabaseUrl, error: BaseException) -> str | None:
         if reason is not None:
             return reason.format(url.path)
     elif isinstance(error, ssl.SSLCertVerificationError):
-        return f"{url} shows a certificate that cannot be verified: name its issuer by sslrootcert=FILE"
+        return f"{url} shows a certificate {_WRONG_CERTIFICATE.get(error.verify_code, _UNKNOWN_ISSUER)}"
+    elif isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
+        return (
+            f"{url} does not speak TLS: take the host that does, or sslmode=disable in a network of your own"
+        )
     elif _sqlstate_of(error).startswith(("28", "3D")):
         return f"{url} refuses: check the user, the password and the database's name"
     if fault is None and isinstance(error, DBAPIError):

@@ -35,6 +35,8 @@ _SESSION = {
     "idle_in_transaction_session_timeout": "10s",
     "jit": "off",  # every statement is short: compiling it costs more than running it
 }
+# The driver's own 'utf-8' is spelled otherwise than the server's: a pooler would set it for each statement.
+_POOLED_SESSION = {"client_encoding": "UTF8"}
 _CONNECT_SECONDS = 5
 COMMAND_SECONDS = 15  # longer than statement_timeout: the server gives up first, and says why
 _ACTING = re.compile(r"[A-Za-z0-9._~@:|*-]*", re.ASCII)  # an id, everybody or nobody: no quotation mark
@@ -70,8 +72,9 @@ class PostgresBackend:
         if url.pooled:
             # A name would stay behind in a session that the next statement does not meet, and others do.
             arguments["prepared_statement_name_func"] = _nameless
-        if not url.pooled:  # a pooler refuses start-up parameters it does not know
-            arguments["server_settings"] = _SESSION | arguments.get("server_settings", {})
+        # A pooler refuses start-up parameters it does not know.
+        session = _POOLED_SESSION if url.pooled else _SESSION
+        arguments["server_settings"] = session | arguments.get("server_settings", {})
         self._engine = create_async_engine(
             url.url,
             connect_args=arguments,

@@ -68,10 +68,10 @@ class PostgresServer:
         return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/postgres"
 
     def create(self) -> None:
-        self._own(self.folder)
+        self.own(self.folder)
         secret = self.folder / "password"
         secret.write_text(self.password)
-        self._own(secret)
+        self.own(secret)
         subprocess.run(
             [
                 self._bin / "initdb", "--pgdata", self.data, "--username", "postgres", "--pwfile", secret,
@@ -83,7 +83,8 @@ class PostgresServer:
             cwd=self.folder,
         )  # fmt: skip
 
-    def start(self) -> None:
+    def start(self, *, ready: bool = True) -> None:
+        """`ready` False: it need not come so far as to let anybody in."""
         settings: list[str | Path] = [
             part for name, value in self.options.items() for part in ("-c", f"{name}={value}")
         ]
@@ -94,9 +95,9 @@ class PostgresServer:
                 stderr=log,
                 user=self._user,
                 cwd=self.folder,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 (no lock is taken)
+                preexec_fn=die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 (no lock is taken)
             )
-        self._wait_until_ready()
+        self._wait_until_ready(accepting=ready)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """SIGINT: fast. SIGQUIT: at once, as in a crash."""
@@ -105,16 +106,24 @@ class PostgresServer:
             self._process.wait(timeout=60)
             self._process = None
 
-    def _wait_until_ready(self) -> None:
+    def _wait_until_ready(self, *, accepting: bool) -> None:
         assert self._process is not None
         deadline = time.monotonic() + 60
         probe: list[str | Path] = [self._bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
-        while subprocess.run(probe, check=False).returncode != 0:
+        enough = {0} if accepting else {0, 1}  # 1: it answers, and refuses
+        while subprocess.run(probe, check=False).returncode not in enough:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((self.folder / "log").read_text()[-2_000:])
             time.sleep(0.05)
 
-    def _own(self, path: Path) -> None:
+    def processes(self) -> list[int]:
+        """Its own process and those that serve its sessions (Linux)."""
+        assert self._process is not None
+        parent = self._process.pid
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        return [parent, *map(int, children)]
+
+    def own(self, path: Path) -> None:
         if self._user is not None:
             shutil.chown(path, self._user)
 
@@ -133,7 +142,7 @@ class PostgresServer:
         return bin
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGQUIT)
 
 

@@ -1,10 +1,16 @@
 """Real faults on real servers: what a client is told, that nothing is lost, and that it passes."""
 
 import asyncio
+import os
+import random
+import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -21,12 +27,13 @@ from sqlalchemy import event, make_url
 
 from bench.ledger import Ledger
 from bench.load import Answer, Request
-from taskwell.core import sqlite
+from taskwell.core import postgres, sqlite
 from taskwell.core.config import Settings
+from taskwell.core.database import open_backend
 from taskwell.core.sqlite import SqliteBackend
 from tests.answers import create, problem
 from tests.databases import admin_url, execute, new_postgres_database
-from tests.postgres import postgres_server
+from tests.postgres import PostgresServer, postgres_server
 from tests.servers import LocalServer, local_server, server_process, wait_for
 
 TASKS = "/api/ada/tasks"
@@ -53,12 +60,82 @@ class TestPostgresAway:
                 assert "cannot be reached" in unavailable(answer)
                 assert answer.elapsed.total_seconds() < 1
             assert client.get("/health/live").status_code == 200
-            unavailable(client.get("/health/ready"))
+            for _ in range(15):  # it does not get better by nobody asking
+                unavailable(client.get("/health/ready"))
+                time.sleep(0.1)
             postgres.start()
-            wait_for(lambda: client.get(TASKS).status_code == 200, seconds=5)
+            wait_for(lambda: client.get("/health/ready").status_code == 200, seconds=5)
             assert client.get(TASKS).json() == [kept]
             create(client, TASKS)
-            assert client.get("/health/ready").status_code == 200
+
+    def test_readiness_asks_only_while_it_is_not_known_to_be_good(self, postgres_url: str) -> None:
+        with client_of(postgres_url) as client:
+            create(client, TASKS)
+            end_sessions(postgres_url)
+            for _ in range(20):
+                assert client.get("/health/ready").status_code == 200
+            assert end_sessions(postgres_url) == 0
+
+    def test_while_it_starts(self) -> None:
+        with postgres_server() as postgres, client_of(postgres.url) as client:
+            kept = create(client, TASKS)
+            postgres.stop()
+            with never_started(postgres):
+                for method in ("GET", "POST"):
+                    assert "cannot be reached" in unavailable(client.request(method, TASKS, json=NEW))
+                unavailable(client.get("/health/ready"))
+            postgres.start()
+            wait_for(lambda: client.get("/health/ready").status_code == 200, seconds=5)
+            assert client.get(TASKS).json() == [kept]
+
+    def test_a_server_that_begins_before_its_database(self) -> None:
+        with postgres_server() as postgres:
+            postgres.stop()
+            with client_of(postgres.url) as client:
+                assert "being prepared" in unavailable(client.get(TASKS))
+                assert "being prepared" in unavailable(client.get("/health/ready"))
+                postgres.start()
+                wait_for(lambda: client.get("/health/ready").status_code == 200)
+                create(client, TASKS)
+
+    @pytest.mark.parametrize("where", ["no_such_host.invalid", "silent"])
+    def test_a_name_nobody_knows_and_a_host_that_is_silent(self, where: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            host = where if where != "silent" else f"127.0.0.1:{silent.getsockname()[1]}"
+            with client_of(f"postgresql://user:S3cr3t@{host}/app?connect_timeout=1") as client:
+                answer = client.get(TASKS)
+                assert "being prepared" in unavailable(answer)
+                assert answer.elapsed.total_seconds() < 1
+                unavailable(client.get("/health/ready"))
+
+    def test_a_password_that_was_changed(self, postgres_url: str) -> None:
+        with role_of(postgres_url) as (name, url), client_of(url) as client:
+            create(client, TASKS)
+            execute(admin_url(), f"ALTER ROLE {name} PASSWORD 'another'")
+            assert end_sessions(postgres_url) > 0
+            assert "cannot be reached" in unavailable(client.get(TASKS))
+            unavailable(client.get("/health/ready"))
+            execute(admin_url(), f"ALTER ROLE {name} PASSWORD 'secret'")
+            wait_for(lambda: client.get("/health/ready").status_code == 200, seconds=5)
+            create(client, TASKS)
+
+    def test_one_that_answers_nobody_any_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert open_backend.__kwdefaults__ is not None
+        monkeypatch.setitem(open_backend.__kwdefaults__, "command_seconds", 0.5)
+        with postgres_server() as postgres, client_of(f"{postgres.url}?connect_timeout=1") as client:
+            kept = create(client, TASKS)
+            with frozen(postgres):
+                assert "saved or not" in unavailable(client.post(TASKS, json=NEW))
+                for method in ("GET", "POST", "GET", "POST"):
+                    answer = client.request(method, TASKS, json=NEW)
+                    unavailable(answer)
+                    assert answer.elapsed.total_seconds() < 5
+                unavailable(client.get("/health/ready"))
+            wait_for(lambda: client.get("/health/ready").status_code == 200, seconds=5)
+            there = client.get(TASKS).json()
+            assert kept in there
+            create(client, TASKS)
+            assert client.get("/health/ready").json()["pool"]["in_use"] == 0
 
 
 @pytest.mark.plan("A3", "SC-009")
@@ -133,6 +210,52 @@ class TestBusyPostgres:
                 assert len(client.get(TASKS).json()) == 1
             create(client, TASKS)
 
+    def test_no_further_connection_leaves_those_there_are(self, postgres_url: str) -> None:
+        with role_of(postgres_url, "CONNECTION LIMIT 2") as (_, url), client_of(url) as client:
+            wait_for(lambda: client.get(TASKS).status_code == 200)
+            users = [f"/api/user-{n}/tasks" for n in range(60)]
+            with ThreadPoolExecutor(12) as threads, locked_user(postgres_url):
+                answers = list(threads.map(client.get, users * 3))
+            assert client.get(TASKS).status_code == 200
+            assert client.get("/health/ready").status_code == 200
+        refused = [answer for answer in answers if answer.status_code != 200]
+        assert len(refused) < len(answers)
+        assert {unavailable(answer) for answer in refused} <= {
+            "The database is busy; nothing was changed. Try again."
+        }
+
+    def test_a_statement_that_takes_too_long(
+        self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(postgres._SESSION, "statement_timeout", "200ms")
+        with client_of(postgres_url) as client:
+            before_insert(postgres_url, "PERFORM pg_sleep(5);")
+            answer = client.post(TASKS, json=NEW)
+            assert "busy; nothing was changed" in unavailable(answer)
+            assert answer.elapsed.total_seconds() < 2
+            execute(postgres_url, "DROP FUNCTION fail CASCADE")
+            assert client.get(TASKS).json() == []
+            create(client, TASKS)
+
+    @pytest.mark.parametrize("shortcuts", [True, False])
+    def test_a_session_that_takes_no_changes_ends_with_it(self, postgres_url: str, shortcuts: bool) -> None:
+        """What became a standby refuses as long as the session lives; a new one meets the new primary."""
+        database = make_url(postgres_url).database
+        settings = Settings(database_url=postgres_url)
+        with local_server(settings, shortcuts=shortcuts) as server, client_to(server) as client:
+            create(client, TASKS)
+            execute(admin_url(), f'ALTER DATABASE "{database}" SET default_transaction_read_only = on')
+            end_sessions(postgres_url)
+            with ThreadPoolExecutor(8) as threads:  # several sessions, all of them of before the change
+                answers = list(
+                    threads.map(lambda n: client.post(f"/api/user-{n}/tasks", json=NEW), range(16))
+                )
+            assert {"takes no changes" in unavailable(answer) for answer in answers} == {True}
+            assert client.get(TASKS).status_code == 200
+            execute(admin_url(), f'ALTER DATABASE "{database}" RESET default_transaction_read_only')
+            for n in range(16):
+                create(client, f"/api/user-{n}/tasks")
+
     def test_a_conflict_that_passes_is_not_seen(self, postgres_url: str) -> None:
         with client_of(postgres_url) as client:
             execute(postgres_url, "CREATE SEQUENCE attempts")
@@ -160,10 +283,13 @@ class TestBusyPostgres:
 
 
 class TestBusySqlite:
+    @pytest.fixture(autouse=True)
+    def _less_patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sqlite, "_LOCK_PATIENCE_SECONDS", 0.5)
+
     def test_a_lock_of_another_program(self, tmp_path: Path) -> None:
         file = tmp_path / "test.db"
-        patience = "busy_timeout = 200"
-        with serving(file) as server, client_to(server) as client, with_pragma(server, patience):
+        with serving(file) as server, client_to(server) as client:
             create(client, TASKS)
             with program_that_writes(file):
                 answer = client.post(TASKS, json=NEW)
@@ -172,8 +298,7 @@ class TestBusySqlite:
                 assert len(client.get(TASKS).json()) == 1
             create(client, TASKS)
 
-    def test_a_lock_of_another_taskwell(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sqlite, "_LOCK_PATIENCE_SECONDS", 0.2)
+    def test_a_lock_of_another_taskwell(self, tmp_path: Path) -> None:
         file = tmp_path / "test.db"
         with serving(file) as server, client_to(server) as client:
             create(client, TASKS)
@@ -181,6 +306,69 @@ class TestBusySqlite:
                 assert "busy; nothing was changed" in unavailable(client.post(TASKS, json=NEW))
                 assert len(client.get(TASKS).json()) == 1
             create(client, TASKS)
+
+    @pytest.mark.parametrize("holder", ["program", "taskwell"])
+    def test_nobody_waits_longer_for_having_come_later(self, tmp_path: Path, holder: str) -> None:
+        file = tmp_path / "test.db"
+
+        def create_after(n: int) -> httpx2.Response:
+            time.sleep(n * 0.1)
+            return client.post(TASKS, json=NEW)
+
+        with serving(file) as server, client_to(server) as client:
+            create(client, TASKS)
+            lock = program_that_writes(file) if holder == "program" else FileLock(f"{file}-lock")
+            with lock, ThreadPoolExecutor(10) as threads:
+                answers = list(threads.map(create_after, range(10)))
+            assert {"busy; nothing was changed" in unavailable(answer) for answer in answers} == {True}
+            waited = [answer.elapsed.total_seconds() for answer in answers]
+            assert max(waited) < 0.75
+            create(client, TASKS)
+            assert len(client.get(TASKS).json()) == 2
+
+    def test_whoever_still_waits_when_the_lock_is_free_has_a_turn(self, tmp_path: Path) -> None:
+        file = tmp_path / "test.db"
+        with serving(file) as server, client_to(server) as client, ThreadPoolExecutor(8) as threads:
+            create(client, TASKS)
+            with program_that_writes(file):
+                early = threads.submit(client.post, TASKS, json=NEW)
+                time.sleep(0.3)
+                late = [threads.submit(client.post, TASKS, json=NEW) for _ in range(5)]
+                unavailable(early.result())
+            assert [work.result().status_code for work in late] == [201] * 5
+
+
+class TestTwoTaskwellsOnOneFile:
+    def test_a_busy_one_lets_the_other_in(self, tmp_path: Path) -> None:
+        file = tmp_path / "test.db"
+        with (
+            server_process(tmp_path, DATABASE_URL=f"sqlite:///{file}") as busy,
+            serving(file) as server,
+            client_to(server) as client,
+            ThreadPoolExecutor(8) as threads,
+        ):
+            done = threading.Event()
+
+            def write_on(n: int) -> int:
+                with httpx2.Client(base_url=busy.url, timeout=30) as writer:
+                    for written in range(100_000):
+                        if done.is_set():
+                            return written
+                        create(writer, f"/api/writer-{n}/tasks")
+                raise AssertionError
+
+            working = [threads.submit(write_on, n) for n in range(8)]
+            try:
+                wait_for(lambda: len(client.get("/api/writer-7/tasks").json()) > 0)
+                waited = []
+                for _ in range(20):
+                    answer = client.post(TASKS, json=NEW)
+                    assert answer.status_code == 201
+                    waited.append(answer.elapsed.total_seconds())
+            finally:
+                done.set()
+            assert sum(work.result() for work in working) > 20
+            assert max(waited) < 0.5
 
 
 class TestFullDisk:
@@ -208,6 +396,140 @@ class TestFullDisk:
             problem(client.post(TASKS, json=NEW), 507, "storage_full")
             assert listed_ids(client) == ids(kept)
             assert client.get("/health/ready").status_code == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root may mount a small disk")
+class TestSmallDisk:
+    """The same on a disk that is really full, down to its last byte."""
+
+    def test_refuses_writes_and_goes_on_reading(self, small_disk: Path) -> None:
+        with serving(small_disk / "test.db") as server, client_to(server) as client:
+            kept = [create(client, TASKS)]
+            with filled(small_disk):
+                refused = 0
+                for _ in range(20):
+                    answer = client.post(TASKS, json={**NEW, "description": "x" * 2_000})
+                    if answer.status_code == 201:
+                        kept.append(answer.json())
+                        continue
+                    problem(answer, 507, "storage_full")
+                    refused += 1
+                assert refused > 0
+                assert listed_ids(client) == ids(kept)
+                assert client.get("/health/ready").status_code == 200
+            kept.append(create(client, TASKS, description="x" * 2_000))
+            assert listed_ids(client) == ids(kept)
+            assert whole(small_disk / "test.db")
+
+    def test_a_limit_of_the_process_is_alike(self, tmp_path: Path) -> None:
+        """As a quota: the disk has room, but not for this one."""
+        with server_process(tmp_path) as server, httpx2.Client(base_url=server.url) as client:
+            kept = [create(client, TASKS)]
+            largest = max(file.stat().st_size for file in tmp_path.iterdir())
+            limit = ["prlimit", f"--pid={server.pid}", f"--fsize={largest + 20_000}:unlimited"]
+            subprocess.run(limit, check=True)
+            for _ in range(200):
+                answer = client.post(TASKS, json={**NEW, "description": "x" * 2_000})
+                if answer.status_code != 201:
+                    break
+                kept.append(answer.json())
+            problem(answer, 507, "storage_full")
+            assert listed_ids(client) == ids(kept)
+            subprocess.run(["prlimit", f"--pid={server.pid}", "--fsize=unlimited"], check=True)
+            kept.append(create(client, TASKS))
+            assert listed_ids(client) == ids(kept)
+        assert whole(tmp_path / "taskwell.db")
+
+
+class TestFileOfSqlite:
+    """What an operator can do to the file of a running server."""
+
+    def test_one_that_is_gone_takes_no_writes(self, tmp_path: Path) -> None:
+        file, aside = tmp_path / "test.db", tmp_path / "aside.db"
+        with serving(file) as server, client_to(server) as client:
+            create(client, TASKS)
+            file.rename(aside)
+            for method, path in (("POST", TASKS), ("GET", TASKS), ("GET", "/health/ready")):
+                assert "file was removed or replaced" in unavailable(client.request(method, path, json=NEW))
+            assert not file.exists()
+            aside.rename(file)
+            create(client, TASKS)
+            assert len(client.get(TASKS).json()) == 2
+            assert client.get("/health/ready").status_code == 200
+
+    def test_one_that_was_replaced_takes_none_either(self, tmp_path: Path) -> None:
+        file, other = tmp_path / "test.db", tmp_path / "other.db"
+        with serving(other) as server, client_to(server) as client:
+            create(client, TASKS, title="Of another")
+        with serving(file) as server, client_to(server) as client:
+            create(client, TASKS)
+            other.replace(file)
+            for method in ("POST", "GET"):
+                assert "file was removed or replaced" in unavailable(client.request(method, TASKS, json=NEW))
+            unavailable(client.get("/health/ready"))
+
+    def test_a_folder_that_is_away_is_told_at_once(self, tmp_path: Path) -> None:
+        folder = tmp_path / "volume"
+        folder.mkdir()
+        with serving(folder / "test.db") as server, client_to(server) as client:
+            create(client, TASKS)
+            folder.rename(tmp_path / "aside")
+            for path in (TASKS, "/api/another/tasks"):
+                answer = client.post(path, json=NEW)
+                unavailable(answer)
+                assert answer.elapsed.total_seconds() < 1
+            assert not folder.exists()
+            (tmp_path / "aside").rename(folder)
+            wait_for(lambda: client.get("/health/ready").status_code == 200, seconds=5)
+            create(client, TASKS)
+
+    def test_a_damaged_one_takes_no_writes_until_it_is_restored(self, tmp_path: Path) -> None:
+        file = tmp_path / "test.db"
+        with serving(file) as server, client_to(server) as client:
+            for n in range(50):
+                create(client, TASKS, title=f"{n}: {'x' * 100}", description="y" * 1_000)
+        damage(file)
+        with serving(file) as server, client_to(server) as client:
+            assert "is damaged" in unavailable(client.get(TASKS))
+            assert int(client.get(TASKS).headers["retry-after"]) >= 60
+            before = file.read_bytes()
+            for path in (TASKS, "/api/another/tasks"):
+                assert "is damaged" in unavailable(client.post(path, json=NEW))
+            assert "is damaged" in unavailable(client.get("/health/ready"))
+            assert client.get("/api/users/ada").status_code == 200  # what can be read still is
+            assert file.read_bytes() == before
+
+
+class TestVanishedClients:
+    """Whoever leaves in mid-request leaves neither a connection nor a lock behind."""
+
+    def test_hold_nobody_up(self, server: LocalServer, user: str) -> None:
+        dice = random.Random(1)
+        path = f"/api/{user}/tasks"
+        with client_to(server) as client:
+            create(client, path)
+            for _ in range(200):
+                leave(server, path, dice)
+            answer = client.post(path, json=NEW)
+            assert answer.status_code == 201
+            wait_for(lambda: client.get("/health/ready").json()["pool"]["in_use"] == 0, seconds=5)
+            answer = client.post(path, json=NEW)
+            assert answer.elapsed.total_seconds() < 0.1
+            there = client.get(path).json()
+            assert sorted(task["version"] for task in there) == list(range(1, len(there) + 1))
+
+    def test_who_left_while_waiting_for_a_lock(self, postgres_url: str) -> None:
+        settings = Settings(database_url=postgres_url, db_pool_size=2, db_max_overflow=0)
+        with local_server(settings) as server, client_to(server) as client:
+            create(client, TASKS)
+            with locked_user(postgres_url):
+                for _ in range(5):
+                    leave(server, TASKS)
+                wait_for(lambda: client.get("/health/ready").json()["pool"]["in_use"] > 0)
+            wait_for(lambda: client.get("/health/ready").json()["pool"]["in_use"] == 0, seconds=5)
+            answer = client.post(TASKS, json=NEW)
+            assert answer.status_code == 201
+            assert answer.elapsed.total_seconds() < 0.1
 
 
 class TestMistake:
@@ -324,6 +646,48 @@ def before_insert(url: str, body: str, *, at_commit: bool = False) -> None:
 
 
 @contextmanager
+def role_of(url: str, attributes: str = "") -> Iterator[tuple[str, str]]:
+    """A role that may do all in the database, and the URL by which it does."""
+    name = f"role_{make_url(url).database}"
+    execute(admin_url(), f"CREATE ROLE {name} LOGIN PASSWORD 'secret' {attributes}")
+    execute(url, f"GRANT ALL ON SCHEMA public TO {name}")
+    try:
+        yield name, make_url(url).set(username=name, password="secret").render_as_string(hide_password=False)
+    finally:
+        execute(url, f"DROP OWNED BY {name}")
+        execute(admin_url(), f"DROP ROLE {name}")
+
+
+@contextmanager
+def never_started(postgres: PostgresServer) -> Iterator[None]:
+    """A server that is starting, and goes on doing so: it waits for a primary that is not there."""
+    standby = postgres.data / "standby.signal"
+    standby.touch()
+    options = postgres.options
+    postgres.options = {**options, "hot_standby": "off"}
+    postgres.start(ready=False)
+    try:
+        yield
+    finally:
+        postgres.stop()
+        standby.unlink()
+        postgres.options = options
+
+
+@contextmanager
+def frozen(postgres: PostgresServer) -> Iterator[None]:
+    """Nobody of it moves any more, and no connection ends: as when its machine is gone."""
+    processes = postgres.processes()
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+
+
+@contextmanager
 def locked_user(url: str) -> Iterator[None]:
     """Another session holds the row that every write of the user has to have."""
     with asyncio.Runner() as runner:
@@ -333,6 +697,66 @@ def locked_user(url: str) -> Iterator[None]:
             yield
         finally:
             runner.run(connection.close())
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@contextmanager
+def filled(folder: Path) -> Iterator[None]:
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+    assert shutil.disk_usage(folder).free == 0
+    try:
+        yield
+    finally:
+        ballast.unlink()
+
+
+def whole(file: Path) -> bool:
+    with closing(sqlite3.connect(file)) as connection:
+        return connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def damage(file: Path) -> None:
+    """Overwrite the pages of the tasks with noise; the schema and the users are left."""
+    dice = random.Random(1)
+    with closing(sqlite3.connect(file)) as connection:
+        ((page_size,),) = connection.execute("PRAGMA page_size")
+        pages = [
+            row[0]
+            for row in connection.execute(
+                "SELECT rootpage FROM sqlite_schema WHERE tbl_name = 'tasks' AND rootpage > 0"
+            )
+        ]
+    with file.open("r+b") as damaged:
+        for page in pages:
+            damaged.seek((page - 1) * page_size)
+            damaged.write(dice.randbytes(page_size))
+
+
+def leave(server: LocalServer, path: str, dice: random.Random | None = None) -> None:
+    """Send a request to create a task, or a part of it, and be gone."""
+    body = b'{"title": "Buy milk"}'
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    sent = request if dice is None else request[: dice.choice([len(request), dice.randrange(len(request))])]
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(sent)
+        if dice is None:
+            time.sleep(0.05)
+        else:
+            time.sleep(dice.choice([0, 0.001, 0.003]))
 
 
 @contextmanager

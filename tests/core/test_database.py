@@ -3,11 +3,13 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import TypeVar
 
 import pytest
 from sqlalchemy import make_url, text
 
+from taskwell.core import postgres
 from taskwell.core.config import Settings
 from taskwell.core.database import Database, ReadTransaction, Transaction
 from taskwell.core.errors import OutcomeUnknown, Unavailable
@@ -15,8 +17,10 @@ from taskwell.core.preparation import start
 from taskwell.schemas.query import TaskQuery
 from taskwell.schemas.task import TaskCreate, TaskRead
 from taskwell.services import tasks
+from taskwell.services.together import create_tasks, new_task
 from tests.databases import execute, new_postgres_database
 from tests.lists import list_tasks
+from tests.postgres import postgres_server
 
 T = TypeVar("T")
 
@@ -64,6 +68,23 @@ class TestCancelledCaller:
 
         opened(database_url, work)
         assert len(opened(database_url, listed)) == 41
+
+    def test_close_waits_for_those_who_wait_for_others(self, database_url: str) -> None:
+        """What is asked for together is begun when those before have been answered."""
+
+        async def work(database: Database) -> None:
+            await database.run(create)
+            new = [new_task("ada", TaskCreate(title=f"{n}")) for n in range(350)]
+            asked = [asyncio.ensure_future(database.run_together(create_tasks, "ada", one)) for one in new]
+            for _ in range(3):
+                await asyncio.sleep(0)
+            for one in asked:
+                one.cancel()
+            await database.close()
+            assert not database._pending
+
+        opened(database_url, work)
+        assert len(opened(database_url, lambda database: listed(database, limit=1_000))) == 351
 
     def test_close_waits_for_what_is_under_way(self, database_url: str) -> None:
         async def work(database: Database) -> None:
@@ -162,6 +183,87 @@ class TestLostConnection:
         opened(postgres_url, work)
         assert len(runs) == 2
 
+    def test_before_commit_was_sent_it_is_run_again_too(self, postgres_url: str) -> None:
+        runs: list[Transaction] = []
+
+        async def create_and_lose(transaction: Transaction) -> TaskRead:
+            runs.append(transaction)
+            task = await create(transaction)
+            if len(runs) == 1:
+                await end_session(postgres_url, transaction)
+            return task
+
+        async def work(database: Database) -> None:
+            created = await database.run(create_and_lose)
+            assert await listed(database) == [created]
+
+        opened(postgres_url, work)
+        assert len(runs) == 2
+
+    def test_one_that_was_idle_for_too_long_in_its_transaction(
+        self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(postgres._SESSION, "idle_in_transaction_session_timeout", "50ms")
+        runs: list[Transaction] = []
+
+        async def create_and_dawdle(transaction: Transaction) -> TaskRead:
+            runs.append(transaction)
+            task = await create(transaction)
+            if len(runs) == 1:
+                await asyncio.sleep(0.3)
+            return task
+
+        async def work(database: Database) -> None:
+            created = await database.run(create_and_dawdle)
+            assert await listed(database) == [created]
+
+        opened(postgres_url, work)
+        assert len(runs) == 2
+
+    @pytest.mark.parametrize("how", ["run", "run_together"])
+    def test_a_farewell_that_was_heard_is_no_doubt(self, how: str) -> None:
+        """Its server has said that it ends the session, and has not yet hung up."""
+
+        async def work() -> None:
+            with postgres_server() as server:
+                async with Farewells(server.port) as proxy:
+                    url = f"{server.url.replace(str(server.port), str(proxy.port))}?sslmode=disable"
+                    database = Database(Settings(database_url=url, db_pool_size=1, db_max_overflow=0))
+                    try:
+                        (await start(Settings(database_url=url), database)).cancel()
+                        await database.run(create)
+                        await write_somehow(database, how)
+                        proxy.say_farewell()
+                        await asyncio.sleep(0.05)
+                        await write_somehow(database, how)
+                        assert len(await listed(database)) == 3
+                    finally:
+                        await database.close()
+
+        asyncio.run(work())
+
+    def test_sessions_that_end_as_soon_as_they_begin_are_not_tried_for_ever(self) -> None:
+        async def work() -> None:
+            with postgres_server() as server:
+                async with Farewells(server.port) as proxy:
+                    url = f"{server.url.replace(str(server.port), str(proxy.port))}?sslmode=disable"
+                    database = Database(Settings(database_url=url, db_pool_size=2, db_max_overflow=0))
+                    try:
+                        (await start(Settings(database_url=url), database)).cancel()
+                        await database.run(create)
+                        proxy.hangs_up = True
+                        proxy.say_farewell()
+                        with pytest.raises(Unavailable, match="nothing was changed"):
+                            async with asyncio.timeout(20):
+                                await write_somehow(database, "run_together")
+                        proxy.hangs_up = False
+                        await asyncio.sleep(1.1)
+                        await write_somehow(database, "run_together")
+                    finally:
+                        await database.close()
+
+        asyncio.run(work())
+
     def test_a_read_is_run_again(self, postgres_url: str) -> None:
         runs: list[ReadTransaction] = []
 
@@ -192,6 +294,64 @@ class TestLostConnection:
 
         opened(postgres_url, work)
         assert len(runs) == 1
+
+
+class Farewells:
+    """A way to a server on which sessions can be told, as by the server itself, that they end now."""
+
+    FAREWELL = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self.port = 0
+        self.hangs_up = False  # as soon as a session is ready
+        self._clients: list[asyncio.StreamWriter] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> "Farewells":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for client in self._clients:
+            client.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def say_farewell(self) -> None:
+        for client in self._clients:
+            client.write(b"E" + (len(self.FAREWELL) + 4).to_bytes(4) + self.FAREWELL)
+            if self.hangs_up:
+                client.close()
+        self._clients.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server = await asyncio.open_connection("127.0.0.1", self._to)
+        self._clients.append(writer)
+        for work in (self._pass(reader, server), self._pass(server_reader, writer, back=True)):
+            task = asyncio.create_task(work)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, back: bool = False
+    ) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                if back and self.hangs_up and data.endswith(b"Z\0\0\0\x05I"):
+                    break
+        writer.close()
+
+
+async def write_somehow(database: Database, how: str) -> None:
+    if how == "run":
+        await database.run(create)
+    else:
+        await database.run_together(create_tasks, "ada", new_task("ada", TaskCreate(title="Buy milk")))
 
 
 # The isolation of sessions that begin from now on.
@@ -239,8 +399,8 @@ async def create_slowly(transaction: Transaction) -> None:
         await transaction.all(text("SELECT pg_sleep(0.5)"))
 
 
-async def listed(database: Database) -> list[TaskRead]:
-    return await database.read(list_tasks, "ada", TaskQuery(), limit=100)
+async def listed(database: Database, limit: int = 100) -> list[TaskRead]:
+    return await database.read(list_tasks, "ada", TaskQuery(), limit=limit)
 
 
 async def beside(url: str, statement: str) -> None:

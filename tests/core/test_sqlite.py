@@ -262,6 +262,53 @@ class TestOneWriter:
 
         asyncio.run(work())
 
+    def test_who_is_gone_leaves_the_others_their_turns(self, path: Path) -> None:
+        async def work() -> int:
+            async with database_of(path) as database:
+                with other_writer(path) as other:
+                    writes = [asyncio.create_task(database.backend.write(make_counter)) for _ in range(3)]
+                    await asyncio.sleep(0.05)
+                    writes[0].cancel()
+                    writes[1].cancel()
+                    write = asyncio.create_task(database.run(increment))
+                    await asyncio.sleep(0.05)
+                    other.finish()
+                    await asyncio.gather(writes[2], write)
+                return await database.read(read)
+
+        assert asyncio.run(work()) == 1
+
+    def test_closing_leaves_nobody_who_waits_without_an_answer(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sqlite, "_LOCK_PATIENCE_SECONDS", 0.2)
+
+        async def work() -> None:
+            async with database_of(path) as database:
+                with other_writer(path):
+                    write = asyncio.create_task(database.backend.write(make_counter))
+                    await asyncio.sleep(0.05)
+                    await database.close()
+                    async with asyncio.timeout(2):
+                        with pytest.raises(Unavailable):
+                            await write
+
+        asyncio.run(work())
+
+    def test_a_lock_file_that_cannot_be_opened_is_told_at_once(self, path: Path) -> None:
+        def make_unusable(lock: Path) -> None:
+            lock.unlink()
+            lock.mkdir()
+
+        async def work() -> None:
+            async with database_of(path) as database:
+                make_unusable(Path(f"{path}-lock"))
+                async with asyncio.timeout(1):
+                    with pytest.raises(Unavailable, match="nothing was changed"):
+                        await database.run(increment)
+
+        asyncio.run(work())
+
     def test_closing_waits_for_no_writer_for_ever(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sqlite, "_LOCK_PATIENCE_SECONDS", 0.1)
 
@@ -281,7 +328,8 @@ class TestMissingFolder:
         async def work() -> None:
             async with backend_of(tmp_path / "missing" / "tasks.db") as backend:
                 with pytest.raises(FileNotFoundError):
-                    await backend.write(refuse)
+                    async with asyncio.timeout(1):
+                        await backend.write(refuse)
 
         asyncio.run(work())
         assert list(tmp_path.iterdir()) == []

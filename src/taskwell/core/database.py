@@ -6,6 +6,7 @@ twice (a deadlock, a connection lost before COMMIT was sent), so it has no effec
 """
 
 import asyncio
+import itertools
 import logging
 import random
 import time
@@ -13,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, S
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Executable, Row, Table, insert
+from sqlalchemy import Connection, Executable, Row, Table, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel
 
@@ -34,8 +35,8 @@ K = TypeVar("K", bound=Hashable)
 
 logger = logging.getLogger("taskwell")
 
-_ATTEMPTS = 4
-_RETRIED = {Fault.CONFLICT, Fault.LOST}
+# How often a transaction is tried in all. One that was refused as read-only may meet the new primary.
+_ATTEMPTS = {Fault.CONFLICT: 4, Fault.LOST: 4, Fault.READ_ONLY: 2}
 _AWAY_SECONDS = 1.0
 _GROUP = 100  # at most so many are asked for together
 _LANES = 2  # groups at a time: one on its way while the other is being answered
@@ -92,10 +93,13 @@ class Database:
         self.backend = open_backend(settings, settings.database, gathers=gathers)
         self._gathers = gathers
         self.serving = False
+        self.uses = 0  # how often it was asked, so that nobody wakes it who need not
         self.turns = Turns()
         self._together: dict[Hashable, Together[Any, Any]] = {}
         self._pending: set[asyncio.Future[Any]] = set()
+        self._away = False
         self._away_until = 0.0
+        self._damaged = False
 
     async def read(
         self,
@@ -149,7 +153,7 @@ class Database:
                 lambda connection: function(Transaction(connection), *args, **kwargs)
             )
 
-        return await self._unbroken(self._retried(attempt))
+        return await self._unbroken(self._retried(attempt, writes=True))
 
     async def run_in_turn(self, user_id: str, function: Callable[[Transaction], Awaitable[T]]) -> T:
         """As `run`, one at a time for each user.
@@ -265,7 +269,7 @@ class Database:
                 lambda connection: function(Transaction(connection), keys)
             )
 
-        return await self._retried(attempt)
+        return await self._retried(attempt, writes=True)
 
     async def _unbroken(self, work: Coroutine[Any, Any, T]) -> T:
         """Carried to its end even if the caller is cancelled: a driver stopped half-way keeps its locks."""
@@ -282,11 +286,12 @@ class Database:
         if not task.cancelled():
             task.exception()  # fetched, since the caller may be gone
 
-    async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        for left in reversed(range(_ATTEMPTS)):
-            self._refuse_while_away()
+    async def _retried(self, attempt: Callable[[], Awaitable[T]], *, writes: bool = False) -> T:
+        for attempts in itertools.count(1):
+            self._refuse_what_cannot_be(writes=writes)
+            self.uses += 1
             try:
-                return await attempt()
+                outcome = await attempt()
             except TaskwellError:
                 raise
             except Exception as error:
@@ -294,38 +299,63 @@ class Database:
                 if fault is None:
                     raise
                 self._note(fault, error)
-                if fault not in _RETRIED or not left:
+                if attempts >= _ATTEMPTS.get(fault, 1):
                     raise error_of(fault) from error
+            else:
+                self._away = False
+                return outcome
             await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311 (jitter, no secret)
         raise AssertionError  # the last turn returns or raises
 
     def _note(self, fault: Fault, error: Exception) -> None:
-        if fault is Fault.AWAY:
-            self._away_until = time.monotonic() + _AWAY_SECONDS
-        elif fault is Fault.REFUSED:
-            logger.error(
-                "row-level security refused a statement; if it was turned on while this server was running, "
-                "start the server again",
-                exc_info=error,
-            )
+        match fault:
+            case Fault.AWAY:
+                self._away = True
+                self._away_until = time.monotonic() + _AWAY_SECONDS
+            case Fault.READ_ONLY:
+                self.backend.give_up_sessions()
+            case Fault.BROKEN if not self._damaged:
+                self._damaged = True
+                logger.error(
+                    "the database is damaged; nothing is written until it is restored", exc_info=error
+                )
+            case Fault.REFUSED:
+                logger.error(
+                    "row-level security refused a statement; if it was turned on while this server was "
+                    "running, start the server again",
+                    exc_info=error,
+                )
 
-    def _refuse_while_away(self) -> None:
+    def _refuse_what_cannot_be(self, *, writes: bool) -> None:
         """Those who come while nobody answers are told at once, instead of queueing for the same wait."""
         if not self.serving:
             raise Unavailable("The database is being prepared; nothing was changed. Try again.")
         if time.monotonic() < self._away_until:
             raise Unavailable()
+        if writes and self._damaged:  # what is written into it may damage more
+            raise error_of(Fault.BROKEN)
 
-    @property
-    def available(self) -> bool:
-        """Whether the latest that is known of the database is good. Asks nobody."""
-        return self.serving and time.monotonic() >= self._away_until
+    async def check(self) -> None:
+        """Whether it can be used, as far as is known. Where lately it could not, it is asked.
+
+        That is once a second at most. SQLite is always asked, where nobody has to wake up for it.
+
+        Raises:
+            Unavailable: it cannot.
+        """
+        self._refuse_what_cannot_be(writes=True)
+        if self._away or self.backend.dialect == "sqlite":
+            await self.peek(_nothing)
 
     async def close(self) -> None:
-        """Wait for what is under way, then close the connections."""
-        if self._pending:
+        """Wait for what is under way, and for what that brings with it; then close the connections."""
+        while self._pending:
             await asyncio.wait(self._pending)
         await self.backend.close()
+
+
+async def _nothing(transaction: ReadTransaction) -> None:
+    await transaction.first(select(1))
 
 
 def open_backend(

@@ -15,6 +15,7 @@ TaskwellError
 │   ├── Busy              … once others are done
 │   ├── InUse             … once others have ended
 │   ├── Overloaded        … once there is less to do
+│   ├── FileMoved         … once its file is back
 │   └── OutcomeUnknown    … and may have succeeded already
 └── StorageFull           an operator has to act first
 """
@@ -139,6 +140,13 @@ class InUse(Unavailable):
 
 class Overloaded(Unavailable):
     detail = "The server has more to do than it can; nothing was changed. Try again."
+
+
+class FileMoved(Unavailable):
+    detail = (
+        "The database's file was removed or replaced while the server was running. Its operator has to put "
+        "it back, or to start the server again."
+    )
 
 
 class OutcomeUnknown(Unavailable):

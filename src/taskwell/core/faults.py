@@ -4,6 +4,7 @@ import sqlite3
 import ssl
 from enum import Enum, auto
 
+from asyncpg.exceptions import InterfaceError, InternalClientError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -44,6 +45,7 @@ _OF_SQLITE = {
     sqlite3.SQLITE_READONLY: Fault.READ_ONLY,
     sqlite3.SQLITE_CANTOPEN: Fault.AWAY,
     sqlite3.SQLITE_IOERR: Fault.AWAY,
+    sqlite3.SQLITE_IOERR_WRITE: Fault.FULL,  # what is full is not the disk, but what this user may have of it
     sqlite3.SQLITE_CORRUPT: Fault.BROKEN,
     sqlite3.SQLITE_NOTADB: Fault.BROKEN,
 }
@@ -57,7 +59,7 @@ def fault_of(error: BaseException) -> Fault | None:
     original = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(original, "sqlite_errorcode", None)
     if isinstance(code, int):
-        return _OF_SQLITE.get(code & 0xFF)  # the upper bits refine the primary code
+        return _OF_SQLITE.get(code) or _OF_SQLITE.get(code & 0xFF)  # the upper bits refine the primary code
     sqlstate = getattr(original, "sqlstate", None)
     fault = _of_sqlstate(sqlstate) if isinstance(sqlstate, str) else None
     if fault is None and _is_refused(error):
@@ -65,6 +67,14 @@ def fault_of(error: BaseException) -> Fault | None:
     if fault is None and isinstance(error, DBAPIError):
         return Fault.LOST if error.connection_invalidated else None
     return Fault.AWAY if fault is None and isinstance(error, OSError | TimeoutError) else fault
+
+
+def never_sent(error: Exception) -> bool:
+    """Whether the driver knew that the connection was lost before it sent the statement."""
+    cause = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig else error.__cause__
+    if isinstance(cause, InternalClientError):  # the server's farewell was heard, its hanging up not yet
+        return str(cause).startswith(("cannot switch to state", "not connected"))
+    return isinstance(cause, InterfaceError)
 
 
 def _of_sqlstate(sqlstate: str) -> Fault | None:
@@ -97,6 +107,12 @@ def error_of(fault: Fault) -> TaskwellError:
             return Unavailable()
 
 
+_UNKNOWN_ISSUER = "that cannot be verified: name its issuer by sslrootcert=FILE"
+_WRONG_CERTIFICATE = {  # by OpenSSL's numbers
+    10: "that has expired: its operator has to renew it, or this machine's clock is wrong",
+    62: "of another host: use the host's name that is in it",
+    64: "of another host: use the host's name that is in it",
+}
 _SQLITE_REASONS = {
     Fault.AWAY: "{} cannot be opened: check that its folder exists and may be written",
     Fault.READ_ONLY: "{} may not be written: check the permissions of the file and its folder",
@@ -116,7 +132,11 @@ def lasting_reason(url: DatabaseUrl, error: BaseException) -> str | None:
         if reason is not None:
             return reason.format(url.path)
     elif isinstance(error, ssl.SSLCertVerificationError):
-        return f"{url} shows a certificate that cannot be verified: name its issuer by sslrootcert=FILE"
+        return f"{url} shows a certificate {_WRONG_CERTIFICATE.get(error.verify_code, _UNKNOWN_ISSUER)}"
+    elif isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
+        return (
+            f"{url} does not speak TLS: take the host that does, or sslmode=disable in a network of your own"
+        )
     elif _sqlstate_of(error).startswith(("28", "3D")):
         return f"{url} refuses: check the user, the password and the database's name"
     if fault is None and isinstance(error, DBAPIError):

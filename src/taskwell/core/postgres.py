@@ -23,7 +23,7 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 from taskwell.core.acting import EVERYBODY, acting_user
 from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import InUse, OutcomeUnknown
-from taskwell.core.faults import Fault, fault_of
+from taskwell.core.faults import Fault, fault_of, never_sent
 from taskwell.core.statement import OnTheDriver, driver_of
 
 T = TypeVar("T")
@@ -35,6 +35,8 @@ _SESSION = {
     "idle_in_transaction_session_timeout": "10s",
     "jit": "off",  # every statement is short: compiling it costs more than running it
 }
+# The driver's own 'utf-8' is spelled otherwise than the server's: a pooler would set it for each statement.
+_POOLED_SESSION = {"client_encoding": "UTF8"}
 _CONNECT_SECONDS = 5
 COMMAND_SECONDS = 15  # longer than statement_timeout: the server gives up first, and says why
 _ACTING = re.compile(r"[A-Za-z0-9._~@:|*-]*", re.ASCII)  # an id, everybody or nobody: no quotation mark
@@ -67,8 +69,12 @@ class PostgresBackend:
             "command_timeout": command_seconds,
             **url.connect_args,
         }
-        if not url.pooled:  # a pooler refuses start-up parameters it does not know
-            arguments["server_settings"] = _SESSION | arguments.get("server_settings", {})
+        if url.pooled:
+            # A name would stay behind in a session that the next statement does not meet, and others do.
+            arguments["prepared_statement_name_func"] = _nameless
+        # A pooler refuses start-up parameters it does not know.
+        session = _POOLED_SESSION if url.pooled else _SESSION
+        arguments["server_settings"] = session | arguments.get("server_settings", {})
         self._engine = create_async_engine(
             url.url,
             connect_args=arguments,
@@ -142,7 +148,7 @@ class PostgresBackend:
         A statement that is lost on the way leaves in doubt whether it was run: one that could be known to be
         lost beforehand is not to be sent.
         """
-        while True:
+        for _ in range(self.most_at_once + 1):  # all that there are may have ended, but not a new one
             pooled = await greenlet_spawn(self._engine.sync_engine.pool.connect)
             driver: Any = pooled.driver_connection
             if not driver.is_closed() and _has_unread(driver):
@@ -150,6 +156,7 @@ class PostgresBackend:
             if not driver.is_closed():
                 return pooled
             await greenlet_spawn(pooled.invalidate)
+        raise asyncpg.ConnectionDoesNotExistError
 
     def _end_later(self, connection: AsyncConnection) -> None:
         """What has been read need not wait for the round trip that ends the transaction."""
@@ -180,7 +187,7 @@ class PostgresBackend:
             try:
                 await self.commit(connection)
             except Exception as error:
-                if fault_of(error) in {Fault.LOST, Fault.AWAY}:
+                if _may_have_been_done(error):
                     raise OutcomeUnknown from error
                 raise
             return result
@@ -197,9 +204,14 @@ class PostgresBackend:
             try:
                 return await work(connection)
             except Exception as error:
-                if fault_of(error) in {Fault.LOST, Fault.AWAY}:
+                if _may_have_been_done(error):
                     raise OutcomeUnknown from error
                 raise
+
+    def give_up_sessions(self) -> None:
+        """All that there are now, each when it is wanted next."""
+        pool: Any = self._engine.pool
+        pool._invalidate(None)  # noqa: SLF001 (the public way would close them under whoever uses them)
 
     async def commit(self, connection: AsyncConnection) -> None:
         await connection.commit()
@@ -299,6 +311,15 @@ async def _refuse_others(connection: AsyncConnection) -> None:
         if time.monotonic() > deadline:
             raise InUse("a server is connected to the database: stop it first")
         await asyncio.sleep(0.1)
+
+
+def _may_have_been_done(error: Exception) -> bool:
+    """Whether what was sent last may have reached the server, which cannot be asked any more."""
+    return fault_of(error) in {Fault.LOST, Fault.AWAY} and not never_sent(error)
+
+
+def _nameless() -> str:
+    return ""
 
 
 async def _begin(connection: AsyncConnection) -> None:

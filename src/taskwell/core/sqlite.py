@@ -14,24 +14,35 @@ import sqlite3
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, CursorResult, Engine, Executable, NullPool, create_engine, event
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Engine,
+    Executable,
+    NullPool,
+    RootTransaction,
+    create_engine,
+    event,
+)
 from sqlalchemy.exc import OperationalError
 
 from taskwell.core.database_url import BadDatabaseUrl, DatabaseUrl
-from taskwell.core.errors import Busy, InUse, TaskwellError
-from taskwell.core.together import settle
+from taskwell.core.errors import Busy, FileMoved, InUse, TaskwellError
+from taskwell.core.faults import Fault, fault_of
+from taskwell.core.together import settle, waiting_since
 
 T = TypeVar("T")
 
 _LOCK_PATIENCE_SECONDS = 5.0
+_GIVE_WAY_SECONDS = 0.01
 _GROUP = 100  # at most so many writes share a transaction
 _READERS = 2  # more only wait for the interpreter's lock
 _REMOTE_FILE_SYSTEMS = frozenset(
@@ -76,26 +87,27 @@ class OnTheSpot:
 
 @dataclass(eq=False, slots=True)
 class _Write(Generic[T]):
-    """What somebody wants to write, and where the outcome goes. `since`: on the monotonic clock."""
+    """What somebody wants to write, and where the outcome goes. `deadline`: on the monotonic clock."""
 
     work: Callable[[OnTheSpot], Awaitable[T]]
     answer: asyncio.Future[T]
-    since: float = field(default_factory=time.monotonic)
+    deadline: float
 
 
-def _transactions(group: Sequence[_Write[Any]], connection: Connection) -> list[Any]:
+def _transactions(group: Sequence[_Write[Any]], deadline: float, connection: Connection) -> list[Any]:
     """The outcome of each: a value, or the exception that undid it.
 
-    All of them in one transaction, if nothing comes that might end it; else in one each.
+    All of them in one transaction, if nothing comes that might end it; else in one each. What it raises
+    itself was raised before anybody had a turn.
     """
+    transaction = _begun(connection, deadline)
     if len(group) == 1:
-        return [_alone(group[0].work, connection)]
-    transaction = connection.begin()
+        return [_carried_out(group[0].work, connection, transaction)]
     try:
         outcomes = [_part(write.work, connection) for write in group]
     except Exception:  # noqa: BLE001 (it comes again, for whom it belongs to)
         transaction.rollback()
-        return [_alone(write.work, connection) for write in group]
+        return [_alone(write, connection) for write in group]
     try:
         transaction.commit()
     except Exception as error:  # noqa: BLE001 (it is raised for all of them)
@@ -104,18 +116,40 @@ def _transactions(group: Sequence[_Write[Any]], connection: Connection) -> list[
     return outcomes
 
 
-def _alone(work: Callable[[OnTheSpot], Awaitable[T]], connection: Connection) -> T | Exception:
+def _alone(write: _Write[T], connection: Connection) -> T | Exception:
     try:
-        with connection.begin():
+        transaction = _begun(connection, write.deadline)
+    except Exception as error:  # noqa: BLE001 (it is raised for whoever wrote)
+        return error
+    return _carried_out(write.work, connection, transaction)
+
+
+def _begun(connection: Connection, deadline: float) -> RootTransaction:
+    """Wait no longer for SQLite's own lock, which a program may hold that knows nothing of ours."""
+    left = max(deadline - time.monotonic(), 0)
+    _driver(connection).execute(f"PRAGMA busy_timeout = {left * 1000:.0f}")
+    return connection.begin()
+
+
+def _carried_out(
+    work: Callable[[OnTheSpot], Awaitable[T]], connection: Connection, transaction: RootTransaction
+) -> T | Exception:
+    try:
+        with transaction:
             return _driven(work(OnTheSpot(connection)))
     except Exception as error:  # noqa: BLE001 (it is raised for whoever wrote)
         return error
 
 
-def _part(work: Callable[[OnTheSpot], Awaitable[T]], connection: Connection) -> T | TaskwellError:
-    """Raises whatever is not a rule's own refusal: after it nobody knows how the transaction stands."""
+def _driver(connection: Connection) -> Any:
     driver = connection.connection.driver_connection
     assert driver is not None
+    return driver
+
+
+def _part(work: Callable[[OnTheSpot], Awaitable[T]], connection: Connection) -> T | TaskwellError:
+    """Raises whatever is not a rule's own refusal: after it nobody knows how the transaction stands."""
+    driver = _driver(connection)
     driver.execute("SAVEPOINT part")
     try:
         outcome: T | TaskwellError = _driven(work(OnTheSpot(connection)))
@@ -150,8 +184,12 @@ class SqliteBackend:
         self._url = url
         self._turn = asyncio.Lock()
         self._file_lock = FileLock(f"{self.path}-lock", thread_local=False)
+        self._give_way_until = 0.0
+        self._file: tuple[int, int] | None = None
         self._writer = _writing_engine(url)
         self._readers = _reading_engine(url, pool_size=_READERS + 1)
+        for engine in (self._writer, self._readers):
+            event.listen(engine, "connect", self._note_file)
         self._waiting: list[_Write[Any]] = []
         self._draining: asyncio.Task[None] | None = None
         self._writer_thread = ThreadPoolExecutor(1, thread_name_prefix="taskwell-writer")
@@ -159,7 +197,7 @@ class SqliteBackend:
 
     async def read(self, work: Callable[[OnTheSpot], Awaitable[T]]) -> T:
         """Read in a thread of its own, so that others are served meanwhile."""
-        self._need_folder()
+        self._need_file()
 
         def in_thread() -> T:
             with self._readers.connect() as connection:
@@ -170,7 +208,7 @@ class SqliteBackend:
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[OnTheSpot]:
         """A connection for what takes no time worth a thread."""
-        self._need_folder()
+        self._need_file()
         with self._readers.connect() as connection:
             yield OnTheSpot(connection)
 
@@ -183,7 +221,7 @@ class SqliteBackend:
             Busy: the file was locked by somebody else all the time.
         """
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Write(work, answer))
+        self._waiting.append(_Write(work, answer, waiting_since() + _LOCK_PATIENCE_SECONDS))
         if self._draining is None:
             self._draining = asyncio.create_task(self._drain())
         return await answer
@@ -199,42 +237,53 @@ class SqliteBackend:
             self._draining = None
 
     async def _write_what_waits(self) -> None:
+        """Give all who wait, or a group of them, what they wrote or why it failed."""
+        deadline = min(write.deadline for write in self._waiting)
         group: list[_Write[Any]] = []
+        outcomes: list[Any] | None = None
         try:
-            async with self._alone(_LOCK_PATIENCE_SECONDS):
+            async with self._alone(deadline):
                 group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-                outcomes = await self._in_writer_thread(partial(_transactions, group))
+                outcomes = await self._in_writer_thread(partial(_transactions, group, deadline))
+                self._need_file()  # where it is another by now, they wrote into one that is lost
         except Exception as error:  # noqa: BLE001 (it is raised for those who wrote)
-            # Of those who have not had a turn, whoever came late goes on waiting.
-            latest = time.monotonic() - _LOCK_PATIENCE_SECONDS
-            refused = group or [write for write in self._waiting if write.since <= latest]
-            self._waiting = [write for write in self._waiting if write not in refused]
-            group, outcomes = refused, [error] * len(refused)
+            if outcomes is None:  # nobody has had a turn
+                self._waiting = group + self._waiting
+                group = self._refused(error)
+            outcomes = [error] * len(group)
         for write, outcome in zip(group, outcomes, strict=True):
             settle(write.answer, outcome)
+
+    def _refused(self, error: Exception) -> list[_Write[Any]]:
+        """Those whom it concerns that nobody can write. A lock may be free before their time is up."""
+        refused, now = self._waiting, time.monotonic()
+        if isinstance(error, Busy) or fault_of(error) is Fault.BUSY:
+            refused = [write for write in self._waiting if write.deadline <= now]
+        self._waiting = [write for write in self._waiting if write not in refused]
+        return refused
 
     async def migrate(self, work: Callable[[Connection], T], patience_seconds: float) -> T:
         """A transaction that no other migration shares, in which tables may be rebuilt."""
 
         def transaction(connection: Connection) -> T:
-            driver = connection.connection.driver_connection
-            assert driver is not None
+            driver = _driver(connection)
             # To replace a table is to drop it, which would cascade. The setting has no effect inside a
             # transaction, so it is made before.
             driver.execute("PRAGMA foreign_keys = OFF")
             try:
-                with connection.begin():
+                with _begun(connection, deadline):
                     return work(connection)
             finally:
                 driver.execute("PRAGMA foreign_keys = ON")
 
-        async with self._alone(patience_seconds):
+        deadline = time.monotonic() + patience_seconds
+        async with self._alone(deadline):
             return await self._in_writer_thread(transaction)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncGenerator[OnTheSpot]:
         """One state of everything, however long it is read and whoever writes meanwhile."""
-        self._need_folder()
+        self._need_file()
         with self._readers.connect() as connection:
             connection.exec_driver_sql("BEGIN")
             try:
@@ -250,7 +299,7 @@ class SqliteBackend:
             InUse: somebody has.
         """
         engine = _engine_alone(self._url)
-        async with self._alone(_LOCK_PATIENCE_SECONDS):
+        async with self._alone(time.monotonic() + _LOCK_PATIENCE_SECONDS):
             try:
                 with engine.connect() as connection:
                     _take(connection, self.path)
@@ -261,8 +310,9 @@ class SqliteBackend:
     @asynccontextmanager
     async def loading(self, _tables: Sequence[str]) -> AsyncGenerator[OnTheSpot]:
         """A transaction that may take its time. Whoever else writes meanwhile is told to try again."""
-        async with self._alone(_LOCK_PATIENCE_SECONDS):
-            with self._writer.connect() as connection, connection.begin():
+        deadline = time.monotonic() + _LOCK_PATIENCE_SECONDS
+        async with self._alone(deadline):
+            with self._writer.connect() as connection, _begun(connection, deadline):
                 yield OnTheSpot(connection)
 
     async def _in_writer_thread(self, work: Callable[[Connection], T]) -> T:
@@ -273,37 +323,72 @@ class SqliteBackend:
         return await asyncio.get_running_loop().run_in_executor(self._writer_thread, in_thread)
 
     @asynccontextmanager
-    async def _alone(self, patience_seconds: float) -> AsyncGenerator[None]:
+    async def _alone(self, deadline: float) -> AsyncGenerator[None]:
+        """Raises Busy: somebody else wrote all the time."""
         async with self._turn:
-            await self._lock_file(patience_seconds)
+            await self._lock_file(deadline)
+            began = self._last_touched()
             try:
                 yield
             finally:
+                if self._last_touched() != began:
+                    self._give_way_until = time.monotonic() + _GIVE_WAY_SECONDS
                 self._file_lock.release()
 
-    async def _lock_file(self, patience_seconds: float) -> None:
-        """Ask again and again, as SQLite itself does: to wait would stop the event loop."""
-        self._need_folder()
-        deadline = time.monotonic() + patience_seconds
+    async def _lock_file(self, deadline: float) -> None:
+        """Ask again and again, as SQLite itself does: to wait would stop the event loop.
+
+        A process that writes on and on would leave no gap. So whoever has to wait touches the file, and who
+        finds it touched gives way before the next turn.
+        """
+        self._need_file()
+        if (pause := self._give_way_until - time.monotonic()) > 0:
+            await asyncio.sleep(pause)
         pause = 0.001
         while True:
             try:
                 self._file_lock.acquire(blocking=False)
             except Timeout:
-                if time.monotonic() > deadline:
+                if time.monotonic() >= deadline:
                     raise Busy from None
             else:
                 return
+            with suppress(OSError):
+                os.utime(self._file_lock.lock_file)
             await asyncio.sleep(pause)
-            pause = min(pause * 2, 0.05)
+            pause = min(pause * 2, _GIVE_WAY_SECONDS / 2)
 
-    def _need_folder(self) -> None:
-        """Where a disk is missing its folder may be too, and would be made anew for the lock."""
+    def _last_touched(self) -> int:
+        try:
+            return Path(self._file_lock.lock_file).stat().st_mtime_ns
+        except OSError:  # nobody has to wait for what is not there
+            return 0
+
+    def _note_file(self, connection: Any, _record: Any) -> None:
+        """Which file it is that was opened, as soon as one is."""
+        if self._file is None:
+            connection.execute("PRAGMA schema_version")  # opened not before it is read
+            self._file = _identity(self.path)
+
+    def _need_file(self) -> None:
+        """What was opened must be what others will find there: SQLite would go on in one that is deleted.
+
+        Raises:
+            FileMoved: it is another one, or gone.
+            OSError: there is no folder to write to.
+        """
+        found = _identity(self.path)
         folder = self.path.parent
-        if not folder.is_dir():
+        if found is None and not folder.is_dir():
+            # A disk may be missing, and its folder would be made anew for the lock.
             raise FileNotFoundError(folder)
+        if self._file is not None and found != self._file:
+            raise FileMoved
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(folder)
+
+    def give_up_sessions(self) -> None:
+        """A file that may not be written is so for whoever opens it."""
 
     def pool_numbers(self) -> dict[str, int]:
         return _numbers(self._readers)
@@ -315,11 +400,20 @@ class SqliteBackend:
         self._writer_thread.shutdown()
         if not _numbers(self._writer)["idle"]:
             return
-        try:
-            async with self._alone(_LOCK_PATIENCE_SECONDS):
+        # Where another process writes, it is connected, so there is no checkpoint to write.
+        with suppress(TaskwellError, OSError):
+            async with self._alone(time.monotonic() + _LOCK_PATIENCE_SECONDS):
                 self._writer.dispose()
-        except Busy:  # another process writes: it is connected, so there is no checkpoint to write
-            self._writer.dispose()
+        self._writer.dispose()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from all others, also when it is renamed; None where there is none."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _numbers(engine: Engine) -> dict[str, int]:

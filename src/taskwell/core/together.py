@@ -5,9 +5,11 @@ waits for nobody.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
+from contextvars import ContextVar
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from taskwell.core.acting import acting_as
 
@@ -16,7 +18,20 @@ V = TypeVar("V")
 
 # For so many keys at once an answer each, in their order: a value, or an error that is of this key alone.
 AnswerAll = Callable[[Sequence[K]], Awaitable[Sequence[V | Exception]]]
-Spawn = Callable[[Coroutine[Any, Any, None]], object]
+Spawn = Callable[[Coroutine[object, object, None]], object]
+
+_since: ContextVar[float | None] = ContextVar("since", default=None)
+
+
+def waiting_since() -> float:
+    """Since when those wait on whose behalf something is done just now, on the monotonic clock."""
+    since = _since.get()
+    return time.monotonic() if since is None else since
+
+
+class _Asked(NamedTuple, Generic[V]):
+    answer: asyncio.Future[V]
+    since: float
 
 
 class Together(Generic[K, V]):
@@ -32,7 +47,7 @@ class Together(Generic[K, V]):
         self.most = most
         self._shared = shared
         # On whose behalf, and what; in the order in which they came.
-        self._waiting: dict[tuple[str, K], list[asyncio.Future[V]]] = {}
+        self._waiting: dict[tuple[str, K], list[_Asked[V]]] = {}
         self._busy: set[tuple[str, K]] = set()
         self._running = 0
         self._due = False
@@ -44,7 +59,7 @@ class Together(Generic[K, V]):
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[V] = loop.create_future()
-        self._waiting.setdefault((acting, key), []).append(answer)
+        self._waiting.setdefault((acting, key), []).append(_Asked(answer, time.monotonic()))
         if not self._due and self._running < lanes:
             # After all that this turn of the loop brings, which may be as many as there are connections.
             self._due = True
@@ -57,7 +72,7 @@ class Together(Generic[K, V]):
             self._running += 1
             self._spawn(self._run(group, lanes))
 
-    def _next(self) -> dict[tuple[str, K], list[asyncio.Future[V]]]:
+    def _next(self) -> dict[tuple[str, K], list[_Asked[V]]]:
         """The keys of the first who waits and of those behind who may go along."""
         free = [asked for asked in self._waiting if asked not in self._busy]
         same = (asked for asked in free if asked[0] == free[0][0])
@@ -71,16 +86,17 @@ class Together(Generic[K, V]):
         self._busy.update(group)
         return group
 
-    async def _run(self, group: dict[tuple[str, K], list[asyncio.Future[V]]], lanes: int) -> None:
+    async def _run(self, group: dict[tuple[str, K], list[_Asked[V]]], lanes: int) -> None:
         acting = next(iter(group))[0]
         keys = [key for _, key in group]
+        _since.set(_oldest(group.values()))  # for this task and what it begins
         with acting_as(acting):
             outcomes = await self._outcomes(keys)
         self._running -= 1
         self._busy.difference_update(group)
         self._start(lanes)
-        for answers, outcome in zip(group.values(), outcomes, strict=True):
-            for answer in answers:
+        for asked, outcome in zip(group.values(), outcomes, strict=True):
+            for answer, _ in asked:
                 settle(answer, outcome)
 
     async def _outcomes(self, keys: Sequence[K]) -> Sequence[V | Exception]:
@@ -88,6 +104,10 @@ class Together(Generic[K, V]):
             return await self._answer_all(keys)
         except Exception as error:  # noqa: BLE001 (it is raised for whoever asked)
             return [error] * len(keys)
+
+
+def _oldest(group: Iterable[Sequence[_Asked[V]]]) -> float:
+    return min(asked[0].since for asked in group)
 
 
 def settle(answer: asyncio.Future[V], outcome: V | Exception) -> None:

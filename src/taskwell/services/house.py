@@ -13,16 +13,25 @@ logger = logging.getLogger("taskwell")
 
 KEY_LIFE = timedelta(hours=24)
 _PAUSE_SECONDS = 3_600.0
+_PAUSES = 24  # without anybody using the database, which may be asleep
 
 
 async def keep_house(database: Database, trash_days: int) -> None:
-    """Tidy up every hour until cancelled."""
+    """Tidy up after every hour in which somebody was there, and once a day in any case; until cancelled."""
     while True:
-        await asyncio.sleep(_PAUSE_SECONDS)
+        await _while_nobody_is_there(database)
         try:
             await tidy_up(database, trash_days)
         except TaskwellError as error:
             logger.warning("tidying up has to wait: %s", error)
+
+
+async def _while_nobody_is_there(database: Database) -> None:
+    uses = database.uses
+    for _ in range(_PAUSES):
+        await asyncio.sleep(_PAUSE_SECONDS)
+        if database.uses != uses:
+            return
 
 
 async def tidy_up(database: Database, trash_days: int) -> None:

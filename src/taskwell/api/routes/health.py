@@ -8,7 +8,7 @@ from taskwell.api.callers import public
 from taskwell.api.dependencies import DatabaseDep
 from taskwell.api.problems import problems
 from taskwell.api.routing import TaskwellRoute
-from taskwell.core.errors import Overloaded, Unavailable
+from taskwell.core.errors import Overloaded
 
 router = APIRouter(route_class=TaskwellRoute, tags=["operations"])
 
@@ -23,13 +23,12 @@ async def is_live() -> dict[str, str]:
 @router.get("/ready", summary="Can it serve?", responses=problems())
 @public
 async def is_ready(request: Request, database: DatabaseDep) -> dict[str, Any]:
-    """Whether the latest that is known of the database is good, and how its connections are used.
+    """Whether the database could be used when last it was, and how its connections are used.
 
     A server that has been told to end says no, and still serves what comes.
     """
     if request.app.state.admission.ending:
         raise Overloaded("The server is about to end.")
-    if not database.available:
-        raise Unavailable
+    await database.check()
     backend = database.backend
     return {"status": "ok", "database": backend.dialect, "pool": backend.pool_numbers()}

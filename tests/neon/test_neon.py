@@ -1,0 +1,531 @@
+"""A server on Neon: what it promises elsewhere it promises there, and it lets the database sleep."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx2
+import jwt
+import pytest
+
+from taskwell.core import preparation
+from taskwell.core.config import Settings
+from taskwell.core.preparation import CannotStart
+from taskwell.main import create_app
+from taskwell.services import house
+from tests.answers import create, problem
+from tests.certificates import Authority
+from tests.pgbouncer import PgBouncer, program
+from tests.postgres import PostgresServer, debian_binaries
+from tests.servers import LocalServer, local_server, server_process, wait_for
+
+TASKS = "/api/ada/tasks"
+NEW = {"title": "Buy milk"}
+SECRET = "known to these tests alone, 32 bytes or more"
+APP = "app"  # the role that servers have: it owns its tables, and is bound by row-level security
+
+
+@dataclass
+class Neon:
+    """A PostgreSQL with TLS, a pooler before it, and the authority that vouches for both."""
+
+    postgres: PostgresServer
+    bouncer: PgBouncer
+    root: Path
+    starter: Executor  # of one thread: what it starts ends with it
+    database: str = ""
+
+    def url(self, *, pooled: bool = True, host: str = "localhost", root: Path | None = None) -> str:
+        port = self.bouncer.port if pooled else self.postgres.port
+        return (
+            f"postgresql://{APP}:secret@{host}:{port}/{self.database}"
+            f"?sslmode=verify-full&sslrootcert={root or self.root}"
+        )
+
+    def settings(self, **others: Any) -> Settings:
+        """As an operator gives them: requests through the pooler, migrations past it."""
+        urls = {"database_url": self.url(), "migration_database_url": self.url(pooled=False)}
+        return Settings(**{**urls, "db_pooler": "transaction", **others})
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "DATABASE_URL": self.url(),
+            "MIGRATION_DATABASE_URL": self.url(pooled=False),
+            "TASKWELL_DB_POOLER": "transaction",
+        }
+
+    def sql(self, statement: str, database: str | None = None) -> list[Any]:
+        """As an administrator, from beside."""
+
+        async def work() -> list[Any]:
+            url = self.postgres.url.removesuffix("/postgres") + f"/{database or 'postgres'}"
+            connection = await asyncpg.connect(url, ssl=False)
+            try:
+                return list(await connection.fetch(statement))
+            finally:
+                await connection.close()
+
+        return asyncio.run(work())
+
+    def end_sessions(self) -> int:
+        return len(
+            self.sql(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                f"WHERE datname = '{self.database}' AND usename = '{APP}'"
+            )
+        )
+
+    def heard(self) -> list[str]:
+        """All statements and connections that the database has had."""
+        log = (self.postgres.folder / "log").read_text(errors="replace")
+        lines = [line for line in log.splitlines() if line.startswith(f"<{self.database}> ")]
+        return [line for line in lines if re.search(r"LOG: +(statement|execute|connection auth)", line)]
+
+
+def with_tls() -> Path:
+    """A PostgreSQL that speaks TLS, as Debian's does; where there is none, CI does not go without."""
+    binaries = debian_binaries()
+    if binaries is None and "CI" not in os.environ:
+        pytest.skip("no PostgreSQL with TLS: these tests need it (Debian: apt-get install postgresql)")
+    assert binaries is not None, "CI needs a PostgreSQL with TLS"
+    return binaries
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Neon]:
+    program()
+    binaries = with_tls()
+    folder = Path(tempfile.mkdtemp(prefix="taskwell-neon-"))
+    try:
+        authority = Authority(folder)
+        tls = authority.server("localhost")
+        postgres = PostgresServer(
+            folder,
+            binaries,
+            ssl="on",
+            ssl_cert_file=str(tls.certificate),
+            ssl_key_file=str(tls.key),
+            log_statement="all",
+            log_connections="on",
+            log_line_prefix="<%d> ",
+            autovacuum="off",
+        )
+        postgres.create()
+        for file in (tls.certificate, tls.key, authority.root):
+            postgres.own(file)
+        bouncer = PgBouncer(folder, postgres.port, {APP: "secret"}, tls, authority.root)
+        postgres.start()
+        try:
+            with ThreadPoolExecutor(1) as starter:
+                neon = Neon(postgres, bouncer, authority.root, starter)
+                neon.sql(f"CREATE ROLE {APP} LOGIN PASSWORD 'secret' NOSUPERUSER NOBYPASSRLS")
+                yield neon
+        finally:
+            postgres.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def neon(cluster: Neon) -> Iterator[Neon]:
+    """A new database, and a new pooler."""
+    cluster.database = f"tasks_{uuid4().hex}"
+    cluster.sql(f"CREATE DATABASE {cluster.database} OWNER {APP}")
+    cluster.bouncer.start()
+    try:
+        yield cluster
+    finally:
+        cluster.bouncer.stop()
+
+
+@contextmanager
+def client_of(settings: Settings) -> Iterator[httpx2.Client]:
+    with local_server(settings) as server, client_to(server) as client:
+        yield client
+
+
+def client_to(server: LocalServer) -> httpx2.Client:
+    return httpx2.Client(base_url=server.url, timeout=30, limits=httpx2.Limits(max_connections=100))
+
+
+def unavailable(answer: httpx2.Response) -> str:
+    detail: str = problem(answer, 503, "database_unavailable")["detail"]
+    assert int(answer.headers["retry-after"]) >= 1
+    return detail
+
+
+def refusal(settings: Settings) -> str:
+    """Why a server does not start."""
+
+    async def work() -> None:
+        async with create_app(settings).router.lifespan_context(create_app(settings)):
+            pass
+
+    with pytest.raises(CannotStart) as refused:
+        asyncio.run(work())
+    return str(refused.value)
+
+
+class TestCertificates:
+    @pytest.mark.parametrize("pooled", [True, False], ids=["pooled", "direct"])
+    def test_one_that_is_right(self, neon: Neon, pooled: bool) -> None:
+        with client_of(neon.settings(database_url=neon.url(pooled=pooled))) as client:
+            create(client, TASKS)
+            assert neon.sql("SELECT count(*) FROM pg_stat_ssl NATURAL JOIN pg_stat_activity "
+                            f"WHERE ssl AND usename = '{APP}'")[0][0] > 0  # fmt: skip
+
+    @pytest.mark.parametrize("pooled", [True, False], ids=["pooled", "direct"])
+    def test_one_that_another_authority_vouches_for(self, neon: Neon, pooled: bool, tmp_path: Path) -> None:
+        url = neon.url(pooled=pooled, root=Authority(tmp_path, "stranger").root)
+        told = refusal(neon.settings(database_url=url))
+        assert "shows a certificate that cannot be verified: name its issuer by sslrootcert=FILE" in told
+        assert "secret" not in told
+
+    @pytest.mark.parametrize("pooled", [True, False], ids=["pooled", "direct"])
+    def test_one_of_another_host(self, neon: Neon, pooled: bool) -> None:
+        told = refusal(neon.settings(database_url=neon.url(pooled=pooled, host="127.0.0.1")))
+        assert "shows a certificate of another host: use the host's name that is in it" in told
+        assert "secret" not in told
+
+    def test_a_server_without_any(self, neon: Neon) -> None:
+        neon.bouncer.stop()
+        neon.bouncer.tls_mode = "disable"
+        try:
+            neon.bouncer.start()
+            told = refusal(neon.settings())
+            assert "does not speak TLS" in told
+        finally:
+            neon.bouncer.tls_mode = "require"
+
+
+class TestMigrations:
+    def test_go_past_the_pooler(self, neon: Neon) -> None:
+        """Which is not there yet."""
+        neon.bouncer.stop()
+        asyncio.run(preparation.upgrade(neon.settings()))
+        with client_of(neon.settings(migrate_at_start=False)) as client:
+            unavailable(client.get(TASKS))
+            neon.bouncer.start()
+            wait_for(lambda: client.get("/health/ready").status_code == 200)
+            create(client, TASKS)
+
+
+class TestPooler:
+    def test_two_servers_leave_nothing_in_the_sessions_that_they_share(
+        self, neon: Neon, tmp_path: Path
+    ) -> None:
+        """Every kind of statement, again and again, on two sessions that change hands at each."""
+        with (
+            server_process(tmp_path, **neon.environment()) as process,
+            client_of(neon.settings()) as one,
+            httpx2.Client(base_url=process.url, timeout=30) as other,
+            ThreadPoolExecutor(8) as threads,
+        ):
+            clients = (one, other)
+            done = list(threads.map(lambda n: every_kind(clients[n % 2], f"user-{n % 8}", n), range(16)))
+        for answer in (answer for answers in done for answer in answers if answer.status_code >= 400):
+            assert "busy; nothing was changed" in unavailable(answer)  # on a slow machine
+        assert sum(len(answers) for answers in done) > 100
+        assert in_the_sessions(neon, "SELECT count(*) FROM pg_prepared_statements") == {0}
+
+    def test_a_session_that_changes_hands_is_not_set_up_anew(self, neon: Neon) -> None:
+        with client_of(neon.settings()) as client:
+            create(client, TASKS)
+            before = len(neon.heard())
+            for _ in range(10):
+                create(client, TASKS)
+            assert [line for line in neon.heard()[before:] if "statement: SET" in line] == []
+
+    def test_sessions_that_end_between_two_requests_are_not_noticed(self, neon: Neon) -> None:
+        with client_of(neon.settings()) as client:
+            for n in range(1, 4):
+                create(client, TASKS)
+                assert neon.end_sessions() > 0
+                assert len(client.get(TASKS).json()) == n
+
+    def test_sessions_that_end_amid_writes_lose_and_double_none(self, neon: Neon) -> None:
+        with client_of(neon.settings()) as client, ThreadPoolExecutor(8) as threads:
+            create(client, TASKS)
+            working = [threads.submit(client.post, TASKS, json={"title": f"Task {n}"}) for n in range(200)]
+            killed = 0
+            while wait(working, timeout=0.05).not_done:
+                killed += neon.end_sessions()
+            wait_for(lambda: client.get(TASKS).status_code == 200)
+            titles = [task["title"] for task in client.get(TASKS).json()]
+        assert killed > 0
+        assert len(titles) == len(set(titles))
+        for n, work in enumerate(working):
+            answer = work.result()
+            if answer.status_code == 201:
+                assert f"Task {n}" in titles
+            elif "saved or not" not in unavailable(answer):
+                assert f"Task {n}" not in titles
+
+    def test_a_pooler_that_starts_again_is_not_noticed(self, neon: Neon) -> None:
+        with client_of(neon.settings()) as client:
+            create(client, TASKS)
+            neon.bouncer.stop()
+            neon.bouncer.start()
+            create(client, TASKS)
+            assert len(client.get(TASKS).json()) == 2
+
+    def test_limits_that_the_role_has_hold(self, neon: Neon) -> None:
+        """Through a pooler a session is not set up: its limits are the role's."""
+        neon.sql(f"ALTER ROLE {APP} SET lock_timeout = '300ms'")
+        neon.end_sessions()
+        try:
+            with client_of(neon.settings()) as client:
+                create(client, TASKS)
+                with locked_users(neon):
+                    answer = client.post(TASKS, json=NEW)
+                    assert "busy; nothing was changed" in unavailable(answer)
+                    assert answer.elapsed.total_seconds() < 3
+                create(client, TASKS)
+        finally:
+            neon.sql(f"ALTER ROLE {APP} RESET lock_timeout")
+            neon.end_sessions()
+
+    def test_users_are_kept_apart_on_sessions_that_change_hands(self, neon: Neon) -> None:
+        settings = neon.settings(auth="jwt", jwt_secret=SECRET, row_level_security="on")
+        with local_server(settings) as server, client_to(server) as client:
+            backend: Any = server.database.backend
+            assert backend.row_security
+
+            def use(n: int) -> None:
+                user = f"user-{n % 2}"
+                mine = {"Authorization": f"Bearer {token(user)}"}
+                title = f"{user}: {n}"
+                assert client.post("/api/tasks", json={"title": title}, headers=mine).status_code == 201
+                titles = [task["title"] for task in client.get("/api/tasks", headers=mine).json()]
+                assert title in titles
+                assert {title.partition(":")[0] for title in titles} == {user}
+                strange = client.get(f"/api/user-{1 - n % 2}/tasks", headers=mine)
+                assert strange.status_code == 403
+
+            with ThreadPoolExecutor(16) as threads:
+                list(threads.map(use, range(100)))
+            # What was said in a transaction was said for it alone.
+            assert in_the_sessions(neon, "SELECT current_setting('taskwell.user_id', true)") <= {None, ""}
+
+
+def every_kind(client: httpx2.Client, user: str, n: int) -> list[httpx2.Response]:
+    path = f"/api/{user}/tasks"
+    key = {"Idempotency-Key": f"{uuid4()}"}
+    made = client.post(path, json={"title": f"Task {n}"})
+    if made.status_code != 201:
+        return [made]
+    task = f"{path}/{made.json()['id']}"
+    return [
+        client.post(path, json=NEW, headers=key),
+        client.post(path, json=NEW, headers=key),
+        client.get(task),
+        client.get(f"{path}?limit=5&sort=title&q=task"),
+        client.get(path),
+        client.patch(task, json={"description": "x"}),
+        client.post(f"{task}/toggle"),
+        client.post(f"{path}/batch", json={"operations": [{"op": "create", "task": NEW}] * 3}),
+        client.get(f"/api/{user}/changes?limit=10"),
+        client.delete(task),
+        client.post(f"{task}/restore"),
+        client.get(f"/api/users/{user}"),
+    ]
+
+
+def token(user: str) -> str:
+    return jwt.encode({"sub": user, "exp": int(time.time()) + 600}, SECRET, "HS256")
+
+
+def in_the_sessions(neon: Neon, statement: str) -> set[Any]:
+    """What the next one finds in the pooler's sessions."""
+
+    async def work() -> set[Any]:
+        found = set()
+        for _ in range(8):
+            connection = await asyncpg.connect(neon.url(), statement_cache_size=0)
+            found.add(await connection.fetchval(statement))
+            await connection.close()
+        return found
+
+    return asyncio.run(work())
+
+
+@contextmanager
+def locked_users(neon: Neon) -> Iterator[None]:
+    with asyncio.Runner() as runner:
+        url = neon.postgres.url.removesuffix("/postgres") + f"/{neon.database}"
+        connection = runner.run(asyncpg.connect(url, ssl=False))
+        try:
+            runner.run(connection.execute("BEGIN; SELECT FROM users FOR UPDATE"))
+            yield
+        finally:
+            runner.run(connection.close())
+
+
+class Sleeper:
+    """The way to a database that stops when nobody is there, and is started by whoever comes next."""
+
+    def __init__(self, postgres: PostgresServer, starter: Executor) -> None:
+        self._postgres = postgres
+        self._starter = starter
+        self._waking = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.asleep = False
+        self.woken = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def sleep(self, how: signal.Signals = signal.SIGINT) -> None:
+        self._postgres.stop(how)
+        self.asleep = True
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._wake()
+
+    def _wake(self) -> None:
+        with self._waking:
+            if self.asleep:
+                self._starter.submit(self._postgres.start).result()
+                self.asleep = False
+                self.woken += 1
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=[client], daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client:
+            self._wake()
+            with socket.create_connection(("127.0.0.1", self._postgres.port)) as server:
+                back = threading.Thread(target=_pass_on, args=[server, client], daemon=True)
+                back.start()
+                _pass_on(client, server)
+                back.join()
+
+
+def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65_536):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def sleeper_of(neon: Neon) -> Iterator[tuple[Sleeper, Settings]]:
+    """Without a pooler, as Neon's own proxy does it."""
+    sleeper = Sleeper(neon.postgres, neon.starter)
+    url = neon.url(pooled=False).replace(f":{neon.postgres.port}/", f":{sleeper.port}/")
+    try:
+        yield sleeper, Settings(database_url=url)
+    finally:
+        sleeper.close()
+
+
+class TestSleep:
+    @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["stopped", "cut"])
+    def test_the_next_request_wakes_it_and_is_answered(self, neon: Neon, how: signal.Signals) -> None:
+        with sleeper_of(neon) as (sleeper, settings), client_of(settings) as client:
+            for n in range(1, 4):
+                create(client, TASKS)
+                neon.sql("CHECKPOINT")
+                sleeper.sleep(how)
+                answer = client.get(TASKS) if n % 2 else client.post(f"{TASKS}/{uuid4()}/toggle")
+                assert answer.status_code in {200, 404}
+                assert sleeper.woken == n
+                assert len(client.get(TASKS).json()) == n
+
+    def test_neither_probes_nor_the_server_itself_wake_it(self, neon: Neon) -> None:
+        with sleeper_of(neon) as (sleeper, settings), client_of(settings) as client:
+            create(client, TASKS)
+            sleeper.sleep()
+            for _ in range(30):
+                assert client.get("/health/live").status_code == 200
+                assert client.get("/health/ready").status_code == 200
+                time.sleep(0.05)
+            assert sleeper.asleep
+
+    @pytest.mark.parametrize("pooled", [True, False], ids=["pooled", "direct"])
+    def test_a_server_that_nobody_asks_asks_nothing(self, neon: Neon, pooled: bool) -> None:
+        with client_of(neon.settings(database_url=neon.url(pooled=pooled))) as client:
+            create(client, TASKS)
+            with client.stream("GET", "/api/ada/events"):
+                time.sleep(0.2)
+            client.close()
+            time.sleep(1)  # the stream's end is noticed
+            before = neon.heard()
+            time.sleep(2)
+            assert neon.heard() == before
+
+    def test_the_house_is_kept_only_when_somebody_was_there(
+        self, neon: Neon, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(house, "_PAUSE_SECONDS", 0.1)
+        monkeypatch.setattr(house, "_PAUSES", 1_000)
+
+        def rounds() -> int:
+            return sum("DELETE FROM idempotency_keys" in line for line in neon.heard())
+
+        with client_of(neon.settings()) as client:
+            create(client, TASKS)
+            wait_for(lambda: rounds() > 0)
+            time.sleep(0.5)
+            before = rounds()
+            time.sleep(0.5)
+            assert rounds() == before
+            create(client, TASKS)
+            wait_for(lambda: rounds() > before)
+
+    def test_but_once_a_day_in_any_case(self, neon: Neon, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(house, "_PAUSE_SECONDS", 0.01)
+        with client_of(neon.settings()):
+            wait_for(lambda: sum("DELETE FROM idempotency_keys" in line for line in neon.heard()) >= 2)
+
+    def test_a_pooler_waits_for_it(self, neon: Neon) -> None:
+        with client_of(neon.settings()) as client, ThreadPoolExecutor(1) as thread:
+            create(client, TASKS)
+            neon.postgres.stop()
+            try:
+                asked = thread.submit(client.get, TASKS)
+                time.sleep(0.5)
+            finally:
+                neon.postgres.start()
+            assert len(asked.result().json()) == 1
+
+    def test_one_that_stops_amid_writes_loses_and_doubles_none(self, neon: Neon) -> None:
+        with sleeper_of(neon) as (sleeper, settings), client_of(settings) as client:
+            create(client, TASKS)
+            with ThreadPoolExecutor(8) as threads:
+                working = [
+                    threads.submit(client.post, TASKS, json={"title": f"Task {n}"}) for n in range(300)
+                ]
+                wait_for(lambda: sum(work.done() for work in working) > 20)
+                sleeper.sleep()
+                answers = [work.result() for work in working]
+            wait_for(lambda: client.get(TASKS).status_code == 200)
+            titles = [task["title"] for task in client.get(TASKS).json()]
+        assert sleeper.woken == 1
+        assert len(titles) == len(set(titles))
+        for n, answer in enumerate(answers):
+            if answer.status_code == 201:
+                assert f"Task {n}" in titles
+            elif "saved or not" not in unavailable(answer):
+                assert f"Task {n}" not in titles

@@ -20,6 +20,7 @@ from taskwell.api import logs, openapi, problems
 from taskwell.api.authentication import Authentication
 from taskwell.api.edge import Guesses, RateLimit, SecurityHeaders, TrustedHosts
 from taskwell.api.feed import Feed
+from taskwell.api.metrics import Metrics
 from taskwell.api.middleware import Alike, BodyLimit, CatchAll, Cors, RequestId, WellFormed
 from taskwell.api.plain import Plain
 from taskwell.api.routes import router
@@ -84,6 +85,7 @@ def create_app(settings: Settings | None = None, *, shortcuts: bool = True) -> F
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings = settings
+    app.state.metrics = Metrics(settings.metrics_folder)
     app.state.queries = KnownQueries()
     app.state.noted_emails = Memory()
     app.state.verifier = Verifier(settings) if settings.auth == "jwt" else None
@@ -123,7 +125,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
         expose_headers=_RESPONSE_HEADERS,
     )
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(RequestId)
+    app.add_middleware(RequestId, metrics=app.state.metrics)
 
 
 @asynccontextmanager
@@ -138,6 +140,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
             await preparation.start(settings, database),
             asyncio.create_task(feed.watch()),
             asyncio.create_task(keep_house(database, settings.trash_days)),
+            asyncio.create_task(app.state.metrics.keep_telling(database, feed)),
             *_fetches_of_keys(app.state.verifier),
         }
     try:

@@ -2,6 +2,11 @@
 
 import asyncio
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -9,7 +14,7 @@ import typer
 from taskwell import __version__
 from taskwell.cli import backups, db, doctor, moves, tokens
 from taskwell.cli.settings import fail, load_settings
-from taskwell.core.config import is_loopback
+from taskwell.core.config import Settings, is_loopback
 
 app = typer.Typer(
     help="A task backend on SQLite or PostgreSQL.",
@@ -47,13 +52,29 @@ def serve(
     import uvicorn
 
     from taskwell.api import logs
-    from taskwell.core.database import Database
-    from taskwell.core.database_url import BadDatabaseUrl
-    from taskwell.core.preparation import CannotStart, start
 
     settings = load_settings()
     logs.install(settings)
     host = host or settings.host
+    _refuse_public(settings, host)
+    _prepare(settings)
+    workers = workers or settings.workers
+    with _numbers_shared(settings, workers):
+        uvicorn.run(
+            "taskwell.main:create_logging_app",
+            factory=True,
+            host=host,
+            port=settings.port if port is None else port,
+            workers=workers,
+            log_level=settings.log_level,
+            log_config=None,
+            access_log=False,  # it would show queries, and with them what is searched for
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+
+
+def _refuse_public(settings: Settings, host: str) -> None:
     guarded = settings.auth != "stub" or settings.allow_stub_auth_on_public_address
     if not is_loopback(host) and not guarded:
         fail(
@@ -62,8 +83,14 @@ def serve(
             "TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS=true if the network is yours alone."
         )
 
+
+def _prepare(settings: Settings) -> None:
+    """What cannot be mended by waiting is told here, without a traceback."""
+    from taskwell.core.database import Database
+    from taskwell.core.database_url import BadDatabaseUrl
+    from taskwell.core.preparation import CannotStart, start
+
     async def prepare() -> None:
-        """What cannot be mended by waiting is told here, without a traceback."""
         database = Database(settings)
         try:
             (await start(settings, database)).cancel()
@@ -74,18 +101,18 @@ def serve(
         asyncio.run(prepare())
     except (CannotStart, BadDatabaseUrl) as error:
         fail(error)
-    uvicorn.run(
-        "taskwell.main:create_logging_app",
-        factory=True,
-        host=host,
-        port=settings.port if port is None else port,
-        workers=workers or settings.workers,
-        log_level=settings.log_level,
-        log_config=None,
-        access_log=False,  # it would show queries, and with them what is searched for
-        server_header=False,
-        timeout_graceful_shutdown=10,
-    )
+
+
+@contextmanager
+def _numbers_shared(settings: Settings, workers: int) -> Iterator[None]:
+    """A folder in which several processes tell each other their numbers; in memory where there is such."""
+    if workers == 1 or settings.metrics == "nobody" or settings.metrics_folder:
+        yield
+        return
+    memory = Path("/dev/shm")  # noqa: S108 (the folder is made there under a name of its own)
+    with TemporaryDirectory(prefix="taskwell-", dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        os.environ["TASKWELL_METRICS_FOLDER"] = folder
+        yield
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -116,6 +117,15 @@ class Settings(BaseSettings):
     )
     allow_network_file_system: bool = Field(
         default=False, description="Keep the SQLite file on a network file system, at its risk."
+    )
+    metrics: Literal["auto", "everybody", "nobody"] = Field(
+        default="auto",
+        description="Who may read /metrics. auto: in stub mode everybody, in jwt mode who asks from this "
+        "machine or a private network, past the proxy.",
+    )
+    metrics_folder: Path | None = Field(
+        default=None,
+        description="Where the processes of one server tell each other their numbers. Set by serve itself.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="How much is logged."

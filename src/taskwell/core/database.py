@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -25,6 +26,7 @@ from taskwell.core.faults import Fault, error_of, fault_of
 from taskwell.core.postgres import COMMAND_SECONDS, PostgresBackend
 from taskwell.core.sqlite import SqliteBackend, refuse_network_file_system
 from taskwell.core.statement import AnyConnection, Rows, Statement
+from taskwell.core.tally import Histogram
 from taskwell.core.together import AnswerAll, Together
 from taskwell.core.turns import Turns
 
@@ -93,6 +95,7 @@ class Database:
         self._gathers = gathers
         self.serving = False
         self.turns = Turns()
+        self.retries: Counter[str] = Counter()  # by the fault that was the reason
         self._together: dict[Hashable, Together[Any, Any]] = {}
         self._pending: set[asyncio.Future[Any]] = set()
         self._away_until = 0.0
@@ -299,6 +302,7 @@ class Database:
                 self._note(fault, error)
                 if fault not in _RETRIED or not left:
                     raise error_of(fault) from error
+                self.retries[fault.name.lower()] += 1
             await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311 (jitter, no secret)
         raise AssertionError  # the last turn returns or raises
 
@@ -315,9 +319,20 @@ class Database:
     def _refuse_while_away(self) -> None:
         """Those who come while nobody answers are told at once, instead of queueing for the same wait."""
         if not self.serving:
-            raise Unavailable("The database is being prepared; nothing was changed. Try again.")
+            preparing = "The database is being prepared; nothing was changed. Try again."
+            raise Unavailable(preparing, reason="preparing")
         if time.monotonic() < self._away_until:
             raise Unavailable()
+
+    def group_sizes(self) -> dict[str, Histogram]:
+        """How many were asked for together, by what they asked for."""
+        sizes = {}
+        for name, together in self._together.items():
+            function: Any = name[0] if isinstance(name, tuple) else name
+            sizes[function.__name__] = together.sizes
+        if isinstance(self.backend, SqliteBackend):
+            sizes["sqlite_writes"] = self.backend.group_sizes
+        return sizes
 
     @property
     def available(self) -> bool:

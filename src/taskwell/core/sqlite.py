@@ -27,6 +27,7 @@ from sqlalchemy.exc import OperationalError
 
 from taskwell.core.database_url import BadDatabaseUrl, DatabaseUrl
 from taskwell.core.errors import Busy, InUse, TaskwellError
+from taskwell.core.tally import GROUPS, Histogram
 from taskwell.core.together import settle
 
 T = TypeVar("T")
@@ -143,6 +144,7 @@ class SqliteBackend:
     dialect = "sqlite"
     keeps_users_apart = False
     most_at_once = _READERS
+    most_connections = _READERS + 1
 
     def __init__(self, url: DatabaseUrl, *, gathers: bool = True) -> None:
         self._most = _GROUP if gathers else 1
@@ -151,7 +153,8 @@ class SqliteBackend:
         self._turn = asyncio.Lock()
         self._file_lock = FileLock(f"{self.path}-lock", thread_local=False)
         self._writer = _writing_engine(url)
-        self._readers = _reading_engine(url, pool_size=_READERS + 1)
+        self._readers = _reading_engine(url, pool_size=self.most_connections)
+        self.group_sizes = Histogram(GROUPS)
         self._waiting: list[_Write[Any]] = []
         self._draining: asyncio.Task[None] | None = None
         self._writer_thread = ThreadPoolExecutor(1, thread_name_prefix="taskwell-writer")
@@ -203,6 +206,7 @@ class SqliteBackend:
         try:
             async with self._alone(_LOCK_PATIENCE_SECONDS):
                 group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                self.group_sizes.add(len(group))
                 outcomes = await self._in_writer_thread(partial(_transactions, group))
         except Exception as error:  # noqa: BLE001 (it is raised for those who wrote)
             # Of those who have not had a turn, whoever came late goes on waiting.
@@ -304,6 +308,11 @@ class SqliteBackend:
             raise FileNotFoundError(folder)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(folder)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait to write."""
+        return len(self._waiting)
 
     def pool_numbers(self) -> dict[str, int]:
         return _numbers(self._readers)

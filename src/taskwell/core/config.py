@@ -130,6 +130,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="How much is logged."
     )
+    log_format: Literal["auto", "text", "json"] = Field(
+        default="auto", description="How it is logged. auto: as text on a terminal, elsewhere as JSON lines."
+    )
 
     @field_validator(
         "cors_origins", "jwt_issuer", "jwt_jwks_url", "jwt_audience", "allowed_hosts", mode="before"

@@ -23,7 +23,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """One PostgreSQL for all workers, started by the process that starts them; they inherit the address."""
     for name in [name for name in os.environ if name.startswith("TASKWELL_")]:
         del os.environ[name]
-    for name in ("DATABASE_URL", "MIGRATION_DATABASE_URL"):
+    others = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SERVICE_NAME")
+    for name in others:
         os.environ.pop(name, None)
     collects_only = config.option.collectonly
     if hasattr(config, "workerinput") or collects_only or "TEST_DATABASE_URL" in os.environ:

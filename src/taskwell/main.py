@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskwell import __version__
-from taskwell.api import logs, openapi, problems
+from taskwell.api import logs, openapi, problems, traces
 from taskwell.api.authentication import Authentication
 from taskwell.api.edge import Guesses, RateLimit, SecurityHeaders, TrustedHosts
 from taskwell.api.feed import Feed
@@ -60,12 +60,13 @@ class Application(FastAPI):
         if scope["type"] == "http" and not self.traced:
             await Starlette.__call__(self, scope, receive, send)  # FastAPI would ask whether it is traced
         else:
+            traces.hide_query(scope)
             await super().__call__(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
         """Without FastAPI's three outermost: there are layers here for mistakes and for large bodies."""
         whole: Any = super().build_middleware_stack()
-        return whole if self.traced else whole.app.app.app  # type: ignore[no-any-return]
+        return traces.ShownQuery(whole) if self.traced else whole.app.app.app
 
 
 def create_app(settings: Settings | None = None, *, shortcuts: bool = True) -> FastAPI:
@@ -83,6 +84,7 @@ def create_app(settings: Settings | None = None, *, shortcuts: bool = True) -> F
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
+        telemetry={"logs": False},  # they would repeat what exceptions say
     )
     app.state.settings = settings
     app.state.metrics = Metrics(settings.metrics_folder)
@@ -152,6 +154,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
             task.cancel()
         await asyncio.wait(background)
         await database.close()
+        await traces.flush()
 
 
 def _fetches_of_keys(verifier: Verifier | None) -> set[asyncio.Task[None]]:
@@ -187,6 +190,7 @@ def create_logging_app() -> FastAPI:
     """What `taskwell serve` runs in each process."""
     settings = Settings()
     logs.install(settings)
+    traces.install(settings)
     app = create_app(settings)
     # What is there for good need not be looked through for garbage again and again: that would stop the
     # process for a tenth of a second each time.

@@ -8,7 +8,13 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    SettingsConfigDict,
+)
 
 from taskwell.core.database_url import DatabaseUrl, is_private, parse_database_url
 
@@ -127,6 +133,17 @@ class Settings(BaseSettings):
         default=None,
         description="Where the processes of one server tell each other their numbers. Set by serve itself.",
     )
+    otlp_endpoint: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp_endpoint"),
+        description="Where traces go, by OTLP over HTTP. Needs the extra: pip install 'taskwell[otel]'.",
+    )
+    otel_service_name: str = Field(
+        default="taskwell",
+        validation_alias=AliasChoices("OTEL_SERVICE_NAME", "otel_service_name"),
+        description="What the server is called in traces.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="How much is logged."
     )
@@ -219,6 +236,25 @@ class Settings(BaseSettings):
         if self.migration_database_url is None:
             return self.database.direct()
         return parse_database_url(self.migration_database_url.get_secret_value(), pooler="none")
+
+
+def variable(name: str) -> str:
+    """What a setting is called in the environment."""
+    alias = Settings.model_fields[name].validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"TASKWELL_{name.upper()}"
+
+
+def origins() -> dict[str, Literal["environment", ".env", "default"]]:
+    """Where each setting comes from, by its name here."""
+    environment, file = EnvSettingsSource(Settings)(), DotEnvSettingsSource(Settings)()
+
+    def origin(name: str) -> Literal["environment", ".env", "default"]:
+        names = {name, variable(name)}
+        if names & environment.keys():
+            return "environment"
+        return ".env" if names & file.keys() else "default"
+
+    return {name: origin(name) for name in Settings.model_fields}
 
 
 def _is_url(text: str) -> bool:

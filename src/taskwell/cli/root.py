@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from taskwell import __version__
-from taskwell.cli import backups, db, doctor, moves, tokens
+from taskwell.cli import backups, config, db, doctor, moves, tokens, users
 from taskwell.cli.settings import fail, load_settings
 from taskwell.core.config import Settings, is_loopback
 
@@ -21,10 +21,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.add_typer(db.app, name="db")
-app.add_typer(tokens.app, name="tokens")
-for _command in (backups.backup, backups.restore, moves.move, doctor.doctor):
-    app.command()(_command)
 
 
 def _show_version(wanted: bool) -> None:
@@ -42,7 +38,6 @@ def taskwell(
     pass
 
 
-@app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on.", min=0, max=65535)] = None,
@@ -115,9 +110,19 @@ def _numbers_shared(settings: Settings, workers: int) -> Iterator[None]:
         yield
 
 
-@app.command()
 def openapi() -> None:
     """Print the OpenAPI document."""
     from taskwell.main import create_app
 
     typer.echo(json.dumps(create_app(load_settings()).openapi(), indent=2, ensure_ascii=False))
+
+
+# In the order in which `taskwell --help` lists them.
+_SERVING, _DATA, _PEOPLE = "The server", "The data", "Who has access"
+for _command in (serve, doctor.doctor, config.config, openapi):
+    app.command(rich_help_panel=_SERVING)(_command)
+for _move in (backups.backup, backups.restore, moves.move):
+    app.command(rich_help_panel=_DATA)(_move)
+app.add_typer(db.app, name="db", rich_help_panel=_DATA)
+app.add_typer(users.app, name="users", rich_help_panel=_PEOPLE)
+app.add_typer(tokens.app, name="tokens", rich_help_panel=_PEOPLE)

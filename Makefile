@@ -118,6 +118,10 @@ stress-backups: $(READY) ## 100 backups beside writers, each of them restored
 stress-move: $(READY) ## 100,000 tasks to the other database and back, and moves that are killed
 	$(BIN)/python -m stress move
 
+.PHONY: scaling
+scaling: $(READY) ## Run the tests of the API against four processes on one PostgreSQL, behind HAProxy
+	TEST_PROCESSES=4 $(BIN)/python -m pytest tests/api
+
 .PHONY: security
 security: $(READY) ## Hostile tokens, every operation as a stranger, storms of unknown keys
 	$(BIN)/python -m security

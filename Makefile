@@ -138,6 +138,10 @@ stress-bodies: $(READY) ## Bodies of a gigabyte
 stress-cut: $(READY) ## 10,000 requests whose clients go away
 	$(BIN)/python -m stress cut
 
+.PHONY: scaling
+scaling: $(READY) ## Run the tests of the API against four processes on one PostgreSQL, behind HAProxy
+	TEST_PROCESSES=4 $(BIN)/python -m pytest tests/api
+
 .PHONY: security
 security: $(READY) ## Hostile tokens, every operation as a stranger, storms of unknown keys
 	$(BIN)/python -m security

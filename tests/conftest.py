@@ -14,8 +14,9 @@ from tests.beside import execute
 from tests.databases import new_database
 from tests.postgres import postgres_server
 from tests.servers import LocalServer, local_server
+from tests.several import PROCESSES, makes_sense_behind_a_proxy, several_servers
 
-DATABASES = ("sqlite", "postgresql")
+DATABASES = ("postgresql",) if PROCESSES else ("sqlite", "postgresql")
 _stack = ExitStack()
 
 
@@ -23,12 +24,18 @@ def pytest_configure(config: pytest.Config) -> None:
     """One PostgreSQL for all workers, started by the process that starts them; they inherit the address."""
     for name in [name for name in os.environ if name.startswith("TASKWELL_")]:
         del os.environ[name]
-    for name in ("DATABASE_URL", "MIGRATION_DATABASE_URL"):
+    others = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SERVICE_NAME")
+    for name in others:
         os.environ.pop(name, None)
     collects_only = config.option.collectonly
     if hasattr(config, "workerinput") or collects_only or "TEST_DATABASE_URL" in os.environ:
         return
     os.environ["TEST_DATABASE_URL"] = _stack.enter_context(postgres_server()).url
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if PROCESSES:
+        items[:] = [item for item in items if makes_sense_behind_a_proxy(item)]
 
 
 def pytest_unconfigure() -> None:
@@ -52,12 +59,12 @@ def database_kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def server(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
-    """The server that most tests share."""
-    with (
-        new_database(database_kind, tmp_path_factory.mktemp("server")) as url,
-        local_server(Settings(database_url=url)) as server,
-    ):
-        yield server
+    """The server that most tests share, or several behind a proxy."""
+    folder = tmp_path_factory.mktemp("server")
+    with new_database(database_kind, folder) as url:
+        one = several_servers(folder, url) if PROCESSES else local_server(Settings(database_url=url))
+        with one as server:
+            yield server
 
 
 @pytest.fixture

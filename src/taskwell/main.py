@@ -17,11 +17,12 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskwell import __version__
-from taskwell.api import logs, openapi, problems
+from taskwell.api import logs, openapi, problems, traces
 from taskwell.api.admission import Admission
 from taskwell.api.authentication import Authentication
 from taskwell.api.edge import Forwarded, Guesses, RateLimit, SecurityHeaders, TrustedHosts
 from taskwell.api.feed import Feed
+from taskwell.api.metrics import Metrics
 from taskwell.api.middleware import Alike, BodyLimit, CatchAll, Cors, RequestId, WellFormed
 from taskwell.api.plain import Plain
 from taskwell.api.routes import router
@@ -55,6 +56,7 @@ class Application(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.traced or self.middleware_stack is None:
+            traces.hide_query(scope)
             await super().__call__(scope, receive, send)
         else:  # what Starlette does; FastAPI would ask at each request whether it is traced
             scope["app"] = self
@@ -63,7 +65,7 @@ class Application(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         """Without FastAPI's three outermost: there are layers here for mistakes and for large bodies."""
         whole: Any = super().build_middleware_stack()
-        return whole if self.traced else whole.app.app.app  # type: ignore[no-any-return]
+        return traces.ShownQuery(whole) if self.traced else whole.app.app.app
 
 
 def create_app(settings: Settings | None = None, *, shortcuts: bool = True) -> FastAPI:
@@ -81,9 +83,11 @@ def create_app(settings: Settings | None = None, *, shortcuts: bool = True) -> F
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
+        telemetry={"logs": False},  # they would repeat what exceptions say
     )
     app.state.settings = settings
     app.state.admission = Admission()
+    app.state.metrics = Metrics(settings.metrics_folder)
     app.state.queries = KnownQueries()
     app.state.noted_emails = Memory()
     app.state.verifier = Verifier(settings) if settings.auth == "jwt" else None
@@ -123,7 +127,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
         expose_headers=_RESPONSE_HEADERS,
     )
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(RequestId)
+    app.add_middleware(RequestId, metrics=app.state.metrics)
     app.add_middleware(Forwarded, proxies=os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1"))
 
 
@@ -140,6 +144,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Admission]]:
             await preparation.start(settings, database),
             asyncio.create_task(feed.watch()),
             asyncio.create_task(keep_house(database, settings.trash_days)),
+            asyncio.create_task(app.state.metrics.keep_telling(database, feed)),
             *_fetches_of_keys(app.state.verifier),
         }
     try:
@@ -151,6 +156,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Admission]]:
             task.cancel()
         await asyncio.wait(background)
         await database.close()
+        await traces.flush()
 
 
 def _fetches_of_keys(verifier: Verifier | None) -> set[asyncio.Task[None]]:
@@ -194,6 +200,7 @@ def create_logging_app() -> FastAPI:
     """What `taskwell serve` runs in each process."""
     settings = Settings()
     logs.install(settings)
+    traces.install(settings)
     app = create_app(settings)
     # What is there for good need not be looked through for garbage again and again: that would stop the
     # process for a tenth of a second each time.

@@ -31,6 +31,7 @@ from taskwell.api.edge import (
     Standing,
     TrustedHosts,
 )
+from taskwell.api.metrics import Metrics
 from taskwell.api.middleware import RequestId
 from taskwell.core.config import Settings
 from taskwell.core.preparation import CannotStart
@@ -66,7 +67,7 @@ async def ask(
     server: str = "http://127.0.0.1:8000",
     client: str = "8.8.8.8",
 ) -> httpx2.Response:
-    transport = httpx2.ASGITransport(app=RequestId(app), client=(client, 50_000))
+    transport = httpx2.ASGITransport(app=RequestId(app, Metrics()), client=(client, 50_000))
     async with httpx2.AsyncClient(transport=transport, base_url=server) as http:
         return await http.request(method, path, headers=headers)
 
@@ -131,7 +132,7 @@ class TestTrustedHosts:
         app = TrustedHosts(hello, ("api.example.com", "*"), stub=True)
         assert answer_of(app, headers={"Host": "evil.example"}).text == "hello"
 
-    @pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+    @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
     def test_a_health_check_may_come_by_any_address(self, path: str) -> None:
         app = TrustedHosts(hello, ("api.example.com",), stub=False)
         assert answer_of(app, path, headers={"Host": "10.1.2.3:8000"}).text == "hello"

@@ -214,7 +214,7 @@ class TestPostgresThatIsAway:
         postgres.stop()
         with server_process(tmp_path, DATABASE_URL=postgres.url) as server:
             postgres.start()
-            wait_for(lambda: 'relation "users" already exists' in server.log())
+            wait_for(lambda: r"relation \"users\" already exists" in server.log())
             execute(postgres.url, "DROP TABLE users")
             wait_for(lambda: is_ready(server))
         assert "Traceback" not in server.log()

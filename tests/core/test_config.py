@@ -10,7 +10,12 @@ from pydantic.fields import FieldInfo
 from taskwell.core.config import Settings
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
-WITHOUT_PREFIX = {"database_url": "DATABASE_URL", "migration_database_url": "MIGRATION_DATABASE_URL"}
+WITHOUT_PREFIX = {
+    "database_url": "DATABASE_URL",
+    "migration_database_url": "MIGRATION_DATABASE_URL",
+    "otlp_endpoint": "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "otel_service_name": "OTEL_SERVICE_NAME",
+}
 
 
 @pytest.fixture(autouse=True)

@@ -33,6 +33,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield server
 
 
+@pytest.mark.timeout(400)  # every command is a process of its own
 @pytest.mark.plan("A11")
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
 def test_the_examples_of_a_page_work_as_printed(page: Path, live: ServerProcess, tmp_path: Path) -> None:

@@ -77,7 +77,8 @@ class TrustedHosts:
     That is DNS rebinding; to the browser page and server are of one origin, so CORS is not asked. A bearer
     token stops it, since no browser sends one by itself: with tokens every name will do. Where nobody is
     asked for one (`stub`), those will do that no foreign page can have. A request without a host comes from
-    no browser. Health checks come by whatever address they know, and learn nothing that is anybody's.
+    no browser. Health checks and Prometheus come by whatever address they know, and learn nothing that
+    is anybody's.
     """
 
     def __init__(self, app: ASGIApp, allowed: tuple[str, ...], *, stub: bool) -> None:
@@ -96,7 +97,7 @@ class TrustedHosts:
 
     def _may_pass(self, scope: Scope) -> bool:
         name = _host_name(scope)
-        if name is None or scope["path"].startswith("/health/"):
+        if name is None or scope["path"].startswith(("/health/", "/metrics")):
             return True
         if self.private:
             return _is_private_name(name)
@@ -355,6 +356,13 @@ class Guesses:
             await send(message)
 
         await self.app(scope, receive, watch)
+
+
+def comes_from_near(scope: Scope) -> bool:
+    """Whether it was asked directly from this machine or a private network, by no proxy for somebody else."""
+    forwarded = any(name in {b"forwarded", b"x-forwarded-for"} for name, _ in scope["headers"])
+    client = scope.get("client")
+    return client is not None and not forwarded and _network(client[0]) is None
 
 
 @lru_cache(maxsize=4_096)

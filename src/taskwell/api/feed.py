@@ -57,6 +57,14 @@ class Feed:
         self._woken = asyncio.Event()
         self._closed = False
 
+    @property
+    def users(self) -> int:
+        return len(self._channels)
+
+    @property
+    def streams(self) -> int:
+        return sum(channel.streams for channel in self._channels.values())
+
     def wake(self, user_id: str) -> None:
         """A write of this process has been committed."""
         if user_id in self._channels:

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskwell.api import logs
 from taskwell.api.headers import lines
+from taskwell.api.metrics import Metrics, route_of
 from taskwell.api.problems import path_as_sent, problem_response, response_of
 from taskwell.core.errors import Invalid, Overloaded, Violation
 
@@ -25,13 +26,16 @@ logger = logging.getLogger("taskwell")
 class RequestId:
     """Give each request an id, the client's own if it is a harmless one, and say it in answer and log.
 
+    And note how it went.
+
     `taskwell.status` is in the scope once the answer has begun.
     """
 
     _HARMLESS = re.compile(rb"[A-Za-z0-9-]{1,64}")
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
+        self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,6 +46,7 @@ class RequestId:
         request_id = sent.decode() if self._HARMLESS.fullmatch(sent) else f"{getrandbits(128):032x}"
         scope["taskwell.request_id"] = request_id
         logs.request_id.set(request_id)
+        self.metrics.under_way += 1
         start = time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
@@ -57,9 +62,12 @@ class RequestId:
         try:
             await self.app(scope, receive, send_with_id)
         finally:
+            seconds = time.perf_counter() - start
+            method, status = scope["method"], scope.get("taskwell.status", 0)
+            self.metrics.under_way -= 1
+            self.metrics.note_request(method, route_of(scope), status, seconds)
             # As it was sent: a path that is decoded could break the line.
-            path, status = path_as_sent(scope), scope.get("taskwell.status", 0)
-            logs.note_request(scope["method"], path, status, time.perf_counter() - start)
+            logs.note_request(method, path_as_sent(scope), status, seconds)
 
 
 _STRANGE_ORIGIN = Violation(
@@ -191,12 +199,16 @@ class Alike:
             await self.app(scope, receive, send)
             return
         path = scope["path"]
+        asked = scope
         if len(path) > 1 and path.endswith("/"):
             scope = {**scope, "path": path[:-1]}
         if scope["method"] == "HEAD":
-            await self._head({**scope, "method": "GET"}, receive, send)
-        else:
-            await self.app(scope, receive, send)
+            scope = {**scope, "method": "GET"}
+        try:
+            await (self.app if asked["method"] == scope["method"] else self._head)(scope, receive, send)
+        finally:
+            if asked is not scope:
+                asked["taskwell.route"] = route_of(scope)
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
         ended = False

@@ -33,6 +33,13 @@ _PATH = re.compile(
     r"(?:/(?P<task_id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?P<toggle>/toggle)?)?",
     re.ASCII,
 )
+# The route, by the last part of a path and by whether a user is named.
+_ROUTES = {
+    (part, named): f"/api{'/{user_id}' * named}/tasks{rest}"
+    for part, rest in ((None, ""), ("task_id", "/{task_id}"), ("toggle", "/{task_id}/toggle"))
+    for named in (False, True)
+}
+_ROUTES["user_id", True] = _ROUTES.pop((None, True))
 # With one of these there is more to a request than is understood here.
 _UNUSUAL = {b"prefer", b"idempotency-key", b"if-match", b"content-encoding"}
 _JSON = JSON.encode()
@@ -61,6 +68,7 @@ class Plain:
         if answer is None:
             await self.app(scope, receive, send)
             return
+        scope["taskwell.route"] = _ROUTES[found.lastgroup, bool(path_params)]
         try:
             authorize(request, access_of(answer.func))
             response = await answer()

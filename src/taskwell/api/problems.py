@@ -291,6 +291,8 @@ async def _taskwell_error(request: Request, error: Exception) -> Response:
 
 def response_of(scope: Scope, error: TaskwellError) -> Response:
     token = next(_TOKEN_OF_KIND[kind] for kind in type(error).__mro__ if kind in _TOKEN_OF_KIND)
+    if isinstance(error, Unavailable | StorageFull):
+        scope["app"].state.metrics.unavailable[error.reason] += 1
     violations = error.violations if isinstance(error, Invalid) else ()
     headers = {}
     if error.retry_after is not None:

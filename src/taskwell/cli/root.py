@@ -2,24 +2,25 @@
 
 import asyncio
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
 from taskwell import __version__
-from taskwell.cli import backups, db, doctor, moves, tokens
+from taskwell.cli import backups, config, db, doctor, moves, tokens, users
 from taskwell.cli.settings import fail, load_settings
-from taskwell.core.config import is_loopback
+from taskwell.core.config import Settings, is_loopback
 
 app = typer.Typer(
     help="A task backend on SQLite or PostgreSQL.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.add_typer(db.app, name="db")
-app.add_typer(tokens.app, name="tokens")
-for _command in (backups.backup, backups.restore, moves.move, doctor.doctor):
-    app.command()(_command)
 
 
 def _show_version(wanted: bool) -> None:
@@ -37,7 +38,6 @@ def taskwell(
     pass
 
 
-@app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on.", min=0, max=65535)] = None,
@@ -47,13 +47,33 @@ def serve(
     import uvicorn
 
     from taskwell.api import logs
-    from taskwell.core.database import Database
-    from taskwell.core.database_url import BadDatabaseUrl
-    from taskwell.core.preparation import CannotStart, start
 
     settings = load_settings()
     logs.install(settings)
     host = host or settings.host
+    _refuse_public(settings, host)
+    _prepare(settings)
+    workers = workers or settings.workers
+    with _numbers_shared(settings, workers):
+        uvicorn.run(
+            "taskwell.main:create_logging_app",
+            factory=True,
+            http="taskwell.api.protocol:Protocol",
+            ws="none",
+            host=host,
+            port=settings.port if port is None else port,
+            workers=workers,
+            log_level=settings.log_level,
+            log_config=None,
+            access_log=False,  # it would show queries, and with them what is searched for
+            server_header=False,
+            proxy_headers=False,  # read in a layer of its own
+            timeout_graceful_shutdown=10,
+            timeout_worker_healthcheck=30,  # so long may a process take to start, too
+        )
+
+
+def _refuse_public(settings: Settings, host: str) -> None:
     guarded = settings.auth != "stub" or settings.allow_stub_auth_on_public_address
     if not is_loopback(host) and not guarded:
         fail(
@@ -62,8 +82,14 @@ def serve(
             "TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS=true if the network is yours alone."
         )
 
+
+def _prepare(settings: Settings) -> None:
+    """What cannot be mended by waiting is told here, without a traceback."""
+    from taskwell.core.database import Database
+    from taskwell.core.database_url import BadDatabaseUrl
+    from taskwell.core.preparation import CannotStart, start
+
     async def prepare() -> None:
-        """What cannot be mended by waiting is told here, without a traceback."""
         database = Database(settings)
         try:
             (await start(settings, database)).cancel()
@@ -74,27 +100,33 @@ def serve(
         asyncio.run(prepare())
     except (CannotStart, BadDatabaseUrl) as error:
         fail(error)
-    uvicorn.run(
-        "taskwell.main:create_logging_app",
-        factory=True,
-        http="taskwell.api.protocol:Protocol",
-        ws="none",
-        host=host,
-        port=settings.port if port is None else port,
-        workers=workers or settings.workers,
-        log_level=settings.log_level,
-        log_config=None,
-        access_log=False,  # it would show queries, and with them what is searched for
-        server_header=False,
-        proxy_headers=False,  # read in a layer of its own
-        timeout_graceful_shutdown=10,
-        timeout_worker_healthcheck=30,  # so long may a process take to start, too
-    )
 
 
-@app.command()
+@contextmanager
+def _numbers_shared(settings: Settings, workers: int) -> Iterator[None]:
+    """A folder in which several processes tell each other their numbers; in memory where there is such."""
+    if workers == 1 or settings.metrics == "nobody" or settings.metrics_folder:
+        yield
+        return
+    memory = Path("/dev/shm")  # noqa: S108 (the folder is made there under a name of its own)
+    with TemporaryDirectory(prefix="taskwell-", dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        os.environ["TASKWELL_METRICS_FOLDER"] = folder
+        yield
+
+
 def openapi() -> None:
     """Print the OpenAPI document."""
     from taskwell.main import create_app
 
     typer.echo(json.dumps(create_app(load_settings()).openapi(), indent=2, ensure_ascii=False))
+
+
+# In the order in which `taskwell --help` lists them.
+_SERVING, _DATA, _PEOPLE = "The server", "The data", "Who has access"
+for _command in (serve, doctor.doctor, config.config, openapi):
+    app.command(rich_help_panel=_SERVING)(_command)
+for _move in (backups.backup, backups.restore, moves.move):
+    app.command(rich_help_panel=_DATA)(_move)
+app.add_typer(db.app, name="db", rich_help_panel=_DATA)
+app.add_typer(users.app, name="users", rich_help_panel=_PEOPLE)
+app.add_typer(tokens.app, name="tokens", rich_help_panel=_PEOPLE)

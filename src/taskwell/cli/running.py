@@ -2,15 +2,16 @@
 
 import asyncio
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from taskwell.cli.settings import fail
+from taskwell.cli.settings import fail, load_settings
 
 if TYPE_CHECKING:
+    from taskwell.core.database import Database
     from taskwell.core.database_url import DatabaseUrl
     from taskwell.services.copying import Progress
 
@@ -35,6 +36,26 @@ def run(work: Coroutine[Any, Any, T], url: "DatabaseUrl") -> T:
         if (reason := reason_of(url, error)) is None:
             raise
         fail(reason)
+
+
+def on_database(work: "Callable[[Database], Awaitable[T]]") -> T:
+    """Work on the database as the server does, prepared in the same way."""
+    from taskwell.core.acting import EVERYBODY, acting_as
+    from taskwell.core.database import Database
+    from taskwell.core.preparation import start
+
+    settings = load_settings()
+
+    async def main() -> T:
+        database = Database(settings)
+        try:
+            (await start(settings, database)).cancel()
+            with acting_as(EVERYBODY):
+                return await work(database)
+        finally:
+            await database.close()
+
+    return run(main(), settings.database)
 
 
 @contextmanager

@@ -1,18 +1,15 @@
 """`taskwell tokens`: for the operator, on the database itself."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 from uuid import UUID
 
 import typer
 
-from taskwell.cli.settings import fail, load_settings
+from taskwell.cli.running import on_database
+from taskwell.cli.settings import fail
 
 app = typer.Typer(help="API tokens: what programs act as a user by.", no_args_is_help=True)
-
-T = TypeVar("T")
 
 User = Annotated[str, typer.Option(help="Whose token: the user's id.")]
 
@@ -41,7 +38,7 @@ def create(
         new = TokenCreate.model_validate(given)
     except ValidationError as error:
         fail(error.errors(include_url=False, include_input=False)[0]["msg"])
-    made = _on_database(lambda database: database.run(tokens.create_token, user, new, create_user=True))
+    made = on_database(lambda database: database.run(tokens.create_token, user, new, create_user=True))
     typer.echo(made.token)
     typer.echo(
         f"Keep it: it is shown this once. To revoke it: taskwell tokens revoke {made.id} --user {user}",
@@ -54,7 +51,7 @@ def show(user: User) -> None:
     """List the tokens of a user."""
     from taskwell.services import tokens
 
-    for token in _on_database(lambda database: database.read(tokens.list_tokens, user)):
+    for token in on_database(lambda database: database.read(tokens.list_tokens, user)):
         ends = f"until {_text(token.expires_at)}" if token.expires_at else "until revoked"
         used = f"last used {_text(token.last_used_at)}" if token.last_used_at else "never used"
         typer.echo(f"{token.id}  {token.name}  {' '.join(token.scopes)}  {ends}, {used}")
@@ -65,33 +62,8 @@ def revoke(token: Annotated[UUID, typer.Argument(help="Its id.")], user: User) -
     """Revoke a token: from now on nobody gets in by it."""
     from taskwell.services import tokens
 
-    _on_database(lambda database: database.run(tokens.revoke_token, user, token))
+    on_database(lambda database: database.run(tokens.revoke_token, user, token))
 
 
 def _text(moment: datetime | None) -> str | None:
     return moment.isoformat(timespec="seconds") if moment else None
-
-
-def _on_database(work: Callable[[Any], Awaitable[T]]) -> T:
-    """Work on the database as the server does, prepared in the same way."""
-    from taskwell.core.acting import EVERYBODY, acting_as
-    from taskwell.core.database import Database
-    from taskwell.core.errors import TaskwellError
-    from taskwell.core.preparation import CannotStart, start
-
-    async def main() -> T:
-        settings = load_settings()
-        database = Database(settings)
-        try:
-            (await start(settings, database)).cancel()
-            with acting_as(EVERYBODY):
-                return await work(database)
-        finally:
-            await database.close()
-
-    try:
-        return asyncio.run(main())
-    except TaskwellError as error:
-        fail(error.detail)
-    except CannotStart as error:
-        fail(error)

@@ -3,11 +3,18 @@
 import ipaddress
 import re
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    SettingsConfigDict,
+)
 
 from taskwell.core.database_url import DatabaseUrl, is_private, parse_database_url
 
@@ -123,8 +130,31 @@ class Settings(BaseSettings):
         le=300,
         description="How long a server that is told to end goes on, unready, until no proxy sends it more.",
     )
+    metrics: Literal["auto", "everybody", "nobody"] = Field(
+        default="auto",
+        description="Who may read /metrics. auto: in stub mode everybody, in jwt mode who asks from this "
+        "machine or a private network, past the proxy.",
+    )
+    metrics_folder: Path | None = Field(
+        default=None,
+        description="Where the processes of one server tell each other their numbers. Set by serve itself.",
+    )
+    otlp_endpoint: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp_endpoint"),
+        description="Where traces go, by OTLP over HTTP. Needs the extra: pip install 'taskwell[otel]'.",
+    )
+    otel_service_name: str = Field(
+        default="taskwell",
+        validation_alias=AliasChoices("OTEL_SERVICE_NAME", "otel_service_name"),
+        description="What the server is called in traces.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="How much is logged."
+    )
+    log_format: Literal["auto", "text", "json"] = Field(
+        default="auto", description="How it is logged. auto: as text on a terminal, elsewhere as JSON lines."
     )
 
     @field_validator(
@@ -212,6 +242,25 @@ class Settings(BaseSettings):
         if self.migration_database_url is None:
             return self.database.direct()
         return parse_database_url(self.migration_database_url.get_secret_value(), pooler="none")
+
+
+def variable(name: str) -> str:
+    """What a setting is called in the environment."""
+    alias = Settings.model_fields[name].validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"TASKWELL_{name.upper()}"
+
+
+def origins() -> dict[str, Literal["environment", ".env", "default"]]:
+    """Where each setting comes from, by its name here."""
+    environment, file = EnvSettingsSource(Settings)(), DotEnvSettingsSource(Settings)()
+
+    def origin(name: str) -> Literal["environment", ".env", "default"]:
+        names = {name, variable(name)}
+        if names & environment.keys():
+            return "environment"
+        return ".env" if names & file.keys() else "default"
+
+    return {name: origin(name) for name in Settings.model_fields}
 
 
 def _is_url(text: str) -> bool:

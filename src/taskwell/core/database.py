@@ -10,6 +10,7 @@ import itertools
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -26,6 +27,7 @@ from taskwell.core.faults import Fault, error_of, fault_of
 from taskwell.core.postgres import COMMAND_SECONDS, PostgresBackend
 from taskwell.core.sqlite import SqliteBackend, refuse_network_file_system
 from taskwell.core.statement import AnyConnection, Rows, Statement
+from taskwell.core.tally import Histogram
 from taskwell.core.together import AnswerAll, Together
 from taskwell.core.turns import Turns
 
@@ -95,6 +97,7 @@ class Database:
         self.serving = False
         self.uses = 0  # how often it was asked, so that nobody wakes it who need not
         self.turns = Turns()
+        self.retries: Counter[str] = Counter()  # by the fault that was the reason
         self._together: dict[Hashable, Together[Any, Any]] = {}
         self._pending: set[asyncio.Future[Any]] = set()
         self._away = False
@@ -301,6 +304,7 @@ class Database:
                 self._note(fault, error)
                 if attempts >= _ATTEMPTS.get(fault, 1):
                     raise error_of(fault) from error
+                self.retries[fault.name.lower()] += 1
             else:
                 self._away = False
                 return outcome
@@ -329,7 +333,8 @@ class Database:
     def _refuse_what_cannot_be(self, *, writes: bool) -> None:
         """Those who come while nobody answers are told at once, instead of queueing for the same wait."""
         if not self.serving:
-            raise Unavailable("The database is being prepared; nothing was changed. Try again.")
+            preparing = "The database is being prepared; nothing was changed. Try again."
+            raise Unavailable(preparing, reason="preparing")
         if time.monotonic() < self._away_until:
             raise Unavailable()
         if writes and self._damaged:  # what is written into it may damage more
@@ -346,6 +351,21 @@ class Database:
         self._refuse_what_cannot_be(writes=True)
         if self._away or self.backend.dialect == "sqlite":
             await self.peek(_nothing)
+
+    @property
+    def available(self) -> bool:
+        """Whether it could be used when last it was. Asks nobody."""
+        return self.serving and not (self._away or self._damaged)
+
+    def group_sizes(self) -> dict[str, Histogram]:
+        """How many were asked for together, by what they asked for."""
+        sizes = {}
+        for name, together in self._together.items():
+            function: Any = name[0] if isinstance(name, tuple) else name
+            sizes[function.__name__] = together.sizes
+        if isinstance(self.backend, SqliteBackend):
+            sizes["sqlite_writes"] = self.backend.group_sizes
+        return sizes
 
     async def close(self) -> None:
         """Wait for what is under way, and for what that brings with it; then close the connections."""

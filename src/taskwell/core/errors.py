@@ -121,21 +121,27 @@ class KeyReused(TaskwellError):
 
 
 class Unavailable(TaskwellError):
-    detail = "The database cannot be reached at the moment; nothing was changed. Try again."
+    """`reason`: in a word, to be counted by."""
 
-    def __init__(self, detail: str | None = None, *, retry_after: int = 1) -> None:
+    detail = "The database cannot be reached at the moment; nothing was changed. Try again."
+    reason = "away"
+
+    def __init__(self, detail: str | None = None, *, retry_after: int = 1, reason: str | None = None) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+        self.reason = reason or self.reason
 
 
 class Busy(Unavailable):
     detail = "The database is busy; nothing was changed. Try again."
+    reason = "busy"
 
 
 class InUse(Unavailable):
     """A command needs the database for itself."""
 
     detail = "The database is in use; nothing was changed. Stop the server first."
+    reason = "in_use"
 
 
 class Overloaded(Unavailable):
@@ -154,7 +160,9 @@ class OutcomeUnknown(Unavailable):
         "The connection to the database was lost while the change was being saved. It may have "
         "been saved or not: read before you repeat it."
     )
+    reason = "outcome_unknown"
 
 
 class StorageFull(TaskwellError):
     detail = "The server's storage is full; nothing was changed. Its operator has to make room."
+    reason = "full"

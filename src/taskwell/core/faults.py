@@ -98,11 +98,13 @@ def error_of(fault: Fault) -> TaskwellError:
             return Unavailable(
                 "The database takes no changes at the moment; nothing was changed. Try again.",
                 retry_after=5,
+                reason="read_only",
             )
         case Fault.REFUSED:
             return Forbidden()
         case Fault.BROKEN:
-            return Unavailable("The database is damaged; its operator has to restore it.", retry_after=60)
+            damaged = "The database is damaged; its operator has to restore it."
+            return Unavailable(damaged, retry_after=60, reason="damaged")
         case _:
             return Unavailable()
 

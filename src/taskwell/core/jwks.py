@@ -46,6 +46,7 @@ class Key:
 
 class KeysUnavailable(Unavailable):
     detail = "The issuer of tokens cannot be reached, so nobody can be told from anybody. Try again."
+    reason = "keys"
 
 
 class KeySet:

@@ -89,12 +89,12 @@ class PostgresBackend:
         # A read is one statement, so it needs no BEGIN and COMMIT around it: two round trips less.
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._pooled = url.pooled
-        self.most_at_once = pool_size + max_overflow
+        self.most_at_once = self.most_connections = pool_size + max_overflow
         self.row_security = False  # whether it is active for this role, as far as is known
         event.listen(self._engine.sync_engine, "do_connect", self._act_as_everybody)
         event.listen(self._engine.sync_engine, "reset", _roll_back)
         self._ending: set[asyncio.Task[None]] = set()
-        self._waiting = 0
+        self.waiting = 0  # for a connection
         self._timeouts = 0
 
     @property
@@ -269,14 +269,14 @@ class PostgresBackend:
             yield connection
 
     async def _checked_out(self, connection: Awaitable[T]) -> T:
-        self._waiting += 1
+        self.waiting += 1
         try:
             return await connection
         except PoolTimeout:
             self._timeouts += 1
             raise
         finally:
-            self._waiting -= 1
+            self.waiting -= 1
 
     def pool_numbers(self) -> dict[str, int]:
         pool: Any = self._engine.pool
@@ -284,7 +284,7 @@ class PostgresBackend:
             "size": pool.size(),
             "in_use": pool.checkedout(),
             "idle": pool.checkedin(),
-            "waiting": self._waiting,
+            "waiting": self.waiting,
             "timeouts": self._timeouts,
         }
 

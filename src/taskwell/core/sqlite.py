@@ -37,6 +37,7 @@ from sqlalchemy.exc import OperationalError
 from taskwell.core.database_url import BadDatabaseUrl, DatabaseUrl
 from taskwell.core.errors import Busy, FileMoved, InUse, TaskwellError
 from taskwell.core.faults import Fault, fault_of
+from taskwell.core.tally import GROUPS, Histogram
 from taskwell.core.together import settle, waiting_since
 
 T = TypeVar("T")
@@ -177,6 +178,7 @@ class SqliteBackend:
     dialect = "sqlite"
     keeps_users_apart = False
     most_at_once = _READERS
+    most_connections = _READERS + 1
 
     def __init__(self, url: DatabaseUrl, *, gathers: bool = True) -> None:
         self._most = _GROUP if gathers else 1
@@ -187,7 +189,8 @@ class SqliteBackend:
         self._give_way_until = 0.0
         self._file: tuple[int, int] | None = None
         self._writer = _writing_engine(url)
-        self._readers = _reading_engine(url, pool_size=_READERS + 1)
+        self._readers = _reading_engine(url, pool_size=self.most_connections)
+        self.group_sizes = Histogram(GROUPS)
         for engine in (self._writer, self._readers):
             event.listen(engine, "connect", self._note_file)
         self._waiting: list[_Write[Any]] = []
@@ -244,6 +247,7 @@ class SqliteBackend:
         try:
             async with self._alone(deadline):
                 group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                self.group_sizes.add(len(group))
                 outcomes = await self._in_writer_thread(partial(_transactions, group, deadline))
                 self._need_file()  # where it is another by now, they wrote into one that is lost
         except Exception as error:  # noqa: BLE001 (it is raised for those who wrote)
@@ -389,6 +393,11 @@ class SqliteBackend:
 
     def give_up_sessions(self) -> None:
         """A file that may not be written is so for whoever opens it."""
+
+    @property
+    def waiting(self) -> int:
+        """How many wait to write."""
+        return len(self._waiting)
 
     def pool_numbers(self) -> dict[str, int]:
         return _numbers(self._readers)

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
 from taskwell.core.acting import acting_as
+from taskwell.core.tally import GROUPS, Histogram
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -51,6 +52,7 @@ class Together(Generic[K, V]):
         self._busy: set[tuple[str, K]] = set()
         self._running = 0
         self._due = False
+        self.sizes = Histogram(GROUPS)
 
     def ask(self, acting: str, key: K, *, lanes: int) -> Awaitable[V]:
         """`acting`: on whose behalf, so that only what is of the same is asked for at once.
@@ -84,6 +86,8 @@ class Together(Generic[K, V]):
             else:
                 group[asked] = [answers.pop(0)]
         self._busy.update(group)
+        if group:
+            self.sizes.add(len(group))
         return group
 
     async def _run(self, group: dict[tuple[str, K], list[_Asked[V]]], lanes: int) -> None:

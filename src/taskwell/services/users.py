@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 from taskwell.core.clock import utc_now
 from taskwell.core.database import ReadTransaction, Transaction
 from taskwell.core.errors import Conflict, NotFound
-from taskwell.models import ErasedUser, IdempotencyKey, User
+from taskwell.models import ErasedUser, IdempotencyKey, Task, User
 from taskwell.models.user import EPOCH, UNKNOWN_USERS
 from taskwell.schemas.user import UserCreate, UserRead
 
@@ -65,6 +65,28 @@ async def get_user(transaction: ReadTransaction, user_id: str) -> UserRead:
     if user is None:
         raise UserNotFound
     return user
+
+
+async def list_users(transaction: ReadTransaction, after: str, limit: int) -> list[UserRead]:
+    """The next ones, by their ids."""
+    statement = select(*_COLUMNS).where(col(User.id) > after).order_by(col(User.id)).limit(limit)
+    return [UserRead(row.id, row.email, row.created_at) for row in await transaction.all(statement)]
+
+
+async def count_tasks(transaction: ReadTransaction, user_id: str) -> tuple[int, int]:
+    """How many there are, and how many in the trash.
+
+    Raises:
+        UserNotFound: there is no such user.
+    """
+    await get_user(transaction, user_id)
+    everything, in_trash = (
+        func.count().label("everything"),
+        func.count(col(Task.deleted_at)).label("in_trash"),
+    )
+    row = await transaction.first(select(everything, in_trash).where(col(Task.user_id) == user_id))
+    assert row is not None
+    return row.everything - row.in_trash, row.in_trash
 
 
 async def set_email(transaction: Transaction, user_id: str, email: str) -> None:

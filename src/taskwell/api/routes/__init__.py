@@ -3,10 +3,11 @@
 from fastapi import APIRouter, Depends
 
 from taskwell.api.dependencies import path_user
-from taskwell.api.routes import changes, docs, health, problems, tasks, tokens, users
+from taskwell.api.routes import changes, docs, health, metrics, problems, tasks, tokens, users
 
 router = APIRouter()
 router.include_router(health.router, prefix="/health")
+router.include_router(metrics.router, prefix="/metrics")
 router.include_router(docs.router)
 router.include_router(problems.router, prefix="/problems")
 router.include_router(tokens.router, prefix="/api/users/me/tokens")

@@ -1,0 +1,41 @@
+"""`taskwell config`."""
+
+import json
+import re
+
+import typer
+from pydantic import SecretStr
+
+from taskwell.cli.backups import AsJson
+from taskwell.cli.settings import load_settings
+from taskwell.core.config import Settings, origins, variable
+
+
+def config(as_json: AsJson = False) -> None:
+    """Show every setting as the server takes it, and where it comes from. Secrets are hidden."""
+    settings = load_settings()
+    origin = origins()
+    shown = {variable(name): _shown(settings, name) for name in Settings.model_fields}
+    come_from = {variable(name): origin[name] for name in Settings.model_fields}
+    if as_json:
+        members = {name: {"value": shown[name], "from": come_from[name]} for name in shown}
+        typer.echo(json.dumps(members))
+        return
+    width = max(map(len, shown))
+    for name, value in shown.items():
+        typer.echo(f"{name:<{width}}  {come_from[name]:<11}  {value}")
+
+
+def _shown(settings: Settings, name: str) -> str:
+    """As an operator would write it."""
+    value = getattr(settings, name)
+    if value is None:
+        return ""
+    if name in {"database_url", "migration_database_url"}:
+        return str(settings.database if name == "database_url" else settings.migration_database)
+    if isinstance(value, SecretStr):
+        return "***" if value != Settings.model_fields[name].default else value.get_secret_value()
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = ",".join(value) if isinstance(value, tuple) else str(value)
+    return re.sub(r"//[^/@]*@", "//***@", text)

@@ -1,0 +1,74 @@
+"""`taskwell users` as an operator runs it."""
+
+import json
+
+import httpx2
+import pytest
+
+from taskwell.cli import users
+from taskwell.core.config import Settings
+from tests.answers import create
+from tests.cli.commands import done, refused, taskwell
+from tests.servers import local_server
+
+
+def ids(url: str) -> list[str]:
+    return [json.loads(line)["id"] for line in done(url, "users", "list", "--json").splitlines()]
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_are_created_shown_and_deleted(database_url: str, option: list[str]) -> None:
+    made = done(database_url, "users", "create", "ada", "--email", "ada@example.com", *option)
+    assert "ada" in made
+    shown = done(database_url, "users", "show", "ada", *option)
+    assert "ada@example.com" in shown
+    if option:
+        assert json.loads(shown) == json.loads(made) | {"tasks": 0, "tasks_in_trash": 0}
+        assert json.loads(made).keys() == {"id", "email", "created_at"}
+    assert done(database_url, "users", "delete", "ada", "--yes", *option)
+    assert refused(database_url, "users", "show", "ada", *option) == "There is no such user."
+
+
+def test_are_listed_by_their_ids_however_many(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(users, "_PAGE", 2)
+    for user in ("cid", "ada", "eve", "bob", "dan"):
+        done(database_url, "users", "create", user)
+    assert ids(database_url) == ["ada", "bob", "cid", "dan", "eve"]
+    lines = done(database_url, "users", "list").splitlines()
+    assert lines[0].split()[:3] == ["ada", "-", "since"]
+
+
+def test_without_an_id_one_is_made(database_url: str) -> None:
+    made = done(database_url, "users", "create").strip()
+    assert ids(database_url) == [made]
+
+
+def test_what_cannot_be_is_refused(database_url: str) -> None:
+    assert refused(database_url, "users", "create", "tasks") == "is a reserved word"
+    done(database_url, "users", "create", "ada")
+    assert refused(database_url, "users", "create", "ada") == "The id or the e-mail address is taken."
+    for command in ("show", "delete"):
+        assert refused(database_url, "users", command, "bob") == "There is no such user."
+
+
+class TestDeletion:
+    @pytest.fixture
+    def filled(self, database_url: str) -> str:
+        settings = Settings(database_url=database_url)
+        with local_server(settings) as server, httpx2.Client(base_url=server.url) as client:
+            tasks = [create(client, "/api/ada/tasks")["id"] for _ in range(3)]
+            client.delete(f"/api/ada/tasks/{tasks[0]}")
+            create(client, "/api/bob/tasks")
+        return database_url
+
+    def test_asks_first(self, filled: str) -> None:
+        result = taskwell(filled, "users", "delete", "ada", answer="n\n")
+        assert result.exit_code == 1
+        assert "ada and 2 tasks, 1 more in the trash, are deleted for ever. Go on?" in result.stderr
+        assert ids(filled) == ["ada", "bob"]
+
+    def test_takes_all_that_is_theirs_and_nothing_else(self, filled: str) -> None:
+        result = taskwell(filled, "users", "delete", "ada", answer="y\n")
+        assert result.stdout.endswith("ada is deleted, with 2 tasks and 1 in the trash.\n")
+        assert ids(filled) == ["bob"]
+        assert json.loads(done(filled, "users", "show", "bob", "--json"))["tasks"] == 1

@@ -1,0 +1,166 @@
+"""Every statement names the user whose rows it is about, and every key begins with the user.
+
+So the rows of a user can be kept together on one node of a PostgreSQL that is spread over several. What is
+not so is listed here, each with its reason, and told in docs/scaling.md.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+from security import matrix
+from security.issuer import Issuer, bearer, running_issuer
+from tests.beside import at_once, scribble, tidy_up
+from tests.databases import execute
+from tests.postgres import PostgresServer, postgres_server
+from tests.security.conftest import settings_for
+from tests.servers import local_server
+
+# What a table calls the user.
+TENANT = {"tasks": "user_id", "idempotency_keys": "user_id", "api_tokens": "user_id", "users": "id"}
+
+# Statements about nobody in particular, by what is in them and in no other.
+ACROSS_USERS = {
+    "a token is looked up by its digest: whose it is is what is asked": (
+        r"FROM api_tokens\b.* WHERE api_tokens\.digest ="
+    ),
+    "housekeeping looks for whose trash is to be emptied": (
+        r"^SELECT tasks\.user_id FROM tasks WHERE tasks\.deleted_at <"
+    ),
+    "housekeeping forgets old keys": r"^DELETE FROM idempotency_keys WHERE idempotency_keys\.created_at <",
+    "an e-mail address is one user's only": r"^UPDATE users SET email=.* FROM users WHERE users\.email =",
+}
+# Statements about several users, who are all named: those who asked at once.
+SEVERAL = re.compile(r"unnest\(.*\buser_id\b")
+# What has to be unique among all users, and what housekeeping finds its rows by.
+UNIQUE_ACROSS_USERS = {"uq_api_tokens_digest", "uq_users_email"}
+INDEXES_OF_HOUSEKEEPING = {"ix_tasks_deleted_at", "ix_idempotency_keys_created_at"}
+
+
+def place_of(table: str) -> re.Pattern[str]:
+    """Where a statement reads or changes a table."""
+    return re.compile(rf"\b(?:FROM|JOIN|UPDATE|INTO) {table}\b(?! SET DATA)")
+
+
+def names_the_user(sql: str, table: str) -> bool:
+    """As often as it is read or changed."""
+    column = TENANT[table]
+    inserted = len(re.findall(rf"\bINTO {table} \(\s*{column}\b", sql))
+    prefix = rf"(?:\b{table}\.)" + ("?" if table == "users" else "")
+    named = len(re.findall(rf"{prefix}\b{column} (?:=|IN)", sql))
+    return inserted + named >= len(place_of(table).findall(sql))
+
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[Issuer]:
+    with running_issuer("EdDSA") as issuer:
+        yield issuer
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    """It writes down all that it is asked."""
+    logging = {"logging_collector": "on", "log_destination": "jsonlog", "log_directory": "log"}
+    with postgres_server(None, log_statement="all", **logging) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def statements(postgres: PostgresServer, issuer: Issuer) -> list[str]:
+    """What every operation sends, and what goes on beside them; each once."""
+    settings = settings_for(issuer, database_url=postgres.url)
+    with local_server(settings) as server:
+        prepared = len(log_of(postgres))
+        assert matrix.measure(server.url, issuer).values["operations"] >= 30
+        headers = bearer(issuer.token("ada", email="ada@example.com"))
+        with httpx2.Client(base_url=server.url, headers=headers) as client:
+            use_a_token(client)
+            with client.stream("GET", "/api/events") as stream:
+                lines = stream.iter_lines()
+                next(lines)
+                scribble(client, "/api/tasks", 1, 60)
+                assert any(line.startswith("id:") for line in lines)
+        at_once(6, lambda number: of_a_user(server.url, issuer, number))
+        tidy_up(settings)
+    texts = [json.loads(line)["message"] for line in log_of(postgres)[prepared:]]
+    found = [re.match(r"(?:statement|execute [^:]*): (.*)", text, re.DOTALL) for text in texts]
+    return sorted({re.sub(r"\s+", " ", match[1]).strip() for match in found if match})
+
+
+def log_of(postgres: PostgresServer) -> list[str]:
+    files = sorted((postgres.data / "log").glob("*.json"))
+    return [line for file in files for line in file.read_text().splitlines()]
+
+
+def use_a_token(client: httpx2.Client) -> None:
+    made = client.post("/api/users/me/tokens", json={"name": "a program", "scopes": ["tasks:read"]}).json()
+    answer = httpx2.get(client.base_url.join("/api/tasks"), headers=bearer(made["token"]))
+    assert answer.status_code == 200
+
+
+def of_a_user(url: str, issuer: Issuer, number: int) -> None:
+    with httpx2.Client(base_url=url, headers=bearer(issuer.token(f"user-{number}"))) as client:
+        scribble(client, "/api/tasks", number, 20)
+
+
+def about(statements: list[str]) -> list[tuple[str, str]]:
+    """Each with every table of users' rows that it is about."""
+    return [(sql, table) for sql in statements for table in TENANT if place_of(table).search(sql)]
+
+
+def test_every_statement_names_its_user(statements: list[str]) -> None:
+    assert len(statements) >= 40
+    assert {table for _, table in about(statements)} == TENANT.keys()
+    nameless = {sql for sql, table in about(statements) if not names_the_user(sql, table)}
+    allowed = {sql for sql in statements for what in ACROSS_USERS.values() if re.search(what, sql)}
+    assert nameless <= allowed
+
+
+def test_every_exception_is_one(statements: list[str]) -> None:
+    for reason, what in ACROSS_USERS.items():
+        found = [sql for sql in statements if re.search(what, sql)]
+        assert found, reason
+        assert not all(names_the_user(sql, table) for sql, table in about(found)), reason
+
+
+def test_several_users_are_named_where_they_are_asked_for_together(statements: list[str]) -> None:
+    together = [sql for sql in statements if SEVERAL.search(sql)]
+    assert len(together) >= 3
+    for sql, table in about(together):
+        assert names_the_user(sql, table), sql
+
+
+def test_every_key_and_index_begins_with_the_user(postgres: PostgresServer, statements: list[str]) -> None:
+    rows = execute(
+        postgres.url,
+        """
+        SELECT t.relname AS table, i.relname AS name, indisunique AS is_unique,
+               pg_get_indexdef(i.oid, 1, true) AS first
+        FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
+        JOIN pg_namespace n ON n.oid = t.relnamespace WHERE n.nspname = 'public'
+        """,
+    )
+    ours = [row for row in rows if row["table"] in TENANT]
+    assert {row["table"] for row in ours} == TENANT.keys()
+    others = {row["name"]: row["is_unique"] for row in ours if row["first"] != TENANT[row["table"]]}
+    assert {name for name, is_unique in others.items() if is_unique} == UNIQUE_ACROSS_USERS
+    assert {name for name, is_unique in others.items() if not is_unique} == INDEXES_OF_HOUSEKEEPING
+
+
+def test_what_refers_to_a_row_refers_to_its_user(postgres: PostgresServer, statements: list[str]) -> None:
+    rows = execute(
+        postgres.url,
+        """
+        SELECT conrelid::regclass::text AS table, pg_get_constraintdef(oid) AS says
+        FROM pg_constraint WHERE contype = 'f'
+        """,
+    )
+    assert rows
+    for row in rows:
+        assert row["says"].startswith(f"FOREIGN KEY ({TENANT[row['table']]}) REFERENCES users(id)"), row

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stress import backups, events, feed, guards, keys, model, moves, polling
+from stress import backups, events, feed, guards, keys, kills, model, moves, polling
 from stress.figures import Figures, Form
 from tests.postgres import postgres_server
 from tests.servers import ServerProcess, server_process
@@ -27,6 +27,7 @@ PROGRAMS = {
     "polling": Program(polling.measure),
     "backups": Program(backups.measure),
     "move": Program(moves.measure),
+    "kills": Program(kills.measure),
 }
 
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from random import Random
 from sqlite3 import connect
 
-from stress.client import connections
 from stress.figures import Figures, Form
-from stress.ledger import USERS, Comparison, Ledger, Writer, compare, note
+from stress.ledger import Comparison, Ledger, compare, note, writing
 from stress.warm import WarmServers, end, warm_servers
 from taskwell.core.config import Settings
 from tests.servers import ServerProcess
@@ -26,7 +25,6 @@ _WRITES = 240  # at most, until a kill
 _EARLY = 0.1  # of the kills: before anything was served
 _EARLY_SECONDS = 0.3
 _COLD = 50  # every so many-th start
-_PATIENCE_SECONDS = 30.0
 
 
 @dataclass
@@ -46,17 +44,9 @@ def measure(server: ServerProcess, form: Form) -> Figures:
 
 
 async def _measure(server: ServerProcess, servers: WarmServers, form: Form) -> Figures:
-    ledger, ended = Ledger(), asyncio.Event()
-    async with connections(server.port, _WRITERS) as opened:
-        writers = [
-            Writer(connection, Random(f"{form.seed} {n}"), USERS[n % len(USERS)], f"w{n}", ledger)
-            for n, connection in enumerate(opened)
-        ]
-        writing = [asyncio.ensure_future(writer.write_until(ended)) for writer in writers]
+    async with writing(server.port, _WRITERS, form.seed) as ledger:
         lives = await _kill(server, servers, ledger, form)
-        ended.set()
-        await asyncio.gather(*writing)
-        found = await compare(opened[0], ledger)
+    found = await compare(server.port, ledger)
     server.stop()
     lives.damaged += _is_damaged(server)
     return _figures(lives, ledger, found)
@@ -75,7 +65,7 @@ async def _kill(server: ServerProcess, servers: WarmServers, ledger: Ledger, for
         else:
             seconds = await _served(ledger, killed)
             (lives.cold if warm is None else lives.warm).append(seconds)
-            await _written(ledger, ledger.writes + random.randint(1, _WRITES))
+            await ledger.more(random.randint(1, _WRITES))
             await asyncio.sleep(random.uniform(0, 0.005))
         await asyncio.to_thread(_kill_one, server, warm)
         lives.kills += 1
@@ -99,16 +89,8 @@ def _kill_one(server: ServerProcess, warm: int | None) -> None:
 
 async def _served(ledger: Ledger, since: float) -> float:
     """Until something is acknowledged that was sent after an instant: how long after it."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while ledger.sent <= since:
-        assert time.monotonic() < deadline, "the server does not serve again"
-        await asyncio.sleep(0.002)
+    await ledger.until(lambda: ledger.sent > since)
     return ledger.last - since
-
-
-async def _written(ledger: Ledger, writes: int) -> None:
-    while ledger.writes < writes:
-        await asyncio.sleep(0.002)
 
 
 def _is_damaged(server: ServerProcess) -> bool:

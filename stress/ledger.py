@@ -7,11 +7,13 @@ acknowledged. So in the end the lists are what was acknowledged last, to the byt
 import asyncio
 import time
 from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from stress.client import Answer, Connection, Request
+from stress.client import Answer, Connection, Request, connections
 from stress.feed import Copy
 from stress.figures import Figures
 
@@ -19,6 +21,7 @@ USERS = ("ann", "bob", "cid", "dot")
 _KNOWN = 50  # of a writer's tasks, the latest ones
 _BATCH = 10
 _PAUSE_SECONDS = 0.02
+_PATIENCE_SECONDS = 60.0
 _AGAIN = {409, 503}  # the same request is still being answered; the database is away
 
 Task = dict[str, Any]
@@ -39,6 +42,7 @@ class Ledger:
     statuses: Counter[int] = field(default_factory=Counter)
     sent: float = 0.0  # of what was acknowledged, when the last was sent; on the monotonic clock
     last: float = 0.0  # when it was acknowledged
+    _acknowledged: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def changes(self) -> int:
@@ -54,7 +58,20 @@ class Ledger:
         self.writes += 1
         if sent > self.sent:
             self.sent, self.last = sent, time.monotonic()
+        self._acknowledged.set()
         return tasks
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Until something is so: asked after each acknowledgement, of which one has to come in a minute."""
+        while not reached():
+            self._acknowledged.clear()
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self._acknowledged.wait()
+
+    async def more(self, writes: int) -> None:
+        """Until so many more writes are acknowledged."""
+        goal = self.writes + writes
+        await self.until(lambda: self.writes >= goal)
 
     def doubt(self, user: str, title: str) -> None:
         self.doubts[user] += 1
@@ -162,6 +179,28 @@ class Writer:
         return {"op": "create", "task": self._new()}
 
 
+@asynccontextmanager
+async def writing(port: int, writers: int, seed: int) -> AsyncGenerator[Ledger]:
+    """Writers that go on for as long as the block does, and then wait for what they have sent."""
+    ledger, ended = Ledger(), asyncio.Event()
+    async with connections(port, writers) as opened:
+        tasks = [
+            asyncio.ensure_future(
+                Writer(connection, Random(f"{seed} {n}"), USERS[n % len(USERS)], f"w{n}", ledger).write_until(
+                    ended
+                )
+            )
+            for n, connection in enumerate(opened)
+        ]
+        try:
+            yield ledger
+            ended.set()
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
 @dataclass
 class Comparison:
     lost: int = 0
@@ -171,10 +210,11 @@ class Comparison:
     unlike_the_feed: int = 0
 
 
-async def compare(connection: Connection, ledger: Ledger) -> Comparison:
+async def compare(port: int, ledger: Ledger) -> Comparison:
     found = Comparison(numbers_twice=ledger.numbers_twice)
-    for user in USERS:
-        await _compare_user(connection, user, ledger, found)
+    async with connections(port, 1) as (connection,):
+        for user in USERS:
+            await _compare_user(connection, user, ledger, found)
     return found
 
 
@@ -217,7 +257,9 @@ def note(figures: Figures, ledger: Ledger, found: Comparison) -> None:
     figures.note("answered 409", ledger.statuses[409])
     others = ledger.statuses.total() - sum(ledger.statuses[status] for status in (200, 201, *_AGAIN))
     figures.promise("answered otherwise", others, kept=others == 0)
-    figures.promise("503 without Retry-After", ledger.without_retry_after, kept=not ledger.without_retry_after)
+    figures.promise(
+        "503 without Retry-After", ledger.without_retry_after, kept=not ledger.without_retry_after
+    )
     figures.promise("acknowledged changes lost", found.lost, kept=found.lost == 0)
     figures.promise("doubled", found.doubled, kept=found.doubled == 0)
     figures.promise("tasks unlike what was acknowledged", found.unlike, kept=found.unlike == 0)

@@ -1,21 +1,28 @@
 """The programs by name, each run on a server of its own."""
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stress import backups, events, feed, guards, keys, kills, model, moves, polling
+from stress import backups, events, feed, guards, keys, kills, model, moves, polling, powercuts
 from stress.figures import Figures, Form
 from tests.postgres import postgres_server
 from tests.servers import ServerProcess, server_process
 
+DATABASES = ("sqlite", "postgresql")
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
+    """`needs`: a command that has to be installed."""
+
     measure: Callable[[ServerProcess, Form], Figures]
     workers: int = 1
+    databases: tuple[str, ...] = DATABASES
+    needs: str | None = None
 
 
 PROGRAMS = {
@@ -28,7 +35,16 @@ PROGRAMS = {
     "backups": Program(backups.measure),
     "move": Program(moves.measure),
     "kills": Program(kills.measure),
+    "powercuts": Program(powercuts.measure, databases=("sqlite",), needs="strace"),
 }
+
+
+def missing(name: str) -> str | None:
+    """Why a program cannot be run here."""
+    command = PROGRAMS[name].needs
+    if command is None or shutil.which(command):
+        return None
+    return f"needs {command} (Debian: apt-get install {command})"
 
 
 def run(name: str, database_url: str, folder: Path, form: Form) -> Figures:

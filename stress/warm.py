@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 _NEEDED = (
     "asyncpg",
@@ -82,7 +83,7 @@ def main() -> None:
         print(pid, flush=True)
 
 
-def _serve(order: dict[str, str]) -> None:
+def _serve(order: dict[str, Any]) -> None:
     from taskwell.cli import app  # noqa: PLC0415 (it is here already)
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -7,7 +7,20 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stress import backups, events, feed, guards, keys, kills, model, moves, polling, powercuts
+from stress import (
+    backups,
+    events,
+    feed,
+    guards,
+    keys,
+    kills,
+    migrations,
+    model,
+    moves,
+    outages,
+    polling,
+    powercuts,
+)
 from stress.figures import Figures, Form
 from tests.postgres import postgres_server
 from tests.servers import ServerProcess, server_process
@@ -36,6 +49,8 @@ PROGRAMS = {
     "move": Program(moves.measure),
     "kills": Program(kills.measure),
     "powercuts": Program(powercuts.measure, databases=("sqlite",), needs="strace"),
+    "outages": Program(outages.measure, databases=("postgresql",)),
+    "migrations": Program(migrations.measure),
 }
 
 

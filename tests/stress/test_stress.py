@@ -69,7 +69,7 @@ class TestStress:
     def test_what_was_acknowledged_outlives_a_killed_server(self, measured: Figures) -> None:
         assert measured.broken == []
         assert measured.values["kills"] == 20
-        assert measured.values["writes acknowledged"] > 1_000
+        assert measured.values["writes acknowledged"] > 200
         assert measured.values["writes cut"] > 0
 
     @of("move")

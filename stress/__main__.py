@@ -20,7 +20,7 @@ def main() -> int:
             print(f"{name} is left out: it {reason}", file=sys.stderr)
             continue
         databases = [database for database in asked if database in PROGRAMS[name].databases]
-        columns = {database: _timed(name, database, form) for database in databases}
+        columns = {database: timed(name, database, form) for database in databases}
         if name == "model" and len(databases) == 2:
             columns["side by side"] = _side_by_side(form)
         print(table(name, columns), end="\n\n", flush=True)
@@ -40,7 +40,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _timed(name: str, database: str, form: Form) -> Figures:
+def timed(name: str, database: str, form: Form) -> Figures:
     print(f"{name}, {database} ...", file=sys.stderr, flush=True)
     with subject(database) as (url, folder):
         start = time.perf_counter()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from random import Random
 from sqlite3 import connect
 
-from stress.figures import Figures, Form
+from stress.figures import SHORT, Figures, Form
 from stress.ledger import Comparison, Ledger, compare, note, writing
 from stress.warm import WarmServers, end, warm_servers
 from taskwell.core.config import Settings
@@ -21,7 +21,8 @@ from tests.servers import ServerProcess
 
 _KILLS = 1_000
 _WRITERS = 8
-_WRITES = 240  # at most, until a kill; fewer in a short form
+_WRITES = 240  # at most, until a kill
+_WRITES_IN_SHORT = 60
 _EARLY = 0.1  # of the kills: before anything was served
 _EARLY_SECONDS = 0.3
 _COLD = 50  # every so many-th start
@@ -65,7 +66,7 @@ async def _kill(server: ServerProcess, servers: WarmServers, ledger: Ledger, for
         else:
             seconds = await _served(ledger, killed)
             (lives.cold if warm is None else lives.warm).append(seconds)
-            await ledger.more(random.randint(1, form.count(_WRITES, least=60)))
+            await ledger.more(random.randint(1, _WRITES_IN_SHORT if form.share <= SHORT else _WRITES))
             await asyncio.sleep(random.uniform(0, 0.005))
         await asyncio.to_thread(_kill_one, server, warm)
         lives.kills += 1

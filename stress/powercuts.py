@@ -27,6 +27,7 @@ _STATES = 20_000
 _WRITES = 1_500  # which makes fewer system calls than that: each is the last one once or more
 _WRITERS = 8
 _MEMORY = Path("/dev/shm")  # a disk that is made twenty thousand times need not be one
+_CONTROL = 20  # one in so many for each server that is to be found out
 _LIVES = 12  # servers, one after the other
 
 
@@ -44,8 +45,10 @@ def measure(server: ServerProcess, form: Form) -> Figures:
         recorded = asyncio.run(_record(Path(folder), form))
     states = form.count(_STATES)
     found = _try(recorded, states, form.seed)
-    unsynced = _try([event for event in recorded if not isinstance(event, Synced)], states // 10, form.seed)
-    hasty = _try(list(_told_before_the_sync(recorded)), states // 10, form.seed)
+    unsynced = _try(
+        [event for event in recorded if not isinstance(event, Synced)], states // _CONTROL, form.seed
+    )
+    hasty = _try(list(_told_before_the_sync(recorded)), states // _CONTROL, form.seed)
     return _figures(recorded, found, unsynced, hasty)
 
 
@@ -110,7 +113,7 @@ def _examine(folder: Path, files: Files, told: dict[str, int], found: Found) -> 
         (folder / name).write_bytes(content)
     try:
         held = _held(folder / "tasks.db")
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, ValueError):  # a text or an id may be no such thing any more
         found.corrupt += 1
         return
     lost = sum(held.get(task, 0) < version for task, version in told.items())

@@ -142,6 +142,26 @@ stress-cut: $(READY) ## 10,000 requests whose clients go away
 scaling: $(READY) ## Run the tests of the API against four processes on one PostgreSQL, behind HAProxy
 	TEST_PROCESSES=4 $(BIN)/python -m pytest tests/api
 
+.PHONY: stress-kills
+stress-kills: $(READY) ## 1,000 kill -9 of the server under writers
+	$(BIN)/python -m stress kills
+
+.PHONY: stress-powercuts
+stress-powercuts: $(READY) ## 20,000 states of a disk after a power cut (SQLite; needs strace)
+	$(BIN)/python -m stress powercuts
+
+.PHONY: stress-outages
+stress-outages: $(READY) ## 200 outages of PostgreSQL under writers
+	$(BIN)/python -m stress outages
+
+.PHONY: stress-migrations
+stress-migrations: $(READY) ## 8 servers that migrate at once, 100 times
+	$(BIN)/python -m stress migrations
+
+.PHONY: reliability
+reliability: $(READY) ## Run all of these and write docs/reliability.md (SHORT=--short: minutes, not hours)
+	$(BIN)/python -m stress.reliability $(SHORT)
+
 .PHONY: security
 security: $(READY) ## Hostile tokens, every operation as a stranger, storms of unknown keys
 	$(BIN)/python -m security

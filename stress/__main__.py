@@ -7,18 +7,20 @@ from random import SystemRandom
 
 from stress import parity
 from stress.figures import SHORT, Figures, Form, table
-from stress.programs import PROGRAMS, run, subject
-
-_DATABASES = ("sqlite", "postgresql")
+from stress.programs import DATABASES, PROGRAMS, missing, run, subject
 
 
 def main() -> int:
     given = _arguments()
     form = Form(SHORT if given.short else given.share, given.seed)
-    databases = _DATABASES if given.database == "both" else (given.database,)
+    asked = DATABASES if given.database == "both" else (given.database,)
     broken = []
     for name in PROGRAMS if given.name == "all" else (given.name,):
-        columns = {database: _timed(name, database, form) for database in databases}
+        if (reason := missing(name)) is not None:
+            print(f"{name} is left out: it {reason}", file=sys.stderr)
+            continue
+        databases = [database for database in asked if database in PROGRAMS[name].databases]
+        columns = {database: timed(name, database, form) for database in databases}
         if name == "model" and len(databases) == 2:
             columns["side by side"] = _side_by_side(form)
         print(table(name, columns), end="\n\n", flush=True)
@@ -33,12 +35,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("name", choices=(*PROGRAMS, "all"))
     parser.add_argument("--short", action="store_true", help=f"the same as --share {SHORT}")
     parser.add_argument("--share", type=float, default=1.0, help="how much of the full form (1)")
-    parser.add_argument("--database", choices=(*_DATABASES, "both"), default="both")
+    parser.add_argument("--database", choices=(*DATABASES, "both"), default="both")
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(10_000))
     return parser.parse_args()
 
 
-def _timed(name: str, database: str, form: Form) -> Figures:
+def timed(name: str, database: str, form: Form) -> Figures:
     print(f"{name}, {database} ...", file=sys.stderr, flush=True)
     with subject(database) as (url, folder):
         start = time.perf_counter()

@@ -31,7 +31,7 @@ class Figures:
     def promise(self, name: str, value: float, *, kept: bool) -> None:
         self.note(name, value)
         if not kept:
-            self.broken.append(f"{name}: {_text(value)}")
+            self.broken.append(f"{name}: {shown(value)}")
 
 
 def table(title: str, columns: Mapping[str, Figures]) -> str:
@@ -39,7 +39,7 @@ def table(title: str, columns: Mapping[str, Figures]) -> str:
     lines = [_line(title, list(columns))]
     for name in names:
         cells = [figures.values.get(name) for figures in columns.values()]
-        lines.append(_line(name, ["" if cell is None else _text(cell) for cell in cells]))
+        lines.append(_line(name, ["" if cell is None else shown(cell) for cell in cells]))
     return "\n".join(lines)
 
 
@@ -47,5 +47,5 @@ def _line(name: str, cells: list[str]) -> str:
     return f"{name:<{_NAME}}" + "".join(f"{cell:>{_FIGURE}}" for cell in cells)
 
 
-def _text(value: float) -> str:
+def shown(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"

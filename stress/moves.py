@@ -46,7 +46,7 @@ def measure(server: ServerProcess, form: Form) -> Figures:
     seed(source, {"ann": count * 3 // 5, "bob": count - count * 3 // 5})
     figures = Figures()
     with _other(source, server.folder) as other:
-        back = _sibling(source, "back")
+        back = sibling(source, "back")
         there = _move(source, other)
         again = _move(other, back)
         held = [_contents(url) for url in (source, other, back)]
@@ -56,7 +56,7 @@ def measure(server: ServerProcess, form: Form) -> Figures:
         figures.note("seconds there", there.seconds)
         figures.note("seconds back", again.seconds)
         figures.note("memory at most, MiB", max(there.mebibytes, again.mebibytes))
-        _kill(source, _sibling(other, "killed"), form, there.seconds, figures)
+        _kill(source, sibling(other, "killed"), form, there.seconds, figures)
     return figures
 
 
@@ -70,7 +70,7 @@ def _other(url: str, folder: Path) -> Iterator[str]:
         yield f"sqlite:///{folder}/other.db"
 
 
-def _sibling(url: str, name: str) -> str:
+def sibling(url: str, name: str) -> str:
     """An empty database beside another one."""
     if url.startswith("sqlite"):
         return f"{url.removesuffix('.db')}-{name}.db"

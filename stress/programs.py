@@ -1,5 +1,6 @@
 """The programs by name, each run on a server of its own."""
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,10 +15,14 @@ from stress import (
     feed,
     guards,
     keys,
+    kills,
+    migrations,
     model,
     moves,
+    outages,
     overload,
     polling,
+    powercuts,
     restarts,
     slow,
 )
@@ -25,11 +30,17 @@ from stress.figures import Figures, Form
 from tests.postgres import postgres_server
 from tests.servers import ServerProcess, server_process
 
+DATABASES = ("sqlite", "postgresql")
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
+    """`needs`: a command that has to be installed."""
+
     measure: Callable[[ServerProcess, Form], Figures]
     workers: int = 1
+    databases: tuple[str, ...] = DATABASES
+    needs: str | None = None
 
 
 PROGRAMS = {
@@ -46,7 +57,19 @@ PROGRAMS = {
     "restarts": Program(restarts.measure, workers=restarts.PROCESSES),
     "bodies": Program(bodies.measure),
     "cut": Program(cut.measure),
+    "kills": Program(kills.measure),
+    "powercuts": Program(powercuts.measure, databases=("sqlite",), needs="strace"),
+    "outages": Program(outages.measure, databases=("postgresql",)),
+    "migrations": Program(migrations.measure),
 }
+
+
+def missing(name: str) -> str | None:
+    """Why a program cannot be run here."""
+    command = PROGRAMS[name].needs
+    if command is None or shutil.which(command):
+        return None
+    return f"needs {command} (Debian: apt-get install {command})"
 
 
 def run(name: str, database_url: str, folder: Path, form: Form) -> Figures:

@@ -73,11 +73,12 @@ def local_server(settings: Settings, *, shortcuts: bool | None = None) -> Iterat
 
 @dataclass
 class ServerProcess:
-    """`taskwell serve` as an operator runs it, in a folder of its own."""
+    """`taskwell serve` as an operator runs it, in a folder of its own. `under`: a command that runs it."""
 
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    under: tuple[str, ...] = ()
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -92,12 +93,15 @@ class ServerProcess:
     def start(self, *arguments: str) -> None:
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "taskwell", "serve", "--port", str(self.port), *arguments],
+                [
+                    *self.under, sys.executable, "-m", "taskwell", "serve", "--port", str(self.port),
+                    *arguments,
+                ],
                 cwd=self.folder,
                 env=os.environ | dict(self.environment),
                 stdout=log,
                 stderr=log,
-            )
+            )  # fmt: skip
 
     def wait_until_up(self) -> None:
         def is_up() -> bool:

@@ -1,12 +1,13 @@
 """The programs of `python -m stress` in their short form: what they promise is kept."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from stress import parity
 from stress.figures import SHORT, Figures, Form, table
-from stress.programs import run
+from stress.programs import missing, run
 from tests.databases import new_postgres_database
 
 FORM = Form(SHORT, seed=1)
@@ -64,6 +65,13 @@ class TestStress:
         assert measured.values["backups, each of them restored"] == 2
         assert measured.values["writes acknowledged meanwhile"] > 0
 
+    @of("kills")
+    def test_what_was_acknowledged_outlives_a_killed_server(self, measured: Figures) -> None:
+        assert measured.broken == []
+        assert measured.values["kills"] == 20
+        assert measured.values["writes acknowledged"] > 200
+        assert measured.values["writes cut"] > 0
+
     @of("move")
     def test_a_move_is_whole_or_has_not_been(self, measured: Figures) -> None:
         assert measured.broken == []
@@ -98,6 +106,19 @@ class TestStress:
         assert measured.values["requests cut"] == 192
         assert measured.values["connections to the database in use"] == 0
         assert measured.values["connections that were left open"] == 0
+
+
+class TestPowerCuts:
+    @pytest.mark.skipif(
+        missing("powercuts") is not None and "CI" not in os.environ, reason=str(missing("powercuts"))
+    )
+    def test_what_was_acknowledged_outlives_a_power_cut(self, tmp_path: Path) -> None:
+        """And a server that syncs nothing, or tells before it syncs, is found out."""
+        figures = run("powercuts", f"sqlite:///{tmp_path}/test.db", tmp_path, FORM)
+        assert figures.broken == []
+        assert figures.values["states after a cut"] == 400
+        assert figures.values["corrupt or with changes lost"] > 0
+        assert figures.values["with changes lost"] > 0
 
 
 class TestParity:

@@ -1,0 +1,150 @@
+"""`python -m stress.reliability`: every program, and what it found as a page, docs/reliability.md.
+
+A program that is added to `PROGRAMS` has its section there; its goal is a line of `GOALS`.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from stress.__main__ import timed
+from stress.figures import SHORT, Figures, Form, shown
+from stress.programs import DATABASES, PROGRAMS, missing
+
+_PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
+
+GOALS = {
+    "guards": "64 writers, 10,000 guarded edits: none lost, none doubled, every loser is answered 412",
+    "keys": "10,000 keyed creates, each sent 2 to 10 times over connections that are cut: 10,000 tasks",
+    "feed": "100,000 changes by 32 writers: none missed, none out of order, none repeated",
+    "model": "2,000 runs against a dict, 20,000 requests to both databases: no difference",
+    "events": "1,000 streams: no event missed, 99 of 100 within a second, at most 64 KiB for a stream",
+    "polling": "a poll of an unchanged list costs less than two health checks",
+    "backups": "100 backups beside writers: each has what was acknowledged before it",
+    "move": "100,000 tasks there and back: the same; a move that is killed leaves nothing half",
+    "kills": "1,000 kills of the server, 100,000 acknowledged writes: none lost, none doubled",
+    "powercuts": "20,000 states of a disk after a power cut: none corrupt, no acknowledged write lost",
+    "outages": "200 outages of PostgreSQL: no write lost or doubled, the next one within 2 s of its return",
+    "migrations": "100 times 8 servers that start at once on an empty or old database: one schema",
+}
+COMMANDS = {
+    "security": "hostile tokens, every operation as a stranger, storms of unknown keys: nothing to be had",
+}
+
+
+@dataclass
+class Row:
+    """`reason`: why it was not run."""
+
+    goal: str
+    command: str
+    columns: Mapping[str, Figures] = field(default_factory=dict)
+    reason: str | None = None
+    broken: bool = False
+
+    @property
+    def outcome(self) -> str:
+        if self.reason is not None:
+            return f"not run: {self.reason}"
+        return "**broken**" if self.broken else "kept"
+
+
+def main() -> int:
+    given = _arguments()
+    form = Form(SHORT if given.short else given.share, given.seed)
+    chosen = given.only or (PROGRAMS if given.short else (*PROGRAMS, *COMMANDS))
+    rows = {name: _left_out(name) for name in (*PROGRAMS, *COMMANDS)}
+    for name in chosen:
+        rows[name] = _program(name, form) if name in PROGRAMS else _command(name)
+        given.page.write_text(page(rows, form))  # each time: whoever stops it has what was found
+    broken = [name for name, row in rows.items() if row.broken]
+    print(*(f"broken: {name}" for name in broken), sep="\n", file=sys.stderr)
+    return 1 if broken else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m stress.reliability", description=__doc__)
+    parser.add_argument("only", nargs="*", metavar="NAME", help="all, if none is named")
+    parser.add_argument("--short", action="store_true", help=f"the same as --share {SHORT}, programs alone")
+    parser.add_argument("--share", type=float, default=1.0, help="how much of the full form (1)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--page", type=Path, default=_PAGE, help="where to write it")
+    given = parser.parse_args()
+    if unknown := set(given.only) - {*PROGRAMS, *COMMANDS}:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    return given
+
+
+def _program(name: str, form: Form) -> Row:
+    row = _left_out(name)
+    row.reason = missing(name)
+    if row.reason is None:
+        try:
+            row.columns = {database: timed(name, database, form) for database in PROGRAMS[name].databases}
+        except Exception as error:  # noqa: BLE001 (the other rows are to be filled all the same)
+            row.reason, row.broken = f"it ended with {type(error).__name__}", True
+            return row
+        row.broken = any(figures.broken for figures in row.columns.values())
+    return row
+
+
+def _command(name: str) -> Row:
+    print(f"{name} ...", file=sys.stderr, flush=True)
+    done = subprocess.run([sys.executable, "-m", name], stdout=subprocess.DEVNULL, check=False)
+    row = _left_out(name)
+    row.reason, row.broken = None, done.returncode != 0
+    return row
+
+
+def _left_out(name: str) -> Row:
+    command = f"make {name}" if name in COMMANDS else f"make stress-{name}"
+    return Row(GOALS.get(name) or COMMANDS.get(name, "what it promises"), command, reason="not in this run")
+
+
+def page(rows: Mapping[str, Row], form: Form) -> str:
+    return "\n".join([*_head(form), *_summary(rows), *_sections(rows)])
+
+
+def _head(form: Form) -> list[str]:
+    size = "in full" if form.share == 1 else f"at {form.share:.0%} of its full size"
+    return [
+        "# The scorecard",
+        "",
+        f"Written by `make reliability` on {datetime.now(UTC):%Y-%m-%d}: each program {size}, seed {form.seed}.",
+        "What the programs do is told in [The promises, tried out](promises.md).",
+        "",
+    ]
+
+
+def _summary(rows: Mapping[str, Row]) -> Iterator[str]:
+    yield from ("| | goal, in full | | command |", "|---|---|---|---|")
+    for name, row in rows.items():
+        place = f"[{name}](#{name})" if row.columns else name
+        yield f"| {place} | {row.goal} | {row.outcome} | `{row.command}` |"
+    yield ""
+
+
+def _sections(rows: Mapping[str, Row]) -> Iterator[str]:
+    for name, row in rows.items():
+        if not row.columns:
+            continue
+        yield from (f"## {name}", "", f"{row.goal}. `{row.command}`", "")
+        yield f"| | {' | '.join(_NAMES[database] for database in row.columns)} |"
+        yield "|---" * (len(row.columns) + 1) + "|"
+        for figure in dict.fromkeys(name for figures in row.columns.values() for name in figures.values):
+            values = (figures.values.get(figure) for figures in row.columns.values())
+            yield f"| {figure} | {' | '.join('' if value is None else shown(value) for value in values)} |"
+        yield ""
+        for database, figures in row.columns.items():
+            for promise in figures.broken:
+                yield f"Broken on {_NAMES[database]}: {promise}\n"
+
+
+_NAMES = dict(zip(DATABASES, ("SQLite", "PostgreSQL"), strict=True))
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -114,7 +114,8 @@ def _head(form: Form) -> list[str]:
     return [
         "# The scorecard",
         "",
-        f"Written by `make reliability` on {datetime.now(UTC):%Y-%m-%d}: each program {size}, seed {form.seed}.",
+        f"Written by `make reliability` on {datetime.now(UTC):%Y-%m-%d}: each program {size}, "
+        f"seed {form.seed}.",
         "What the programs do is told in [The promises, tried out](promises.md).",
         "",
     ]

@@ -114,9 +114,17 @@ stress-polling: $(READY) ## Polls of an unchanged list beside health checks
 stress-backups: $(READY) ## 100 backups beside writers, each of them restored
 	$(BIN)/python -m stress backups
 
+.PHONY: stress-hostile
+stress-hostile: $(READY) ## Hostile values in every slot of every operation
+	$(BIN)/python -m stress hostile
+
 .PHONY: stress-move
 stress-move: $(READY) ## 100,000 tasks to the other database and back, and moves that are killed
 	$(BIN)/python -m stress move
+
+.PHONY: fuzz
+fuzz: $(READY) ## 500 requests for each operation, made up from the OpenAPI document, on both databases
+	$(BIN)/python -m fuzz
 
 .PHONY: security
 security: $(READY) ## Hostile tokens, every operation as a stranger, storms of unknown keys

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stress import backups, events, feed, guards, keys, model, moves, polling
+from stress import backups, events, feed, guards, hostile, keys, model, moves, polling
 from stress.figures import Figures, Form
 from tests.postgres import postgres_server
 from tests.servers import ServerProcess, server_process
@@ -26,6 +26,7 @@ PROGRAMS = {
     "events": Program(events.measure),
     "polling": Program(polling.measure),
     "backups": Program(backups.measure),
+    "hostile": Program(hostile.measure),
     "move": Program(moves.measure),
 }
 

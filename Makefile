@@ -114,6 +114,10 @@ stress-polling: $(READY) ## Polls of an unchanged list beside health checks
 stress-backups: $(READY) ## 100 backups beside writers, each of them restored
 	$(BIN)/python -m stress backups
 
+.PHONY: stress-hostile
+stress-hostile: $(READY) ## Hostile values in every slot of every operation
+	$(BIN)/python -m stress hostile
+
 .PHONY: stress-move
 stress-move: $(READY) ## 100,000 tasks to the other database and back, and moves that are killed
 	$(BIN)/python -m stress move
@@ -161,6 +165,10 @@ stress-migrations: $(READY) ## 8 servers that migrate at once, 100 times
 .PHONY: reliability
 reliability: $(READY) ## Run all of these and write docs/reliability.md (SHORT=--short: minutes, not hours)
 	$(BIN)/python -m stress.reliability $(SHORT)
+
+.PHONY: fuzz
+fuzz: $(READY) ## 500 requests for each operation, made up from the OpenAPI document, on both databases
+	$(BIN)/python -m fuzz
 
 .PHONY: security
 security: $(READY) ## Hostile tokens, every operation as a stranger, storms of unknown keys

@@ -114,8 +114,7 @@ def _head(form: Form) -> list[str]:
     return [
         "# The scorecard",
         "",
-        f"Written by `make reliability` on {datetime.now(UTC):%Y-%m-%d}: each program {size}, "
-        f"seed {form.seed}.",
+        f"Written by `make reliability` on {datetime.now(UTC):%Y-%m-%d}, seed {form.seed}: all programs {size}.",
         "What the programs do is told in [The promises, tried out](promises.md).",
         "",
     ]

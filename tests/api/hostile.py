@@ -109,7 +109,9 @@ class Wire:
             response.begin()
             names = {name.lower() for name in response.headers}
             headers = {name: ", ".join(response.headers.get_all(name, [])) for name in names}
-            answer = Answer(response.status, headers, response.read(), response.will_close)
+            endless = headers.get("content-type", "").startswith("text/event-stream")
+            body = b"" if endless else response.read()
+            answer = Answer(response.status, headers, body, response.will_close or endless)
         except ConnectionError:
             answer = Answer(CUT, {}, b"", closes=True)
         finally:

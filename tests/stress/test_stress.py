@@ -72,6 +72,12 @@ class TestStress:
         assert measured.values["writes acknowledged"] > 200
         assert measured.values["writes cut"] > 0
 
+    @of("hostile")
+    def test_hostile_values_in_any_slot_get_a_short_problem(self, measured: Figures) -> None:
+        assert measured.broken == []
+        assert measured.values["slots"] >= 350
+        assert measured.values["answered 4xx"] >= 1_000
+
     @of("move")
     def test_a_move_is_whole_or_has_not_been(self, measured: Figures) -> None:
         assert measured.broken == []

@@ -1,7 +1,7 @@
 """Conditional requests (RFC 9110, 13) on versions."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
 
@@ -10,6 +10,13 @@ from taskwell.core.errors import Invalid, PreconditionRequired, Violation
 _TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')
 _NUMBER = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
 _MAX_LENGTH = 8_192
+
+# For the OpenAPI document.
+_A_TAG = '(W/)?"[!#-~]*"'
+_ANY_OR_TAGS = rf"\*|{_A_TAG}(, *{_A_TAG})*"
+_TAGS: dict[str, Any] = {"maxLength": _MAX_LENGTH, "pattern": f"^({_ANY_OR_TAGS})$"}
+_NO_TAGS: dict[str, Any] = {"maxLength": _MAX_LENGTH, "pattern": f"^({_ANY_OR_TAGS})?$"}
+_ONLY_ANY: dict[str, Any] = {"pattern": r"^\*$"}
 
 
 def parse_tags(header: str, name: str) -> list[tuple[bool, str]]:
@@ -36,7 +43,9 @@ async def guard_of_request(
     if_match: Annotated[
         str | None,
         Header(
-            description="Change the task only if this is its ETag; `*`: whatever it is.", examples=['"17"']
+            description="Change the task only if this is its ETag; `*`: whatever it is.",
+            examples=['"17"'],
+            json_schema_extra=_TAGS,
         ),
     ] = None,
 ) -> frozenset[int] | None:
@@ -87,7 +96,8 @@ def creates(request: Request) -> bool:
 
 
 async def guard_unless_new(
-    request: Request, if_match: Annotated[str | None, Header(description="As with PATCH.")] = None
+    request: Request,
+    if_match: Annotated[str | None, Header(description="As with PATCH.", json_schema_extra=_TAGS)] = None,
 ) -> frozenset[int] | None:
     """As `guard_of_request`; a task that is to be created has no version yet.
 
@@ -108,7 +118,11 @@ IfMatchUnlessNew = Annotated[frozenset[int] | None, Depends(guard_unless_new)]
 async def if_none_match(
     if_none_match: Annotated[
         str | None,
-        Header(description="Answer 304, without a body, if this is still the ETag.", examples=['"17"']),
+        Header(
+            description="Answer 304, without a body, if this is still the ETag.",
+            examples=['"17"'],
+            json_schema_extra=_NO_TAGS,
+        ),
     ] = None,
 ) -> None:
     """Shows the header in the OpenAPI document."""
@@ -117,7 +131,11 @@ async def if_none_match(
 async def if_none_match_any(
     if_none_match: Annotated[
         str | None,
-        Header(description="`*`: create the task with the id in the path.", examples=["*"]),
+        Header(
+            description="`*`: create the task with the id in the path.",
+            examples=["*"],
+            json_schema_extra=_ONLY_ANY,
+        ),
     ] = None,
 ) -> None:
     """Shows the header in the OpenAPI document."""

@@ -11,7 +11,7 @@ import re
 import zlib
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import suppress
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Request, Response
 
@@ -37,6 +37,7 @@ T = TypeVar("T")
 Operation = Callable[[Transaction], Awaitable[Response]]
 
 # For the OpenAPI document.
+_KEY: dict[str, Any] = {"maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}
 REPLAYED = {
     "Idempotent-Replayed": {
         "description": "`true` on the answer of a repeat.",
@@ -157,9 +158,10 @@ async def write_of_request(
     idempotency_key: Annotated[
         str | None,
         Header(
-            description="Any text of up to 255 characters, new for each request. A repeat within 24 hours "
-            "gets the first answer, with `Idempotent-Replayed: true`.",
+            description="Any printable ASCII of up to 255 characters, new for each request. A repeat within "
+            "24 hours gets the first answer, with `Idempotent-Replayed: true`.",
             examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
+            json_schema_extra=_KEY,
         ),
     ] = None,
 ) -> Write:

@@ -36,6 +36,8 @@ def _status(value: object) -> str:
     return str(value)
 
 
+_SORT_KEY = f"-?({'|'.join(SORT_NAMES)})"
+_SORT = f"^{_SORT_KEY}(,{_SORT_KEY})*$"
 _FLAG = WithJsonSchema({"type": "boolean"})
 
 Flag = Annotated[bool | None, BeforeValidator(_flag), _FLAG]
@@ -80,7 +82,7 @@ async def query_of_request(
     sort: Annotated[
         str | None,
         AfterValidator(_check_sort),
-        WithJsonSchema({"type": "string", "examples": ["completed,-updated_at"]}),
+        WithJsonSchema({"type": "string", "pattern": _SORT, "examples": ["completed,-updated_at"]}),
         Query(
             description=f"By which of {', '.join(SORT_NAMES)}, comma-separated, each with - for descending. "
             "Ties: the newest first."

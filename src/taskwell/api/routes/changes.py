@@ -1,6 +1,6 @@
 """What has changed, asked for or live; at both mounts, as tasks are."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
@@ -16,8 +16,15 @@ from taskwell.services import changes
 
 router = APIRouter(route_class=TaskwellRoute, tags=["changes"], dependencies=[Depends(preferences)])
 
+# For the OpenAPI document.
+_CURSOR: dict[str, Any] = {"pattern": "^[0-9]{1,16}(-[0-9]{1,16})?$"}
+
 Since = Annotated[
-    str | None, Query(description="The `next` of the answer before. Without it, from the beginning.")
+    str | None,
+    Query(
+        description="The `next` of the answer before. Without it, from the beginning.",
+        json_schema_extra=_CURSOR,
+    ),
 ]
 
 
@@ -59,9 +66,15 @@ async def follow_changes(
     database: DatabaseDep,
     caller: CallerDep,
     owner: Owner,
-    since: Annotated[str | None, Query(description="A number to go on from; 0 is the beginning.")] = None,
+    since: Annotated[
+        str | None,
+        Query(description="A number to go on from; 0 is the beginning.", json_schema_extra=_CURSOR),
+    ] = None,
     last_event_id: Annotated[
-        str | None, Header(description="The same, as a browser says it when it connects again.")
+        str | None,
+        Header(
+            description="The same, as a browser says it when it connects again.", json_schema_extra=_CURSOR
+        ),
     ] = None,
 ) -> Response:
     """Without a number to go on from, the changes from now on. A comment comes after 15 s of silence.

@@ -110,11 +110,11 @@ def page(rows: Mapping[str, Row], form: Form) -> str:
 
 
 def _head(form: Form) -> list[str]:
-    size = "in full" if form.share == 1 else f"at {form.share:.0%} of its full size"
+    size = "in full" if form.share == 1 else f"at {form.share:.0%}"
     return [
         "# The scorecard",
         "",
-        f"Written by `make reliability` on {datetime.now(UTC):%Y-%m-%d}, seed {form.seed}: all programs {size}.",
+        f"Written by `make reliability` on {datetime.now(UTC):%Y-%m-%d}, seed {form.seed}; {size}.",
         "What the programs do is told in [The promises, tried out](promises.md).",
         "",
     ]

@@ -49,7 +49,7 @@ class Row:
     @property
     def outcome(self) -> str:
         if self.reason is not None:
-            return f"not run: {self.reason}"
+            return f"**broken**: {self.reason}" if self.broken else f"not run: {self.reason}"
         return "**broken**" if self.broken else "kept"
 
 
@@ -115,6 +115,11 @@ def _head(form: Form) -> list[str]:
         "# The scorecard",
         "",
         f"Written by `make reliability` on {datetime.now(UTC):%Y-%m-%d}, seed {form.seed}; {size}.",
+    size = "in full" if form.share == 1 else f"at {form.share:.0%} of their size"
+    return [
+        "# The scorecard",
+        "",
+        f"Written by `make reliability` on {datetime.now(UTC):%Y-%m-%d}: programs {size}, seed {form.seed}.",
         "What the programs do is told in [The promises, tried out](promises.md).",
         "",
     ]

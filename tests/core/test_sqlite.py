@@ -1,12 +1,14 @@
 """SQLite: its promises of durability, and one writer at a time, whoever else is there."""
 
 import asyncio
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from sqlite3 import connect
 from typing import Any
 
 import pytest
@@ -151,6 +153,30 @@ class TestConnections:
 
         with pytest.raises(OperationalError, match="readonly"):
             asyncio.run(work())
+
+    def test_what_a_killed_server_left_unsynced_is_on_the_disk_before_the_first_answer(
+        self, path: Path, tmp_path: Path
+    ) -> None:
+        """A repeat is answered from it, so it must not be lost afterwards."""
+        killed = tmp_path / "killed.db"
+        with closing(connect(killed, isolation_level=None)) as connection:
+            for statement in (
+                "PRAGMA journal_mode = WAL",
+                "PRAGMA synchronous = OFF",
+                "CREATE TABLE told (n)",
+            ):
+                connection.execute(statement)
+            for end in ("", "-wal"):
+                shutil.copy(f"{killed}{end}", f"{path}{end}")
+
+        async def work() -> None:
+            async with backend_of(path) as backend:
+                await backend.write(lambda connection: connection.execute(text("SELECT 1")))
+                shutil.copy(path, tmp_path / "synced.db")
+
+        asyncio.run(work())
+        with closing(connect(tmp_path / "synced.db")) as connection:
+            assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("told",)]
 
     def test_foreign_keys_hold_again_after_a_migration(self, path: Path) -> None:
         async def work() -> list[object]:

@@ -77,6 +77,10 @@ class TestStress:
         assert measured.broken == []
         assert measured.values["slots"] >= 350
         assert measured.values["answered 4xx"] >= 1_000
+    @of("migrations")
+    def test_servers_that_start_at_once_migrate_once(self, measured: Figures) -> None:
+        assert measured.broken == []
+        assert measured.values["rounds"] == 2
 
     @of("move")
     def test_a_move_is_whole_or_has_not_been(self, measured: Figures) -> None:
@@ -125,6 +129,16 @@ class TestPowerCuts:
         assert figures.values["states after a cut"] == 400
         assert figures.values["corrupt or with changes lost"] > 0
         assert figures.values["with changes lost"] > 0
+
+
+class TestOutages:
+    def test_what_was_acknowledged_outlives_a_postgresql_that_is_killed(self, tmp_path: Path) -> None:
+        """How soon there is a write again is told by the full form: a test does not race."""
+        with new_postgres_database() as url:
+            figures = run("outages", url, tmp_path, FORM)
+        assert [promise for promise in figures.broken if not promise.startswith("s to a write")] == []
+        assert figures.values["outages"] == 4
+        assert figures.values["writes acknowledged"] > 0
 
 
 class TestParity:

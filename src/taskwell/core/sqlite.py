@@ -432,7 +432,17 @@ def _numbers(engine: Engine) -> dict[str, int]:
 
 def _writing_engine(url: DatabaseUrl) -> Engine:
     engine = create_engine(url.url, pool_size=1, max_overflow=0, pool_timeout=_LOCK_PATIENCE_SECONDS)
-    _prepare(engine, ("foreign_keys = ON", "journal_mode = WAL", "journal_size_limit = 67108864"))
+    # What a server that was killed had written may not be synced yet, and repeats are answered from it: the
+    # checkpoint syncs it.
+    _prepare(
+        engine,
+        (
+            "foreign_keys = ON",
+            "journal_mode = WAL",
+            "journal_size_limit = 67108864",
+            "wal_checkpoint(PASSIVE)",
+        ),
+    )
 
     @event.listens_for(engine, "begin")
     def lock_before_the_first_read(connection: Connection) -> None:

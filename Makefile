@@ -174,6 +174,13 @@ fuzz: $(READY) ## 500 requests for each operation, made up from the OpenAPI docu
 security: $(READY) ## Hostile tokens, every operation as a stranger, storms of unknown keys
 	$(BIN)/python -m security
 
+MUTANTS ?= *
+
+.PHONY: mutants
+mutants: $(READY) ## Break the rules one by one and see whether a test fails; MUTANTS='*_7' is some of them
+	TEST_DATABASE_URL=none $(BIN)/mutmut run '$(MUTANTS)'
+	$(BIN)/mutmut results
+
 .PHONY: audit
 audit: $(READY) ## Look for known vulnerabilities in the locked dependencies (asks the advisory service)
 	$(BIN)/uvx pip-audit --requirement requirements.txt --require-hashes --disable-pip
@@ -188,4 +195,4 @@ db-upgrade: $(READY) ## Apply the migrations
 
 .PHONY: clean
 clean: ## Remove the environment and all caches
-	rm -rf $(VENV) bench/.peers clients/*/dist clients/typescript/dist-tests clients/*/.made-* clients/python/.venv site .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) bench/.peers clients/*/dist clients/typescript/dist-tests clients/*/.made-* clients/python/.venv site .cache dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -110,11 +110,6 @@ def page(rows: Mapping[str, Row], form: Form) -> str:
 
 
 def _head(form: Form) -> list[str]:
-    size = "in full" if form.share == 1 else f"at {form.share:.0%}"
-    return [
-        "# The scorecard",
-        "",
-        f"Written by `make reliability` on {datetime.now(UTC):%Y-%m-%d}, seed {form.seed}; {size}.",
     size = "in full" if form.share == 1 else f"at {form.share:.0%} of their size"
     return [
         "# The scorecard",

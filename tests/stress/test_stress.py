@@ -77,6 +77,7 @@ class TestStress:
         assert measured.broken == []
         assert measured.values["slots"] >= 350
         assert measured.values["answered 4xx"] >= 1_000
+
     @of("migrations")
     def test_servers_that_start_at_once_migrate_once(self, measured: Figures) -> None:
         assert measured.broken == []

@@ -29,6 +29,12 @@ GOALS = {
     "kills": "1,000 kills of the server, 100,000 acknowledged writes: none lost, none doubled",
     "powercuts": "20,000 states of a disk after a power cut: none corrupt, no acknowledged write lost",
     "outages": "200 outages of PostgreSQL: no write lost or doubled, the next one within 2 s of its return",
+    "overload": "four times as many requests as can be answered: 90 % of the peak goes on, p99 within 1 s",
+    "slow": "2,000 slow clients: cut within 15 s, and the others' p99 at most doubles",
+    "restarts": "50 rolling restarts under load: no request fails",
+    "bodies": "bodies of a gigabyte, claimed, in chunks, byte by byte: memory grows by 64 MiB at most",
+    "cut": "10,000 requests whose clients go away: no connection and no lock is left, the next write at once",
+    "hostile": "10,000 hostile values in every slot: no 5xx, no echo, at most 4 KiB",
     "migrations": "100 times 8 servers that start at once on an empty or old database: one schema",
 }
 COMMANDS = {

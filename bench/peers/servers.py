@@ -89,7 +89,7 @@ KINDS = (
     Kind("fastify-pg", "postgresql", "Fastify + pg", _node),
     Kind("drf", "postgresql", "Django REST framework", _gunicorn),
     Kind("asgi", "postgresql", "bare ASGI + asyncpg", _uvicorn("app:app")),
-    Kind("hello", "postgresql", "a route of FastAPI that says hello", _hello, schema=None),
+    Kind("hello", "postgresql", "FastAPI, saying hello", _hello, schema=None),
     Kind("taskwell", "sqlite", "taskwell", _taskwell, _OUR_HEX),
     Kind("taskwell-jwt", "sqlite", "taskwell, signed in", _taskwell, _OUR_HEX, secret=_SECRET),
     Kind("taskwell-2", "sqlite", "taskwell, 2 processes", _two_processes, _OUR_HEX),

@@ -38,7 +38,6 @@ class _Tally:
 
 
 def measure(server: ServerProcess, form: Form) -> Figures:
-    server.stop()
     revisions = [script.revision for script in ScriptDirectory(str(_SCRIPTS)).walk_revisions()]
     older: list[str | None] = [None, *reversed(revisions[1:])]  # None: empty
     tally = _Tally()

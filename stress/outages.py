@@ -31,7 +31,6 @@ Times = dict[str, list[float]]
 
 def measure(server: ServerProcess, form: Form) -> Figures:
     """On a PostgreSQL of its own, since it is stopped."""
-    server.stop()
     with postgres_server(fsync="on", synchronous_commit="on", full_page_writes="on") as postgres:
         settings = {**server.environment, "DATABASE_URL": postgres.url, "TASKWELL_LOG_LEVEL": "error"}
         with server_process(server.folder, **settings) as subject:

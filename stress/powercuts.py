@@ -40,7 +40,6 @@ class Found:
 
 
 def measure(server: ServerProcess, form: Form) -> Figures:
-    server.stop()
     with TemporaryDirectory(dir=server.folder) as folder:
         recorded = asyncio.run(_record(Path(folder), form))
     states = form.count(_STATES)

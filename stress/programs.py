@@ -36,11 +36,12 @@ DATABASES = ("sqlite", "postgresql")
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """`needs`: a command that has to be installed."""
+    """`serves`: whether it is handed a server that is up. `needs`: a command that has to be installed."""
 
     measure: Callable[[ServerProcess, Form], Figures]
     workers: int = 1
     databases: tuple[str, ...] = DATABASES
+    serves: bool = True
     needs: str | None = None
 
 
@@ -60,9 +61,9 @@ PROGRAMS = {
     "bodies": Program(bodies.measure),
     "cut": Program(cut.measure),
     "kills": Program(kills.measure),
-    "powercuts": Program(powercuts.measure, databases=("sqlite",), needs="strace"),
-    "outages": Program(outages.measure, databases=("postgresql",)),
-    "migrations": Program(migrations.measure),
+    "powercuts": Program(powercuts.measure, databases=("sqlite",), serves=False, needs="strace"),
+    "outages": Program(outages.measure, databases=("postgresql",), serves=False),
+    "migrations": Program(migrations.measure, serves=False),
 }
 
 
@@ -82,6 +83,8 @@ def run(name: str, database_url: str, folder: Path, form: Form) -> Figures:
         "TASKWELL_WORKERS": str(program.workers),
         "TASKWELL_LOG_LEVEL": "warning",
     }
+    if not program.serves:
+        return program.measure(ServerProcess(folder, settings), form)
     with server_process(folder, **settings) as server:
         return program.measure(server, form)
 

@@ -6,6 +6,7 @@ A program that is added to `PROGRAMS` has its section there; its goal is a line 
 import argparse
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from stress.figures import SHORT, Figures, Form, shown
 from stress.programs import DATABASES, PROGRAMS, missing
 
 _PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
+_REASON = 100  # characters of it
 
 GOALS = {
     "guards": "64 writers, 10,000 guarded edits: none lost, none doubled, every loser is answered 412",
@@ -55,7 +57,7 @@ class Row:
     @property
     def outcome(self) -> str:
         if self.reason is not None:
-            return f"**broken**: {self.reason}" if self.broken else f"not run: {self.reason}"
+            return f"**not measured**: {self.reason}" if self.broken else f"not run: {self.reason}"
         return "**broken**" if self.broken else "kept"
 
 
@@ -92,7 +94,8 @@ def _program(name: str, form: Form) -> Row:
         try:
             row.columns = {database: timed(name, database, form) for database in PROGRAMS[name].databases}
         except Exception as error:  # noqa: BLE001 (the other rows are to be filled all the same)
-            row.reason, row.broken = f"it ended with {type(error).__name__}", True
+            traceback.print_exc()
+            row.reason, row.broken = " ".join(str(error).split())[:_REASON] or type(error).__name__, True
             return row
         row.broken = any(figures.broken for figures in row.columns.values())
     return row

@@ -113,7 +113,7 @@ class ServerProcess:
             except httpx2.TransportError:
                 return False
 
-        wait_for(is_up)
+        wait_for(is_up, seconds=60)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         if self._process is not None:

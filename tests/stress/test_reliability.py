@@ -37,6 +37,17 @@ class TestPage:
         assert "| kills | none lost | not run: needs strace | `make stress-kills` |" in text
         assert "## kills" not in text
 
+    def test_what_did_not_come_to_its_end_says_why(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def timed(*_: object) -> Figures:
+            raise AssertionError("the server does not start")
+
+        monkeypatch.setattr("sys.argv", ["reliability", "guards", "--page", str(tmp_path / "page.md")])
+        monkeypatch.setattr(reliability, "timed", timed)
+        assert reliability.main() == 1
+        assert "| **not measured**: the server does not start |" in (tmp_path / "page.md").read_text()
+
 
 class TestRows:
     @pytest.mark.parametrize("name", PROGRAMS)

@@ -27,7 +27,8 @@ _STATES = 20_000
 _WRITES = 1_500  # which makes fewer system calls than that: each is the last one once or more
 _WRITERS = 8
 _MEMORY = Path("/dev/shm")  # a disk that is made twenty thousand times need not be one
-_CONTROL = 20  # one in so many for each server that is to be found out
+_CONTROL = 20  # one in so many for each server that is to be found out, but as many as are needed for it
+_CONTROL_LEAST = 200
 _LIVES = 12  # servers, one after the other
 
 
@@ -43,11 +44,10 @@ def measure(server: ServerProcess, form: Form) -> Figures:
     with TemporaryDirectory(dir=server.folder) as folder:
         recorded = asyncio.run(_record(Path(folder), form))
     states = form.count(_STATES)
+    control = max(states // _CONTROL, _CONTROL_LEAST)
     found = _try(recorded, states, form.seed)
-    unsynced = _try(
-        [event for event in recorded if not isinstance(event, Synced)], states // _CONTROL, form.seed
-    )
-    hasty = _try(list(_told_before_the_sync(recorded)), states // _CONTROL, form.seed)
+    unsynced = _try([event for event in recorded if not isinstance(event, Synced)], control, form.seed)
+    hasty = _try(list(_told_before_the_sync(recorded)), control, form.seed)
     return _figures(recorded, found, unsynced, hasty)
 
 

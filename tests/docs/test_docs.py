@@ -79,7 +79,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         if link.startswith("http"):
             continue
         name, _, anchor = link.partition("#")
-        target = page.parent / name
+        target = page.parent / name if name else page
         assert target.exists(), link
         if anchor:
             assert anchor in anchors(target), link

@@ -45,6 +45,10 @@ class Cycle(RequestResponseCycle):
     protocol: "Protocol"
     _head = b""
 
+    async def run_asgi(self, app: Any) -> None:
+        if not self.disconnected:
+            await super().run_asgi(app)
+
     async def send(self, message: Message) -> None:  # type: ignore[override]
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
@@ -138,6 +142,11 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
         if self.queued is not None:
             self.queued.disconnected = True
+
+    def eof_received(self) -> None:
+        """The connection is closed next, and nobody is there for an answer: what has not begun need not."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
 
     # Patience
 

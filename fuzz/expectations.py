@@ -74,7 +74,9 @@ def _is_by_a_rule_beyond_the_schema(case: Any, response: Any) -> bool:
 def _is_special(case: Any, error: dict[str, str]) -> bool:
     match error:
         case {"code": "required", "pointer": "/title"}:
-            return case.method == "PUT"  # with If-None-Match it creates, and then a title has to be there
+            return bool(
+                case.method == "PUT"
+            )  # with If-None-Match it creates, and then a title has to be there
         case {"code": "invalid_type", "pointer": pointer}:
             return pointer.endswith("/version")  # to JSON Schema 17.0 is an integer
     return False

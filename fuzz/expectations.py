@@ -75,9 +75,6 @@ def _is_special(case: Any, error: dict[str, str]) -> bool:
     match error:
         case {"code": "required", "pointer": "/title"}:
             return bool(case.method == "PUT")  # one that creates has to have a title
-            return bool(
-                case.method == "PUT"
-            )  # with If-None-Match it creates, and then a title has to be there
         case {"code": "invalid_type", "pointer": pointer}:
             return pointer.endswith("/version")  # to JSON Schema 17.0 is an integer
     return False

@@ -409,7 +409,7 @@ def _reads() -> Iterator[Operation]:
     yield Operation("read a task with others", lambda s: lambda t: get_tasks(t, [_key(s)]))
     yield Operation("toggle a task with others", lambda s: lambda t: toggle_tasks(t, [_key(s)]))
     yield Operation("last number", lambda s: lambda t: sequence.last_number(t, s.user_id))
-    yield Operation("last numbers of 100 users", lambda s: lambda t: changes.numbers_of(t, s.others))
+    yield Operation("last numbers of 100 users", lambda s: lambda t: sequence.last_numbers(t, s.others))
     yield Operation("start of a stream of events", lambda s: lambda t: changes.start_of(t, s.user_id, None))
     yield Operation("changes, the last 100", since(100))
     yield Operation(

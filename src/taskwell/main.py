@@ -55,8 +55,9 @@ class Application(FastAPI):
         self.traced = self._native_telemetry.enabled()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.traced or self.middleware_stack is None:
+        if self.traced:
             traces.hide_query(scope)
+        if self.traced or self.middleware_stack is None:
             await super().__call__(scope, receive, send)
         else:  # what Starlette does; FastAPI would ask at each request whether it is traced
             scope["app"] = self

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from taskwell.core.database import Database
 from taskwell.core.errors import Gone, Overloaded, TaskwellError
 from taskwell.schemas.change import Change, change_json
-from taskwell.services.changes import Cursor, Start, list_changes, numbers_of
+from taskwell.services.changes import Cursor, Start, list_changes
+from taskwell.services.sequence import last_numbers
 
 _POLL_SECONDS = 0.5
 _HEARTBEAT_SECONDS = 15.0
@@ -97,9 +98,8 @@ class Feed:
 
     async def _look(self) -> None:
         watched = dict(self._channels)
-        numbers = await self._database.read(numbers_of, list(watched))
-        for user_id, channel in watched.items():
-            number = numbers.get(user_id, 0)
+        numbers = await self._database.read(last_numbers, list(watched))
+        for (user_id, channel), number in zip(watched.items(), numbers, strict=True):
             if number < channel.number:  # the user has been deleted, perhaps made anew
                 channel.ended = True
                 self._channels.pop(user_id, None)

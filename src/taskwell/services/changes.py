@@ -103,12 +103,6 @@ def _change(row: Row[Any]) -> Change:
     return TaskGone(row.id, True, row.version, row.deleted_at)
 
 
-async def numbers_of(transaction: ReadTransaction, user_ids: Sequence[str]) -> dict[str, int]:
-    """The latest number of each of these users who has written."""
-    statement = select(col(User.id), col(User.last_seq)).where(col(User.id).in_(user_ids))
-    return {row.id: row.last_seq for row in await transaction.all(statement)}
-
-
 @dataclass(frozen=True, slots=True)
 class Start:
     """Where a stream begins: what it follows, and the user's number at that time."""

@@ -21,6 +21,7 @@ from taskwell.api import logs, openapi, problems, traces
 from taskwell.api.admission import Admission
 from taskwell.api.authentication import Authentication
 from taskwell.api.edge import Forwarded, Guesses, RateLimit, SecurityHeaders, TrustedHosts
+from taskwell.api.express import Express
 from taskwell.api.feed import Feed
 from taskwell.api.metrics import Metrics
 from taskwell.api.middleware import Alike, BodyLimit, CatchAll, Cors, RequestId, WellFormed
@@ -133,7 +134,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Admission]]:
+async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
     settings: Settings = app.state.settings
     database = Database(settings, gathers=app.state.shortcuts)
     app.state.database = database
@@ -150,7 +151,8 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Admission]]:
         }
     try:
         with _told_to_end(admission, settings.drain_seconds, feed.close):
-            yield {"admission": admission}
+            express = Express(app, database, feed) if app.state.shortcuts and not app.traced else None
+            yield {"admission": admission, "express": express}
     finally:
         feed.close()
         for task in background:

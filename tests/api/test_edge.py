@@ -435,7 +435,10 @@ class TestRateLimit:
         async def nothing(*_: Message) -> Any:
             raise AssertionError
 
-        asyncio.run(whole({"type": "lifespan"}, nothing, nothing))
+        async def begin() -> None:
+            await whole({"type": "lifespan"}, nothing, nothing)
+
+        asyncio.run(begin())
         assert seen == ["lifespan"]
 
 

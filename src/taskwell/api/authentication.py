@@ -1,14 +1,16 @@
 """Who is asking: settled before routing, for all that is under /api."""
 
+import hashlib
 import time
 from contextlib import suppress
+from functools import partial
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskwell.api.callers import ALL, OF_A_USER, TASKS_READ, TASKS_WRITE, Caller
+from taskwell.api.headers import lines
 from taskwell.api.problems import response_of
 from taskwell.core.acting import EVERYBODY, acting_as
 from taskwell.core.database import Database
@@ -47,9 +49,13 @@ class Authentication:
     async def _caller(self, scope: Scope) -> Caller:
         if self.verifier is None:
             return STUB_CALLER
-        token = _bearer(Headers(scope=scope).getlist("authorization"))
+        token = _bearer([value.decode("latin-1") for value in lines(scope).get(b"authorization", ())])
         if not token.startswith(tokens.PREFIX):
-            return _caller_of(await self.verifier.verify(token))
+            caller = _caller_of(await self.verifier.verify(token))
+            digest = hashlib.sha256(token.encode()).digest()
+            scope.setdefault("taskwell.checks", []).append(partial(self.verifier.knows, digest))
+            return caller
+        scope["taskwell.each_time"] = True  # it can be revoked
         with acting_as(EVERYBODY):
             return await self._owner(scope["app"].state.database, token)
 

@@ -7,7 +7,7 @@ import asyncio
 import ipaddress
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import lru_cache
 from math import ceil
 from typing import NamedTuple, Protocol
@@ -66,9 +66,9 @@ class Forwarded:
         self.app = app
         self.forwarded: ASGIApp = ProxyHeadersMiddleware(app, proxies)  # type: ignore[arg-type, assignment]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         said = scope["type"] == "http" and not self._WORDS.isdisjoint(lines(scope))
-        await (self.forwarded if said else self.app)(scope, receive, send)
+        return (self.forwarded if said else self.app)(scope, receive, send)
 
 
 class TrustedHosts:
@@ -89,11 +89,10 @@ class TrustedHosts:
         self.names = frozenset(names)
         self.endings = tuple(name[1:] for name in names if name.startswith("*."))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if self.all or scope["type"] != "http" or self._may_pass(scope):
-            await self.app(scope, receive, send)
-        else:
-            await response_of(scope, Invalid(_NOT_OUR_NAME))(scope, receive, send)
+            return self.app(scope, receive, send)
+        return response_of(scope, Invalid(_NOT_OUR_NAME))(scope, receive, send)
 
     def _may_pass(self, scope: Scope) -> bool:
         name = _host_name(scope)
@@ -119,7 +118,9 @@ class SecurityHeaders:
         (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
         (b"cross-origin-resource-policy", b"same-origin"),
         (b"referrer-policy", b"no-referrer"),
+        (b"x-content-type-options", b"nosniff"),
     )
+    _ALWAYS_NAMES = frozenset(name for name, _ in _ALWAYS)
     _OVER_HTTPS: Header = (b"strict-transport-security", b"max-age=31536000")
     _KEPT_BY_READER: Header = (b"cache-control", b"private, no-cache")
     _KEPT_BY_NOBODY: Header = (b"cache-control", b"no-store")
@@ -127,21 +128,23 @@ class SecurityHeaders:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
 
-        async def send_with_headers(message: Message) -> None:
+        def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message["headers"] = self._completed(message.get("headers", ()), scope)
-            await send(message)
+            return send(message)
 
-        await self.app(scope, receive, send_with_headers)
+        return self.app(scope, receive, send_with_headers)
 
     def _completed(self, headers: Sequence[Header], scope: Scope) -> list[Header]:
-        present = {name for name, _ in headers}
-        completed = [*headers, *(header for header in self._ALWAYS if header[0] not in present)]
+        present = dict(headers)
+        if self._ALWAYS_NAMES.isdisjoint(present):
+            completed = [*headers, *self._ALWAYS]
+        else:
+            completed = [*headers, *(header for header in self._ALWAYS if header[0] not in present)]
         if b"cache-control" not in present and _is_api(scope):
             completed.append(self._KEPT_BY_READER if b"etag" in present else self._KEPT_BY_NOBODY)
         if scope["scheme"] == "https" and not _is_private_name(_host_name(scope) or ""):
@@ -210,6 +213,9 @@ class LocalCounter:
         self._ends = time.monotonic() + rate.seconds
 
     async def hit(self, key: str) -> Standing:
+        return self.count(key)
+
+    def count(self, key: str) -> Standing:
         rest = self._rest()
         before, count = self._before.get(key, 0), self._counts.get(key, 0)
         allowed = self.rate.used(before, count, rest) < self.rate.amount
@@ -217,6 +223,10 @@ class LocalCounter:
             count += 1
             self._counts[key] = count
         return self.rate.standing(allowed, before, count, rest)
+
+    def give_back(self, key: str) -> None:
+        """A request that was counted last."""
+        self._counts[key] = max(0, self._counts.get(key, 0) - 1)
 
     def look(self, key: str) -> Standing:
         """Where it stands, without counting."""
@@ -317,7 +327,10 @@ class RateLimit:
         if standing is None:
             await self.app(scope, receive, send)
             return
-        now = (b"ratelimit", b'"caller";r=%d;t=%d' % standing[1:])
+        now = (b"ratelimit", self._told(standing))
+        scope["taskwell.limit"] = self
+        if not isinstance(self.counter, LocalCounter):
+            scope["taskwell.each_time"] = True
 
         async def send_with_standing(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -326,6 +339,20 @@ class RateLimit:
 
         app = self.app if standing.allowed else response_of(scope, RateLimited(standing.seconds))
         await app(scope, receive, send_with_standing)
+
+    def take(self, user_id: str) -> bytes | None:
+        """Count a request that does not come by here, and what its client is told; None: it has to come."""
+        assert isinstance(self.counter, LocalCounter)
+        standing = self.counter.count(user_id)
+        return self._told(standing) if standing.allowed else None
+
+    def give_back(self, user_id: str) -> None:
+        """One that was taken comes by after all."""
+        assert isinstance(self.counter, LocalCounter)
+        self.counter.give_back(user_id)
+
+    def _told(self, standing: Standing) -> bytes:
+        return b'"caller";r=%d;t=%d' % standing[1:]
 
 
 class Guesses:
@@ -349,6 +376,7 @@ class Guesses:
         if not standing.left:
             await response_of(scope, RateLimited(standing.seconds))(scope, receive, send)
             return
+        scope.setdefault("taskwell.checks", []).append(lambda: self.counter.look(network).left > 0)
 
         async def watch(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 401:

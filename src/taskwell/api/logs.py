@@ -52,7 +52,7 @@ class _Buffer:
         self._second, self._time = 0, ""
         atexit.register(self.write)
 
-    def add(self, method: str, path: str, status: int, milliseconds: float) -> None:
+    def add(self, request: str, method: str, path: str, status: int, milliseconds: float) -> None:
         if not self._lines:
             asyncio.get_running_loop().call_later(_WRITTEN_EVERY_SECONDS, self.write)
         now = time.time()
@@ -61,7 +61,7 @@ class _Buffer:
             self._second = second
             self._time = time.strftime(self._format, self._clock(now))
         part = int(now % 1 * 1_000)
-        self._lines.append(self._line(self._time, part, request_id.get(), method, path, status, milliseconds))
+        self._lines.append(self._line(self._time, part, request, method, path, status, milliseconds))
 
     def write(self) -> None:
         lines, self._lines = self._lines, []
@@ -72,11 +72,12 @@ class _Buffer:
 _buffers: list[_Buffer] = []  # one, once the logs of this process are installed
 
 
-def note_request(method: str, path: str, status: int, seconds: float) -> None:
+def note_request(request: str, method: str, path: str, status: int, seconds: float) -> None:
+    """`request`: its id."""
     if not access.isEnabledFor(logging.INFO):
         return
     for buffer in _buffers:
-        buffer.add(method, path, status, seconds * 1_000)
+        buffer.add(request, method, path, status, seconds * 1_000)
     if not _buffers:
         access.info("%s %s %s %.1f ms", method, path, status, seconds * 1_000)
 

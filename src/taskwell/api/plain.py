@@ -6,7 +6,7 @@ together here. Anything else, and whatever would be refused, goes the usual way:
 """
 
 import re
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from functools import partial
 from typing import Any, TypeVar, cast
 from uuid import UUID
@@ -28,20 +28,20 @@ from taskwell.schemas.query import KnownQueries, TaskQuery
 from taskwell.schemas.task import TaskCreate, TaskToggle
 from taskwell.schemas.text import is_user_id
 
-_PATH = re.compile(
+PATH = re.compile(
     r"/api(?:/(?P<user_id>[^/]{1,255}))?/tasks"
     r"(?:/(?P<task_id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?P<toggle>/toggle)?)?",
     re.ASCII,
 )
 # The route, by the last part of a path and by whether a user is named.
-_ROUTES = {
+ROUTES = {
     (part, named): f"/api{'/{user_id}' * named}/tasks{rest}"
     for part, rest in ((None, ""), ("task_id", "/{task_id}"), ("toggle", "/{task_id}/toggle"))
     for named in (False, True)
 }
-_ROUTES["user_id", True] = _ROUTES.pop((None, True))
+ROUTES["user_id", True] = ROUTES.pop((None, True))
 # With one of these there is more to a request than is understood here.
-_UNUSUAL = {b"prefer", b"idempotency-key", b"if-match", b"content-encoding"}
+UNUSUAL = frozenset({b"prefer", b"idempotency-key", b"if-match", b"content-encoding"})
 _JSON = JSON.encode()
 _NO_STATE = TaskToggle()
 
@@ -57,24 +57,27 @@ class Plain:
         self.settings = settings
         self.queries = queries
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = _PATH.fullmatch(scope["path"]) if "taskwell.caller" in scope else None
-        if found is None or not _UNUSUAL.isdisjoint(lines(scope)):
-            await self.app(scope, receive, send)
-            return
-        path_params = {"user_id": found["user_id"]} if found["user_id"] else {}
-        request = Request({**scope, "path_params": path_params}, receive)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        found = PATH.fullmatch(scope["path"]) if "taskwell.caller" in scope else None
+        if found is None or not UNUSUAL.isdisjoint(lines(scope)):
+            return self.app(scope, receive, send)
+        request = Request(scope, receive)
         answer = self._answer(request, found)
         if answer is None:
-            await self.app(scope, receive, send)
-            return
-        scope["taskwell.route"] = _ROUTES[found.lastgroup, bool(path_params)]
+            return self.app(scope, receive, send)
+        scope["path_params"] = {"user_id": found["user_id"]} if found["user_id"] else {}
+        scope["taskwell.route"] = ROUTES[found.lastgroup, bool(found["user_id"])]
+        return self._send(request, answer, send)
+
+    async def _send(self, request: Request, answer: Answer, send: Send) -> None:
         try:
             authorize(request, access_of(answer.func))
+            if "taskwell.outcome" in request.scope:  # it has been asked for already, see `api.express`
+                raise request.scope["taskwell.outcome"]
             response = await answer()
         except TaskwellError as error:
-            response = response_of(scope, error)
-        await response(scope, receive, send)
+            response = response_of(request.scope, error)
+        await response(request.scope, request.receive, send)
 
     def _answer(self, request: Request, found: re.Match[str]) -> Answer | None:
         """The endpoint with its parameters, if the request is plain."""
@@ -122,7 +125,11 @@ def _body(request: Request, model: type[Model]) -> Model | None:
     """What the body says, or None if it would be refused: that is told the usual way."""
     if lines(request.scope).get(b"content-type") != [_JSON]:
         return None
+    return parsed(request.scope["taskwell.body"], model)
+
+
+def parsed(body: bytes, model: type[Model]) -> Model | None:
     try:
-        return model.model_validate(json.loads(request.scope["taskwell.body"]))
+        return model.model_validate(json.loads(body))
     except (json.MalformedJson, ValidationError):
         return None

@@ -6,14 +6,16 @@ takes. Who stalls is cut.
 
 import asyncio
 import contextvars
+import logging
 import math
 import socket
 import struct
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 from urllib.parse import unquote
 
 import httptools
-from starlette.types import Message
+from starlette.types import Message, Scope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_RE,
@@ -24,6 +26,8 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from taskwell.api.admission import Admission, Glance
+from taskwell.api.edge import Header
+from taskwell.api.express import Express
 
 PATIENCE_SECONDS = 10.0
 IN_QUEUE_SECONDS = 1.0
@@ -42,12 +46,39 @@ class Cycle(RequestResponseCycle):
 
     begun = False
     counted = False
-    protocol: "Protocol"
+    lesson: Callable[[int, Sequence[Header]], None] | None = None
+    task: asyncio.Task[None]
+    scope: Scope  # type: ignore[assignment]
     _head = b""
 
+    # What is the same at the beginning of each, which uvicorn's would set one by one.
+    logger = logging.getLogger("uvicorn.error")
+    access_log = False
+    disconnected = False
+    more_body = True
+    response_started = False
+    response_complete = False
+    chunked_encoding = None
+    expected_content_length = 0
+
+    def __init__(self, protocol: "Protocol", *, keep_alive: bool) -> None:
+        self.protocol = protocol
+        self.scope = cast("Scope", protocol.scope)
+        self.transport = protocol.transport
+        self.flow = protocol.flow
+        self.on_response = protocol.on_response_complete
+        self.keep_alive = keep_alive
+        self.waiting_for_100_continue = protocol.expect_100_continue
+        self.message_event = asyncio.Event()
+        self.body = bytearray()
+
     async def run_asgi(self, app: Any) -> None:
-        if not self.disconnected:
-            await super().run_asgi(app)
+        try:
+            if not self.disconnected:
+                await super().run_asgi(app)
+        finally:
+            self.protocol.tasks.discard(self.task)
+            self.leave()
 
     async def send(self, message: Message) -> None:  # type: ignore[override]
         if self.flow.write_paused and not self.disconnected:
@@ -62,20 +93,31 @@ class Cycle(RequestResponseCycle):
             assert message["type"] == "http.response.body"
             self._write(message.get("body", b""), more=message.get("more_body", False))
 
+    def answer(self, status: int, head: bytes, body: bytes) -> None:
+        """All at once, in place of the application. `head`: its lines, without what every answer has."""
+        self.leave()
+        self.response_started = self.response_complete = True
+        if self.disconnected:
+            return
+        default = [b"%b: %b\r\n" % header for header in self.protocol.server_state.default_headers]
+        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        self.transport.write(b"".join([STATUS_LINE[status], *default, head, end, body]))
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+
     def leave(self) -> None:
         if self.counted:
             self.counted = False
             self.protocol.admission.leave()
 
-    def end(self, task: asyncio.Task[None]) -> None:
-        self.protocol.tasks.discard(task)
-        self.leave()
-
     def _head_of(self, message: Message) -> bytes:
         self.response_started = True
         self.waiting_for_100_continue = False
         status = message["status"]
-        headers = [*self.default_headers, *message.get("headers", ())]
+        if self.lesson is not None:
+            self.lesson(status, message["headers"])
+        headers = [*self.protocol.server_state.default_headers, *message.get("headers", ())]
         known = dict(headers)
         if HEADER_RE.search(b"".join(known)) or HEADER_VALUE_RE.search(
             b"".join([value for _, value in headers])
@@ -128,6 +170,7 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.admission: Admission = self.app_state["admission"]
+        self.express: Express | None = self.app_state["express"]
         self.context = contextvars.copy_context()  # a request may be begun while another one is answered
         self.due = self.loop.time() + PATIENCE_SECONDS
         self.between = True
@@ -242,27 +285,11 @@ class Protocol(HttpToolsProtocol):
         scope["path"] = unquote(path) if "%" in path else path
         scope["raw_path"] = url.path
         scope["query_string"] = url.query or b""
-        before, self.cycle = self.cycle, self.new_cycle(version)
+        keep_alive = version != "1.0" and self.parser.should_keep_alive() and not self.admission.ending
+        before, self.cycle = self.cycle, Cycle(self, keep_alive=keep_alive)
         if before is not None and not before.response_complete:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
-
-    def new_cycle(self, version: str) -> Cycle:
-        cycle = Cycle(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and self.parser.should_keep_alive() and not self.admission.ending,
-            on_response=self.on_response_complete,
-        )
-        cycle.protocol = self
-        return cycle
 
     def on_body(self, body: bytes) -> None:
         self.due += len(body) / _BYTES_PER_SECOND
@@ -302,7 +329,7 @@ class Protocol(HttpToolsProtocol):
             self.begin_refusal(cycle)
         elif self.admission.enter():
             cycle.counted = True
-            self.begin(cycle)
+            self.answer(cycle)
         else:
             self.queued = cycle
             self.wait(IN_QUEUE_SECONDS)
@@ -325,7 +352,7 @@ class Protocol(HttpToolsProtocol):
             return False
         self.due = math.inf
         cycle.counted = True
-        self.begin(cycle)
+        self.answer(cycle)
         return True
 
     def refuse_queued(self, cycle: Cycle) -> None:
@@ -335,14 +362,17 @@ class Protocol(HttpToolsProtocol):
     def begin_refusal(self, cycle: Cycle) -> None:
         """What cannot be refused at a glance is refused by the layers, with all that they add."""
         self.admission.note_refusal(self.loop.time())
-        cycle.scope["taskwell.refused"] = True  # type: ignore[typeddict-unknown-key]
+        cycle.scope["taskwell.refused"] = True
         self.begin(cycle)
+
+    def answer(self, cycle: Cycle) -> None:
+        if self.express is None or self.flow.write_paused or not self.express.take(cycle):
+            self.begin(cycle)
 
     def begin(self, cycle: Cycle) -> None:
         cycle.begun = True
-        task = self.loop.create_task(cycle.run_asgi(self.app), context=self.context.copy())
-        self.tasks.add(task)
-        task.add_done_callback(cycle.end)
+        cycle.task = self.loop.create_task(cycle.run_asgi(self.app), context=self.context.copy())
+        self.tasks.add(cycle.task)
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1

@@ -41,7 +41,7 @@ logger = logging.getLogger("taskwell")
 _ATTEMPTS = {Fault.CONFLICT: 4, Fault.LOST: 4, Fault.READ_ONLY: 2}
 _AWAY_SECONDS = 1.0
 _GROUP = 100  # at most so many are asked for together
-_LANES = 2  # groups at a time: one on its way while the other is being answered
+_LANES = 1  # groups at a time: one on its way while the other is being answered
 
 
 class ReadTransaction:
@@ -175,7 +175,7 @@ class Database:
         *,
         most: int = _GROUP,
         short: bool = True,
-    ) -> Awaitable[T]:
+    ) -> asyncio.Future[T]:
         """What a function that only reads has for a key, asked for along with what others want just now.
 
         The function gets different keys, `most` of them at most, and gives an answer for each, in their
@@ -203,14 +203,22 @@ class Database:
 
         Raises: as `run`.
         """
+        if self.turns.is_taken(user_id):
+            async with self.turns.of(user_id):
+                pass  # what the user is doing is over: nobody else has had to wait for it
+        return await self.write_together(function, key)
+
+    def write_together(
+        self,
+        function: Callable[[Transaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
+        key: K,
+    ) -> asyncio.Future[T]:
+        """As `run_together`, for a user who has no longer write under way: all would wait for it."""
         together = self._together.get(function)
         if together is None:
             write = partial(self._one_by_one_if_need_be, function)
             together = self._gathering(function, write, most=_GROUP, shared=False)
-        if self.turns.is_taken(user_id):
-            async with self.turns.of(user_id):
-                pass  # what the user is doing is over: nobody else has had to wait for it
-        return await self._asked(together, key)
+        return self._asked(together, key)
 
     def _gathering(
         self, name: Hashable, answer_all: AnswerAll[K, T], *, most: int, shared: bool
@@ -221,7 +229,7 @@ class Database:
         self._together[name] = together
         return together
 
-    def _asked(self, together: Together[K, T], key: K) -> Awaitable[T]:
+    def _asked(self, together: Together[K, T], key: K) -> asyncio.Future[T]:
         acting = acting_user() if self.backend.keeps_users_apart else EVERYBODY
         return together.ask(acting, key, lanes=self._lanes(together))
 

@@ -67,8 +67,8 @@ class Verifier:
     async def verify(self, token: str) -> Claims:
         """Raises Unauthorized, and KeysUnavailable while it cannot be known."""
         digest = hashlib.sha256(token.encode()).digest()
-        claims, until = self._remembered.get(digest, (None, 0.0))
-        if claims is not None and self._now() < until:
+        claims = self._recall(digest)
+        if claims is not None:
             return claims
         payload = await self._signed_payload(token)
         expires_at = self._check_times(payload)
@@ -77,6 +77,14 @@ class Verifier:
         until = min(expires_at + _LEEWAY_SECONDS, self._now() + _REMEMBERED_SECONDS)
         self._remembered[digest] = (claims, until)
         return claims
+
+    def knows(self, digest: bytes) -> bool:
+        """Whether a token would be verified without a look at it. `digest`: SHA-256 of the token."""
+        return self._recall(digest) is not None
+
+    def _recall(self, digest: bytes) -> Claims | None:
+        claims, until = self._remembered.get(digest, (None, 0.0))
+        return claims if self._now() < until else None
 
     async def _signed_payload(self, token: str) -> Mapping[str, Any]:
         found = _COMPACT.fullmatch(token) if len(token) <= _MAX_LENGTH else None

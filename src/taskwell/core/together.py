@@ -54,7 +54,7 @@ class Together(Generic[K, V]):
         self._due = False
         self.sizes = Histogram(GROUPS)
 
-    def ask(self, acting: str, key: K, *, lanes: int) -> Awaitable[V]:
+    def ask(self, acting: str, key: K, *, lanes: int) -> asyncio.Future[V]:
         """`acting`: on whose behalf, so that only what is of the same is asked for at once.
 
         `lanes`: how many groups may be under way at a time.

@@ -1,0 +1,235 @@
+"""Plain requests of known clients, answered without the layers and without a task of their own.
+
+For a request about a single task the way through the layers costs more than all the rest, and to who sends
+the same headers they say the same each time. So the head of an answer that has come all the way is kept, with
+gaps for what differs from one answer to the next. A later request of its kind, with the same headers from
+the same address, is asked for at once, and what is found is put below that head.
+
+There are no second rules. Whatever is not plain goes the long way; and so does an error, once it is known.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from random import getrandbits
+from re import Match
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastapi import FastAPI
+
+from taskwell.api import logs
+from taskwell.api.callers import TASKS_READ, TASKS_WRITE, Caller
+from taskwell.api.edge import Header, RateLimit
+from taskwell.api.feed import Feed
+from taskwell.api.headers import lines
+from taskwell.api.metrics import Metrics
+from taskwell.api.plain import PATH, ROUTES, UNUSUAL, parsed
+from taskwell.api.problems import path_as_sent
+from taskwell.core.acting import EVERYBODY, acting_as
+from taskwell.core.config import Settings
+from taskwell.core.database import Database
+from taskwell.core.memory import Memory
+from taskwell.schemas.task import TaskCreate
+from taskwell.schemas.text import is_user_id
+from taskwell.services.together import (
+    NewTask,
+    TaskJson,
+    TaskKey,
+    create_tasks,
+    get_tasks,
+    new_task,
+    toggle_tasks,
+)
+from taskwell.services.users import UserNotFound
+
+if TYPE_CHECKING:
+    from taskwell.api.protocol import Cycle
+
+# With one of these a request is answered otherwise than the one before it.
+_TELLING = UNUSUAL | {b"if-none-match", b"x-request-id", b"expect"}
+_GAPS = frozenset({b"content-length", b"etag", b"location", b"ratelimit", b"x-request-id"})
+_CLIENTS = 1_000
+_LONGEST_HEADERS = 4_096  # bytes; whoever sends more is not remembered
+
+
+class Kind(NamedTuple):
+    """`needs`: the caller's scope. `status`: of the answer, when it is no error."""
+
+    function: Callable[..., Any]
+    needs: str
+    status: int
+    writes: bool = True
+
+
+_GET = Kind(get_tasks, TASKS_READ, 200, writes=False)
+_TOGGLE = Kind(toggle_tasks, TASKS_WRITE, 200)
+_CREATE = Kind(create_tasks, TASKS_WRITE, 201)
+# By the method, and by the last part that a path has.
+_KINDS: Mapping[tuple[str, str | None], Kind] = {
+    ("GET", "task_id"): _GET,
+    ("POST", "toggle"): _TOGGLE,
+    ("POST", None): _CREATE,
+    ("POST", "user_id"): _CREATE,
+}
+
+
+@dataclass(slots=True)
+class Client:
+    """What the layers say to some headers. `checks`: what they look at besides, and may see otherwise now."""
+
+    caller: Caller
+    checks: Sequence[Callable[[], bool]]
+    limit: RateLimit | None
+    heads: dict[Kind, bytes] = field(default_factory=dict)
+
+    def may(self, kind: Kind, owner: str) -> bool:
+        caller = self.caller
+        own = is_user_id(owner) if caller.anybody else owner == caller.user_id
+        return own and kind.needs in caller.scopes and all(check() for check in self.checks)
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request on its way. `ratelimit`: what the client is told of its limit."""
+
+    cycle: "Cycle"
+    kind: Kind
+    client: Client
+    owner: str
+    route: str
+    location: bytes
+    ratelimit: bytes
+    begun: float
+
+
+class Express:
+    """What is known of clients, and how their plain requests are answered."""
+
+    def __init__(self, app: FastAPI, database: Database, feed: Feed) -> None:
+        self._database = database
+        self._feed = feed
+        self._settings: Settings = app.state.settings
+        self._metrics: Metrics = app.state.metrics
+        self._noted_emails: Memory[str, str] = app.state.noted_emails
+        self._clients: Memory[tuple[object, ...], Client] = Memory(_CLIENTS)
+
+    def take(self, cycle: "Cycle") -> bool:
+        """Answer a request that is whole. If False, it has to go the long way, and may be learned from."""
+        scope = cycle.scope
+        found = PATH.fullmatch(scope["path"])
+        kind = _KINDS.get((scope["method"], found.lastgroup)) if found else None
+        if found is None or kind is None or scope["query_string"] or b"%" in scope["raw_path"]:
+            return False
+        key = _key(cycle, kind)
+        client = self._clients.get(key)
+        if client is None or kind not in client.heads:
+            cycle.lesson = partial(self._learn, key, kind, cycle)
+            return False
+        owner = found["user_id"] or client.caller.user_id
+        wanted = self._wanted(kind, owner, found, cycle) if client.may(kind, owner) else None
+        if wanted is None or not cycle.keep_alive or not self._may_be_written(kind, owner, client):
+            return False
+        ratelimit = client.limit.take(client.caller.user_id) if client.limit else b""
+        if ratelimit is None:
+            return False
+        location = b"%b/%b" % (scope["raw_path"], str(wanted.id).encode()) if kind is _CREATE else b""
+        route = ROUTES[found.lastgroup, found["user_id"] is not None]
+        asked = Asked(cycle, kind, client, owner, route, location, ratelimit, time.perf_counter())
+        self._ask(asked, wanted)
+        return True
+
+    def _wanted(self, kind: Kind, owner: str, found: Match[str], cycle: "Cycle") -> TaskKey | NewTask | None:
+        """None: what the body says needs a longer answer."""
+        if kind is _CREATE:
+            new = parsed(bytes(cycle.body), TaskCreate) if self._has_room(cycle) else None
+            return None if new is None else new_task(owner, new)
+        return None if cycle.body else TaskKey(owner, found["task_id"])
+
+    def _has_room(self, cycle: "Cycle") -> bool:
+        return len(cycle.body) <= self._settings.max_body_bytes
+
+    def _may_be_written(self, kind: Kind, owner: str, client: Client) -> bool:
+        """Whether nothing has to be waited for, looked at or noted besides."""
+        if not kind.writes:
+            return True
+        if self._database.turns.is_taken(owner) or (kind is _TOGGLE and self._settings.require_if_match):
+            return False
+        email = client.caller.email
+        return email is None or self._noted_emails.get(client.caller.user_id) == email
+
+    def _ask(self, asked: Asked, wanted: TaskKey | NewTask) -> None:
+        asked.cycle.begun = True
+        self._metrics.under_way += 1
+        ask = self._database.write_together if asked.kind.writes else self._database.read_together
+        caller = asked.client.caller
+        with acting_as(EVERYBODY if caller.anybody else caller.user_id):
+            answer: asyncio.Future[TaskJson] = ask(asked.kind.function, wanted)
+        answer.add_done_callback(partial(self._end, asked))
+
+    def _end(self, asked: Asked, answer: asyncio.Future[TaskJson]) -> None:
+        self._metrics.under_way -= 1
+        error = answer.exception()
+        if error is None:
+            self._tell(asked, answer.result())
+        else:
+            self._go_the_long_way(asked, error)
+
+    def _tell(self, asked: Asked, task: TaskJson) -> None:
+        cycle, kind = asked.cycle, asked.kind
+        if kind.writes:
+            self._feed.wake(asked.owner)
+        body = task.json.encode()
+        request_id = f"{getrandbits(128):032x}"
+        head = asked.client.heads[kind] % {
+            b"content-length": b"%d" % len(body),
+            b"etag": b'"%d"' % task.version,
+            b"location": asked.location,
+            b"ratelimit": asked.ratelimit,
+            b"x-request-id": request_id.encode(),
+        }
+        cycle.answer(kind.status, head, body)
+        method, seconds = cycle.scope["method"], time.perf_counter() - asked.begun
+        self._metrics.note_request(method, asked.route, kind.status, seconds)
+        logs.note_request(request_id, method, path_as_sent(cycle.scope), kind.status, seconds)
+
+    def _go_the_long_way(self, asked: Asked, error: BaseException) -> None:
+        """To be told what has happened; or to create the user, if it is only that there is none yet."""
+        cycle, scope = asked.cycle, asked.cycle.scope
+        if asked.client.limit is not None:
+            asked.client.limit.give_back(asked.client.caller.user_id)  # it is counted there
+        scope["taskwell.begun"] = asked.begun
+        if not isinstance(error, UserNotFound):
+            scope["taskwell.outcome"] = error
+        cycle.protocol.begin(cycle)
+
+    def _learn(
+        self, key: tuple[object, ...], kind: Kind, cycle: "Cycle", status: int, headers: Sequence[Header]
+    ) -> None:
+        """From an answer that has come all the way."""
+        scope = cycle.scope
+        sent = lines(scope)
+        telling = status != kind.status or not _TELLING.isdisjoint(sent) or "taskwell.each_time" in scope
+        if telling or sum(len(name) + len(value) for name, value in scope["headers"]) > _LONGEST_HEADERS:
+            return
+        client = self._clients.get(key)
+        if client is None:
+            checks, limit = scope.get("taskwell.checks", ()), scope.get("taskwell.limit")
+            client = self._clients[key] = Client(scope["taskwell.caller"], checks, limit)
+        client.heads[kind] = b"".join(map(_with_gaps, headers))
+
+
+def _key(cycle: "Cycle", kind: Kind) -> tuple[object, ...]:
+    """Whom the layers would take the request to be of. They believe a proxy by its address."""
+    scope = cycle.scope
+    sent = scope["headers"]
+    if kind is _CREATE:  # a title is as long as it is
+        sent = [header for header in sent if header[0] != b"content-length"]
+    address = scope["client"]
+    return (address and address[0], scope["scheme"], *sent)
+
+
+def _with_gaps(header: Header) -> bytes:
+    name, value = header
+    return b"%b: %b\r\n" % (name, b"%%(%b)b" % name if name in _GAPS else value.replace(b"%", b"%%"))

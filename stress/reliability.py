@@ -1,14 +1,16 @@
 """`python -m stress.reliability`: every program, and what it found as a page, docs/reliability.md.
 
-A program that is added to `PROGRAMS` has its section there; its goal is a line of `GOALS`.
+A program that is added to `PROGRAMS` has its section there; its goal is a line of `GOALS`. What was found is
+kept beside the page, so that one program can be run again without the others.
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,10 +48,9 @@ COMMANDS = {
 
 @dataclass
 class Row:
-    """`reason`: why it was not run."""
+    """What a program has found. `run`: when, and how much of it. `reason`: why it was not."""
 
-    goal: str
-    command: str
+    run: str = ""
     columns: Mapping[str, Figures] = field(default_factory=dict)
     reason: str | None = None
     broken: bool = False
@@ -65,13 +66,28 @@ def main() -> int:
     given = _arguments()
     form = Form(SHORT if given.short else given.share, given.seed)
     chosen = given.only or (PROGRAMS if given.short else (*PROGRAMS, *COMMANDS))
-    rows = {name: _left_out(name) for name in (*PROGRAMS, *COMMANDS)}
+    rows = _found(given.page.with_suffix(".json"))
     for name in chosen:
         rows[name] = _program(name, form) if name in PROGRAMS else _command(name)
-        given.page.write_text(page(rows, form))  # each time: whoever stops it has what was found
-    broken = [name for name, row in rows.items() if row.broken]
+        _write(given.page, rows)  # each time: whoever stops it has what was found
+    broken = [name for name in chosen if rows[name].broken]
     print(*(f"broken: {name}" for name in broken), sep="\n", file=sys.stderr)
     return 1 if broken else 0
+
+
+def _found(file: Path) -> dict[str, Row]:
+    kept = json.loads(file.read_text()) if file.exists() else {}
+    rows = {name: Row(reason="not in this run") for name in (*PROGRAMS, *COMMANDS)}
+    for name, row in kept.items():
+        columns = {database: Figures(**figures) for database, figures in row.pop("columns").items()}
+        rows[name] = Row(**row, columns=columns)
+    return rows
+
+
+def _write(file: Path, rows: Mapping[str, Row]) -> None:
+    file.write_text(page(rows))
+    found = {name: asdict(row) for name, row in rows.items() if row.run}
+    file.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 def _arguments() -> argparse.Namespace:
@@ -88,8 +104,8 @@ def _arguments() -> argparse.Namespace:
 
 
 def _program(name: str, form: Form) -> Row:
-    row = _left_out(name)
-    row.reason = missing(name)
+    size = "in full" if form.share == 1 else f"{form.share:.0%}"
+    row = Row(f"{_today()}, {size}", reason=missing(name))
     if row.reason is None:
         try:
             row.columns = {database: timed(name, database, form) for database in PROGRAMS[name].databases}
@@ -104,36 +120,39 @@ def _program(name: str, form: Form) -> Row:
 def _command(name: str) -> Row:
     print(f"{name} ...", file=sys.stderr, flush=True)
     done = subprocess.run([sys.executable, "-m", name], stdout=subprocess.DEVNULL, check=False)
-    row = _left_out(name)
-    row.reason, row.broken = None, done.returncode != 0
-    return row
+    return Row(f"{_today()}, in full", broken=done.returncode != 0)
 
 
-def _left_out(name: str) -> Row:
-    command = f"make {name}" if name in COMMANDS else f"make stress-{name}"
-    return Row(GOALS.get(name) or COMMANDS.get(name, "what it promises"), command, reason="not in this run")
+def _today() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d}"
 
 
-def page(rows: Mapping[str, Row], form: Form) -> str:
-    return "\n".join([*_head(form), *_summary(rows), *_sections(rows)])
+def _goal(name: str) -> str:
+    return GOALS.get(name) or COMMANDS.get(name, "what it promises")
 
 
-def _head(form: Form) -> list[str]:
-    size = "in full" if form.share == 1 else f"at {form.share:.0%} of their size"
-    return [
-        "# The scorecard",
-        "",
-        f"Written by `make reliability` on {datetime.now(UTC):%Y-%m-%d}: programs {size}, seed {form.seed}.",
-        "What the programs do is told in [The promises, tried out](promises.md).",
-        "",
-    ]
+def _command_of(name: str) -> str:
+    return f"make {name}" if name in COMMANDS else f"make stress-{name}"
+
+
+def page(rows: Mapping[str, Row]) -> str:
+    return "\n".join([*_HEAD, *_summary(rows), *_sections(rows)])
+
+
+_HEAD = (
+    "# The scorecard",
+    "",
+    "Written by `make reliability`; `python -m stress.reliability kills` runs a row alone.",
+    "What the programs do is told in [The promises, tried out](promises.md).",
+    "",
+)
 
 
 def _summary(rows: Mapping[str, Row]) -> Iterator[str]:
-    yield from ("| | goal, in full | | command |", "|---|---|---|---|")
+    yield from ("| | goal, in full | | run | command |", "|---|---|---|---|---|")
     for name, row in rows.items():
         place = f"[{name}](#{name})" if row.columns else name
-        yield f"| {place} | {row.goal} | {row.outcome} | `{row.command}` |"
+        yield f"| {place} | {_goal(name)} | {row.outcome} | {row.run} | `{_command_of(name)}` |"
     yield ""
 
 
@@ -141,7 +160,7 @@ def _sections(rows: Mapping[str, Row]) -> Iterator[str]:
     for name, row in rows.items():
         if not row.columns:
             continue
-        yield from (f"## {name}", "", f"{row.goal}. `{row.command}`", "")
+        yield from (f"## {name}", "", f"{_goal(name)}. `{_command_of(name)}`, {row.run}", "")
         yield f"| | {' | '.join(_NAMES[database] for database in row.columns)} |"
         yield "|---" * (len(row.columns) + 1) + "|"
         for figure in dict.fromkeys(name for figures in row.columns.values() for name in figures.values):

@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 
 from stress import reliability
-from stress.figures import Figures, Form
+from stress.figures import Figures
 from stress.programs import PROGRAMS
 from stress.reliability import GOALS, Row, page
 
-FORM = Form(1.0, seed=7)
 MAKEFILE = (Path(__file__).parents[2] / "Makefile").read_text()
 
 
@@ -17,24 +16,25 @@ def row(*, kept: bool) -> Row:
     figures = Figures()
     figures.note("seed", 7)
     figures.promise("lost", 0 if kept else 3, kept=kept)
-    return Row("none lost", "make stress-kills", {"sqlite": figures}, broken=not kept)
+    return Row("2026-11-21, in full", {"sqlite": figures}, broken=not kept)
 
 
 class TestPage:
     def test_what_was_measured_is_shown_with_its_goal_and_its_command(self) -> None:
-        lines = page({"kills": row(kept=True)}, FORM).splitlines()
-        assert "| [kills](#kills) | none lost | kept | `make stress-kills` |" in lines
+        lines = page({"kills": row(kept=True)}).splitlines()
+        goal = GOALS["kills"]
+        assert f"| [kills](#kills) | {goal} | kept | 2026-11-21, in full | `make stress-kills` |" in lines
         assert "| lost | 0 |" in lines
         assert "| seed | 7 |" in lines
 
     def test_a_broken_promise_is_told(self) -> None:
-        text = page({"kills": row(kept=False)}, FORM)
+        text = page({"kills": row(kept=False)})
         assert "| **broken** |" in text
         assert "Broken on SQLite: lost: 3" in text
 
     def test_what_was_not_run_says_so(self) -> None:
-        text = page({"kills": Row("none lost", "make stress-kills", reason="needs strace")}, FORM)
-        assert "| kills | none lost | not run: needs strace | `make stress-kills` |" in text
+        text = page({"kills": Row(reason="needs strace")})
+        assert f"| kills | {GOALS['kills']} | not run: needs strace |  | `make stress-kills` |" in text
         assert "## kills" not in text
 
     def test_what_did_not_come_to_its_end_says_why(
@@ -54,6 +54,21 @@ class TestRows:
     def test_every_program_has_a_goal_and_a_command(self, name: str) -> None:
         assert GOALS.keys() >= {name}
         assert f"\nstress-{name}:" in MAKEFILE
+
+    def test_a_row_that_is_run_again_leaves_the_others_as_they_were_found(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = tmp_path / "reliability.md"
+        for name, kept, share in (("guards", True, "1"), ("keys", False, "0.5"), ("keys", True, "0.25")):
+            monkeypatch.setattr("sys.argv", ["reliability", name, "--page", str(file), "--share", share])
+            monkeypatch.setattr(reliability, "timed", lambda *_, kept=kept: row(kept=kept).columns["sqlite"])
+            assert reliability.main() == (0 if kept else 1)
+        text = file.read_text()
+        assert "| [guards](#guards) |" in text
+        assert ", in full | `make stress-guards`" in text
+        assert ", 25% | `make stress-keys`" in text
+        assert "50%" not in text
+        assert "broken" not in text
 
     def test_a_run_writes_the_page_and_leaves_the_other_rows_as_not_run(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -41,7 +41,7 @@ logger = logging.getLogger("taskwell")
 _ATTEMPTS = {Fault.CONFLICT: 4, Fault.LOST: 4, Fault.READ_ONLY: 2}
 _AWAY_SECONDS = 1.0
 _GROUP = 100  # at most so many are asked for together
-_LANES = 1  # groups at a time: one on its way while the other is being answered
+_LANES = 1  # groups at a time: a second one would be small, and wait for the rows of the first
 
 
 class ReadTransaction:

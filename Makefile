@@ -61,6 +61,10 @@ clients: $(READY) ## Make the Python and the TypeScript client from openapi.json
 docs: $(READY) ## Build the pages as a site in site/; a link that leads nowhere is an error
 	$(BIN)/zensical build --strict --clean
 
+.PHONY: picture
+picture: $(READY) ## Write docs/first-minute.svg anew, the picture of a first minute
+	$(BIN)/python -m tests.docs.picture
+
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .PHONY: lock

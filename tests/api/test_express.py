@@ -74,6 +74,13 @@ class TestHeads:
             assert created["title"] == title
         assert taken == [False, True, True]
 
+    def test_nor_is_another_trace(self, client: httpx2.Client, tasks: str, taken: list[bool]) -> None:
+        path = f"{tasks}/{create(client, tasks)['id']}"
+        taken.clear()
+        for n in range(3):
+            client.get(path, headers={"traceparent": f"00-{n:032x}-{n:016x}-01"})
+        assert taken == [False, True, True]
+
     @pytest.mark.parametrize(
         "headers",
         [

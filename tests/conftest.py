@@ -4,11 +4,13 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx2
 import pytest
 
+from taskwell.api.express import Express
 from taskwell.core.config import Settings
 from tests.beside import execute
 from tests.databases import new_database
@@ -93,3 +95,17 @@ def user() -> str:
 def tasks(request: pytest.FixtureRequest, user: str) -> str:
     """The path of the tasks, at each of the two mounts."""
     return "/api/tasks" if request.param == "caller" else f"/api/{user}/tasks"
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each request that came by since, whether it was answered on the spot."""
+    taken: list[bool] = []
+    take = Express.take
+
+    def watched(self: Express, cycle: Any) -> bool:
+        taken.append(take(self, cycle))
+        return taken[-1]
+
+    monkeypatch.setattr(Express, "take", watched)
+    return taken

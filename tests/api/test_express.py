@@ -6,13 +6,11 @@ import re
 import socket
 import time
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import httpx2
 import pytest
 
-from taskwell.api.express import Express
 from taskwell.core.config import Settings
 from taskwell.core.errors import OutcomeUnknown
 from tests.answers import JSON, create, problem, unknown_id
@@ -29,20 +27,6 @@ def client(client: httpx2.Client) -> httpx2.Client:
     """One whom nobody knows."""
     client.headers["X-Client"] = uuid4().hex
     return client
-
-
-@pytest.fixture
-def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Of each request that came by since, whether it was answered on the spot."""
-    taken: list[bool] = []
-    take = Express.take
-
-    def watched(self: Express, cycle: Any) -> bool:
-        taken.append(take(self, cycle))
-        return taken[-1]
-
-    monkeypatch.setattr(Express, "take", watched)
-    return taken
 
 
 def constant(answer: httpx2.Response) -> list[tuple[str, str]]:
@@ -88,6 +72,13 @@ class TestHeads:
         for title in ("a", "b" * 150, "ü"):
             created = client.post(TASKS, json={"title": title}).json()
             assert created["title"] == title
+        assert taken == [False, True, True]
+
+    def test_nor_is_another_trace(self, client: httpx2.Client, tasks: str, taken: list[bool]) -> None:
+        path = f"{tasks}/{create(client, tasks)['id']}"
+        taken.clear()
+        for n in range(3):
+            client.get(path, headers={"traceparent": f"00-{n:032x}-{n:016x}-01"})
         assert taken == [False, True, True]
 
     @pytest.mark.parametrize(

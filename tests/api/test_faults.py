@@ -210,6 +210,33 @@ class TestBusyPostgres:
                 assert len(client.get(TASKS).json()) == 1
             create(client, TASKS)
 
+    @pytest.mark.parametrize("shortcuts", [True, False])
+    def test_a_user_who_is_held_up_holds_up_nobody_else(self, postgres_url: str, shortcuts: bool) -> None:
+        settings = Settings(database_url=postgres_url)
+        with (
+            local_server(settings, shortcuts=shortcuts) as server,
+            client_to(server) as client,
+            ThreadPoolExecutor(12) as threads,
+        ):
+            task = create(client, TASKS)
+            others = create(client, "/api/another/tasks")
+            with locked_user(postgres_url):
+                waiting = [threads.submit(client.post, TASKS, json=NEW) for _ in range(8)]
+                waiting.append(threads.submit(client.post, f"{TASKS}/{task['id']}/toggle"))
+                wait_for(lambda: client.get("/health/ready").json()["pool"]["in_use"] > 0)
+                for path, status in (
+                    ("/api/another/tasks", 201),
+                    (f"/api/another/tasks/{others['id']}/toggle", 200),
+                    (f"/api/another/tasks/{task['id']}/toggle", 404),
+                    ("/api/a-new-user/tasks", 201),
+                ):
+                    answer = client.post(path, json=NEW if path.endswith("/tasks") else None)
+                    assert answer.status_code == status
+                    assert answer.elapsed.total_seconds() < 1
+            statuses = sorted(one.result().status_code for one in waiting)
+            assert statuses == [200, *[201] * 8]
+            assert len(client.get(TASKS).json()) == 9
+
     def test_no_further_connection_leaves_those_there_are(self, postgres_url: str) -> None:
         with role_of(postgres_url, "CONNECTION LIMIT 2") as (_, url), client_of(url) as client:
             wait_for(lambda: client.get(TASKS).status_code == 200)

@@ -75,7 +75,7 @@ class TestCancelledCaller:
         async def work(database: Database) -> None:
             await database.run(create)
             new = [new_task("ada", TaskCreate(title=f"{n}")) for n in range(350)]
-            asked = [asyncio.ensure_future(database.run_together(create_tasks, "ada", one)) for one in new]
+            asked = [asyncio.ensure_future(database.run_together(create_tasks, one)) for one in new]
             for _ in range(3):
                 await asyncio.sleep(0)
             for one in asked:
@@ -351,7 +351,7 @@ async def write_somehow(database: Database, how: str) -> None:
     if how == "run":
         await database.run(create)
     else:
-        await database.run_together(create_tasks, "ada", new_task("ada", TaskCreate(title="Buy milk")))
+        await database.run_together(create_tasks, new_task("ada", TaskCreate(title="Buy milk")))
 
 
 # The isolation of sessions that begin from now on.

@@ -746,7 +746,7 @@ ATTACKS: dict[str, Attack] = {
     "toggle": lambda database, task, _: database.run(tasks.toggle_task, "ada", task, TaskToggle()),
     "get together": lambda database, task, _: database.read_together(get_tasks, TaskKey("ada", str(task))),
     "toggle together": lambda database, task, _: database.run_together(
-        toggle_tasks, "ada", TaskKey("ada", str(task))
+        toggle_tasks, TaskKey("ada", str(task))
     ),
     "delete": lambda database, task, _: database.run(tasks.delete_task, "ada", task),
     "restore": lambda database, _, deleted: database.run(tasks.restore_task, "ada", deleted),

@@ -21,6 +21,13 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").r
 NOT_RUN = re.compile(r"make |taskwell serve$|taskwell move|DATABASE_URL=|python3 -m venv|\.venv/bin/pip")
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_has_made_can_be_made(page: Path) -> None:
+    named = set(re.findall(r"`make ([a-z-]+)", page.read_text()))
+    named |= set(re.findall(r"^make ([a-z-]+)", page.read_text(), flags=re.MULTILINE))
+    assert named <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+
+
 def commands(page: Path) -> str:
     blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), flags=re.DOTALL)
     lines = "".join(blocks).splitlines()

@@ -3,34 +3,18 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 
 from security.issuer import Issuer, bearer
 from taskwell.api.edge import LocalCounter, Rate
-from taskwell.api.express import Express
 from tests.answers import create, problem
 from tests.security.conftest import As, settings_for
 from tests.servers import LocalServer, local_server
 
 NEW = {"title": "Buy milk"}
 TASKS = "/api/tasks"
-
-
-@pytest.fixture
-def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Of each request that came by since, whether it was answered on the spot."""
-    taken: list[bool] = []
-    take = Express.take
-
-    def watched(self: Express, cycle: Any) -> bool:
-        taken.append(take(self, cycle))
-        return taken[-1]
-
-    monkeypatch.setattr(Express, "take", watched)
-    return taken
 
 
 class TestTokens:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from taskwell.core.acting import EVERYBODY, acting_as
 from taskwell.core.config import Settings
 from taskwell.core.database import Database, Transaction
-from taskwell.core.errors import NotFound
+from taskwell.core.errors import Held, NotFound
 from taskwell.core.preparation import start
 from taskwell.schemas.task import TaskCreate, task_json
 from taskwell.services import tasks
@@ -52,11 +52,11 @@ async def begin(database: Database) -> dict[str, UUID]:
 
 async def create(database: Database, user: str, title: str = "Buy milk") -> TaskJson:
     new = new_task(user, TaskCreate.model_construct(title=title, description=title, completed=False))
-    return await database.run_together(create_tasks, user, new)
+    return await database.run_together(create_tasks, new)
 
 
 async def toggle(database: Database, user: str, task: UUID) -> TaskJson:
-    return await database.run_together(toggle_tasks, user, TaskKey(user, str(task)))
+    return await database.run_together(toggle_tasks, TaskKey(user, str(task)))
 
 
 async def get(database: Database, user: str, task: UUID) -> TaskJson:
@@ -180,7 +180,7 @@ class TestToggle:
 
         async def counted(
             transaction: Transaction, keys: Sequence[TaskKey]
-        ) -> Sequence[TaskJson | TaskNotFound]:
+        ) -> Sequence[TaskJson | TaskNotFound | Held]:
             groups.append(len(keys))
             return await toggle_tasks(transaction, keys)
 
@@ -189,8 +189,7 @@ class TestToggle:
             made = [json.loads((await create(database, "ada")).json)["id"] for _ in range(20)]
             async with database.turns.of("ada"):
                 waiting = [
-                    asyncio.create_task(database.run_together(counted, "ada", TaskKey("ada", task)))
-                    for task in made
+                    asyncio.create_task(database.run_together(counted, TaskKey("ada", task))) for task in made
                 ]
                 await asyncio.sleep(0.05)
                 assert groups == []

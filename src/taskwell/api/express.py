@@ -47,6 +47,8 @@ from taskwell.services.users import UserNotFound
 if TYPE_CHECKING:
     from taskwell.api.protocol import Cycle
 
+# These differ from one request to the next, and make no difference to the layers.
+_OF_NO_MEANING = frozenset({b"content-length", b"traceparent", b"tracestate", b"baggage"})
 # With one of these a request is answered otherwise than the one before it.
 _TELLING = UNUSUAL | {b"if-none-match", b"x-request-id", b"expect"}
 _GAPS = frozenset({b"content-length", b"etag", b"location", b"ratelimit", b"x-request-id"})
@@ -122,7 +124,7 @@ class Express:
         kind = _KINDS.get((scope["method"], found.lastgroup)) if found else None
         if found is None or kind is None or scope["query_string"] or b"%" in scope["raw_path"]:
             return False
-        key = _key(cycle, kind)
+        key = _key(cycle)
         client = self._clients.get(key)
         if client is None or kind not in client.heads:
             cycle.lesson = partial(self._learn, key, kind, cycle)
@@ -220,13 +222,11 @@ class Express:
         client.heads[kind] = b"".join(map(_with_gaps, headers))
 
 
-def _key(cycle: "Cycle", kind: Kind) -> tuple[object, ...]:
+def _key(cycle: "Cycle") -> tuple[object, ...]:
     """Whom the layers would take the request to be of. They believe a proxy by its address."""
     scope = cycle.scope
-    sent = scope["headers"]
-    if kind is _CREATE:  # a title is as long as it is
-        sent = [header for header in sent if header[0] != b"content-length"]
     address = scope["client"]
+    sent = [header for header in scope["headers"] if header[0] not in _OF_NO_MEANING]
     return (address and address[0], scope["scheme"], *sent)
 
 

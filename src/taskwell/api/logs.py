@@ -115,6 +115,8 @@ def install(settings: Settings) -> None:
     # At the level of debug these tell of every statement with its values, and of every URL.
     for name in ("sqlalchemy", "httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It tells of its own parts at each start.
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     # It greets whoever only asks where the schema stands.
     logging.getLogger("alembic.runtime.migration").addFilter(_is_a_step)
 

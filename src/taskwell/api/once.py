@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, TypeVar
 
@@ -19,7 +19,7 @@ from taskwell.api.callers import Caller
 from taskwell.api.dependencies import DatabaseDep, Owner
 from taskwell.api.problems import path_as_sent, response_of
 from taskwell.core.acting import EVERYBODY, acting_as
-from taskwell.core.database import Database, Transaction
+from taskwell.core.database import Database, OfAUser, Transaction
 from taskwell.core.errors import (
     Conflict,
     Invalid,
@@ -32,7 +32,7 @@ from taskwell.core.memory import Memory
 from taskwell.services import idempotency, users
 from taskwell.services.idempotency import InProgress
 
-K = TypeVar("K", bound=Hashable)
+W = TypeVar("W", bound=OfAUser)
 T = TypeVar("T")
 Operation = Callable[[Transaction], Awaitable[Response]]
 
@@ -76,11 +76,11 @@ class Write:
 
     async def together(
         self,
-        function: Callable[[Transaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
-        wanted: K,
+        function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
+        wanted: W,
     ) -> T:
         """What the function has for one of the many that are wanted together; without a key to keep it by."""
-        outcome = await self.database.run_together(function, self.owner, wanted)
+        outcome = await self.database.run_together(function, wanted)
         await self._written()
         return outcome
 

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
 from functools import partial
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection, Executable, Row, Table, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -22,7 +22,7 @@ from sqlmodel import SQLModel
 from taskwell.core.acting import EVERYBODY, acting_user
 from taskwell.core.config import Settings
 from taskwell.core.database_url import DatabaseUrl
-from taskwell.core.errors import TaskwellError, Unavailable
+from taskwell.core.errors import Held, TaskwellError, Unavailable
 from taskwell.core.faults import Fault, error_of, fault_of
 from taskwell.core.postgres import COMMAND_SECONDS, PostgresBackend
 from taskwell.core.sqlite import SqliteBackend, refuse_network_file_system
@@ -34,6 +34,16 @@ from taskwell.core.turns import Turns
 P = ParamSpec("P")
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
+
+
+class OfAUser(Hashable, Protocol):
+    """What a write is about."""
+
+    @property
+    def user_id(self) -> str: ...
+
+
+W = TypeVar("W", bound=OfAUser)
 
 logger = logging.getLogger("taskwell")
 
@@ -72,7 +82,14 @@ class ReadTransaction:
 
 
 class Transaction(ReadTransaction):
-    """What a service may do when it writes."""
+    """What a service may do when it writes.
+
+    `waits`: for rows that somebody else holds. If not, whoever wants one gets `Held` for an outcome.
+    """
+
+    def __init__(self, connection: AnyConnection, *, waits: bool = True) -> None:
+        super().__init__(connection)
+        self.waits = waits
 
     def insert(self, table: type[SQLModel]) -> postgresql.Insert | sqlite.Insert:
         """An INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
@@ -192,9 +209,8 @@ class Database:
 
     async def run_together(
         self,
-        function: Callable[[Transaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
-        user_id: str,
-        key: K,
+        function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
+        key: W,
     ) -> T:
         """Write along with others who want the same of other keys: all in one transaction.
 
@@ -203,15 +219,15 @@ class Database:
 
         Raises: as `run`.
         """
-        if self.turns.is_taken(user_id):
-            async with self.turns.of(user_id):
+        if self.turns.is_taken(key.user_id):
+            async with self.turns.of(key.user_id):
                 pass  # what the user is doing is over: nobody else has had to wait for it
         return await self.write_together(function, key)
 
     def write_together(
         self,
-        function: Callable[[Transaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
-        key: K,
+        function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
+        key: W,
     ) -> asyncio.Future[T]:
         """As `run_together`, for a user who has no longer write under way: all would wait for it."""
         together = self._together.get(function)
@@ -251,12 +267,12 @@ class Database:
 
     async def _one_by_one_if_need_be(
         self,
-        function: Callable[[Transaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
-        keys: Sequence[K],
-    ) -> Sequence[T | Exception]:
-        """One who makes the transaction fail is not to fail the others."""
+        function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
+        keys: Sequence[W],
+    ) -> Sequence[T | Exception | asyncio.Future[T]]:
+        """One who makes the transaction fail is not to fail the others, nor to make them wait."""
         try:
-            return await self._write_at_once(function, keys)
+            return self._held_in_turn(function, keys, await self._write_at_once(function, keys))
         except TaskwellError:
             raise
         except Exception:
@@ -268,16 +284,46 @@ class Database:
                 outcomes += await self._write_at_once(function, [key])
             except Exception as error:  # noqa: BLE001 (it is raised for whoever asked)
                 outcomes.append(error)
-        return outcomes
+        return self._held_in_turn(function, keys, outcomes)
+
+    def _held_in_turn(
+        self,
+        function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
+        keys: Sequence[W],
+        outcomes: Sequence[T | Exception],
+    ) -> Sequence[T | Exception | asyncio.Future[T]]:
+        """Whoever wants what somebody else holds waits for it without the others, in the user's own turn."""
+        held: dict[str, list[W]] = {}
+        for key, outcome in zip(keys, outcomes, strict=True):
+            if isinstance(outcome, Held):
+                held.setdefault(key.user_id, []).append(key)
+        if not held:
+            return outcomes
+        later: dict[W, asyncio.Future[T]] = {}
+        for user_id, own in held.items():
+            written = self._spawn(self._write_in_turn(function, user_id, own))
+            later |= {key: self._spawn(_one_of(written, place)) for place, key in enumerate(own)}
+        return [later.get(key, outcome) for key, outcome in zip(keys, outcomes, strict=True)]
+
+    async def _write_in_turn(
+        self,
+        function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
+        user_id: str,
+        keys: Sequence[W],
+    ) -> Sequence[T | TaskwellError]:
+        async with self.turns.of(user_id):
+            return await self._write_at_once(function, keys, waits=True)
 
     async def _write_at_once(
         self,
-        function: Callable[[Transaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
-        keys: Sequence[K],
+        function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
+        keys: Sequence[W],
+        *,
+        waits: bool = False,
     ) -> Sequence[T | TaskwellError]:
         async def attempt() -> Sequence[T | TaskwellError]:
             return await self.backend.write_at_once(
-                lambda connection: function(Transaction(connection), keys)
+                lambda connection: function(Transaction(connection, waits=waits), keys)
             )
 
         return await self._retried(attempt, writes=True)
@@ -380,6 +426,13 @@ class Database:
         while self._pending:
             await asyncio.wait(self._pending)
         await self.backend.close()
+
+
+async def _one_of(written: Awaitable[Sequence[T | TaskwellError]], place: int) -> T:
+    outcome = (await written)[place]
+    if isinstance(outcome, TaskwellError):
+        raise outcome
+    return outcome
 
 
 async def _nothing(transaction: ReadTransaction) -> None:

@@ -137,6 +137,10 @@ class Busy(Unavailable):
     reason = "busy"
 
 
+class Held(Busy):
+    """Somebody else holds what is wanted just now: nothing was changed, and nobody has waited for it."""
+
+
 class InUse(Unavailable):
     """A command needs the database for itself."""
 

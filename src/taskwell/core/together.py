@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
 from contextvars import ContextVar
+from functools import partial
 from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
@@ -17,8 +18,9 @@ from taskwell.core.tally import GROUPS, Histogram
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-# For so many keys at once an answer each, in their order: a value, or an error that is of this key alone.
-AnswerAll = Callable[[Sequence[K]], Awaitable[Sequence[V | Exception]]]
+# For so many keys at once an answer each, in their order: a value, an error that is of this key alone, or
+# one of these that takes longer, for which nobody else is to wait.
+AnswerAll = Callable[[Sequence[K]], Awaitable[Sequence[V | Exception | asyncio.Future[V]]]]
 Spawn = Callable[[Coroutine[object, object, None]], object]
 
 _since: ContextVar[float | None] = ContextVar("since", default=None)
@@ -103,7 +105,7 @@ class Together(Generic[K, V]):
             for answer, _ in asked:
                 settle(answer, outcome)
 
-    async def _outcomes(self, keys: Sequence[K]) -> Sequence[V | Exception]:
+    async def _outcomes(self, keys: Sequence[K]) -> Sequence[V | Exception | asyncio.Future[V]]:
         try:
             return await self._answer_all(keys)
         except Exception as error:  # noqa: BLE001 (it is raised for whoever asked)
@@ -114,11 +116,18 @@ def _oldest(group: Iterable[Sequence[_Asked[V]]]) -> float:
     return min(asked[0].since for asked in group)
 
 
-def settle(answer: asyncio.Future[V], outcome: V | Exception) -> None:
+def settle(answer: asyncio.Future[V], outcome: V | Exception | asyncio.Future[V]) -> None:
     """Give an answer, if somebody still waits for it."""
     if answer.done():
         return
-    if isinstance(outcome, Exception):
+    if isinstance(outcome, asyncio.Future):
+        outcome.add_done_callback(partial(_pass_on, answer))
+    elif isinstance(outcome, Exception):
         answer.set_exception(outcome)
     else:
         answer.set_result(outcome)
+
+
+def _pass_on(answer: asyncio.Future[V], later: asyncio.Future[V]) -> None:
+    error = later.exception()
+    settle(answer, error if isinstance(error, Exception) else later.result())

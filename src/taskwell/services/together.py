@@ -3,9 +3,8 @@
 Each takes what several requests want and gives an outcome for each, in their order. They are the rules of
 `services.tasks`, in statements that are kept prepared; what they give is JSON from the database.
 
-On PostgreSQL what is wanted together is one statement. It locks the users' rows in the order of their ids, so
-that two processes never wait for each other crosswise, and then numbers the writes of each user in the order
-in which they came.
+On PostgreSQL what is wanted together is one statement. It locks the rows of users that nobody else holds,
+so that who is held up holds up nobody, and numbers the writes of each in the order in which they came.
 """
 
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from uuid_utils.compat import uuid7
 
 from taskwell.core.clock import utc_now
 from taskwell.core.database import ReadTransaction, Transaction
+from taskwell.core.errors import Held
 from taskwell.core.statement import Rows, Statement
 from taskwell.models import Task
 from taskwell.models.base import table_of
@@ -70,23 +70,37 @@ async def get_tasks(
 
 async def toggle_tasks(
     transaction: Transaction, keys: Sequence[TaskKey]
-) -> Sequence[TaskJson | TaskNotFound]:
+) -> Sequence[TaskJson | TaskNotFound | Held]:
     """Turn each task over where it lies. No task is among the keys twice."""
     now = utc_now()
     if not transaction.writes_in_ctes:
         return [await _toggle_task(transaction, key, now) for key in keys]
-    return _in_order(keys, await transaction.find(_TOGGLE_TASKS, **_columns(keys), now=now))
+    statement = _TOGGLE_TASKS if transaction.waits else _TOGGLE_TASKS_OF_FREE_USERS
+    toggled = _in_order(keys, await transaction.find(statement, **_columns(keys), now=now))
+    missing = [key for key, outcome in zip(keys, toggled, strict=True) if isinstance(outcome, TaskNotFound)]
+    if transaction.waits or not missing:
+        return toggled
+    there = dict(zip(missing, await get_tasks(transaction, missing), strict=True))
+    return [
+        Held() if isinstance(there.get(key), TaskJson) else outcome
+        for key, outcome in zip(keys, toggled, strict=True)
+    ]
 
 
 async def create_tasks(
     transaction: Transaction, wanted: Sequence[NewTask]
-) -> Sequence[TaskJson | UserNotFound]:
+) -> Sequence[TaskJson | UserNotFound | Held]:
     """New tasks, under ids that are new too, of users who exist."""
     if not transaction.writes_in_ctes:
         return [await _create_task(transaction, new) for new in wanted]
-    rows = await transaction.find(_CREATE_TASKS, **_columns(wanted))
+    statement = _CREATE_TASKS if transaction.waits else _CREATE_TASKS_OF_FREE_USERS
+    rows = await transaction.find(statement, **_columns(wanted))
     created = {row[0]: TaskJson(*row[1:]) for row in rows}
-    return [created.get(new.id) or UserNotFound() for new in wanted]
+    missing = {new.user_id for new in wanted if new.id not in created}
+    if transaction.waits or not missing:
+        return [created.get(new.id) or UserNotFound() for new in wanted]
+    there = {row[0] for row in await transaction.find(_FIND_USERS, ids=list(missing))}
+    return [created.get(new.id) or (Held() if new.user_id in there else UserNotFound()) for new in wanted]
 
 
 def _columns(wanted: Sequence[TaskKey] | Sequence[NewTask]) -> dict[str, list[Any]]:
@@ -184,47 +198,68 @@ _WANTED_TASKS = f"""
     unnest((SELECT CAST(:user_ids AS text[])), (SELECT CAST(CAST(:ids AS text[]) AS uuid[]))) WITH ORDINALITY
     AS wanted (user_id, id, place) JOIN tasks ON {_FOUND}
     """
-# From `wanted`: how many numbers each user needs; their rows, locked; what number each had before.
-_NUMBERED = """
-    needed AS (SELECT user_id, count(*) AS numbers FROM wanted GROUP BY user_id),
-    locked AS (SELECT id FROM users WHERE id IN (SELECT user_id FROM needed) ORDER BY id FOR UPDATE),
-    taken AS (
-        UPDATE users SET last_seq = last_seq + numbers FROM needed JOIN locked ON locked.id = needed.user_id
-        WHERE users.id = needed.user_id RETURNING users.id AS user_id, last_seq - numbers AS before
-    ),
-    numbered AS (
-        SELECT wanted.*, before + row_number() OVER (PARTITION BY user_id ORDER BY place) AS version
-        FROM wanted JOIN taken USING (user_id)
-    )
-    """
 _GET_TASKS = _statement(f"SELECT place, version, {_POSTGRES_JSON} FROM {_WANTED_TASKS}")
-_TOGGLE_TASKS = _statement(
-    f"""
-    WITH wanted AS (SELECT wanted.* FROM {_WANTED_TASKS}), {_NUMBERED}
-    UPDATE tasks SET {_TOGGLED}, version = numbered.version
-    FROM numbered WHERE {_FOUND.replace("wanted", "numbered")}
-    RETURNING place, tasks.version, {_POSTGRES_JSON}
-    """,
-    "now",
-)
-_CREATE_TASKS = _statement(
-    f"""
-    WITH wanted AS (
-        SELECT * FROM unnest(
-            CAST(:user_ids AS text[]), CAST(:ids AS uuid[]), CAST(:titles AS text[]),
-            CAST(:title_keys AS text[]), CAST(:descriptions AS text[]), CAST(:description_keys AS text[]),
-            CAST(:completeds AS boolean[]), CAST(:created_ats AS timestamptz[])
-        ) WITH ORDINALITY AS wanted (
-            user_id, id, title, title_key, description, description_key, completed, created_at, place
-        )
-    ), {_NUMBERED}
-    INSERT INTO tasks (
-        user_id, id, title, title_key, description, description_key, completed, created_at,
-        updated_at, completed_at, version
-    )
-    SELECT user_id, id, title, title_key, description, description_key, completed, created_at,
-        created_at, CASE WHEN completed THEN created_at END, version
-    FROM numbered
-    RETURNING tasks.id, tasks.version, {_POSTGRES_JSON}
+_FIND_USERS = _statement("SELECT id FROM users WHERE id = ANY(CAST(:ids AS text[]))")
+
+
+def _numbered(held: str) -> str:
+    """From `wanted`: how many numbers each user needs; their rows, locked; what number each had before.
+
+    `held`: what is done about a row that somebody else holds.
     """
-)
+    return f"""
+        needed AS (SELECT user_id, count(*) AS numbers FROM wanted GROUP BY user_id),
+        locked AS (
+            SELECT id FROM users WHERE id IN (SELECT user_id FROM needed) ORDER BY id FOR UPDATE {held}
+        ),
+        taken AS (
+            UPDATE users SET last_seq = last_seq + numbers
+            FROM needed JOIN locked ON locked.id = needed.user_id
+            WHERE users.id = needed.user_id RETURNING users.id AS user_id, last_seq - numbers AS before
+        ),
+        numbered AS (
+            SELECT wanted.*, before + row_number() OVER (PARTITION BY user_id ORDER BY place) AS version
+            FROM wanted JOIN taken USING (user_id)
+        )
+        """
+
+
+def _toggle_tasks(held: str = "") -> Statement:
+    return _statement(
+        f"""
+        WITH wanted AS (SELECT wanted.* FROM {_WANTED_TASKS}), {_numbered(held)}
+        UPDATE tasks SET {_TOGGLED}, version = numbered.version
+        FROM numbered WHERE {_FOUND.replace("wanted", "numbered")}
+        RETURNING place, tasks.version, {_POSTGRES_JSON}
+        """,
+        "now",
+    )
+
+
+def _create_tasks(held: str = "") -> Statement:
+    return _statement(
+        f"""
+        WITH wanted AS (
+            SELECT * FROM unnest(
+                CAST(:user_ids AS text[]), CAST(:ids AS uuid[]), CAST(:titles AS text[]),
+                CAST(:title_keys AS text[]), CAST(:descriptions AS text[]),
+                CAST(:description_keys AS text[]), CAST(:completeds AS boolean[]),
+                CAST(:created_ats AS timestamptz[])
+            ) WITH ORDINALITY AS wanted (
+                user_id, id, title, title_key, description, description_key, completed, created_at, place
+            )
+        ), {_numbered(held)}
+        INSERT INTO tasks (
+            user_id, id, title, title_key, description, description_key, completed, created_at,
+            updated_at, completed_at, version
+        )
+        SELECT user_id, id, title, title_key, description, description_key, completed, created_at,
+            created_at, CASE WHEN completed THEN created_at END, version
+        FROM numbered
+        RETURNING tasks.id, tasks.version, {_POSTGRES_JSON}
+        """
+    )
+
+
+_TOGGLE_TASKS, _TOGGLE_TASKS_OF_FREE_USERS = _toggle_tasks(), _toggle_tasks("SKIP LOCKED")
+_CREATE_TASKS, _CREATE_TASKS_OF_FREE_USERS = _create_tasks(), _create_tasks("SKIP LOCKED")

@@ -89,7 +89,10 @@ class PostgresBackend:
         # A read is one statement, so it needs no BEGIN and COMMIT around it: two round trips less.
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._pooled = url.pooled
-        self.most_at_once = self.most_connections = pool_size + max_overflow
+        self.most_connections = pool_size + max_overflow
+        # Of what cannot be asked for together. The others, and what is not of this kind, want connections too,
+        # and those beyond the ones that are kept are opened and closed each time.
+        self.most_at_once = max(1, pool_size // 2)
         self.row_security = False  # whether it is active for this role, as far as is known
         event.listen(self._engine.sync_engine, "do_connect", self._act_as_everybody)
         event.listen(self._engine.sync_engine, "reset", _roll_back)
@@ -140,7 +143,11 @@ class PostgresBackend:
         try:
             yield OnTheDriver(self._engine.dialect, pooled)
         finally:
-            pooled.close()
+            pool: Any = self._engine.pool
+            if pool.overflow() > 0:  # it may be one too many, and closed
+                await greenlet_spawn(pooled.close)
+            else:
+                pooled.close()
 
     async def _alive(self) -> PoolProxiedConnection:
         """A connection that its server has not ended while it was idle, as Neon does.
@@ -148,7 +155,7 @@ class PostgresBackend:
         A statement that is lost on the way leaves in doubt whether it was run: one that could be known to be
         lost beforehand is not to be sent.
         """
-        for _ in range(self.most_at_once + 1):  # all that there are may have ended, but not a new one
+        for _ in range(self.most_connections + 1):  # all that there are may have ended, but not a new one
             pooled = await greenlet_spawn(self._engine.sync_engine.pool.connect)
             driver: Any = pooled.driver_connection
             if not driver.is_closed() and _has_unread(driver):

@@ -90,8 +90,8 @@ class PostgresBackend:
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._pooled = url.pooled
         self.most_connections = pool_size + max_overflow
-        # Of what cannot be asked for together. Others want connections too, and those beyond the ones that are
-        # kept are opened and closed each time.
+        # Of what cannot be asked for together. Others want connections too, and those beyond the ones that
+        # are kept are opened and closed each time.
         self.most_at_once = max(1, pool_size // 2)
         self.row_security = False  # whether it is active for this role, as far as is known
         event.listen(self._engine.sync_engine, "do_connect", self._act_as_everybody)

@@ -103,8 +103,8 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     taken: list[bool] = []
     take = Express.take
 
-    def watched(self: Express, cycle: Any) -> bool:
-        taken.append(take(self, cycle))
+    def watched(self: Express, exchange: Any) -> bool:
+        taken.append(take(self, exchange))
         return taken[-1]
 
     monkeypatch.setattr(Express, "take", watched)

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import getrandbits
 from re import Match
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from fastapi import FastAPI
+from starlette.types import Scope
 
 from taskwell.api import logs
 from taskwell.api.callers import TASKS_READ, TASKS_WRITE, Caller
@@ -44,9 +45,6 @@ from taskwell.services.together import (
 )
 from taskwell.services.users import UserNotFound
 
-if TYPE_CHECKING:
-    from taskwell.api.protocol import Cycle
-
 # These differ from one request to the next, and make no difference to the layers.
 _OF_NO_MEANING = frozenset({b"content-length", b"traceparent", b"tracestate", b"baggage"})
 # With one of these a request is answered otherwise than the one before it.
@@ -54,6 +52,19 @@ _TELLING = UNUSUAL | {b"if-none-match", b"x-request-id", b"expect"}
 _GAPS = frozenset({b"content-length", b"etag", b"location", b"ratelimit", b"x-request-id"})
 _CLIENTS = 1_000
 _LONGEST_HEADERS = 4_096  # bytes; whoever sends more is not remembered
+
+
+class Exchange(Protocol):
+    """A request and its answer. `lesson` is told the status and the headers of one that comes all the way."""
+
+    scope: Scope
+    body: bytearray
+    keep_alive: bool
+    begun: bool
+    lesson: Callable[[int, Sequence[Header]], None] | None
+
+    def answer(self, status: int, head: bytes, body: bytes) -> None: ...
+    def go_the_long_way(self) -> None: ...
 
 
 class Kind(NamedTuple):
@@ -96,7 +107,7 @@ class Client:
 class Asked:
     """A request on its way. `ratelimit`: what the client is told of its limit."""
 
-    cycle: "Cycle"
+    exchange: Exchange
     kind: Kind
     client: Client
     owner: str
@@ -117,40 +128,42 @@ class Express:
         self._noted_emails: Memory[str, str] = app.state.noted_emails
         self._clients: Memory[tuple[object, ...], Client] = Memory(_CLIENTS)
 
-    def take(self, cycle: "Cycle") -> bool:
+    def take(self, exchange: Exchange) -> bool:
         """Answer a request that is whole. If False, it has to go the long way, and may be learned from."""
-        scope = cycle.scope
+        scope = exchange.scope
         found = PATH.fullmatch(scope["path"])
         kind = _KINDS.get((scope["method"], found.lastgroup)) if found else None
         if found is None or kind is None or scope["query_string"] or b"%" in scope["raw_path"]:
             return False
-        key = _key(cycle)
+        key = _key(exchange)
         client = self._clients.get(key)
         if client is None or kind not in client.heads:
-            cycle.lesson = partial(self._learn, key, kind, cycle)
+            exchange.lesson = partial(self._learn, key, kind, exchange)
             return False
         owner = found["user_id"] or client.caller.user_id
-        wanted = self._wanted(kind, owner, found, cycle) if client.may(kind, owner) else None
-        if wanted is None or not cycle.keep_alive or not self._may_be_written(kind, owner, client):
+        wanted = self._wanted(kind, owner, found, exchange) if client.may(kind, owner) else None
+        if wanted is None or not exchange.keep_alive or not self._may_be_written(kind, owner, client):
             return False
         ratelimit = client.limit.take(client.caller.user_id) if client.limit else b""
         if ratelimit is None:
             return False
         location = b"%b/%b" % (scope["raw_path"], str(wanted.id).encode()) if kind is _CREATE else b""
         route = ROUTES[found.lastgroup, found["user_id"] is not None]
-        asked = Asked(cycle, kind, client, owner, route, location, ratelimit, time.perf_counter())
+        asked = Asked(exchange, kind, client, owner, route, location, ratelimit, time.perf_counter())
         self._ask(asked, wanted)
         return True
 
-    def _wanted(self, kind: Kind, owner: str, found: Match[str], cycle: "Cycle") -> TaskKey | NewTask | None:
+    def _wanted(
+        self, kind: Kind, owner: str, found: Match[str], exchange: Exchange
+    ) -> TaskKey | NewTask | None:
         """None: what the body says needs a longer answer."""
         if kind is _CREATE:
-            new = parsed(bytes(cycle.body), TaskCreate) if self._has_room(cycle) else None
+            new = parsed(bytes(exchange.body), TaskCreate) if self._has_room(exchange) else None
             return None if new is None else new_task(owner, new)
-        return None if cycle.body else TaskKey(owner, found["task_id"])
+        return None if exchange.body else TaskKey(owner, found["task_id"])
 
-    def _has_room(self, cycle: "Cycle") -> bool:
-        return len(cycle.body) <= self._settings.max_body_bytes
+    def _has_room(self, exchange: Exchange) -> bool:
+        return len(exchange.body) <= self._settings.max_body_bytes
 
     def _may_be_written(self, kind: Kind, owner: str, client: Client) -> bool:
         """Whether nothing has to be waited for, looked at or noted besides."""
@@ -162,7 +175,7 @@ class Express:
         return email is None or self._noted_emails.get(client.caller.user_id) == email
 
     def _ask(self, asked: Asked, wanted: TaskKey | NewTask) -> None:
-        asked.cycle.begun = True
+        asked.exchange.begun = True
         self._metrics.under_way += 1
         ask = self._database.write_together if asked.kind.writes else self._database.read_together
         caller = asked.client.caller
@@ -179,7 +192,7 @@ class Express:
             self._go_the_long_way(asked, error)
 
     def _tell(self, asked: Asked, task: TaskJson) -> None:
-        cycle, kind = asked.cycle, asked.kind
+        exchange, kind = asked.exchange, asked.kind
         if kind.writes:
             self._feed.wake(asked.owner)
         body = task.json.encode()
@@ -191,26 +204,26 @@ class Express:
             b"ratelimit": asked.ratelimit,
             b"x-request-id": request_id.encode(),
         }
-        cycle.answer(kind.status, head, body)
-        method, seconds = cycle.scope["method"], time.perf_counter() - asked.begun
+        exchange.answer(kind.status, head, body)
+        method, seconds = exchange.scope["method"], time.perf_counter() - asked.begun
         self._metrics.note_request(method, asked.route, kind.status, seconds)
-        logs.note_request(request_id, method, path_as_sent(cycle.scope), kind.status, seconds)
+        logs.note_request(request_id, method, path_as_sent(exchange.scope), kind.status, seconds)
 
     def _go_the_long_way(self, asked: Asked, error: BaseException) -> None:
         """To be told what has happened; or to create the user, if it is only that there is none yet."""
-        cycle, scope = asked.cycle, asked.cycle.scope
+        exchange, scope = asked.exchange, asked.exchange.scope
         if asked.client.limit is not None:
             asked.client.limit.give_back(asked.client.caller.user_id)  # it is counted there
         scope["taskwell.begun"] = asked.begun
         if not isinstance(error, UserNotFound):
             scope["taskwell.outcome"] = error
-        cycle.protocol.begin(cycle)
+        exchange.go_the_long_way()
 
     def _learn(
-        self, key: tuple[object, ...], kind: Kind, cycle: "Cycle", status: int, headers: Sequence[Header]
+        self, key: tuple[object, ...], kind: Kind, exchange: Exchange, status: int, headers: Sequence[Header]
     ) -> None:
         """From an answer that has come all the way."""
-        scope = cycle.scope
+        scope = exchange.scope
         sent = lines(scope)
         telling = status != kind.status or not _TELLING.isdisjoint(sent) or "taskwell.each_time" in scope
         if telling or sum(len(name) + len(value) for name, value in scope["headers"]) > _LONGEST_HEADERS:
@@ -222,9 +235,9 @@ class Express:
         client.heads[kind] = b"".join(map(_with_gaps, headers))
 
 
-def _key(cycle: "Cycle") -> tuple[object, ...]:
+def _key(exchange: Exchange) -> tuple[object, ...]:
     """Whom the layers would take the request to be of. They believe a proxy by its address."""
-    scope = cycle.scope
+    scope = exchange.scope
     address = scope["client"]
     sent = [header for header in scope["headers"] if header[0] not in _OF_NO_MEANING]
     return (address and address[0], scope["scheme"], *sent)

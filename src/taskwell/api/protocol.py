@@ -106,6 +106,9 @@ class Cycle(RequestResponseCycle):
             self.transport.close()
         self.on_response()
 
+    def go_the_long_way(self) -> None:
+        self.protocol.begin(self)
+
     def leave(self) -> None:
         if self.counted:
             self.counted = False

@@ -229,7 +229,7 @@ class Database:
         function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
         key: W,
     ) -> asyncio.Future[T]:
-        """As `run_together`, for a user who has no longer write under way: all would wait for it."""
+        """As `run_together`, for a user who has nothing under way that takes longer (`turns`)."""
         together = self._together.get(function)
         if together is None:
             write = partial(self._one_by_one_if_need_be, function)

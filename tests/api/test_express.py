@@ -15,7 +15,7 @@ from taskwell.core.config import Settings
 from taskwell.core.errors import OutcomeUnknown
 from tests.answers import JSON, create, problem, unknown_id
 from tests.beside import at_once, execute
-from tests.servers import LocalServer, local_server
+from tests.servers import LocalServer, local_server, wait_for
 
 TASKS = "/api/tasks"
 NEW = {"title": "Buy milk", "description": "Two litres"}
@@ -289,6 +289,8 @@ class TestWhatIsTold:
         with caplog.at_level(logging.INFO, "taskwell.access"):
             for _ in range(3):
                 client.get(path)
-        assert sum(server.app.state.metrics._requests[key].counts) == before + 3
-        assert len([line for line in caplog.messages if line.startswith(f"GET {path} 200 ")]) == 3
-        assert server.app.state.metrics.under_way == 0
+            wait_for(lambda: sum(server.app.state.metrics._requests[key].counts) == before + 3)
+            wait_for(
+                lambda: len([line for line in caplog.messages if line.startswith(f"GET {path} 200 ")]) == 3
+            )
+        wait_for(lambda: server.app.state.metrics.under_way == 0)

@@ -269,11 +269,9 @@ class TestConnections:
         for _ in range(20):
             with socket.create_connection(("127.0.0.1", server.port)) as connection:
                 connection.sendall(request)
-        wait = time.monotonic() + 5
-        while len(client.get(tasks).json()) < 10 and time.monotonic() < wait:
-            time.sleep(0.05)
-        assert client.get("/health/ready").status_code == 200
-        assert server.app.state.metrics.under_way <= 1
+        wait_for(lambda: server.app.state.metrics.under_way == 0)
+        create(client, tasks)
+        wait_for(lambda: client.get("/health/ready").json()["pool"]["in_use"] == 0)
         assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 

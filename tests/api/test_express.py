@@ -232,7 +232,7 @@ class TestWrites:
                     for title in ("first", "second"):
                         create(writer, tasks, title=title)
                         assert any(title in line for line in lines)
-                assert time.monotonic() - begun < 2
+                assert time.monotonic() - begun < 5
 
     def test_of_many_at_once_are_all_kept(self, server: LocalServer, tasks: str) -> None:
         def work(number: int) -> list[int]:

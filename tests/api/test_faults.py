@@ -733,7 +733,7 @@ def locked_user(url: str) -> Iterator[None]:
 
 
 def waits_for_a_lock(url: str) -> bool:
-    """Whether a session of the server does. A connection in use says less: what is tried first waits for none."""
+    """Whether a session of the server does. A connection in use says less: the first try never waits."""
     return bool(
         execute(
             url,

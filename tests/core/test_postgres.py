@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
 import pytest
+from sqlalchemy import text
 
+from taskwell.core import postgres
 from taskwell.core.config import Settings
 from taskwell.core.database import Database
 from taskwell.core.database_url import parse_database_url
 from taskwell.core.postgres import PostgresBackend
+from taskwell.core.statement import Statement
 from tests.databases import execute, new_postgres_database
 from tests.servers import wait_for
 
@@ -18,6 +21,17 @@ SESSIONS = """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'taskwell'
     """
+
+
+PID = text("SELECT pg_backend_pid()")
+
+
+async def session_of(backend: PostgresBackend) -> int:
+    """Whose process it is that answers a look-up."""
+    async with backend.asking() as connection:
+        rows = await Statement(PID).run(connection, {})
+    pid: int = rows[0][0]
+    return pid
 
 
 @pytest.fixture
@@ -43,6 +57,49 @@ def test_one_beyond_those_that_are_kept_is_closed_in_good_order(
 
     assert asyncio.run(work()) == 0
     assert not [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_what_one_has_left_for_the_next_is_everybodys(postgres_url: str) -> None:
+    async def work() -> None:
+        backend = PostgresBackend(
+            parse_database_url(postgres_url), pool_size=1, max_overflow=0, pool_timeout_seconds=0.5
+        )
+        try:
+            session = await session_of(backend)
+            assert await session_of(backend) == session
+            assert backend.pool_numbers() == {
+                "size": 1, "in_use": 0, "idle": 1, "waiting": 0, "timeouts": 0
+            }  # fmt: skip
+            async with backend.reading() as connection:
+                assert (await connection.execute(PID)).scalar_one() == session
+            assert await session_of(backend) == session
+            async with backend.snapshot() as connection:
+                assert (await connection.execute(PID)).scalar_one() == session
+            assert await session_of(backend) == session
+            backend.give_up_sessions()
+            assert await session_of(backend) != session
+        finally:
+            await backend.close()
+
+    asyncio.run(work())
+
+
+def test_what_was_left_long_ago_is_looked_at_by_the_pool(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        backend = PostgresBackend(parse_database_url(postgres_url))
+        backend._engine.sync_engine.pool._recycle = 0  # every session is too old for it
+        try:
+            session = await session_of(backend)
+            assert await session_of(backend) == session
+            monkeypatch.setattr(postgres, "_SPARE_SECONDS", 0)
+            assert await session_of(backend) == session
+            assert await session_of(backend) != session
+        finally:
+            await backend.close()
+
+    asyncio.run(work())
 
 
 def test_what_cannot_be_grouped_leaves_connections_to_the_others(postgres_url: str) -> None:

@@ -47,6 +47,7 @@ _OTHERS = text(
     """
 )
 _ENDING_SECONDS = 2.0
+_SPARE_SECONDS = 1.0
 _MIGRATION_LOCK = 7_459_103_311  # any number: it only has to be taskwell's own in the database
 
 
@@ -97,6 +98,8 @@ class PostgresBackend:
         event.listen(self._engine.sync_engine, "do_connect", self._act_as_everybody)
         event.listen(self._engine.sync_engine, "reset", _roll_back)
         self._ending: set[asyncio.Task[None]] = set()
+        self._spare: PoolProxiedConnection | None = None
+        self._spare_until = 0.0
         self.waiting = 0  # for a connection
         self._timeouts = 0
 
@@ -108,6 +111,7 @@ class PostgresBackend:
     async def obey_row_security(self) -> None:
         """From now on say who acts, in sessions that by themselves are nobody's."""
         self.row_security = True
+        self._give_up_spare()
         await self._engine.dispose()
 
     def _act_as_everybody(self, _dialect: Any, _record: Any, _places: Any, arguments: dict[str, Any]) -> None:
@@ -139,15 +143,43 @@ class PostgresBackend:
             async with self.reading() as connection:
                 yield connection
             return
-        pooled = await self._checked_out(self._alive())
+        pooled = self._take_spare()
+        if pooled is None:
+            pooled = await self._checked_out(self._alive())
         try:
             yield OnTheDriver(self._engine.dialect, pooled)
         finally:
-            pool: Any = self._engine.pool
-            if pool.overflow() > 0:  # it may be one too many, and closed
-                await greenlet_spawn(pooled.close)
-            else:
-                pooled.close()
+            await self._leave(pooled)
+
+    def _take_spare(self) -> PoolProxiedConnection | None:
+        """What the last one who asked has left: for a connection the pool takes as long as for a look-up."""
+        spare = self._spare
+        if spare is None:
+            return None
+        driver: Any = spare.driver_connection
+        too_old = self._spare_until < time.monotonic()
+        if too_old or driver is None or driver.is_closed() or _has_unread(driver):
+            self._give_up_spare()  # the pool knows what to do with it
+            return None
+        self._spare = None
+        return spare
+
+    async def _leave(self, pooled: PoolProxiedConnection) -> None:
+        """To the next one who asks; or, where others want it, to the pool."""
+        pool: Any = self._engine.pool
+        if pool.overflow() > 0:  # it may be one too many, and closed
+            await greenlet_spawn(pooled.close)
+        elif self.waiting:
+            pooled.close()
+        else:
+            self._give_up_spare()
+            self._spare, self._spare_until = pooled, time.monotonic() + _SPARE_SECONDS
+
+    def _give_up_spare(self) -> None:
+        """Whoever wants a connection from the pool finds there all that nobody uses."""
+        if self._spare is not None:
+            self._spare.close()
+            self._spare = None
 
     async def _alive(self) -> PoolProxiedConnection:
         """A connection that its server has not ended while it was idle, as Neon does.
@@ -217,6 +249,7 @@ class PostgresBackend:
 
     def give_up_sessions(self) -> None:
         """All that there are now, each when it is wanted next."""
+        self._give_up_spare()
         pool: Any = self._engine.pool
         pool._invalidate(None)  # noqa: SLF001 (the public way would close them under whoever uses them)
 
@@ -227,6 +260,7 @@ class PostgresBackend:
 
     async def migrate(self, work: Callable[[Connection], T], patience_seconds: float) -> T:
         """A transaction that no other migration shares. The lock ends with it, also behind a pooler."""
+        self._give_up_spare()
         async with self._engine.connect() as connection, connection.begin():
             await connection.execute(text(f"SET LOCAL lock_timeout = '{patience_seconds:.0f}s'"))
             await connection.execute(text(f"SET LOCAL statement_timeout = '{patience_seconds:.0f}s'"))
@@ -266,6 +300,7 @@ class PostgresBackend:
     @asynccontextmanager
     async def _long(self, mode: str) -> AsyncGenerator[AsyncConnection]:
         """A transaction on behalf of everybody, in which a statement may take its time."""
+        self._give_up_spare()
         async with self._engine.connect() as connection, connection.begin():
             await connection.execute(text(f"SET TRANSACTION {mode}"))
             await connection.execute(text("SET LOCAL lock_timeout = '5s'"))
@@ -276,6 +311,7 @@ class PostgresBackend:
             yield connection
 
     async def _checked_out(self, connection: Awaitable[T]) -> T:
+        self._give_up_spare()
         self.waiting += 1
         try:
             return await connection
@@ -287,10 +323,11 @@ class PostgresBackend:
 
     def pool_numbers(self) -> dict[str, int]:
         pool: Any = self._engine.pool
+        spare = int(self._spare is not None)
         return {
             "size": pool.size(),
-            "in_use": pool.checkedout(),
-            "idle": pool.checkedin(),
+            "in_use": pool.checkedout() - spare,
+            "idle": pool.checkedin() + spare,
             "waiting": self.waiting,
             "timeouts": self._timeouts,
         }
@@ -298,6 +335,7 @@ class PostgresBackend:
     async def close(self) -> None:
         if self._ending:
             await asyncio.wait(self._ending)
+        self._give_up_spare()
         await self._engine.dispose()
 
 

@@ -21,14 +21,15 @@ from sqlmodel import SQLModel
 
 from taskwell.core.acting import EVERYBODY, acting_user
 from taskwell.core.config import Settings
+from taskwell.core.connection import AnyConnection, driven
 from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import Held, TaskwellError, Unavailable
 from taskwell.core.faults import Fault, error_of, fault_of
 from taskwell.core.postgres import COMMAND_SECONDS, PostgresBackend
 from taskwell.core.sqlite import SqliteBackend, refuse_network_file_system
-from taskwell.core.statement import AnyConnection, Rows, Statement
+from taskwell.core.statement import Rows, Statement
 from taskwell.core.tally import Histogram
-from taskwell.core.together import AnswerAll, Together
+from taskwell.core.together import AnswerAll, AnswerAtOnce, Together
 from taskwell.core.turns import Turns
 
 P = ParamSpec("P")
@@ -204,7 +205,8 @@ class Database:
             async def look(keys: Sequence[K]) -> Sequence[T | Exception]:
                 return await (self._ask(function, keys) if short else self.read(function, keys))
 
-            together = self._gathering((function, short), look, most=most, shared=True)
+            at_once = self._at_once(function) if short else None
+            together = self._gathering((function, short), look, most=most, shared=True, at_once=at_once)
         return self._asked(together, key)
 
     async def run_together(
@@ -237,11 +239,18 @@ class Database:
         return self._asked(together, key)
 
     def _gathering(
-        self, name: Hashable, answer_all: AnswerAll[K, T], *, most: int, shared: bool
+        self,
+        name: Hashable,
+        answer_all: AnswerAll[K, T],
+        *,
+        most: int,
+        shared: bool,
+        at_once: AnswerAtOnce[K, T] | None = None,
     ) -> Together[K, T]:
-        together = Together(
-            answer_all, self._spawn, most=most if self._gathers else 1, shared=shared and self._gathers
-        )
+        if self._gathers:
+            together = Together(answer_all, self._spawn, most=most, shared=shared, at_once=at_once)
+        else:
+            together = Together(answer_all, self._spawn, most=1, shared=False)
         self._together[name] = together
         return together
 
@@ -264,6 +273,25 @@ class Database:
                 return await function(ReadTransaction(connection), keys)
 
         return await self._retried(attempt)
+
+    def _at_once(
+        self, function: Callable[[ReadTransaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]]
+    ) -> AnswerAtOnce[K, T] | None:
+        """For a few rows of SQLite's nobody has to wait, so nobody needs a task to do it in."""
+        backend = self.backend
+        if not isinstance(backend, SqliteBackend):
+            return None
+
+        def look(keys: Sequence[K]) -> Sequence[T | TaskwellError] | None:
+            try:
+                self._refuse_what_cannot_be(writes=False)
+                self.uses += 1
+                with backend.at_once() as connection:
+                    return driven(function(ReadTransaction(connection), keys))
+            except Exception:  # noqa: BLE001 (it comes again, if it is not over when it is tried again)
+                return None
+
+        return look
 
     async def _one_by_one_if_need_be(
         self,

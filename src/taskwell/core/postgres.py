@@ -21,10 +21,10 @@ from sqlalchemy.pool import PoolProxiedConnection, PoolResetState
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 from taskwell.core.acting import EVERYBODY, acting_user
+from taskwell.core.connection import OnTheDriver, driver_of
 from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import InUse, OutcomeUnknown
 from taskwell.core.faults import Fault, fault_of, never_sent
-from taskwell.core.statement import OnTheDriver, driver_of
 
 T = TypeVar("T")
 

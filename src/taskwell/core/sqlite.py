@@ -12,7 +12,7 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -21,12 +21,9 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
-from filelock import FileLock, Timeout
 from sqlalchemy import (
     Connection,
-    CursorResult,
     Engine,
-    Executable,
     NullPool,
     RootTransaction,
     create_engine,
@@ -34,9 +31,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import OperationalError
 
+from taskwell.core.connection import OnTheDriver, OnTheSpot, driven
 from taskwell.core.database_url import BadDatabaseUrl, DatabaseUrl
 from taskwell.core.errors import Busy, FileMoved, InUse, TaskwellError
 from taskwell.core.faults import Fault, fault_of
+from taskwell.core.file_lock import FileLock
 from taskwell.core.tally import GROUPS, Histogram
 from taskwell.core.together import settle, waiting_since
 
@@ -67,23 +66,6 @@ _REMOTE_FILE_SYSTEMS = frozenset(
         "fuse.ceph",
     ]
 )
-
-
-class OnTheSpot:
-    """A connection that is used where it stands: its methods are awaited like others, and never wait.
-
-    So what awaits nothing but them can run in any thread, a whole transaction at a time.
-    """
-
-    def __init__(self, connection: Connection) -> None:
-        self.sync_connection = connection
-        self.dialect = connection.dialect
-
-    async def execute(self, statement: Executable, values: Any = None) -> CursorResult[Any]:
-        return self.sync_connection.execute(statement, values)
-
-    async def run_sync(self, work: Callable[[Connection], T]) -> T:
-        return work(self.sync_connection)
 
 
 @dataclass(eq=False, slots=True)
@@ -137,7 +119,7 @@ def _carried_out(
 ) -> T | Exception:
     try:
         with transaction:
-            return _driven(work(OnTheSpot(connection)))
+            return driven(work(OnTheSpot(connection)))
     except Exception as error:  # noqa: BLE001 (it is raised for whoever wrote)
         return error
 
@@ -153,23 +135,12 @@ def _part(work: Callable[[OnTheSpot], Awaitable[T]], connection: Connection) -> 
     driver = _driver(connection)
     driver.execute("SAVEPOINT part")
     try:
-        outcome: T | TaskwellError = _driven(work(OnTheSpot(connection)))
+        outcome: T | TaskwellError = driven(work(OnTheSpot(connection)))
     except TaskwellError as error:
         driver.execute("ROLLBACK TO part")
         outcome = error
     driver.execute("RELEASE part")
     return outcome
-
-
-def _driven(work: Awaitable[T]) -> T:
-    """What comes of work that awaits nothing that waits."""
-    steps = work.__await__()
-    try:
-        next(steps)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-    raise RuntimeError("it awaits something else than its statements")
 
 
 class SqliteBackend:
@@ -185,7 +156,7 @@ class SqliteBackend:
         self.path = url.path.resolve()
         self._url = url
         self._turn = asyncio.Lock()
-        self._file_lock = FileLock(f"{self.path}-lock", thread_local=False)
+        self._file_lock = FileLock(Path(f"{self.path}-lock"))
         self._give_way_until = 0.0
         self._file: tuple[int, int] | None = None
         self._writer = _writing_engine(url)
@@ -204,7 +175,7 @@ class SqliteBackend:
 
         def in_thread() -> T:
             with self._readers.connect() as connection:
-                return _driven(work(OnTheSpot(connection)))
+                return driven(work(OnTheSpot(connection)))
 
         return await asyncio.get_running_loop().run_in_executor(self._reader_threads, in_thread)
 
@@ -215,7 +186,21 @@ class SqliteBackend:
         with self._readers.connect() as connection:
             yield OnTheSpot(connection)
 
-    asking = reading
+    @asynccontextmanager
+    async def asking(self) -> AsyncGenerator[OnTheDriver]:
+        """A connection for statements that are kept prepared."""
+        with self.at_once() as connection:
+            yield connection
+
+    @contextmanager
+    def at_once(self) -> Generator[OnTheDriver]:
+        """The same, for who does not even wait for a turn of the event loop."""
+        self._need_file()
+        pooled = self._readers.pool.connect()
+        try:
+            yield OnTheDriver(self._readers.dialect, pooled)
+        finally:
+            pooled.close()
 
     async def write(self, work: Callable[[OnTheSpot], Awaitable[T]]) -> T:
         """A transaction, or a part of one that others share: what raises is undone, and undoes nobody else's.
@@ -331,11 +316,11 @@ class SqliteBackend:
         """Raises Busy: somebody else wrote all the time."""
         async with self._turn:
             await self._lock_file(deadline)
-            began = self._last_touched()
+            began = self._file_lock.touched()
             try:
                 yield
             finally:
-                if self._last_touched() != began:
+                if self._file_lock.touched() != began:
                     self._give_way_until = time.monotonic() + _GIVE_WAY_SECONDS
                 self._file_lock.release()
 
@@ -350,23 +335,14 @@ class SqliteBackend:
             await asyncio.sleep(pause)
         pause = 0.001
         while True:
-            try:
-                self._file_lock.acquire(blocking=False)
-            except Timeout:
-                if time.monotonic() >= deadline:
-                    raise Busy from None
-            else:
+            if self._file_lock.acquire():
                 return
+            if time.monotonic() >= deadline:
+                raise Busy
             with suppress(OSError):
-                os.utime(self._file_lock.lock_file)
+                self._file_lock.touch()
             await asyncio.sleep(pause)
             pause = min(pause * 2, _GIVE_WAY_SECONDS / 2)
-
-    def _last_touched(self) -> int:
-        try:
-            return Path(self._file_lock.lock_file).stat().st_mtime_ns
-        except OSError:  # nobody has to wait for what is not there
-            return 0
 
     def _note_file(self, connection: Any, _record: Any) -> None:
         """Which file it is that was opened, as soon as one is."""

@@ -2,39 +2,15 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import asyncpg
-from sqlalchemy import ClauseElement, CursorResult, Dialect, Executable
-from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.pool import PoolProxiedConnection
-from sqlalchemy.util.concurrency import greenlet_spawn
+from sqlalchemy import ClauseElement, Dialect
 
-from taskwell.core.sqlite import OnTheSpot
+from taskwell.core.connection import AnyConnection, driver_of
 
 Rows = Sequence[Sequence[Any]]
-
-
-@dataclass(slots=True)
-class OnTheDriver:
-    """A connection as the pool has it. What SQLAlchemy puts around it takes as long as a look-up."""
-
-    dialect: Dialect
-    pooled: PoolProxiedConnection
-
-    async def execute(self, _statement: Executable, _values: Any = None) -> CursorResult[Any]:
-        raise TypeError("only statements that are kept prepared run on the driver")
-
-    async def run_sync(self, _work: object) -> Any:
-        raise TypeError("only statements that are kept prepared run on the driver")
-
-    async def invalidate(self, error: BaseException) -> None:
-        await greenlet_spawn(self.pooled.invalidate, error)
-
-
-AnyConnection = AsyncConnection | OnTheSpot | OnTheDriver
 
 
 class Statement:
@@ -70,13 +46,6 @@ class Statement:
         compiled: Any = self.clause.compile(dialect=dialect)
         processors, own = compiled._bind_processors, compiled.params  # noqa: SLF001 (no other way)
         return str(compiled), tuple((name, processors.get(name), own[name]) for name in compiled.positiontup)
-
-
-def driver_of(connection: AnyConnection) -> Any:
-    if isinstance(connection, OnTheDriver):
-        return connection.pooled.driver_connection
-    assert connection.sync_connection is not None
-    return connection.sync_connection.connection.driver_connection
 
 
 async def _fetch(connection: Any, driver: asyncpg.Connection, sql: str, arguments: list[object]) -> Rows:

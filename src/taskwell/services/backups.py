@@ -19,10 +19,11 @@ from sqlalchemy import Column, MetaData, Table, Text, select, text
 from taskwell.core import migrate
 from taskwell.core.clock import utc_now
 from taskwell.core.config import Settings
+from taskwell.core.connection import OnTheSpot
 from taskwell.core.database import ReadTransaction, Transaction
 from taskwell.core.faults import fault_of
 from taskwell.core.migrate import Schema
-from taskwell.core.sqlite import OnTheSpot, lone_file
+from taskwell.core.sqlite import lone_file
 from taskwell.services import copying, epochs
 from taskwell.services.copying import CannotCopy, Differs, Progress, Summary
 

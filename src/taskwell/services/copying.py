@@ -16,11 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskwell.core import migrate, preparation
 from taskwell.core.config import Settings
+from taskwell.core.connection import OnTheSpot
 from taskwell.core.database import ReadTransaction, Transaction, open_backend
 from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.faults import reason_of
 from taskwell.core.postgres import PostgresBackend
-from taskwell.core.sqlite import OnTheSpot, SqliteBackend
+from taskwell.core.sqlite import SqliteBackend
 from taskwell.models import metadata
 
 _AT_ONCE = 1_000

@@ -177,7 +177,7 @@ class Express:
     def _ask(self, asked: Asked, wanted: TaskKey | NewTask) -> None:
         asked.exchange.begun = True
         self._metrics.under_way += 1
-        ask = self._database.write_together if asked.kind.writes else self._database.read_together
+        ask = self._database.write_together if asked.kind.writes else self._database.look_up
         caller = asked.client.caller
         with acting_as(EVERYBODY if caller.anybody else caller.user_id):
             answer: asyncio.Future[TaskJson] = ask(asked.kind.function, wanted)

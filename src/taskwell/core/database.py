@@ -29,7 +29,7 @@ from taskwell.core.postgres import COMMAND_SECONDS, PostgresBackend
 from taskwell.core.sqlite import SqliteBackend, refuse_network_file_system
 from taskwell.core.statement import Rows, Statement
 from taskwell.core.tally import Histogram
-from taskwell.core.together import AnswerAll, AnswerAtOnce, Together
+from taskwell.core.together import AnswerAll, Together, settle
 from taskwell.core.turns import Turns
 
 P = ParamSpec("P")
@@ -205,9 +205,31 @@ class Database:
             async def look(keys: Sequence[K]) -> Sequence[T | Exception]:
                 return await (self._ask(function, keys) if short else self.read(function, keys))
 
-            at_once = self._at_once(function) if short else None
-            together = self._gathering((function, short), look, most=most, shared=True, at_once=at_once)
+            together = self._gathering((function, short), look, most=most, shared=True)
         return self._asked(together, key)
+
+    def look_up(
+        self,
+        function: Callable[[ReadTransaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
+        key: K,
+    ) -> asyncio.Future[T]:
+        """As `read_together`, for a row that hardly anybody else wants just now.
+
+        SQLite is asked on the spot: there is no round trip that could be shared, and nothing to wait for.
+        """
+        backend = self.backend
+        if not isinstance(backend, SqliteBackend) or not self._gathers:
+            return self.read_together(function, key)
+        try:
+            self._refuse_what_cannot_be(writes=False)
+            self.uses += 1
+            with backend.at_once() as connection:
+                outcomes = driven(function(ReadTransaction(connection), [key]))
+        except Exception:  # noqa: BLE001 (it comes again, if it is still so)
+            return self.read_together(function, key)
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        settle(answer, outcomes[0])
+        return answer
 
     async def run_together(
         self,
@@ -239,18 +261,11 @@ class Database:
         return self._asked(together, key)
 
     def _gathering(
-        self,
-        name: Hashable,
-        answer_all: AnswerAll[K, T],
-        *,
-        most: int,
-        shared: bool,
-        at_once: AnswerAtOnce[K, T] | None = None,
+        self, name: Hashable, answer_all: AnswerAll[K, T], *, most: int, shared: bool
     ) -> Together[K, T]:
-        if self._gathers:
-            together = Together(answer_all, self._spawn, most=most, shared=shared, at_once=at_once)
-        else:
-            together = Together(answer_all, self._spawn, most=1, shared=False)
+        together = Together(
+            answer_all, self._spawn, most=most if self._gathers else 1, shared=shared and self._gathers
+        )
         self._together[name] = together
         return together
 
@@ -273,25 +288,6 @@ class Database:
                 return await function(ReadTransaction(connection), keys)
 
         return await self._retried(attempt)
-
-    def _at_once(
-        self, function: Callable[[ReadTransaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]]
-    ) -> AnswerAtOnce[K, T] | None:
-        """For a few rows of SQLite's nobody has to wait, so nobody needs a task to do it in."""
-        backend = self.backend
-        if not isinstance(backend, SqliteBackend):
-            return None
-
-        def look(keys: Sequence[K]) -> Sequence[T | TaskwellError] | None:
-            try:
-                self._refuse_what_cannot_be(writes=False)
-                self.uses += 1
-                with backend.at_once() as connection:
-                    return driven(function(ReadTransaction(connection), keys))
-            except Exception:  # noqa: BLE001 (it comes again, if it is not over when it is tried again)
-                return None
-
-        return look
 
     async def _one_by_one_if_need_be(
         self,

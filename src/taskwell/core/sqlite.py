@@ -44,6 +44,7 @@ T = TypeVar("T")
 _LOCK_PATIENCE_SECONDS = 5.0
 _GIVE_WAY_SECONDS = 0.01
 _GROUP = 100  # at most so many writes share a transaction
+_FILE_SEEN_SECONDS = 0.005  # to look for it takes half as long as to read a row
 _READERS = 2  # more only wait for the interpreter's lock
 _REMOTE_FILE_SYSTEMS = frozenset(
     [
@@ -159,8 +160,10 @@ class SqliteBackend:
         self._file_lock = FileLock(Path(f"{self.path}-lock"))
         self._give_way_until = 0.0
         self._file: tuple[int, int] | None = None
+        self._file_seen_until = 0.0
         self._writer = _writing_engine(url)
         self._readers = _reading_engine(url, pool_size=self.most_connections)
+        self._at_hand: OnTheDriver | None = None  # one of the readers
         self.group_sizes = Histogram(GROUPS)
         for engine in (self._writer, self._readers):
             event.listen(engine, "connect", self._note_file)
@@ -195,12 +198,21 @@ class SqliteBackend:
     @contextmanager
     def at_once(self) -> Generator[OnTheDriver]:
         """The same, for who does not even wait for a turn of the event loop."""
-        self._need_file()
-        pooled = self._readers.pool.connect()
+        if self._file_seen_until < time.monotonic():
+            self._need_file()
+            self._file_seen_until = time.monotonic() + _FILE_SEEN_SECONDS
+        if self._at_hand is None:
+            self._at_hand = OnTheDriver(self._readers.dialect, self._readers.pool.connect())
         try:
-            yield OnTheDriver(self._readers.dialect, pooled)
-        finally:
-            pooled.close()
+            yield self._at_hand
+        except BaseException:
+            self._lay_away()
+            raise
+
+    def _lay_away(self) -> None:
+        if self._at_hand is not None:
+            self._at_hand.pooled.close()
+            self._at_hand = None
 
     async def write(self, work: Callable[[OnTheSpot], Awaitable[T]]) -> T:
         """A transaction, or a part of one that others share: what raises is undone, and undoes nobody else's.
@@ -376,11 +388,14 @@ class SqliteBackend:
         return len(self._waiting)
 
     def pool_numbers(self) -> dict[str, int]:
-        return _numbers(self._readers)
+        at_hand = int(self._at_hand is not None)
+        numbers = _numbers(self._readers)
+        return numbers | {"in_use": numbers["in_use"] - at_hand, "idle": numbers["idle"] + at_hand}
 
     async def close(self) -> None:
         """The readers first: whoever closes last writes the checkpoint, and that is the writer's right."""
         self._reader_threads.shutdown()
+        self._lay_away()
         self._readers.dispose()
         self._writer_thread.shutdown()
         if not _numbers(self._writer)["idle"]:

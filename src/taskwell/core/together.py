@@ -21,8 +21,6 @@ V = TypeVar("V")
 # For so many keys at once an answer each, in their order: a value, an error that is of this key alone, or
 # one of these that takes longer, for which nobody else is to wait.
 AnswerAll = Callable[[Sequence[K]], Awaitable[Sequence[V | Exception | asyncio.Future[V]]]]
-# The same for who need not wait at all. None: one has to.
-AnswerAtOnce = Callable[[Sequence[K]], Sequence[V | Exception] | None]
 Spawn = Callable[[Coroutine[object, object, None]], object]
 
 _since: ContextVar[float | None] = ContextVar("since", default=None)
@@ -46,17 +44,8 @@ class Together(Generic[K, V]):
     never one that was begun before they came; without it each gets an answer of their own, one after another.
     """
 
-    def __init__(
-        self,
-        answer_all: AnswerAll[K, V],
-        spawn: Spawn,
-        *,
-        most: int,
-        shared: bool,
-        at_once: AnswerAtOnce[K, V] | None = None,
-    ) -> None:
+    def __init__(self, answer_all: AnswerAll[K, V], spawn: Spawn, *, most: int, shared: bool) -> None:
         self._answer_all = answer_all
-        self._at_once = at_once
         self._spawn = spawn
         self.most = most
         self._shared = shared
@@ -84,10 +73,6 @@ class Together(Generic[K, V]):
     def _start(self, lanes: int) -> None:
         self._due = False
         while self._running < lanes and (group := self._next()):
-            outcomes = self._at_once([key for _, key in group]) if self._at_once else None
-            if outcomes is not None:
-                self._end(group, outcomes)
-                continue
             self._running += 1
             self._spawn(self._run(group, lanes))
 
@@ -114,15 +99,8 @@ class Together(Generic[K, V]):
         with acting_as(acting):
             outcomes = await self._outcomes(keys)
         self._running -= 1
-        self._end(group, outcomes)
-        self._start(lanes)
-
-    def _end(
-        self,
-        group: dict[tuple[str, K], list[_Asked[V]]],
-        outcomes: Sequence[V | Exception | asyncio.Future[V]],
-    ) -> None:
         self._busy.difference_update(group)
+        self._start(lanes)
         for asked, outcome in zip(group.values(), outcomes, strict=True):
             for answer, _ in asked:
                 settle(answer, outcome)

@@ -194,7 +194,7 @@ async def get_task(
     task_id: PathTaskId,
 ) -> Response:
     """With `If-None-Match`, 304 while the task is as the client knows it."""
-    task = await database.read_together(get_tasks, TaskKey(owner, str(task_id)))
+    task = await database.look_up(get_tasks, TaskKey(owner, str(task_id)))
     return unless_unchanged(request, task_json_response(task))
 
 

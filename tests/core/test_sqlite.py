@@ -244,6 +244,37 @@ class TestOneWriter:
 
         asyncio.run(work())
 
+    def test_a_lock_file_that_was_removed_is_made_anew(self, path: Path) -> None:
+        lock = FileLock(f"{path}-lock")
+
+        async def look(transaction: Transaction) -> None:
+            await increment(transaction)
+            with pytest.raises(Timeout):
+                lock.acquire(blocking=False)
+
+        async def work() -> None:
+            async with database_of(path) as database:
+                await database.run(increment)
+                await asyncio.to_thread(Path(f"{path}-lock").unlink)
+                await database.run(look)
+                with lock.acquire(blocking=False):
+                    pass
+
+        asyncio.run(work())
+
+    def test_closing_leaves_no_file_open(self, path: Path) -> None:
+        def still_open() -> list[str]:
+            return [link for file in Path("/proc/self/fd").iterdir() if str(path) in (link := target(file))]
+
+        async def work() -> None:
+            async with database_of(path) as database:
+                await database.run(increment)
+                assert await database.read(read) == 1
+                assert f"{path}-lock" in still_open()
+
+        asyncio.run(work())
+        assert still_open() == []
+
     def test_a_write_waits_for_another_process_and_then_succeeds(self, path: Path) -> None:
         async def work() -> int:
             async with database_of(path) as database:
@@ -433,3 +464,10 @@ class TestNetworkFileSystems:
         with pytest.raises(BadDatabaseUrl, match="TASKWELL_ALLOW_NETWORK_FILE_SYSTEM=true"):
             Database(Settings(database_url=url))
         Database(Settings(database_url=url, allow_network_file_system=True))
+
+
+def target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except FileNotFoundError:  # it was the one that the folder was read by
+        return ""

@@ -4,6 +4,7 @@ So the rows of a user can be kept together on one node of a PostgreSQL that is s
 not so is listed here, each with its reason, and told in docs/scaling.md.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -13,6 +14,10 @@ import pytest
 
 from security import matrix
 from security.issuer import Issuer, bearer, running_issuer
+from taskwell.core.config import Settings
+from taskwell.core.database import Database
+from taskwell.schemas.task import TaskCreate
+from taskwell.services.together import TaskKey, create_tasks, get_tasks, new_task, toggle_tasks
 from tests.beside import at_once, scribble, tidy_up
 from tests.databases import execute
 from tests.postgres import PostgresServer, postgres_server
@@ -87,6 +92,7 @@ def statements(postgres: PostgresServer, issuer: Issuer) -> list[str]:
                 scribble(client, "/api/tasks", 1, 60)
                 assert any(line.startswith("id:") for line in lines)
         at_once(6, lambda number: of_a_user(server.url, issuer, number))
+        asyncio.run(together(settings))
         tidy_up(settings)
     texts = [json.loads(line)["message"] for line in log_of(postgres)[prepared:]]
     found = [re.match(r"(?:statement|execute [^:]*): (.*)", text, re.DOTALL) for text in texts]
@@ -107,6 +113,21 @@ def use_a_token(client: httpx2.Client) -> None:
 def of_a_user(url: str, issuer: Issuer, number: int) -> None:
     with httpx2.Client(base_url=url, headers=bearer(issuer.token(f"user-{number}"))) as client:
         scribble(client, "/api/tasks", number, 20)
+
+
+async def together(settings: Settings) -> None:
+    """Two users want the same in the same moment."""
+    database = Database(settings)
+    database.serving = True
+    try:
+        users = ("user-1", "user-2")
+        new = [new_task(user, TaskCreate(title="Buy milk")) for user in users]
+        await asyncio.gather(*(database.run_together(create_tasks, task) for task in new))
+        keys = [TaskKey(task.user_id, str(task.id)) for task in new]
+        await asyncio.gather(*(database.run_together(toggle_tasks, key) for key in keys))
+        await asyncio.gather(*(database.look_up(get_tasks, key) for key in keys))
+    finally:
+        await database.close()
 
 
 def about(statements: list[str]) -> list[tuple[str, str]]:

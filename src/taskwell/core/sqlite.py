@@ -398,13 +398,13 @@ class SqliteBackend:
         self._lay_away()
         self._readers.dispose()
         self._writer_thread.shutdown()
-        if not _numbers(self._writer)["idle"]:
-            return
-        # Where another process writes, it is connected, so there is no checkpoint to write.
-        with suppress(TaskwellError, OSError):
-            async with self._alone(time.monotonic() + _LOCK_PATIENCE_SECONDS):
-                self._writer.dispose()
-        self._writer.dispose()
+        if _numbers(self._writer)["idle"]:
+            # Where another process writes, it is connected, so there is no checkpoint to write.
+            with suppress(TaskwellError, OSError):
+                async with self._alone(time.monotonic() + _LOCK_PATIENCE_SECONDS):
+                    self._writer.dispose()
+            self._writer.dispose()
+        self._file_lock.close()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

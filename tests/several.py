@@ -23,8 +23,6 @@ from tests.servers import LocalServer, ServerProcess, wait_for
 PROCESSES = int(os.environ.get("TEST_PROCESSES", "0"))
 HAPROXY = shutil.which("haproxy", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
 NO_PROXY = "needs haproxy (Debian: apt-get install haproxy)"
-# These change something of the server beneath it while it runs.
-_ONLY_HERE = {"test_a_comment_keeps_a_silent_one_alive"}
 _CONFIGURATION = """
 defaults
     mode http
@@ -45,9 +43,12 @@ backend servers
 
 
 def makes_sense_behind_a_proxy(item: pytest.Item) -> bool:
-    """What asks the shared server; a server of a test's own is the same as ever."""
-    name = getattr(item, "originalname", item.name)
-    return "server" in getattr(item, "fixturenames", ()) and name not in _ONLY_HERE
+    """What asks the shared server; a server of a test's own is the same as ever.
+
+    `direct` are those that would meet the proxy's own opinion of HTTP, or one of several memories.
+    """
+    fixtures = getattr(item, "fixturenames", ())
+    return "server" in fixtures and "taken" not in fixtures and item.get_closest_marker("direct") is None
 
 
 @dataclass

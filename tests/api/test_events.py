@@ -162,6 +162,7 @@ class TestStream:
                 create(client, tasks)
                 assert stream.numbers(1) == [number]
 
+    @pytest.mark.direct
     def test_a_comment_keeps_a_silent_one_alive(
         self, client: httpx2.Client, tasks: str, events: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

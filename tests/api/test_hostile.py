@@ -136,9 +136,11 @@ class TestPaths:
     def test_an_id_that_is_none_is_a_400(self, refuse: Refuse, place: Place) -> None:
         refuse(hostile.paths(place))
 
+    @pytest.mark.direct
     def test_where_nothing_is_is_a_404(self, refuse: Refuse, place: Place) -> None:
         refuse(hostile.lost_paths(place))
 
+    @pytest.mark.direct
     def test_a_strange_method_is_a_405(self, refuse: Refuse, place: Place) -> None:
         refuse(hostile.methods(place))
 
@@ -167,9 +169,11 @@ class TestHeaders:
     ) -> None:
         refuse(hostile.unknown_names(place))
 
+    @pytest.mark.direct
     def test_a_request_without_one_good_host_is_a_400(self, refuse: Refuse, place: Place) -> None:
         refuse(hostile.hosts(place))
 
+    @pytest.mark.direct
     def test_more_than_16_kib_of_them_is_a_431_or_cut(self, refuse: Refuse, place: Place) -> None:
         refuse(hostile.long_headers(place))
 
@@ -185,6 +189,7 @@ class TestHeaders:
             assert CANARY not in str(answer.headers)
 
 
+@pytest.mark.direct
 class TestHarmless:
     def test_what_is_only_strange_is_served(self, wire: Wire, client: httpx2.Client, place: Place) -> None:
         create(client, place.tasks)
@@ -203,6 +208,7 @@ def check_harmless(case: Case, answer: Answer) -> None:
     assert CANARY.encode() not in answer.body
 
 
+@pytest.mark.direct
 class TestBrokenHttp:
     def test_it_is_a_400_of_the_web_server_in_plain_text(
         self, wire: Wire, client: httpx2.Client, place: Place
@@ -251,6 +257,7 @@ def check_too_large(method: str, path: str, answer: Answer) -> None:
     check_problem(Case("", method, path, statuses=(413,)), answer)
 
 
+@pytest.mark.direct
 class TestBodyLimit:
     def test_a_body_of_exactly_the_limit_is_read(self, wire: Wire, place: Place, limit: int) -> None:
         body = a_task_of(limit)
@@ -294,6 +301,7 @@ class TestBodyLimit:
         assert client.get(place.tasks).json() == before
 
 
+@pytest.mark.direct
 class TestHalfARequest:
     """The client goes before all that it has promised is sent."""
 

@@ -43,6 +43,7 @@ def requests(url: str, method: str, route: str, status: int) -> float:
     return number(url, REQUESTS, method=method, route=route, status=str(status))
 
 
+@pytest.mark.direct
 class TestRequests:
     @pytest.mark.parametrize("mount", ["/api/tasks", "/api/{user_id}/tasks"])
     def test_are_told_apart_by_the_template_of_their_route(

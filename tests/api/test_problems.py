@@ -84,6 +84,7 @@ class TestFrameworkErrors:
         headers = JSON | {"Content-Encoding": "gzip"}
         problem(client.post(tasks, content=b"\x1f\x8b", headers=headers), 415, "unsupported_media_type")
 
+    @pytest.mark.direct
     @pytest.mark.parametrize("chunked", [False, True])
     def test_a_body_that_is_too_large_is_a_413(
         self, client: httpx2.Client, tasks: str, server: LocalServer, chunked: bool

@@ -34,6 +34,10 @@ serve: $(READY) ## Serve on http://127.0.0.1:8000 from taskwell.db
 test: $(READY) ## Run the whole test suite, PostgreSQL included
 	$(BIN)/python -m pytest --numprocesses $(WORKERS)
 
+.PHONY: test-long
+test-long: $(READY) ## The same tests without the shortcuts: nothing is answered on the spot, nothing together
+	TEST_WITHOUT_SHORTCUTS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS)
+
 .PHONY: fmt
 fmt: $(READY) ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix-only --quiet .

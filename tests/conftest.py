@@ -15,7 +15,7 @@ from taskwell.core.config import Settings
 from tests.beside import execute
 from tests.databases import new_database
 from tests.postgres import postgres_server
-from tests.servers import LocalServer, local_server
+from tests.servers import WITHOUT_SHORTCUTS, LocalServer, local_server
 from tests.several import PROCESSES, makes_sense_behind_a_proxy, several_servers
 
 DATABASES = ("postgresql",) if PROCESSES else ("sqlite", "postgresql")
@@ -100,6 +100,8 @@ def tasks(request: pytest.FixtureRequest, user: str) -> str:
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Of each request that came by since, whether it was answered on the spot."""
+    if WITHOUT_SHORTCUTS:
+        pytest.skip("is about the shortcuts")
     taken: list[bool] = []
     take = Express.take
 

@@ -44,11 +44,14 @@ class LocalServer:
         return database
 
 
+WITHOUT_SHORTCUTS = "TEST_WITHOUT_SHORTCUTS" in os.environ
+
+
 @contextmanager
 def local_server(settings: Settings, *, shortcuts: bool | None = None) -> Iterator[LocalServer]:
-    """Without them where TEST_WITHOUT_SHORTCUTS is set, so that all tests can be run both ways."""
+    """`shortcuts`: as TEST_WITHOUT_SHORTCUTS says, so that all tests can be run both ways."""
     if shortcuts is None:
-        shortcuts = "TEST_WITHOUT_SHORTCUTS" not in os.environ
+        shortcuts = not WITHOUT_SHORTCUTS
     app = create_app(settings, shortcuts=shortcuts)
     config = uvicorn.Config(
         app,

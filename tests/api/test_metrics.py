@@ -16,7 +16,7 @@ from taskwell.core.errors import Busy, OutcomeUnknown
 from taskwell.core.sqlite import SqliteBackend
 from tests.answers import create, problem, unknown_id
 from tests.beside import at_once
-from tests.servers import LocalServer, ServerProcess, local_server, wait_for
+from tests.servers import WITHOUT_SHORTCUTS, LocalServer, ServerProcess, local_server, wait_for
 
 Numbers = dict[tuple[str, frozenset[tuple[str, str]]], float]
 REQUESTS = "taskwell_http_request_duration_seconds_count"
@@ -110,6 +110,7 @@ class TestDatabase:
         assert number(server.url, "taskwell_database_connections_max") >= 3
         assert number(server.url, "taskwell_database_available") == 1
 
+    @pytest.mark.skipif(WITHOUT_SHORTCUTS, reason="is about the shortcuts")
     def test_what_was_asked_for_together(
         self, server: LocalServer, client: httpx2.Client, tasks: str
     ) -> None:

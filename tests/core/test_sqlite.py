@@ -4,8 +4,9 @@ import asyncio
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from sqlite3 import connect
@@ -259,6 +260,33 @@ class TestOneWriter:
                 await database.run(look)
                 with lock.acquire(blocking=False):
                     pass
+
+        asyncio.run(work())
+
+    def test_who_reads_in_between_waits_for_no_long_read(self, path: Path) -> None:
+        """The event loop would stand still."""
+        reading, go_on = threading.Barrier(sqlite._READERS + 1), threading.Event()
+
+        async def read_long(transaction: ReadTransaction) -> int:
+            reading.wait(timeout=10)
+            go_on.wait(timeout=10)
+            return await read(transaction)
+
+        async def look_at(_transaction: ReadTransaction, keys: Sequence[str]) -> Sequence[str]:
+            return keys
+
+        async def work() -> None:
+            async with database_of(path) as database:
+                await database.run(increment)
+                assert await database.look_up(look_at, "key") == "key"
+                long = [asyncio.create_task(database.read(read_long)) for _ in range(sqlite._READERS)]
+                await asyncio.to_thread(reading.wait, 10)
+                start = time.monotonic()
+                assert await database.peek(read) == 1
+                assert await database.look_up(look_at, "key") == "key"
+                assert time.monotonic() - start < 1
+                go_on.set()
+                assert await asyncio.gather(*long) == [1] * sqlite._READERS
 
         asyncio.run(work())
 

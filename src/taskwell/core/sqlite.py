@@ -150,7 +150,7 @@ class SqliteBackend:
     dialect = "sqlite"
     keeps_users_apart = False
     most_at_once = _READERS
-    most_connections = _READERS + 1
+    most_connections = _READERS + 2  # one is at hand, and one for who reads in between
 
     def __init__(self, url: DatabaseUrl, *, gathers: bool = True) -> None:
         self._most = _GROUP if gathers else 1

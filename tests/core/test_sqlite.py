@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from sqlite3 import connect
@@ -232,14 +232,9 @@ class TestOneWriter:
     def test_a_write_holds_the_lock_on_the_file_until_its_end(self, path: Path) -> None:
         lock = FileLock(f"{path}-lock")
 
-        async def look(transaction: Transaction) -> None:
-            await increment(transaction)
-            with pytest.raises(Timeout):
-                lock.acquire(blocking=False)
-
         async def work() -> None:
             async with database_of(path) as database:
-                await database.run(look)
+                await database.run(keeps_out(lock))
                 with lock.acquire(blocking=False):
                     pass
 
@@ -248,16 +243,11 @@ class TestOneWriter:
     def test_a_lock_file_that_was_removed_is_made_anew(self, path: Path) -> None:
         lock = FileLock(f"{path}-lock")
 
-        async def look(transaction: Transaction) -> None:
-            await increment(transaction)
-            with pytest.raises(Timeout):
-                lock.acquire(blocking=False)
-
         async def work() -> None:
             async with database_of(path) as database:
                 await database.run(increment)
                 await asyncio.to_thread(Path(f"{path}-lock").unlink)
-                await database.run(look)
+                await database.run(keeps_out(lock))
                 with lock.acquire(blocking=False):
                     pass
 
@@ -492,6 +482,17 @@ class TestNetworkFileSystems:
         with pytest.raises(BadDatabaseUrl, match="TASKWELL_ALLOW_NETWORK_FILE_SYSTEM=true"):
             Database(Settings(database_url=url))
         Database(Settings(database_url=url, allow_network_file_system=True))
+
+
+def keeps_out(lock: FileLock) -> Callable[[Transaction], Awaitable[None]]:
+    """A write that looks whether others can have the lock meanwhile."""
+
+    async def look(transaction: Transaction) -> None:
+        await increment(transaction)
+        with pytest.raises(Timeout):
+            lock.acquire(blocking=False)
+
+    return look
 
 
 def target(link: Path) -> str:

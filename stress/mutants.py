@@ -1,7 +1,7 @@
 """`python -m stress.mutants`: the rules are broken one by one, and a test has to notice each time.
 
-mutmut makes the mutants and tries them, each by the tests that come by the place, on both databases. What it
-has tried is kept in `mutants/`, so whoever stops it goes on where they were.
+mutmut makes the mutants and tries them, each by the tests that come by the place, on both databases. What
+came of each is kept in `mutants/`, also by a run that is stopped.
 """
 
 import argparse

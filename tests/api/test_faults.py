@@ -23,11 +23,11 @@ import asyncpg
 import httpx2
 import pytest
 from filelock import FileLock
-from sqlalchemy import event, make_url
+from sqlalchemy import Connection, event, make_url
 
 from bench.ledger import Ledger
 from bench.load import Answer, Request
-from taskwell.core import postgres, sqlite
+from taskwell.core import postgres, sqlite_writer
 from taskwell.core.config import Settings
 from taskwell.core.database import open_backend
 from taskwell.core.sqlite import SqliteBackend
@@ -312,7 +312,7 @@ class TestBusyPostgres:
 class TestBusySqlite:
     @pytest.fixture(autouse=True)
     def _less_patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sqlite, "_LOCK_PATIENCE_SECONDS", 0.5)
+        monkeypatch.setattr(sqlite_writer, "LOCK_PATIENCE_SECONDS", 0.5)
 
     def test_a_lock_of_another_program(self, tmp_path: Path) -> None:
         file = tmp_path / "test.db"
@@ -338,7 +338,7 @@ class TestBusySqlite:
     def test_nobody_waits_longer_for_having_come_later(
         self, tmp_path: Path, holder: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sqlite, "_LOCK_PATIENCE_SECONDS", 1.5)
+        monkeypatch.setattr(sqlite_writer, "LOCK_PATIENCE_SECONDS", 1.5)
         file = tmp_path / "test.db"
 
         def create_after(n: int) -> httpx2.Response:
@@ -359,7 +359,7 @@ class TestBusySqlite:
     def test_whoever_still_waits_when_the_lock_is_free_has_a_turn(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sqlite, "_LOCK_PATIENCE_SECONDS", 3.0)
+        monkeypatch.setattr(sqlite_writer, "LOCK_PATIENCE_SECONDS", 3.0)
         file = tmp_path / "test.db"
         with serving(file) as server, client_to(server) as client, ThreadPoolExecutor(8) as threads:
             create(client, TASKS)
@@ -815,15 +815,14 @@ def with_pragma(server: LocalServer, pragma: str) -> Iterator[None]:
     backend = server.database.backend
     assert isinstance(backend, SqliteBackend)
 
-    def set_pragma(connection: Any, *_: Any) -> None:
-        with closing(connection.cursor()) as cursor:
-            cursor.execute(f"PRAGMA {pragma}")
+    def set_pragma(connection: Connection) -> None:
+        connection.exec_driver_sql(f"PRAGMA {pragma}")
 
-    event.listen(backend._writer, "checkout", set_pragma)
+    event.listen(backend.writer.engine, "begin", set_pragma, insert=True)
     try:
         yield
     finally:
-        event.remove(backend._writer, "checkout", set_pragma)
+        event.remove(backend.writer.engine, "begin", set_pragma)
 
 
 @contextmanager

@@ -17,12 +17,13 @@ from filelock import FileLock, Timeout
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from taskwell.core import migrate, sqlite
+from taskwell.core import migrate, sqlite, sqlite_writer
 from taskwell.core.config import Settings
 from taskwell.core.database import Database, ReadTransaction, Transaction
 from taskwell.core.database_url import BadDatabaseUrl, parse_database_url
 from taskwell.core.errors import Unavailable
-from taskwell.core.sqlite import SqliteBackend, refuse_network_file_system
+from taskwell.core.sqlite import SqliteBackend
+from taskwell.core.sqlite_file import refuse_network_file_system
 
 PRAGMAS = ("journal_mode", "synchronous", "foreign_keys", "query_only")
 
@@ -317,7 +318,7 @@ class TestOneWriter:
     def test_a_write_that_waits_too_long_is_told_that_nothing_was_changed(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sqlite, "_LOCK_PATIENCE_SECONDS", 0.1)
+        monkeypatch.setattr(sqlite_writer, "LOCK_PATIENCE_SECONDS", 0.1)
 
         async def work() -> int:
             async with database_of(path) as database:
@@ -341,7 +342,7 @@ class TestOneWriter:
         async def work() -> int:
             async with database_of(path) as database:
                 with other_writer(path) as other:
-                    writes = [asyncio.create_task(database.backend.write(make_counter)) for _ in range(3)]
+                    writes = [asyncio.ensure_future(database.backend.write(make_counter)) for _ in range(3)]
                     await asyncio.sleep(0.05)
                     writes[0].cancel()
                     writes[1].cancel()
@@ -356,12 +357,12 @@ class TestOneWriter:
     def test_closing_leaves_nobody_who_waits_without_an_answer(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sqlite, "_LOCK_PATIENCE_SECONDS", 0.2)
+        monkeypatch.setattr(sqlite_writer, "LOCK_PATIENCE_SECONDS", 0.2)
 
         async def work() -> None:
             async with database_of(path) as database:
                 with other_writer(path):
-                    write = asyncio.create_task(database.backend.write(make_counter))
+                    write = asyncio.ensure_future(database.backend.write(make_counter))
                     await asyncio.sleep(0.05)
                     await database.close()
                     async with asyncio.timeout(2):
@@ -385,7 +386,7 @@ class TestOneWriter:
         asyncio.run(work())
 
     def test_closing_waits_for_no_writer_for_ever(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sqlite, "_LOCK_PATIENCE_SECONDS", 0.1)
+        monkeypatch.setattr(sqlite_writer, "LOCK_PATIENCE_SECONDS", 0.1)
 
         async def work() -> None:
             async with database_of(path) as database:

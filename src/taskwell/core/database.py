@@ -26,7 +26,8 @@ from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import Held, TaskwellError, Unavailable
 from taskwell.core.faults import Fault, error_of, fault_of
 from taskwell.core.postgres import COMMAND_SECONDS, PostgresBackend
-from taskwell.core.sqlite import SqliteBackend, refuse_network_file_system
+from taskwell.core.sqlite import SqliteBackend
+from taskwell.core.sqlite_file import refuse_network_file_system
 from taskwell.core.statement import Rows, Statement
 from taskwell.core.tally import Histogram
 from taskwell.core.together import AnswerAll, Together, settle
@@ -442,7 +443,7 @@ class Database:
             function: Any = name[0] if isinstance(name, tuple) else name
             sizes[function.__name__] = together.sizes
         if isinstance(self.backend, SqliteBackend):
-            sizes["sqlite_writes"] = self.backend.group_sizes
+            sizes["sqlite_writes"] = self.backend.writer.group_sizes
         return sizes
 
     async def close(self) -> None:

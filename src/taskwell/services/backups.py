@@ -23,7 +23,7 @@ from taskwell.core.connection import OnTheSpot
 from taskwell.core.database import ReadTransaction, Transaction
 from taskwell.core.faults import fault_of
 from taskwell.core.migrate import Schema
-from taskwell.core.sqlite import lone_file
+from taskwell.core.sqlite_file import lone_file
 from taskwell.services import copying, epochs
 from taskwell.services.copying import CannotCopy, Differs, Progress, Summary
 

@@ -18,7 +18,7 @@ from taskwell.core.faults import Fault, fault_of, lasting_reason
 from taskwell.core.jwks import KeysUnavailable
 from taskwell.core.jwt import Verifier
 from taskwell.core.migrate import Schema
-from taskwell.core.sqlite import refuse_network_file_system
+from taskwell.core.sqlite_file import refuse_network_file_system
 from taskwell.services.copying import TABLES
 
 Level = Literal["good", "note", "wrong"]

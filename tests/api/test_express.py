@@ -113,6 +113,69 @@ class TestHeads:
                 assert client.get(path, headers={"X-Client": str(n)}).status_code == 200
 
 
+class TestPages:
+    def test_are_those_of_the_long_way(self, client: httpx2.Client, tasks: str, taken: list[bool]) -> None:
+        for n in range(4):
+            create(client, tasks, title=f"{n}")
+        taken.clear()
+        for limit, more in ((3, True), (4, False)):
+            # Once to be understood, once to be learned from.
+            pages = [client.get(f"{tasks}?limit={limit}&new={client.headers['x-client']}") for _ in range(4)]
+            assert [task["title"] for task in pages[0].json()] == ["3", "2", "1", "0"][:limit]
+            assert ("link" in pages[0].headers) is more
+            for page in pages[1:]:
+                assert page.content == pages[0].content
+                assert dict(constant(page)) == dict(constant(pages[0]))
+                assert page.headers["etag"] == pages[0].headers["etag"]
+                assert int(page.headers["content-length"]) == len(page.content)
+        assert taken == [False, False, True, True, False, True, True, True]
+
+    def test_lead_to_the_next_one(self, client: httpx2.Client, tasks: str, taken: list[bool]) -> None:
+        made = [create(client, tasks, title=f"{n}")["id"] for n in range(5)]
+        taken.clear()
+        for _ in range(3):
+            page, found = f"{tasks}?sort=-title&limit=2&new={client.headers['x-client']}", []
+            while page:
+                answer = client.get(page)
+                found += [task["id"] for task in answer.json()]
+                page = answer.links.get("next", {}).get("url", "")
+            assert found == made[::-1]
+        assert taken.count(True) == 1
+
+    def test_tell_of_the_last_write(self, client: httpx2.Client, tasks: str, taken: list[bool]) -> None:
+        for n in range(1, 6):
+            create(client, tasks, title=f"{n}")
+            page = client.get(f"{tasks}?limit=10")
+            assert [task["title"] for task in page.json()] == [f"{m}" for m in range(n, 0, -1)]
+            assert (
+                client.get(f"{tasks}?limit=10", headers={"If-None-Match": page.headers["etag"]}).status_code
+                == 304
+            )
+        assert True in taken
+
+    @pytest.mark.parametrize("query", ["", "?limit=0", "?limit=2&limit=3", "?cursor=x", "?q=%FF"])
+    def test_any_other_list_goes_the_long_way(
+        self, client: httpx2.Client, tasks: str, taken: list[bool], query: str
+    ) -> None:
+        create(client, tasks)
+        client.get(f"{tasks}?limit=2")
+        statuses = {client.get(f"{tasks}{query}").status_code for _ in range(3)}
+        assert len(statuses) == 1
+        assert not any(taken)
+
+    def test_of_nobody_are_empty(self, client: httpx2.Client, user: str, taken: list[bool]) -> None:
+        for _ in range(3):
+            page = client.get(f"/api/{user}/tasks?limit=2&new={client.headers['x-client']}")
+            assert (page.status_code, page.json()) == (200, [])
+        assert taken == [False, False, True]
+
+    def test_with_a_body_go_the_long_way(self, client: httpx2.Client, tasks: str, taken: list[bool]) -> None:
+        for _ in range(3):
+            answer = client.request("GET", f"{tasks}?limit=2", content=b"{}", headers=JSON)
+            assert answer.status_code == 200
+        assert not any(taken)
+
+
 class TestErrors:
     def test_what_is_not_there(self, client: httpx2.Client, tasks: str, taken: list[bool]) -> None:
         path = f"{tasks}/{create(client, tasks)['id']}"
@@ -258,6 +321,22 @@ class TestConnections:
             answers = b"".join(iter(lambda: connection.recv(65_536), b""))
         bodies = [part.partition(b"\r\n\r\n")[2] for part in answers.split(b"HTTP/1.1 200 OK\r\n")[1:]]
         assert [json.loads(body)["id"] for body in bodies] == [*ids * 4, ids[0]]
+
+    def test_also_very_many_behind_a_write(
+        self, server: LocalServer, client: httpx2.Client, tasks: str
+    ) -> None:
+        client.headers.clear()
+        path = f"{tasks}/{create(client, tasks)['id']}"
+        toggle = f"POST {path}/toggle HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        get = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        last = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+            connection.sendall((get * 2 + toggle * 2 + toggle + get * 2_000 + last).encode())
+            answers = b"".join(iter(lambda: connection.recv(65_536), b""))
+        parts = answers.split(b"HTTP/1.1 200 OK\r\n")[1:]
+        assert len(parts) == 2 + 3 + 2_000 + 1
+        read = [json.loads(part.partition(b"\r\n\r\n")[2])["completed"] for part in parts]
+        assert read == [False, False, True, False] + [True] * 2_002
 
     def test_a_client_that_has_gone_is_no_fault(
         self, server: LocalServer, client: httpx2.Client, tasks: str, caplog: pytest.LogCaptureFixture

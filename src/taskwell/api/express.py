@@ -1,9 +1,9 @@
 """Plain requests of known clients, answered without the layers and without a task of their own.
 
-For a request about a single task the way through the layers costs more than all the rest, and to who sends
-the same headers they say the same each time. So the head of an answer that has come all the way is kept, with
-gaps for what differs from one answer to the next. A later request of its kind, with the same headers from
-the same address, is asked for at once, and what is found is put below that head.
+For a request about a single task, or for a page of them, the way through the layers costs more than all the
+rest, and to who sends the same headers they say the same each time. So the head of an answer that has come
+all the way is kept, with gaps for what differs from one answer to the next. A later request of its kind, with
+the same headers from the same address, is asked for at once, and what is found is put below that head.
 
 There are no second rules. Whatever is not plain goes the long way; and so does an error, once it is known.
 """
@@ -17,7 +17,7 @@ from random import getrandbits
 from re import Match
 from typing import Any, NamedTuple, Protocol
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.types import Scope
 
 from taskwell.api import logs
@@ -28,15 +28,17 @@ from taskwell.api.headers import lines
 from taskwell.api.metrics import Metrics
 from taskwell.api.plain import PATH, ROUTES, UNUSUAL, parsed
 from taskwell.api.problems import path_as_sent
+from taskwell.api.task_list import TaskList
 from taskwell.core.acting import EVERYBODY, acting_as
 from taskwell.core.config import Settings
 from taskwell.core.database import Database
 from taskwell.core.memory import Memory
+from taskwell.schemas.query import KnownQueries, TaskQuery
 from taskwell.schemas.task import TaskCreate
 from taskwell.schemas.text import is_user_id
+from taskwell.services.task_lists import list_parts
 from taskwell.services.together import (
     NewTask,
-    TaskJson,
     TaskKey,
     create_tasks,
     get_tasks,
@@ -50,6 +52,7 @@ _OF_NO_MEANING = frozenset({b"content-length", b"traceparent", b"tracestate", b"
 # With one of these a request is answered otherwise than the one before it.
 _TELLING = UNUSUAL | {b"if-none-match", b"x-request-id", b"expect"}
 _GAPS = frozenset({b"content-length", b"etag", b"location", b"ratelimit", b"x-request-id"})
+_LINK = b"%(link)b"  # a whole line, where there is one
 _CLIENTS = 1_000
 _LONGEST_HEADERS = 4_096  # bytes; whoever sends more is not remembered
 
@@ -67,6 +70,18 @@ class Exchange(Protocol):
     def go_the_long_way(self) -> None: ...
 
 
+Wanted = TaskKey | NewTask | TaskList
+
+
+class Told(NamedTuple):
+    """What an answer tells. `location`: of what was made. `link`: where the next page is."""
+
+    json: str
+    etag: str
+    location: str = ""
+    link: str | None = None
+
+
 class Kind(NamedTuple):
     """`needs`: the caller's scope. `status`: of the answer, when it is no error."""
 
@@ -79,12 +94,15 @@ class Kind(NamedTuple):
 _GET = Kind(get_tasks, TASKS_READ, 200, writes=False)
 _TOGGLE = Kind(toggle_tasks, TASKS_WRITE, 200)
 _CREATE = Kind(create_tasks, TASKS_WRITE, 201)
+_LIST = Kind(list_parts, TASKS_READ, 200, writes=False)
 # By the method, and by the last part that a path has.
 _KINDS: Mapping[tuple[str, str | None], Kind] = {
     ("GET", "task_id"): _GET,
     ("POST", "toggle"): _TOGGLE,
     ("POST", None): _CREATE,
     ("POST", "user_id"): _CREATE,
+    ("GET", None): _LIST,
+    ("GET", "user_id"): _LIST,
 }
 
 
@@ -109,10 +127,10 @@ class Asked:
 
     exchange: Exchange
     kind: Kind
+    wanted: Wanted
     client: Client
     owner: str
     route: str
-    location: bytes
     ratelimit: bytes
     begun: float
 
@@ -125,6 +143,7 @@ class Express:
         self._feed = feed
         self._settings: Settings = app.state.settings
         self._metrics: Metrics = app.state.metrics
+        self._queries: KnownQueries = app.state.queries
         self._noted_emails: Memory[str, str] = app.state.noted_emails
         self._clients: Memory[tuple[object, ...], Client] = Memory(_CLIENTS)
 
@@ -133,7 +152,7 @@ class Express:
         scope = exchange.scope
         found = PATH.fullmatch(scope["path"])
         kind = _KINDS.get((scope["method"], found.lastgroup)) if found else None
-        if found is None or kind is None or scope["query_string"] or b"%" in scope["raw_path"]:
+        if found is None or kind is None or not self._is_plain(kind, scope):
             return False
         key = _key(exchange)
         client = self._clients.get(key)
@@ -147,20 +166,31 @@ class Express:
         ratelimit = client.limit.take(client.caller.user_id) if client.limit else b""
         if ratelimit is None:
             return False
-        location = b"%b/%b" % (scope["raw_path"], str(wanted.id).encode()) if kind is _CREATE else b""
         route = ROUTES[found.lastgroup, found["user_id"] is not None]
-        asked = Asked(exchange, kind, client, owner, route, location, ratelimit, time.perf_counter())
-        self._ask(asked, wanted)
+        asked = Asked(exchange, kind, wanted, client, owner, route, ratelimit, time.perf_counter())
+        # Not even what is at hand is told at once: to answer all that a turn of the loop brings after all of
+        # it was read takes two thirds of the time.
+        self._ask(asked).add_done_callback(partial(self._end, asked))
         return True
 
-    def _wanted(
-        self, kind: Kind, owner: str, found: Match[str], exchange: Exchange
-    ) -> TaskKey | NewTask | None:
+    def _is_plain(self, kind: Kind, scope: Scope) -> bool:
+        """Whether the address says no more than is understood here: of lists only that a page is wanted."""
+        if kind is _LIST:
+            _, limit = self._queries.find(scope["query_string"]) or (None, None)
+            return limit is not None and b"%" not in scope["raw_path"]
+        return not scope["query_string"] and b"%" not in scope["raw_path"]
+
+    def _wanted(self, kind: Kind, owner: str, found: Match[str], exchange: Exchange) -> Wanted | None:
         """None: what the body says needs a longer answer."""
         if kind is _CREATE:
             new = parsed(bytes(exchange.body), TaskCreate) if self._has_room(exchange) else None
             return None if new is None else new_task(owner, new)
-        return None if exchange.body else TaskKey(owner, found["task_id"])
+        if exchange.body:
+            return None
+        if kind is _LIST:
+            query, limit = self._queries.find(exchange.scope["query_string"]) or (TaskQuery(), None)
+            return TaskList(Request(exchange.scope), self._database, owner, query, limit)
+        return TaskKey(owner, found["task_id"])
 
     def _has_room(self, exchange: Exchange) -> bool:
         return len(exchange.body) <= self._settings.max_body_bytes
@@ -174,16 +204,17 @@ class Express:
         email = client.caller.email
         return email is None or self._noted_emails.get(client.caller.user_id) == email
 
-    def _ask(self, asked: Asked, wanted: TaskKey | NewTask) -> None:
+    def _ask(self, asked: Asked) -> asyncio.Future[Any]:
         asked.exchange.begun = True
         self._metrics.under_way += 1
-        ask = self._database.write_together if asked.kind.writes else self._database.look_up
         caller = asked.client.caller
         with acting_as(EVERYBODY if caller.anybody else caller.user_id):
-            answer: asyncio.Future[TaskJson] = ask(asked.kind.function, wanted)
-        answer.add_done_callback(partial(self._end, asked))
+            if isinstance(asked.wanted, TaskList):
+                return asked.wanted.part()
+            ask = self._database.write_together if asked.kind.writes else self._database.look_up
+            return ask(asked.kind.function, asked.wanted)
 
-    def _end(self, asked: Asked, answer: asyncio.Future[TaskJson]) -> None:
+    def _end(self, asked: Asked, answer: asyncio.Future[Any]) -> None:
         self._metrics.under_way -= 1
         error = answer.exception()
         if error is None:
@@ -191,16 +222,18 @@ class Express:
         else:
             self._go_the_long_way(asked, error)
 
-    def _tell(self, asked: Asked, task: TaskJson) -> None:
+    def _tell(self, asked: Asked, outcome: Any) -> None:
         exchange, kind = asked.exchange, asked.kind
         if kind.writes:
             self._feed.wake(asked.owner)
-        body = task.json.encode()
+        told = _told(asked, outcome)
+        body = told.json.encode()
         request_id = f"{getrandbits(128):032x}"
         head = asked.client.heads[kind] % {
             b"content-length": b"%d" % len(body),
-            b"etag": b'"%d"' % task.version,
-            b"location": asked.location,
+            b"etag": told.etag.encode(),
+            b"location": told.location.encode(),
+            b"link": b"link: %b\r\n" % told.link.encode() if told.link else b"",
             b"ratelimit": asked.ratelimit,
             b"x-request-id": request_id.encode(),
         }
@@ -232,7 +265,17 @@ class Express:
         if client is None:
             checks, limit = scope.get("taskwell.checks", ()), scope.get("taskwell.limit")
             client = self._clients[key] = Client(scope["taskwell.caller"], checks, limit)
-        client.heads[kind] = b"".join(map(_with_gaps, headers))
+        kept = [_with_gaps(header) for header in headers if header[0] != b"link"]
+        client.heads[kind] = b"".join([*kept, _LINK])
+
+
+def _told(asked: Asked, outcome: Any) -> Told:
+    wanted = asked.wanted
+    if isinstance(wanted, TaskList):
+        page = wanted.page(outcome)
+        return Told(page.json, page.etag, link=page.link)
+    location = f"{path_as_sent(asked.exchange.scope)}/{wanted.id}" if asked.kind is _CREATE else ""
+    return Told(outcome.json, f'"{outcome.version}"', location)
 
 
 def _key(exchange: Exchange) -> tuple[object, ...]:

@@ -21,7 +21,6 @@ from taskwell.api.once import REPLAYED, Once
 from taskwell.api.problems import path_as_sent, problems
 from taskwell.api.queries import FilterDep, QueryDep
 from taskwell.api.responses import (
-    TaskList,
     batch_response,
     count_response,
     task_json_response,
@@ -29,6 +28,7 @@ from taskwell.api.responses import (
     unless_unchanged,
 )
 from taskwell.api.routing import TaskwellRoute
+from taskwell.api.task_list import TaskList
 from taskwell.core.database import Transaction
 from taskwell.schemas.batch import Batch, BatchResults
 from taskwell.schemas.task import (
@@ -104,8 +104,8 @@ async def list_tasks(
     """
     if cursor is None:
         request.app.state.queries.remember(request.scope["query_string"], query, limit)
-    found = TaskList(request, database, owner, query, limit)
-    return await found.response(cursor, counted=wanted.get("count") == "exact")
+    found = TaskList(request, database, owner, query, limit, cursor)
+    return await found.response(counted=wanted.get("count") == "exact")
 
 
 @router.post(

@@ -1,0 +1,161 @@
+"""Lists of tasks as they are answered: whole, or a page."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+
+from taskwell.api.conditions import is_unchanged
+from taskwell.api.headers import lines
+from taskwell.api.problems import path_as_sent
+from taskwell.core.database import Database
+from taskwell.core.pagination import bad_cursor, decode_cursor, encode_cursor
+from taskwell.schemas.query import TaskQuery
+from taskwell.services.sequence import last_numbers
+from taskwell.services.task_lists import Part, PartKey, Place, count_tasks, list_parts, place_of
+
+_JSON = "application/json"
+_CHUNK = 1_000
+_SHORT = 101
+_NEWEST = TaskQuery()
+
+
+class Page(NamedTuple):
+    """`link`: where the next one is, if there is one."""
+
+    json: str
+    etag: str
+    link: str | None
+
+
+class TaskList:
+    """A list as it was asked for: whole, or a page of it."""
+
+    def __init__(
+        self,
+        request: Request,
+        database: Database,
+        owner: str,
+        query: TaskQuery,
+        limit: int | None,
+        cursor: str | None = None,
+    ) -> None:
+        self.request = request
+        self.database = database
+        self.owner = owner
+        self.query = query
+        self.limit = limit
+        self.cursor = cursor
+
+    async def response(self, *, counted: bool) -> Response:
+        """The answer: 304, a page with its `Link`, or the whole list.
+
+        The check for 304 reads the user's last number, not the tasks.
+        """
+        after = self._decode(self.cursor)
+        if b"if-none-match" in lines(self.request.scope):
+            etag = self._etag(await self.database.read_together(last_numbers, self.owner))
+            if is_unchanged(self.request, etag):
+                return Response(status_code=304, headers={"ETag": etag})
+        part = await self.part(after)
+        headers = {}
+        if counted:
+            count = await self.database.read(count_tasks, self.owner, self.query.filter)
+            headers = {"X-Total-Count": str(count), "Preference-Applied": "count=exact"}
+        if self.limit is None:
+            return self._whole(part, {"ETag": self._etag(part.number), **headers})
+        page = self.page(part)
+        if page.link:
+            headers["Link"] = page.link
+        return Response(page.json, headers={"ETag": page.etag, **headers}, media_type=_JSON)
+
+    def part(self, after: Place | None = None) -> asyncio.Future[Part]:
+        """The tasks that follow a place: of a page one more than it has, if there is one."""
+        size = _CHUNK if self.limit is None else self.limit + 1
+        # A short page in the index's own order is a matter of microseconds; anything else may take its time.
+        key = PartKey(self.owner, self.query, size, after)
+        if size <= _SHORT and self.query == _NEWEST:
+            return self.database.look_up(list_parts, key, most=1)
+        return self.database.read_together(list_parts, key, most=1, short=False)
+
+    def page(self, part: Part) -> Page:
+        etag = self._etag(part.number)
+        if self.limit is None or part.count <= self.limit:
+            return Page(f"[{part.json}]", etag, None)
+        part = part.without_last()
+        others = [
+            (name, value) for name, value in self.request.query_params.multi_items() if name != "cursor"
+        ]
+        query = urlencode([*others, ("cursor", self._encode(part))])
+        link = f'<{path_as_sent(self.request.scope)}?{query}>; rel="next"'
+        return Page(f"[{part.json}]", etag, link)
+
+    def _whole(self, part: Part, headers: dict[str, str]) -> Response:
+        """A chunk at a time: memory does not grow with the list, and a slow reader holds no connection.
+
+        The first chunk is there before the answer begins, so a fault is an error answer; a later one breaks
+        the connection.
+        """
+        if part.count < _CHUNK:
+            return Response(f"[{part.json}]", headers=headers, media_type=_JSON)
+        return StreamingResponse(self._chunks(part), headers=headers, media_type=_JSON)
+
+    async def _chunks(self, part: Part) -> AsyncGenerator[str]:
+        yield f"[{part.json}"
+        while part.count == _CHUNK:
+            part = await self.part(place_of(part.last(), self.query))
+            if part.count:
+                yield f",{part.json}"
+        yield "]"
+
+    def _etag(self, number: int | None) -> str:
+        """With what makes this list another one than the user's others."""
+        # With the owner: a browser keeps `/api/tasks` by its address alone, also when another user signs in.
+        parts = (self.owner, *self.query.fingerprint(), str(self.limit), self.cursor or "")
+        tag = hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
+        return f'"{number or 0}-{tag}"'
+
+    def _encode(self, part: Part) -> str:
+        place = [_to_text(value) for value in place_of(part.last(), self.query)]
+        return encode_cursor(place, query=(self.owner, *self.query.fingerprint()))
+
+    def _decode(self, cursor: str | None) -> Place | None:
+        if cursor is None:
+            return None
+        texts = decode_cursor(cursor, query=(self.owner, *self.query.fingerprint()))
+        names = [key.name for key in self.query.order()]
+        try:
+            place = [_FROM_TEXT[name](text) for name, text in zip(names, texts, strict=True)]
+        except ValueError:
+            raise bad_cursor() from None
+        if [_to_text(value) for value in place] != texts:  # another spelling of it than ours
+            raise bad_cursor()
+        return tuple(place)
+
+
+def _to_text(value: Any) -> str:
+    if isinstance(value, UUID):
+        return value.hex
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.utcoffset() != timedelta(0):
+        raise ValueError
+    return instant
+
+
+_FROM_TEXT: dict[str, Any] = {
+    "created_at": _instant,
+    "updated_at": _instant,
+    "title": str,
+    "completed": "True".__eq__,
+    "id": UUID,
+}

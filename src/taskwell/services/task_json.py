@@ -12,17 +12,7 @@ BEGINNING = '{"id":"'
 
 def task_json(dialect: str, *, deleted: bool = False) -> str:
     """SQL for the JSON of a row of `tasks`; with `deleted_at` if it is to show it."""
-    instant, text, pattern = _PARTS[dialect]
-    return pattern.format(
-        title=text.format("tasks.title"),
-        description=text.format("tasks.description"),
-        completed_at=instant.format("tasks.completed_at"),
-        created_at=instant.format("tasks.created_at"),
-        updated_at=instant.format("tasks.updated_at"),
-        deleted_at=f""" || ',"deleted_at":"' || {instant.format("tasks.deleted_at")} || '"'"""
-        if deleted
-        else "",
-    )
+    return _postgresql(deleted) if dialect == "postgresql" else _sqlite(deleted)
 
 
 def json_column(dialect: str, *, deleted: bool = False) -> ColumnElement[str]:
@@ -30,25 +20,45 @@ def json_column(dialect: str, *, deleted: bool = False) -> ColumnElement[str]:
 
 
 # No colon stands before a letter: SQLAlchemy would take that for a parameter.
-_COMMON = """'","user_id":"' || tasks.user_id || '","title":' || {title} || ',"description":' || {description}
-    || ',"completed":' || CASE WHEN tasks.completed THEN 'true,"completed_at":"' || {completed_at} || '"'
-        ELSE 'false,"completed_at":' || 'null' END
-    || ',"created_at":"' || {created_at} || '","updated_at":"' || {updated_at}
-    || '","version":' || tasks.version{deleted_at} || '}}'"""
 
-# How an instant and a text are written, and the whole.
-_PARTS = {
-    "postgresql": (
-        """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""",
-        "coalesce(to_json({})::text, 'null')",
-        f"""'{{{BEGINNING}' || tasks.id || {_COMMON}""",
-    ),
-    # Kept as text: ids without hyphens, instants with a space and without their Z.
-    "sqlite": (
-        "replace({}, ' ', 'T') || 'Z'",
-        "json_quote({})",
-        f"""'{{{BEGINNING}' || substr(tasks.id, 1, 8) || '-' || substr(tasks.id, 9, 4) || '-'
-    || substr(tasks.id, 13, 4) || '-' || substr(tasks.id, 17, 4) || '-' || substr(tasks.id, 21)
-    || {_COMMON}""",
-    ),
-}
+
+def _postgresql(deleted: bool) -> str:
+    def instant(column: str) -> str:
+        return f"""to_char(tasks.{column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+
+    def text(column: str) -> str:
+        return f"coalesce(to_json(tasks.{column})::text, 'null')"
+
+    deleted_at = f""" || ',"deleted_at":"' || {instant("deleted_at")} || '"'""" if deleted else ""
+    return f"""
+        '{BEGINNING}' || tasks.id || '","user_id":"' || tasks.user_id
+        || '","title":' || {text("title")} || ',"description":' || {text("description")}
+        || ',"completed":' || CASE
+            WHEN tasks.completed THEN 'true,"completed_at":"' || {instant("completed_at")} || '"'
+            ELSE 'false,"completed_at":' || 'null'
+        END
+        || ',"created_at":"' || {instant("created_at")} || '","updated_at":"' || {instant("updated_at")}
+        || '","version":' || tasks.version{deleted_at} || '}}'
+        """
+
+
+def _sqlite(deleted: bool) -> str:
+    """`printf` is faster than a chain of `||`. Ids are kept without hyphens, instants without T and Z."""
+
+    def instant(column: str) -> str:
+        return f"replace(tasks.{column}, ' ', 'T')"
+
+    deleted_at = f""", printf(',"deleted_at":"%sZ"', {instant("deleted_at")})""" if deleted else ", ''"
+    return f"""
+        printf(
+            '{BEGINNING}%.8s-%.4s-%.4s-%.4s-%s","user_id":"%s","title":%s,"description":%s,'
+            || '"completed":%s,"created_at":"%sZ","updated_at":"%sZ","version":%d%s}}',
+            tasks.id, substr(tasks.id, 9), substr(tasks.id, 13), substr(tasks.id, 17), substr(tasks.id, 21),
+            tasks.user_id, json_quote(tasks.title), json_quote(tasks.description),
+            CASE
+                WHEN tasks.completed THEN printf('true,"completed_at":"%sZ"', {instant("completed_at")})
+                ELSE 'false,"completed_at":' || 'null'
+            END,
+            {instant("created_at")}, {instant("updated_at")}, tasks.version{deleted_at}
+        )
+        """

@@ -5,7 +5,7 @@ walk over the tasks of the one user, whatever the input.
 """
 
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -161,14 +161,16 @@ def conditions(dialect: str, user_id: str, task_filter: TaskFilter) -> list[Colu
 
 def place_of(task: Mapping[str, Any], query: TaskQuery) -> Place:
     """Where a task stands in a list: the values of its keys."""
-    values = {
-        "created_at": datetime.fromisoformat(task["created_at"]),
-        "updated_at": datetime.fromisoformat(task["updated_at"]),
-        "title": fold(task["title"]),
-        "completed": task["completed"],
-        "id": UUID(task["id"]),
-    }
-    return tuple(values[key.name] for key in query.order())
+    return tuple(_KEY_OF[key.name](task) for key in query.order())
+
+
+_KEY_OF: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "created_at": lambda task: datetime.fromisoformat(task["created_at"]),
+    "updated_at": lambda task: datetime.fromisoformat(task["updated_at"]),
+    "title": lambda task: fold(task["title"]),
+    "completed": lambda task: task["completed"],
+    "id": lambda task: UUID(task["id"]),
+}
 
 
 def _directed(key: SortKey) -> ColumnElement[Any]:

@@ -64,17 +64,14 @@ class Together(Generic[K, V]):
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[V] = loop.create_future()
         self._waiting.setdefault((acting, key), []).append(_Asked(answer, time.monotonic()))
-        if not self._due and self._running < lanes:
-            # After all that this turn of the loop brings, which may be as many as there are connections.
-            self._due = True
-            loop.call_soon(self._start, lanes)
+        self._begin(lanes)
         return answer
 
-    def _start(self, lanes: int) -> None:
-        self._due = False
-        while self._running < lanes and (group := self._next()):
-            self._running += 1
-            self._spawn(self._run(group, lanes))
+    def _begin(self, lanes: int) -> None:
+        """A task begins after all that this turn of the loop brings: as much as there are connections."""
+        if not self._due and self._running < lanes:
+            self._due = True
+            self._spawn(self._run(lanes))
 
     def _next(self) -> dict[tuple[str, K], list[_Asked[V]]]:
         """The keys of the first who waits and of those behind who may go along."""
@@ -92,15 +89,24 @@ class Together(Generic[K, V]):
             self.sizes.add(len(group))
         return group
 
-    async def _run(self, group: dict[tuple[str, K], list[_Asked[V]]], lanes: int) -> None:
+    async def _run(self, lanes: int) -> None:
+        self._due = False
+        self._running += 1
+        try:
+            # The next turn of the loop may be long in coming, so the next group does not wait for it.
+            while group := self._next():
+                if self._waiting:
+                    self._begin(lanes)
+                await self._answer(group)
+        finally:
+            self._running -= 1
+
+    async def _answer(self, group: dict[tuple[str, K], list[_Asked[V]]]) -> None:
         acting = next(iter(group))[0]
-        keys = [key for _, key in group]
         _since.set(_oldest(group.values()))  # for this task and what it begins
         with acting_as(acting):
-            outcomes = await self._outcomes(keys)
-        self._running -= 1
+            outcomes = await self._outcomes([key for _, key in group])
         self._busy.difference_update(group)
-        self._start(lanes)
         for asked, outcome in zip(group.values(), outcomes, strict=True):
             for answer, _ in asked:
                 settle(answer, outcome)

@@ -24,6 +24,7 @@ from taskwell.core.database_url import BadDatabaseUrl, parse_database_url
 from taskwell.core.errors import Unavailable
 from taskwell.core.sqlite import SqliteBackend
 from taskwell.core.sqlite_file import refuse_network_file_system
+from taskwell.core.statement import Statement
 
 PRAGMAS = ("journal_mode", "synchronous", "foreign_keys", "query_only")
 
@@ -278,6 +279,43 @@ class TestOneWriter:
                 assert time.monotonic() - start < 1
                 go_on.set()
                 assert await asyncio.gather(*long) == [1] * sqlite._READERS
+
+        asyncio.run(work())
+
+    def test_what_is_looked_up_in_one_turn_of_the_event_loop_is_looked_up_once(self, path: Path) -> None:
+        looks: list[str] = []
+
+        async def look_at(_transaction: ReadTransaction, keys: Sequence[str]) -> Sequence[str]:
+            looks.extend(keys)
+            return keys
+
+        async def work() -> None:
+            async with database_of(path) as database:
+                for _ in range(2):
+                    answers = [database.look_up(look_at, key) for key in ("a", "b", "a", "a")]
+                    assert await asyncio.gather(*answers) == ["a", "b", "a", "a"]
+
+        asyncio.run(work())
+        assert looks == ["a", "b"] * 2
+
+    def test_who_wrote_finds_it_whatever_others_look_up_meanwhile(self, path: Path) -> None:
+        counter = Statement(text("SELECT n FROM counter"))
+
+        async def look(transaction: ReadTransaction, _keys: Sequence[str]) -> Sequence[int]:
+            return (await transaction.find(counter))[0]
+
+        async def look_on_and_on(database: Database) -> None:
+            while True:
+                database.look_up(look, "n")
+                await asyncio.sleep(0)
+
+        async def work() -> None:
+            async with database_of(path) as database:
+                others = asyncio.create_task(look_on_and_on(database))
+                for n in range(1, 201):
+                    await database.run(increment)
+                    assert await database.look_up(look, "n") == n
+                others.cancel()
 
         asyncio.run(work())
 

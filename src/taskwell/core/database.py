@@ -118,6 +118,7 @@ class Database:
         self.turns = Turns()
         self.retries: Counter[str] = Counter()  # by the fault that was the reason
         self._together: dict[Hashable, Together[Any, Any]] = {}
+        self._looked: dict[Hashable, Any] = {}  # up, in this turn of the event loop
         self._pending: set[asyncio.Future[Any]] = set()
         self._away = False
         self._away_until = 0.0
@@ -213,24 +214,45 @@ class Database:
         self,
         function: Callable[[ReadTransaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
         key: K,
+        *,
+        most: int = _GROUP,
     ) -> asyncio.Future[T]:
-        """As `read_together`, for a row that hardly anybody else wants just now.
+        """As `read_together`, for a few rows that hardly anybody else wants just now.
 
         SQLite is asked on the spot: there is no round trip that could be shared, and nothing to wait for.
         """
         backend = self.backend
         if not isinstance(backend, SqliteBackend) or not self._gathers:
-            return self.read_together(function, key)
+            return self.read_together(function, key, most=most)
         try:
             self._refuse_what_cannot_be(writes=False)
             self.uses += 1
-            with backend.at_once() as connection:
-                outcomes = driven(function(ReadTransaction(connection), [key]))
+            outcome = self._looked_up(backend, function, key)
         except Exception:  # noqa: BLE001 (it comes again, if it is still so)
-            return self.read_together(function, key)
+            return self.read_together(function, key, most=most)
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        settle(answer, outcomes[0])
+        settle(answer, outcome)
         return answer
+
+    def _looked_up(
+        self,
+        backend: SqliteBackend,
+        function: Callable[[ReadTransaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
+        key: K,
+    ) -> T | TaskwellError:
+        """Once in a turn of the event loop, which may bring as many requests as there are connections.
+
+        The loop takes things in their order: it forgets what was found before it tells anybody of a write
+        that came later.
+        """
+        outcome: T | TaskwellError | None = self._looked.get((function, key))
+        if outcome is None:
+            with backend.at_once() as connection:
+                (outcome,) = driven(function(ReadTransaction(connection), [key]))
+            if not self._looked:
+                asyncio.get_running_loop().call_soon(self._looked.clear)
+            self._looked[function, key] = outcome
+        return outcome
 
     async def run_together(
         self,

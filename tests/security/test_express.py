@@ -38,6 +38,24 @@ class TestTokens:
             problem(other.request(method, f"/api/{user}{path}{rest}"), 403, "forbidden")
         problem(other.post(f"/api/{user}/tasks", json=NEW), 403, "forbidden")
 
+    def test_get_pages_of_their_users_own_and_nobody_elses(
+        self, as_user: As, user: str, taken: list[bool]
+    ) -> None:
+        page = f"{TASKS}?limit=5&new={user}"
+        one, other = as_user(user), as_user(f"{user}-2")
+        for client, title in ((one, "one"), (other, "other")):
+            create(client, TASKS, title=title)
+            for _ in range(2):
+                client.get(page)
+        taken.clear()
+        for client, title in ((one, "one"), (other, "other")):
+            answer = client.get(page)
+            assert [task["title"] for task in answer.json()] == [title]
+        assert taken == [True, True]
+        assert one.get(page).headers["etag"] != other.get(page).headers["etag"]
+        problem(other.get(f"/api/{user}/tasks?limit=5&new={user}"), 403, "forbidden")
+        assert one.get(f"/api/{user}/tasks?limit=5&new={user}").json()[0]["title"] == "one"
+
     def test_of_two_users_on_one_connection_are_told_apart(
         self, guarded: LocalServer, issuer: Issuer, user: str, taken: list[bool]
     ) -> None:

@@ -116,11 +116,8 @@ class SqliteWriter:
         return group
 
     def _written(self, group: Sequence[_Write[Any]], deadline: float) -> list[Any]:
-        try:
-            outcomes = _transactions(group, deadline, self._connected())
-        except BaseException:
-            self._lay_away()
-            raise
+        with self._connected() as connection:
+            outcomes = _transactions(group, deadline, connection)
         if any(isinstance(it, Exception) and not isinstance(it, TaskwellError) for it in outcomes):
             self._lay_away()
         return outcomes
@@ -137,8 +134,7 @@ class SqliteWriter:
         """A transaction that no other migration shares, in which tables may be rebuilt."""
 
         def migration() -> T:
-            with self.alone(deadline):
-                connection = self._connected()
+            with self.alone(deadline), self._connected() as connection:
                 driver = _driver(connection)
                 # To replace a table is to drop it, which would cascade. The setting has no effect inside a
                 # transaction, so it is made before.
@@ -156,10 +152,8 @@ class SqliteWriter:
     def transaction(self) -> Generator[Connection]:
         """One that may take its time. Whoever else writes meanwhile is told to try again."""
         deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
-        with self.alone(deadline):
-            connection = self._connected()
-            with _begun(connection, deadline):
-                yield connection
+        with self.alone(deadline), self._connected() as connection, _begun(connection, deadline):
+            yield connection
 
     @contextmanager
     def alone(self, deadline: float) -> Generator[None]:
@@ -196,17 +190,22 @@ class SqliteWriter:
             time.sleep(pause)
             pause = min(pause * 2, _GIVE_WAY_SECONDS / 2)
 
-    def _connected(self) -> Connection:
+    @contextmanager
+    def _connected(self) -> Generator[Connection]:
         """It stays checked out from one write to the next: that takes as long as a statement."""
         if self._connection is None:
             self._connection = self.engine.connect()
-        return self._connection
+        try:
+            yield self._connection
+        except BaseException:
+            self._lay_away()
+            raise
 
     def _lay_away(self) -> None:
         """The pool ends what may be left of a transaction."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     async def close(self) -> None:
         """Once all who wait have their answers."""

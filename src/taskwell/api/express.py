@@ -175,10 +175,12 @@ class Express:
 
     def _is_plain(self, kind: Kind, scope: Scope) -> bool:
         """Whether the address says no more than is understood here: of lists only that a page is wanted."""
-        if kind is _LIST:
-            _, limit = self._queries.find(scope["query_string"]) or (None, None)
-            return limit is not None and b"%" not in scope["raw_path"]
-        return not scope["query_string"] and b"%" not in scope["raw_path"]
+        if b"%" in scope["raw_path"]:
+            return False
+        if kind is not _LIST:
+            return not scope["query_string"]
+        _, limit = self._queries.find(scope["query_string"]) or (None, None)
+        return limit is not None
 
     def _wanted(self, kind: Kind, owner: str, found: Match[str], exchange: Exchange) -> Wanted | None:
         """None: what the body says needs a longer answer."""

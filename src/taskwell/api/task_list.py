@@ -78,8 +78,8 @@ class TaskList:
     def part(self, after: Place | None = None) -> asyncio.Future[Part]:
         """The tasks that follow a place: of a page one more than it has, if there is one."""
         size = _CHUNK if self.limit is None else self.limit + 1
-        # A short page in the index's own order is a matter of microseconds; anything else may take its time.
         key = PartKey(self.owner, self.query, size, after)
+        # A short page in the index's own order is a matter of microseconds; anything else may take its time.
         if size <= _SHORT and self.query == _NEWEST:
             return self.database.look_up(list_parts, key, most=1)
         return self.database.read_together(list_parts, key, most=1, short=False)

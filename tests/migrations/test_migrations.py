@@ -44,7 +44,7 @@ sys.argv[1:] = ["db", "upgrade"]
 runpy.run_module("taskwell", run_name="__main__", alter_sys=True)
 """
 
-REFUSED = (sqlite3.IntegrityError, asyncpg.CheckViolationError)
+REFUSED = (sqlite3.IntegrityError, asyncpg.IntegrityConstraintViolationError)
 TABLES = {"users", "tasks"}
 
 
@@ -150,6 +150,37 @@ class TestUpAndDown:
         assert len(sql(database_url, f"SELECT version_num FROM {migrate.VERSION_TABLE}")) == 1
         assert state(database_url) is Schema.CURRENT
         assert drift(database_url) is None
+
+
+class TestTokens:
+    """SQLite makes their table anew where what is unique in it changes."""
+
+    @pytest.fixture
+    def url(self, database_url: str) -> str:
+        upgrade(database_url, "0006")
+        insert_user(database_url, "alice")
+        insert_token(database_url, digest="'one'")
+        return database_url
+
+    def test_they_stay_what_they_are(self, url: str) -> None:
+        whole = "SELECT * FROM api_tokens"
+        before = sql(url, whole)
+        upgrade(url)
+        assert sql(url, whole) == before
+        downgrade(url, "0006")
+        assert sql(url, whole) == before
+
+    def test_what_is_wrong_is_refused_as_before(self, url: str) -> None:
+        for revision in ("0006", "head"):
+            upgrade(url, revision)
+            for wrong in ({"digest": "'one'"}, {"name": text_of(101)}, {"user_id": "'nobody'"}):
+                with pytest.raises(REFUSED):
+                    insert_token(url, **wrong)
+
+    def test_they_go_with_their_user(self, url: str) -> None:
+        upgrade(url)
+        sql(url, "DELETE FROM users")
+        assert sql(url, "SELECT id FROM api_tokens") == []
 
 
 class TestDrift:
@@ -295,6 +326,19 @@ def insert_task(url: str, user_id: str, **values: str) -> None:
         "version": "1",
     } | values
     sql(url, f"INSERT INTO tasks ({', '.join(row)}) VALUES ({', '.join(row.values())})")
+
+
+def insert_token(url: str, **values: str) -> None:
+    digest = values.pop("digest", f"'{uuid4().hex}'")
+    row = {
+        "id": f"'{uuid4().hex}'",
+        "user_id": "'alice'",
+        "name": "'backup'",
+        "digest": f"CAST({digest} AS BLOB)" if url.startswith("sqlite") else f"{digest}::bytea",
+        "scopes": "'tasks:read'",
+        "created_at": "'2026-11-21 10:00:00+00'",
+    } | values
+    sql(url, f"INSERT INTO api_tokens ({', '.join(row)}) VALUES ({', '.join(row.values())})")
 
 
 @pytest.fixture

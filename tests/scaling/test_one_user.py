@@ -1,4 +1,4 @@
-"""Every statement names the user whose rows it is about, and every key begins with the user.
+"""Every statement names the user whose rows it is about, and every key and index has the user in it.
 
 So the rows of a user can be kept together on one node of a PostgreSQL that is spread over several. What is
 not so is listed here, each with its reason, and told in docs/scaling.md.
@@ -14,6 +14,8 @@ import pytest
 
 from security import matrix
 from security.issuer import Issuer, bearer, running_issuer
+from taskwell.core import row_security
+from taskwell.core.acting import acting_as
 from taskwell.core.config import Settings
 from taskwell.core.database import Database
 from taskwell.schemas.task import TaskCreate
@@ -40,9 +42,14 @@ ACROSS_USERS = {
 }
 # Statements about several users, who are all named: those who asked at once.
 SEVERAL = re.compile(r"unnest\(.*\buser_id\b")
-# What has to be unique among all users, and what housekeeping finds its rows by.
-UNIQUE_ACROSS_USERS = {"uq_api_tokens_digest", "uq_users_email"}
-INDEXES_OF_HOUSEKEEPING = {"ix_tasks_deleted_at", "ix_idempotency_keys_created_at"}
+# Only the address of a user is theirs alone among all users.
+WITHOUT_THE_USER = {"uq_users_email"}
+# What somebody of whom nothing is known yet is found by, and what housekeeping finds its rows by.
+USER_NOT_FIRST = {
+    "uq_api_tokens_digest",
+    "ix_tasks_deleted_at_user_id",
+    "ix_idempotency_keys_created_at_user_id",
+}
 
 
 def place_of(table: str) -> re.Pattern[str]:
@@ -78,8 +85,20 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="module")
 def statements(postgres: PostgresServer, issuer: Issuer) -> list[str]:
+    return written_down(postgres, issuer, settings_for(issuer, database_url=postgres.url))
+
+
+@pytest.fixture(scope="module")
+def statements_kept_apart(postgres: PostgresServer, issuer: Issuer) -> list[str]:
+    """With row-level security, which does not hold for the role that the other statements are of."""
+    execute(postgres.url, "CREATE ROLE apart LOGIN PASSWORD 'secret'")
+    execute(postgres.url, "CREATE DATABASE apart OWNER apart")
+    url = f"postgresql://apart:secret@127.0.0.1:{postgres.port}/apart"
+    return written_down(postgres, issuer, settings_for(issuer, database_url=url))
+
+
+def written_down(postgres: PostgresServer, issuer: Issuer, settings: Settings) -> list[str]:
     """What every operation sends, and what goes on beside them; each once."""
-    settings = settings_for(issuer, database_url=postgres.url)
     with local_server(settings) as server:
         prepared = len(log_of(postgres))
         assert matrix.measure(server.url, issuer).values["operations"] >= 30
@@ -120,14 +139,19 @@ async def together(settings: Settings) -> None:
     database = Database(settings)
     database.serving = True
     try:
-        users = ("user-1", "user-2")
-        new = [new_task(user, TaskCreate(title="Buy milk")) for user in users]
-        await asyncio.gather(*(database.run_together(create_tasks, task) for task in new))
-        keys = [TaskKey(task.user_id, str(task.id)) for task in new]
-        await asyncio.gather(*(database.run_together(toggle_tasks, key) for key in keys))
-        await asyncio.gather(*(database.look_up(get_tasks, key) for key in keys))
+        await row_security.arrange(settings, database, may_alter=False)
+        await asyncio.gather(*(in_turn(database, user) for user in ("user-1", "user-2")))
     finally:
         await database.close()
+
+
+async def in_turn(database: Database, user: str) -> None:
+    with acting_as(user):
+        task = new_task(user, TaskCreate(title="Buy milk"))
+        key = TaskKey(user, str(task.id))
+        await database.run_together(create_tasks, task)
+        await database.run_together(toggle_tasks, key)
+        await database.look_up(get_tasks, key)
 
 
 def about(statements: list[str]) -> list[tuple[str, str]]:
@@ -135,7 +159,9 @@ def about(statements: list[str]) -> list[tuple[str, str]]:
     return [(sql, table) for sql in statements for table in TENANT if place_of(table).search(sql)]
 
 
-def test_every_statement_names_its_user(statements: list[str]) -> None:
+@pytest.mark.parametrize("recorded", ["statements", "statements_kept_apart"])
+def test_every_statement_names_its_user(recorded: str, request: pytest.FixtureRequest) -> None:
+    statements: list[str] = request.getfixturevalue(recorded)
     assert len(statements) >= 40
     assert {table for _, table in about(statements)} == TENANT.keys()
     nameless = {sql for sql, table in about(statements) if not names_the_user(sql, table)}
@@ -157,21 +183,26 @@ def test_several_users_are_named_where_they_are_asked_for_together(statements: l
         assert names_the_user(sql, table), sql
 
 
-def test_every_key_and_index_begins_with_the_user(postgres: PostgresServer, statements: list[str]) -> None:
+def test_with_row_level_security_nothing_is_asked_for_several_users(statements_kept_apart: list[str]) -> None:
+    assert not [sql for sql in statements_kept_apart if SEVERAL.search(sql)]
+
+
+def test_every_key_and_index_has_the_user_in_it(postgres: PostgresServer, statements: list[str]) -> None:
     rows = execute(
         postgres.url,
         """
         SELECT t.relname AS table, i.relname AS name, indisunique AS is_unique,
-               pg_get_indexdef(i.oid, 1, true) AS first
+               ARRAY(SELECT pg_get_indexdef(i.oid, n, true) FROM generate_series(1, indnkeyatts) n) AS columns
         FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
         JOIN pg_namespace n ON n.oid = t.relnamespace WHERE n.nspname = 'public'
         """,
     )
     ours = [row for row in rows if row["table"] in TENANT]
     assert {row["table"] for row in ours} == TENANT.keys()
-    others = {row["name"]: row["is_unique"] for row in ours if row["first"] != TENANT[row["table"]]}
-    assert {name for name, is_unique in others.items() if is_unique} == UNIQUE_ACROSS_USERS
-    assert {name for name, is_unique in others.items() if not is_unique} == INDEXES_OF_HOUSEKEEPING
+    without = {row["name"] for row in ours if TENANT[row["table"]] not in row["columns"]}
+    assert without == WITHOUT_THE_USER
+    not_first = {row["name"] for row in ours if TENANT[row["table"]] != row["columns"][0]}
+    assert not_first - without == USER_NOT_FIRST
 
 
 def test_what_refers_to_a_row_refers_to_its_user(postgres: PostgresServer, statements: list[str]) -> None:

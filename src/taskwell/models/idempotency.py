@@ -11,7 +11,7 @@ from taskwell.core.clock import utc_now
 class IdempotencyKey(SQLModel, table=True):
     __tablename__ = "idempotency_keys"
     # What has expired.
-    __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)
+    __table_args__ = (Index("ix_idempotency_keys_created_at_user_id", "created_at", "user_id"),)
 
     user_id: str = Field(primary_key=True, sa_type=Text)
     key: str = Field(primary_key=True, sa_type=Text)

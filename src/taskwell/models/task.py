@@ -41,8 +41,9 @@ class Task(SQLModel, table=True):
             postgresql_where=text("deleted_at IS NOT NULL"),
         ),
         Index(
-            "ix_tasks_deleted_at",
+            "ix_tasks_deleted_at_user_id",
             "deleted_at",
+            "user_id",
             sqlite_where=text("deleted_at IS NOT NULL"),
             postgresql_where=text("deleted_at IS NOT NULL"),
         ),

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, LargeBinary, Text
+from sqlalchemy import CheckConstraint, LargeBinary, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from taskwell.core.clock import utc_now
@@ -15,13 +15,15 @@ class ApiToken(SQLModel, table=True):
     __tablename__ = "api_tokens"
     __table_args__ = (
         CheckConstraint(f"length(name) BETWEEN 1 AND {TOKEN_NAME_MAX_LENGTH}", name="name_length"),
+        # The digest alone is as unique, but only what names the user can be kept where users are spread.
+        UniqueConstraint("digest", "user_id"),
     )
 
     user_id: str = Field(primary_key=True, sa_type=Text, foreign_key="users.id", ondelete="CASCADE")
     id: UUID = Field(primary_key=True)
     name: str = Field(sa_type=Text)
     # The token itself is kept nowhere. It has 256 random bits, so a plain digest cannot be guessed from.
-    digest: bytes = Field(sa_type=LargeBinary, unique=True)
+    digest: bytes = Field(sa_type=LargeBinary)
     scopes: str = Field(sa_type=Text)  # separated by spaces, as in RFC 6749, 3.3
     created_at: datetime = Field(default_factory=utc_now)
     expires_at: datetime | None = None

@@ -268,6 +268,7 @@ class TestProcesses:
             server.stop()
         assert [pid for pid in running if is_running(pid)] == []
         assert "Traceback" not in server.log()
+        assert server.log().count("serving from") == int(workers)
         files = {file.name for file in tmp_path.iterdir()}
         assert files == {"server.log", "taskwell.db", "taskwell.db-lock"}
 

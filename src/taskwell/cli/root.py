@@ -87,17 +87,17 @@ def _prepare(settings: Settings) -> None:
     """What cannot be mended by waiting is told here, without a traceback."""
     from taskwell.core.database import Database
     from taskwell.core.database_url import BadDatabaseUrl
-    from taskwell.core.preparation import CannotStart, start
+    from taskwell.core.preparation import CannotStart, prepare
 
-    async def prepare() -> None:
+    async def prepare_once() -> None:
         database = Database(settings)
         try:
-            (await start(settings, database)).cancel()
+            await prepare(settings, database)
         finally:
             await database.close()
 
     try:
-        asyncio.run(prepare())
+        asyncio.run(prepare_once())
     except (CannotStart, BadDatabaseUrl) as error:
         fail(error)
 

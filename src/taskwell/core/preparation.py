@@ -30,6 +30,33 @@ async def start(settings: Settings, database: Database) -> asyncio.Task[None]:
     return asyncio.create_task(_keep_trying(settings, database))
 
 
+async def prepare(settings: Settings, database: Database) -> None:
+    """Make the database ready, if it can be used; `database.serving` tells it.
+
+    Raises:
+        CannotStart: an operator has to change something first.
+    """
+    try:
+        schema = await migrate.state(database)
+        if schema is Schema.BEHIND and settings.migrate_at_start:
+            await migrate.upgrade(settings)
+            schema = await migrate.state(database)
+        if schema is not Schema.BEHIND:
+            await _keep_users_apart(settings, database, may_alter=settings.migrate_at_start)
+    except Exception as error:
+        reason = _reason(settings, error)
+        if reason is None:
+            raise
+        logger.warning("the database cannot be used yet: %s", reason)
+        return
+    if schema is Schema.BEHIND:
+        logger.warning("the database waits for its migrations: run `taskwell db upgrade`")
+        return
+    if schema is Schema.AHEAD:
+        logger.warning("the database was migrated by a newer taskwell")
+    database.serving = True
+
+
 async def upgrade(settings: Settings, revision: str = "head") -> None:
     """What a start does to the database, done beforehand.
 
@@ -60,26 +87,9 @@ async def _keep_trying(settings: Settings, database: Database) -> None:
 
 
 async def _try(settings: Settings, database: Database) -> None:
-    try:
-        schema = await migrate.state(database)
-        if schema is Schema.BEHIND and settings.migrate_at_start:
-            await migrate.upgrade(settings)
-            schema = await migrate.state(database)
-        if schema is not Schema.BEHIND:
-            await _keep_users_apart(settings, database, may_alter=settings.migrate_at_start)
-    except Exception as error:
-        reason = _reason(settings, error)
-        if reason is None:
-            raise
-        logger.warning("the database cannot be used yet: %s", reason)
-        return
-    if schema is Schema.BEHIND:
-        logger.warning("the database waits for its migrations: run `taskwell db upgrade`")
-        return
-    if schema is Schema.AHEAD:
-        logger.warning("the database was migrated by a newer taskwell")
-    database.serving = True
-    logger.info("serving from %s", settings.database)
+    await prepare(settings, database)
+    if database.serving:
+        logger.info("serving from %s", settings.database)
 
 
 async def _keep_users_apart(settings: Settings, database: Database, *, may_alter: bool) -> None:

@@ -363,7 +363,8 @@ class TestPutNew:
         task = create(client, tasks)
         path = f"{tasks}/{task['id']}"
         answer = client.put(path, json={"title": "Another"}, headers=NEW)
-        problem(answer, 412, "precondition_failed")
+        told = problem(answer, 412, "precondition_failed")
+        assert told["detail"] == "There is a task with this id already, perhaps in the trash."
         assert answer.headers["etag"] == f'"{task["version"]}"'
         assert client.get(path).json() == task
         assert create(client, tasks)["version"] == task["version"] + 1

@@ -117,6 +117,24 @@ class TestPublicAddresses:
             pass
 
 
+class TestPortsThatCannotBeListenedOn:
+    def test_one_that_is_in_use_is_told_before_a_database_is_made(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            done = run("serve", "--port", str(port), DATABASE_URL=f"sqlite:///{tmp_path}/new.db")
+        assert done.returncode == 1
+        assert done.stderr == (
+            f"taskwell: cannot listen on 127.0.0.1, port {port}: address already in use. "
+            "Choose another with --port or TASKWELL_PORT (--host or TASKWELL_HOST for the address).\n"
+        )
+        assert list(tmp_path.iterdir()) == []
+
+    def test_so_is_an_address_of_another_machine(self) -> None:
+        allowed = {"TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS": "true"}
+        told = refusal("--host", "192.0.2.1", **allowed)
+        assert told.startswith("cannot listen on 192.0.2.1, port ")
+
+
 class TestSqliteThatCannotBeUsed:
     def test_a_missing_folder(self, tmp_path: Path) -> None:
         file = tmp_path / "missing" / "tasks.db"

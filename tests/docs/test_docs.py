@@ -18,7 +18,9 @@ from tests.servers import ServerProcess, server_process
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 # What a shell cannot run beside a server that is up, and what is run by CI or another test.
-NOT_RUN = re.compile(r"make |taskwell serve$|taskwell move|DATABASE_URL=|python3 -m venv|\.venv/bin/pip")
+NOT_RUN = re.compile(
+    r"make |taskwell serve$|taskwell move|DATABASE_URL=|npm init|python3 -m venv|\.venv/bin/pip"
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

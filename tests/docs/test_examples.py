@@ -89,6 +89,24 @@ class TestTutorial:
             assert len([line for line in layer.splitlines() if line.strip()]) <= 32
 
 
+class TestEvents:
+    def test_with_sign_in_they_are_read_with_fetch(self, live: ServerProcess, tmp_path: Path) -> None:
+        """From the beginning, to the second of two tasks; then it is told that it cannot go on from there."""
+        _, changes = blocks("events.md", "js", live)
+        use = f"""
+            const url = '{live.url}/api/events'
+            for await (const task of changes(url, 'token', 0)) {{
+              console.log(task.title)
+              if (task.title === 'Call mum') break
+            }}
+            await changes(url, 'token', 99999).next().catch((error) => console.log(error.message))
+            process.exit()"""
+        (tmp_path / "example.mjs").write_text(changes + use)
+        for title in ("Buy milk", "Call mum"):
+            httpx2.post(f"{live.url}/api/tasks", json={"title": title}).raise_for_status()
+        assert run(program("node"), "example.mjs", cwd=tmp_path) == "Buy milk\nCall mum\ngone\n"
+
+
 class TestMigrating:
     def test_the_tasks_of_an_old_database_come_along_once(self, live: ServerProcess, tmp_path: Path) -> None:
         rows = [

@@ -50,7 +50,7 @@ class TaskwellRoute(APIRoute):
             preferences = parse_preferences(request.headers.getlist("prefer"))
             strict = preferences.get("handling") == "strict"
             if request.scope["query_string"]:
-                _check_query(request, names, strict=strict or careful)
+                _check_query(request, names, strict=strict or careful, blank=not careful)
             if self.body_field and (body := await request.body()):
                 if not _is_json(request.headers, media_types):
                     return _unsupported(request, media_types)
@@ -77,11 +77,14 @@ def parse_preferences(lines: Iterable[str]) -> dict[str, str]:
     return preferences
 
 
-def _check_query(request: Request, names: set[str], *, strict: bool) -> None:
+def _check_query(request: Request, names: set[str], *, strict: bool, blank: bool) -> None:
+    """`blank`: whether a parameter may be."""
     counts = Counter(name for name, _ in request.query_params.multi_items())
     for name in sorted(names):
         if counts[name] > 1:
             raise Invalid(Violation("query", name, "repeated", "must be given once"))
+        if counts[name] and not blank and not request.query_params[name].strip():
+            raise Invalid(Violation("query", name, "blank", "must not be blank: leave it out to mean all"))
     if strict and counts.keys() - names:
         known = f"has a parameter other than {', '.join(sorted(names)) or 'none'}"
         raise Invalid(Violation("query", "query", "unknown_parameter", known))

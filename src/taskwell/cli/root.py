@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,8 +51,9 @@ def serve(
 
     settings = load_settings()
     logs.install(settings)
-    host = host or settings.host
+    host, port = host or settings.host, settings.port if port is None else port
     _refuse_public(settings, host)
+    _refuse_taken(host, port)
     _prepare(settings)
     workers = workers or settings.workers
     with _numbers_shared(settings, workers):
@@ -61,7 +63,7 @@ def serve(
             http="taskwell.api.protocol:Protocol",
             ws="none",
             host=host,
-            port=settings.port if port is None else port,
+            port=port,
             workers=workers,
             log_level=settings.log_level,
             log_config=None,
@@ -80,6 +82,22 @@ def _refuse_public(settings: Settings, host: str) -> None:
             f"on {host} everybody could read and change every task, since nobody is asked for credentials. "
             "Set TASKWELL_AUTH=jwt, listen on 127.0.0.1, or set "
             "TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS=true if the network is yours alone."
+        )
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """Before a database is made: uvicorn would see it only when all is ready."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            if os.name == "posix":  # else what was there a moment ago would be in the way
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        reason = error.strerror or "it is refused"
+        fail(
+            f"cannot listen on {host}, port {port}: {reason.lower()}. "
+            "Choose another with --port or TASKWELL_PORT (--host or TASKWELL_HOST for the address)."
         )
 
 

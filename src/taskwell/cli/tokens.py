@@ -19,7 +19,8 @@ def create(
     name: Annotated[str, typer.Argument(help="What it is for.")],
     user: User,
     scope: Annotated[
-        list[str] | None, typer.Option(help="tasks:read, tasks:write or admin; may be repeated.")
+        list[str] | None,
+        typer.Option(help="tasks:read (which it is by itself), tasks:write or admin; may be repeated."),
     ] = None,
     days: Annotated[int | None, typer.Option(help="For how long; else until revoked.", min=1)] = None,
 ) -> None:

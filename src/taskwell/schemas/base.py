@@ -9,6 +9,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+# What a generated client needs to be told of a number of the sequence.
+INT64 = {"format": "int64"}
+
 # Set for a request that asks for `Prefer: handling=strict` (RFC 7240).
 strict_handling: ContextVar[bool] = ContextVar("strict_handling", default=False)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import MISSING, ConfigDict, Field, StrictInt, TypeAdapter
 
 from taskwell.models.base import SEQUENCE_END
-from taskwell.schemas.base import Input
+from taskwell.schemas.base import INT64, Input
 from taskwell.schemas.task import TaskCreate, TaskDeleted, TaskRead, TaskToggle, TaskUpdate
 from taskwell.schemas.text import TaskId
 
@@ -19,6 +19,7 @@ Version = Annotated[
         lt=SEQUENCE_END,
         description="The version that the task is believed to have; another one fails the batch.",
         examples=[17],
+        json_schema_extra=INT64,
     ),
 ]
 

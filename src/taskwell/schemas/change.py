@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, TypeAdapter
 
-from taskwell.schemas.base import Instant
+from taskwell.schemas.base import INT64, Instant
 from taskwell.schemas.task import TaskRead
 from taskwell.schemas.text import EXAMPLE_ID
 
@@ -17,7 +17,7 @@ class TaskGone:
 
     id: Annotated[UUID, Field(examples=[EXAMPLE_ID])]
     deleted: Annotated[Literal[True], Field(examples=[True])]
-    version: Annotated[int, Field(examples=[18])]
+    version: Annotated[int, Field(examples=[18], json_schema_extra=INT64)]
     deleted_at: Instant
 
 

@@ -9,7 +9,7 @@ from pydantic import MISSING, ConfigDict, Field, StrictBool, TypeAdapter
 
 from taskwell.models import Task
 from taskwell.models.base import table_of
-from taskwell.schemas.base import Input, Instant
+from taskwell.schemas.base import INT64, Input, Instant
 from taskwell.schemas.text import EXAMPLE_ID, Description, Title
 
 Completed = Annotated[StrictBool, Field(description="Whether the task is done.", examples=[True])]
@@ -66,6 +66,7 @@ class TaskRead:
         Field(
             description="The number of its latest change, also its ETag. It only ever grows.",
             examples=[17],
+            json_schema_extra=INT64,
         ),
     ]
 

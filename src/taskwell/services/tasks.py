@@ -39,6 +39,10 @@ class TaskNotFound(NotFound):
     detail = "There is no such task."
 
 
+class TaskExists(PreconditionFailed):
+    detail = "There is a task with this id already, perhaps in the trash."
+
+
 async def get_task(transaction: ReadTransaction, user_id: str, task_id: UUID) -> TaskRead:
     """Raises TaskNotFound: missing, in the trash, or somebody else's."""
     row = await transaction.first(select(*TASK_COLUMNS).where(*_alive(user_id, task_id)))
@@ -59,7 +63,7 @@ async def create_task(
 
     Raises:
         UserNotFound: the owner does not exist and is not to be created.
-        PreconditionFailed: there is a task with that id, perhaps in the trash.
+        TaskExists: there is a task with that id, perhaps in the trash.
     """
     values = _new_values(user_id, task_id, new, utc_now())
     types = table_of(Task).c
@@ -98,7 +102,7 @@ async def create_tasks(
 
     Raises:
         UserNotFound: the owner does not exist and is not to be created.
-        PreconditionFailed: there is a task with an id that was chosen; the error has the index of the first.
+        TaskExists: there is a task with an id that was chosen; the error has the index of the first.
     """
     count = len(wanted)
     number = (
@@ -147,7 +151,7 @@ async def put_task(
     Raises:
         Invalid: a new task needs a title.
         UserNotFound: the owner does not exist and is not to be created.
-        PreconditionFailed: there is a task with that id, perhaps in the trash.
+        TaskExists: there is a task with that id, perhaps in the trash.
     """
     values = changes.model_dump()
     if "title" not in values:
@@ -282,11 +286,11 @@ async def _write(
 
 async def _why_not_created(
     transaction: Transaction, user_id: str, task_id: UUID | None
-) -> UserNotFound | PreconditionFailed:
+) -> UserNotFound | TaskExists:
     if task_id is not None:
         row = await transaction.first(select(col(Task.version)).where(*_task(user_id, task_id)))
         if row is not None:
-            return PreconditionFailed(row[0])
+            return TaskExists(row[0])
     return UserNotFound()
 
 

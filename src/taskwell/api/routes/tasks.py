@@ -144,7 +144,7 @@ async def create_task(
 async def delete_tasks(once: Once, owner: Owner, meant: FilterDep) -> Response:
     """Move the tasks of the filters to the trash; without a filter, all of them.
 
-    A parameter that is not known is refused here, whatever the request prefers: a slip would delete too much.
+    A parameter that is blank or not known is refused, whatever the request prefers: a slip would delete much.
     """
 
     async def operation(transaction: Transaction) -> Response:

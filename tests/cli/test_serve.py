@@ -130,8 +130,7 @@ class TestPortsThatCannotBeListenedOn:
         assert list(tmp_path.iterdir()) == []
 
     def test_so_is_an_address_of_another_machine(self) -> None:
-        allowed = {"TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS": "true"}
-        told = refusal("--host", "192.0.2.1", **allowed)
+        told = refusal("--host", "192.0.2.1", TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS="true")
         assert told.startswith("cannot listen on 192.0.2.1, port ")
 
 

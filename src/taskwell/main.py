@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import signal
 import sys
 import threading
@@ -130,7 +129,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
     )
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestId, metrics=app.state.metrics)
-    app.add_middleware(Forwarded, proxies=os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1"))
+    app.add_middleware(Forwarded, proxies=settings.forwarded_allow_ips)
 
 
 @asynccontextmanager

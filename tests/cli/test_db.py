@@ -17,11 +17,13 @@ from sqlalchemy import make_url
 import taskwell
 from taskwell.core import migrate
 from taskwell.core.config import Settings
+from tests.cli.commands import taskwell as taskwell_in_process
 from tests.databases import admin_url, execute, new_postgres_database
 from tests.postgres import free_port
 
 PACKAGE = Path(taskwell.__file__).parent
 VERSIONS = Path("migrations", "versions")
+HEAD = f"{max(path.name for path in (PACKAGE / VERSIONS).glob('0*.py'))[:4]} (head)"
 
 
 def db(url: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -64,16 +66,36 @@ def sqlite_url(tmp_path: Path) -> str:
 
 class TestUpgradeAndDowngrade:
     def test_say_where_the_database_is_now(self, database_url: str) -> None:
-        for command, revision in ("upgrade", "head"), ("downgrade", "base"), ("upgrade", "0001"):
-            done = db(database_url, command, revision)
-            assert (done.returncode, done.stdout) == (0, f"{shown(database_url)} is at {revision}.\n")
+        for arguments, place in (
+            (("upgrade", "head"), HEAD),
+            (("upgrade", "0001"), HEAD),
+            (("downgrade", "--yes", "-1"), f"{int(HEAD[:4]) - 1:04}"),
+            (("downgrade", "base", "--yes"), "base"),
+            (("upgrade", "0001"), "0001"),
+        ):
+            done = db(database_url, *arguments)
+            assert (done.returncode, done.stdout) == (0, f"{shown(database_url)} is at {place}.\n")
+
+    def test_what_is_newer_than_this_is_told(self, sqlite_url: str) -> None:
+        upgrade(sqlite_url)
+        with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as connection, connection:
+            connection.execute(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '9999'")
+        assert db(sqlite_url, "upgrade").stdout == f"{sqlite_url} is at 9999 (of a newer taskwell).\n"
+
+    @pytest.mark.parametrize("answer", ["n\n", ""])
+    def test_downgrade_asks_before_anything_is_lost(self, sqlite_url: str, answer: str) -> None:
+        upgrade(sqlite_url)
+        done = taskwell_in_process(sqlite_url, "db", "downgrade", "base", answer=answer)
+        assert done.exit_code == 1
+        assert "is lost for ever. Go on?" in done.stderr
+        assert asyncio.run(migrate.check(Settings(database_url=sqlite_url))) is None
 
     def test_upgrade_goes_to_the_head_by_itself(self, sqlite_url: str) -> None:
-        assert db(sqlite_url, "upgrade").stdout == f"{sqlite_url} is at head.\n"
+        assert db(sqlite_url, "upgrade").stdout == f"{sqlite_url} is at {HEAD}.\n"
 
     def test_downgrade_can_go_one_step(self, sqlite_url: str) -> None:
         upgrade(sqlite_url)
-        assert db(sqlite_url, "downgrade", "-1").returncode == 0
+        assert db(sqlite_url, "downgrade", "-1", "--yes").returncode == 0
         assert asyncio.run(migrate.check(Settings(database_url=sqlite_url))) is not None
 
     def test_downgrade_has_to_be_told_where_to(self, sqlite_url: str) -> None:
@@ -82,12 +104,13 @@ class TestUpgradeAndDowngrade:
         assert "revision" in done.stderr
 
     def test_a_revision_that_does_not_exist(self, database_url: str) -> None:
-        assert "'nonsense'" in sentence(db(database_url, "downgrade", "nonsense"))
+        upgrade(database_url)
+        assert "'nonsense'" in sentence(db(database_url, "downgrade", "nonsense", "--yes"))
 
     def test_the_migrations_address_is_the_one_that_is_shown(self, sqlite_url: str, tmp_path: Path) -> None:
         elsewhere = f"sqlite:///{tmp_path}/elsewhere.db"
         done = db(elsewhere, "upgrade", MIGRATION_DATABASE_URL=sqlite_url)
-        assert done.stdout == f"{sqlite_url} is at head.\n"
+        assert done.stdout == f"{sqlite_url} is at {HEAD}.\n"
         assert not (tmp_path / "elsewhere.db").exists()
 
     def test_a_table_in_the_way(self) -> None:
@@ -128,7 +151,14 @@ class TestCheck:
         assert "colour" in sentence(db(database_url, "check"))
 
     def test_ends_with_1_where_a_migration_is_missing(self, sqlite_url: str) -> None:
+        upgrade(sqlite_url)
+        db(sqlite_url, "downgrade", "-1", "--yes")
         assert "not up to date" in sentence(db(sqlite_url, "check"))
+
+    @pytest.mark.parametrize("command", [["check"], ["downgrade", "base", "--yes"], ["new-epoch"]])
+    def test_what_is_not_there_is_not_made(self, sqlite_url: str, tmp_path: Path, command: list[str]) -> None:
+        assert sentence(db(sqlite_url, *command)) == f"there is no database {tmp_path}/tasks.db"
+        assert list(tmp_path.iterdir()) == []
 
 
 class TestRevision:
@@ -177,7 +207,9 @@ class TestUnreachable:
         told = sentence(db(url.render_as_string(hide_password=False), "upgrade"))
         assert told == f"{url} refuses: check the user, the password and the database's name"
 
-    @pytest.mark.parametrize("command", [["upgrade"], ["downgrade", "base"], ["check"], ["revision", "add"]])
+    @pytest.mark.parametrize(
+        "command", [["upgrade"], ["downgrade", "base", "--yes"], ["check"], ["revision", "add"]]
+    )
     def test_a_server_that_is_away(self, command: list[str]) -> None:
         place = f"127.0.0.1:{free_port()}/app"
         told = sentence(db(f"postgresql://user:S3cr3t@{place}", *command))

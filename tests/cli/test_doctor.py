@@ -104,6 +104,10 @@ class TestSettings:
         allowed = public | {"TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS": "true"}
         assert "whoever reaches the port" in noted(healthy, "settings", **allowed)
 
+    def test_what_is_named_like_a_setting_and_is_none(self, healthy: str) -> None:
+        says = noted(healthy, "settings", TASKWELL_AUHT="S3cr3t")
+        assert says == "TASKWELL_AUHT is no setting of taskwell, and has no effect: see `taskwell config`"
+
     def test_tokens_that_nobody_asks_for(self, healthy: str) -> None:
         assert "set TASKWELL_AUTH=jwt" in wrong(healthy, "settings", TASKWELL_JWT_SECRET="x" * 32)
 
@@ -215,12 +219,23 @@ class TestPostgres:
             finally:
                 execute(postgres, f"DROP OWNED BY {stranger}")
         assert says.startswith("the role may not read and write ")
-        assert "tasks" in says
+        assert " tasks," in says
+        assert " taskwell_version" in says
 
     def test_row_level_security_that_has_no_effect(self, postgres: str) -> None:
         says = wrong(postgres, "row-level security", TASKWELL_ROW_LEVEL_SECURITY="on")
         assert "without SUPERUSER and BYPASSRLS" in says
         assert "has no effect" in noted(postgres, "row-level security", **JWT)
+
+    def test_row_level_security_that_is_on(self, postgres: str) -> None:
+        with role() as owner:
+            execute(postgres, f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {owner}")
+            execute(postgres, "ALTER TABLE tasks ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+            try:
+                _, found = examined(by(postgres, owner))
+            finally:
+                execute(postgres, f"DROP OWNED BY {owner}")
+        assert found["row-level security"] == [("good", "PostgreSQL itself keeps users apart")]
 
     def test_migrations_that_go_elsewhere(self, postgres: str) -> None:
         assert "leads to the database postgres" in wrong(

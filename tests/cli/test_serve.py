@@ -117,6 +117,22 @@ class TestPublicAddresses:
             pass
 
 
+class TestProxies:
+    @pytest.mark.parametrize(("trusted", "believed"), [("127.0.0.1", True), ("10.9.9.9", False)])
+    def test_are_named_in_the_file_of_settings_too(
+        self, tmp_path: Path, trusted: str, believed: bool
+    ) -> None:
+        (tmp_path / ".env").write_text(f"FORWARDED_ALLOW_IPS={trusted}\n")
+        signed_in = {
+            "TASKWELL_AUTH": "jwt",
+            "TASKWELL_JWT_SECRET": "known to these tests alone, 32 bytes or more",
+        }
+        with server_process(tmp_path, **signed_in) as server:
+            headers = {"Host": "api.example.com", "X-Forwarded-Proto": "https"}
+            answer = httpx2.get(f"{server.url}/docs", headers=headers)
+        assert ("strict-transport-security" in answer.headers) is believed
+
+
 class TestPortsThatCannotBeListenedOn:
     def test_one_that_is_in_use_is_told_before_a_database_is_made(self, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -154,6 +170,13 @@ class TestSqliteThatCannotBeUsed:
     def test_an_empty_file_that_may_not_be_written(self, tmp_path: Path) -> None:
         file = tmp_path / "tasks.db"
         file.touch(0o400)
+        told = refusal(before=obey_permissions, DATABASE_URL=f"sqlite:///{file}")
+        assert told == f"{file} may not be written: check the permissions of the file and its folder"
+
+    def test_so_may_one_that_has_all_it_needs(self, tmp_path: Path) -> None:
+        file = tmp_path / "tasks.db"
+        assert run("db", "upgrade", DATABASE_URL=f"sqlite:///{file}").returncode == 0
+        file.chmod(0o400)
         told = refusal(before=obey_permissions, DATABASE_URL=f"sqlite:///{file}")
         assert told == f"{file} may not be written: check the permissions of the file and its folder"
 
@@ -222,6 +245,21 @@ class TestPostgresThatIsAway:
             create(server)
             assert titles(server) == ["Buy milk"]
         assert postgres.password not in server.log()
+
+    def test_the_log_says_why_requests_are_refused_and_when_no_more(
+        self, postgres: PostgresServer, tmp_path: Path
+    ) -> None:
+        postgres.start()
+        with server_process(tmp_path, DATABASE_URL=postgres.url, TASKWELL_LOG_LEVEL="warning") as server:
+            create(server)
+            postgres.stop()
+            for _ in range(5):
+                problem(httpx2.get(f"{server.url}/api/tasks"), 503, "database_unavailable")
+            place = postgres.url.replace(postgres.password, "***")
+            assert server.log().count(f"requests are refused: {place}: The database cannot be reached") == 1
+            postgres.start()
+            wait_for(lambda: is_ready(server))
+            assert server.log().count(f"{place} answers again") == 1
 
     def test_what_an_operator_has_to_change_is_logged_when_it_comes(
         self, postgres: PostgresServer, tmp_path: Path

@@ -1,6 +1,7 @@
 """`taskwell users` as an operator runs it."""
 
 import json
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -9,6 +10,7 @@ from taskwell.cli import users
 from taskwell.core.config import Settings
 from tests.answers import create
 from tests.cli.commands import done, refused, taskwell
+from tests.postgres import free_port
 from tests.servers import local_server
 
 
@@ -41,6 +43,26 @@ def test_are_listed_by_their_ids_however_many(database_url: str, monkeypatch: py
 def test_without_an_id_one_is_made(database_url: str) -> None:
     made = done(database_url, "users", "create").strip()
     assert ids(database_url) == [made]
+
+
+def test_where_there_is_no_database_none_is_made(tmp_path: Path) -> None:
+    for command in (["users", "list"], ["users", "show", "ada"], ["tokens", "list", "--user", "ada"]):
+        assert (
+            refused(f"sqlite:///{tmp_path}/tasks.db", *command) == f"there is no database {tmp_path}/tasks.db"
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_token_makes_its_user_only_where_users_may_be_made(database_url: str) -> None:
+    make = ("tokens", "create", "backup", "--user", "ada")
+    assert refused(database_url, *make, TASKWELL_CREATE_USERS="false") == "There is no such user."
+    done(database_url, *make)
+    assert done(database_url, "users", "list").startswith("ada ")
+
+
+def test_a_database_that_is_away_is_told_as_that() -> None:
+    told = refused(f"postgresql://user:S3cr3t@127.0.0.1:{free_port()}/app", "users", "list")
+    assert told.startswith("the database cannot be used yet: postgresql://user:***@127.0.0.1:")
 
 
 def test_what_cannot_be_is_refused(database_url: str) -> None:

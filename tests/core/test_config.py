@@ -11,6 +11,7 @@ from taskwell.core.config import Settings
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 WITHOUT_PREFIX = {
+    "forwarded_allow_ips": "FORWARDED_ALLOW_IPS",
     "database_url": "DATABASE_URL",
     "migration_database_url": "MIGRATION_DATABASE_URL",
     "otlp_endpoint": "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -136,6 +137,17 @@ class TestCorsOrigins:
     ) -> None:
         monkeypatch.setenv("TASKWELL_CORS_ORIGINS", text)
         assert Settings().cors_origins == origins
+
+    @pytest.mark.parametrize("text", ["*", "null://x", "capacitor://localhost", "https://[::1]:8080"])
+    def test_any_scheme_will_do(self, text: str) -> None:
+        assert Settings(cors_origins=text).cors_origins == (text,)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        "text", ["app.example.com", "https://", "https://a.example/app", "//a.example", "a"]
+    )
+    def test_what_no_browser_sends_is_refused(self, text: str) -> None:
+        with pytest.raises(ValidationError, match="must be origins like"):
+            Settings(cors_origins=text)  # type: ignore[arg-type]
 
 
 class TestMigrationDatabase:

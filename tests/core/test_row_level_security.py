@@ -562,6 +562,11 @@ class TestSettings:
         opened(settings_of(place, **alone, row_level_security="off"), is_active)
         assert place.secured() == ON
 
+    def test_the_log_says_that_it_is_on(self, place: Place, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.INFO, "taskwell"):
+            opened(settings_of(place, row_level_security="on"), is_active)
+        assert caplog.messages[-1].endswith(", with row-level security")
+
     def test_a_server_that_does_not_migrate(self, place: Place) -> None:
         asked = settings_of(place, row_level_security="on")
         waiting = settings_of(place, row_level_security="on", migrate_at_start=False)

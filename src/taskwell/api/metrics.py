@@ -28,6 +28,8 @@ from taskwell.core.tally import SECONDS, Histogram
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 NO_ROUTE = "none"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# Told from the beginning, or an alert would not see the first of them.
+_REASONS = ("away", "busy", "preparing", "read_only", "damaged", "outcome_unknown", "keys", "full")
 _TOLD_EVERY_SECONDS = 1.0
 _SILENT_SECONDS = 15.0  # who has told nothing for so long has ended, in whatever way
 
@@ -40,7 +42,7 @@ class Metrics:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.under_way = 0
-        self.unavailable: Counter[str] = Counter()
+        self.unavailable = Counter(dict.fromkeys(_REASONS, 0))
         self._requests: dict[tuple[str, str, int], Histogram] = {}
         self._started = time.time()
         self._file = folder / f"{os.getpid()}-{time.time_ns()}.json" if folder else None

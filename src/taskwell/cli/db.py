@@ -1,13 +1,15 @@
 """`taskwell db`: the schema of the database."""
 
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from taskwell.cli.running import run
+from taskwell.cli.running import need_database, run
 from taskwell.cli.settings import fail, load_settings
 from taskwell.core.config import Settings
+
+T = TypeVar("T")
 
 app = typer.Typer(help="The schema of the database.", no_args_is_help=True)
 
@@ -17,17 +19,23 @@ def upgrade(revision: Annotated[str, typer.Argument(help="Where to.")] = "head")
     """Apply the migrations. Safe to run at any time, also from several places at once."""
     from taskwell.core import preparation
 
-    settings = _run(lambda settings: preparation.upgrade(settings, revision))
-    typer.echo(f"{settings.migration_database} is at {revision}.")
+    settings, place = _run(lambda settings: preparation.upgrade(settings, revision), makes=True)
+    typer.echo(f"{settings.migration_database} is at {place}.")
 
 
 @app.command(context_settings={"ignore_unknown_options": True})  # -1 is no option
-def downgrade(revision: Annotated[str, typer.Argument(help="Where to: 0001, -1 or base.")]) -> None:
-    """Take migrations back. What only the newer schema holds is lost."""
+def downgrade(
+    revision: Annotated[str, typer.Argument(help="Where to: 0001, -1 or base.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Take migrations back. What only the newer schema holds is lost; at base, that is everything."""
     from taskwell.core import migrate
 
-    settings = _run(lambda settings: migrate.downgrade(settings, revision))
-    typer.echo(f"{settings.migration_database} is at {revision}.")
+    if not yes:
+        question = f"What the schema at {revision} does not hold is lost for ever. Go on?"
+        typer.confirm(question, abort=True, err=True)
+    settings, place = _run(lambda settings: migrate.downgrade(settings, revision))
+    typer.echo(f"{settings.migration_database} is at {place}.")
 
 
 @app.command()
@@ -35,14 +43,9 @@ def check() -> None:
     """Compare the database with the models. Ends with 1 if they differ."""
     from taskwell.core import migrate
 
-    found: list[str | None] = []
-
-    async def work(settings: Settings) -> None:
-        found.append(await migrate.check(settings))
-
-    settings = _run(work)
-    if found[0] is not None:
-        fail(found[0])
+    settings, difference = _run(migrate.check)
+    if difference is not None:
+        fail(difference)
     typer.echo(f"{settings.migration_database} is as the models say.")
 
 
@@ -51,7 +54,7 @@ def revision(message: Annotated[str, typer.Argument(help="What it does, in a few
     """Write the next migration from what the models have and the database has not (for developers)."""
     from taskwell.core import migrate
 
-    _run(lambda settings: migrate.revision(settings, message))
+    _run(lambda settings: migrate.revision(settings, message), makes=True)
 
 
 @app.command()
@@ -62,17 +65,17 @@ def new_epoch() -> None:
     """
     from taskwell.services import copying, epochs
 
-    begun: list[int] = []
-
-    async def work(settings: Settings) -> None:
+    async def work(settings: Settings) -> int:
         async with copying.loading(settings) as transaction:
-            begun.append(await epochs.begin_epoch(transaction))
+            return await epochs.begin_epoch(transaction)
 
-    settings = _run(work)
-    typer.echo(f"{settings.migration_database} goes on in epoch {begun[0]}.")
+    settings, epoch = _run(work)
+    typer.echo(f"{settings.migration_database} goes on in epoch {epoch}.")
 
 
-def _run(work: Callable[[Settings], Coroutine[Any, Any, None]]) -> Settings:
+def _run(work: Callable[[Settings], Coroutine[Any, Any, T]], *, makes: bool = False) -> tuple[Settings, T]:
+    """`makes`: the database, if there is none."""
     settings = load_settings()
-    run(work(settings), settings.migration_database)
-    return settings
+    if not makes:
+        need_database(settings.migration_database)
+    return settings, run(work(settings), settings.migration_database)

@@ -38,18 +38,27 @@ def run(work: Coroutine[Any, Any, T], url: "DatabaseUrl") -> T:
         fail(reason)
 
 
-def on_database(work: "Callable[[Database], Awaitable[T]]") -> T:
-    """Work on the database as the server does, prepared in the same way."""
+def need_database(url: "DatabaseUrl") -> None:
+    """A file that is not there would be made, and look like one in which there is nothing."""
+    if url.is_sqlite and not url.path.exists():
+        fail(f"there is no database {url.path}")
+
+
+def on_database(work: "Callable[[Database], Awaitable[T]]", *, makes: bool = False) -> T:
+    """Work on the database as the server does, prepared in the same way. `makes`: it, if there is none."""
     from taskwell.core.acting import EVERYBODY, acting_as
     from taskwell.core.database import Database
-    from taskwell.core.preparation import start
+    from taskwell.core.preparation import prepare
 
     settings = load_settings()
+    if not makes:
+        need_database(settings.database)
 
     async def main() -> T:
         database = Database(settings)
         try:
-            (await start(settings, database)).cancel()
+            if (obstacle := await prepare(settings, database)) is not None:
+                fail(obstacle)
             with acting_as(EVERYBODY):
                 return await work(database)
         finally:

@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 
 from taskwell.cli.running import on_database
-from taskwell.cli.settings import fail
+from taskwell.cli.settings import fail, load_settings
 
 app = typer.Typer(help="API tokens: what programs act as a user by.", no_args_is_help=True)
 
@@ -22,7 +22,9 @@ def create(
         list[str] | None,
         typer.Option(help="tasks:read (which it is by itself), tasks:write or admin; may be repeated."),
     ] = None,
-    days: Annotated[int | None, typer.Option(help="For how long; else until revoked.", min=1)] = None,
+    days: Annotated[
+        int | None, typer.Option(help="For how long; else until revoked.", min=1, max=36_500)
+    ] = None,
 ) -> None:
     """Make a token and print it, this once."""
     from pydantic import TypeAdapter, ValidationError
@@ -39,7 +41,10 @@ def create(
         new = TokenCreate.model_validate(given)
     except ValidationError as error:
         fail(error.errors(include_url=False, include_input=False)[0]["msg"])
-    made = on_database(lambda database: database.run(tokens.create_token, user, new, create_user=True))
+    create_user = load_settings().create_users
+    made = on_database(
+        lambda database: database.run(tokens.create_token, user, new, create_user=create_user), makes=True
+    )
     typer.echo(made.token)
     typer.echo(
         f"Keep it: it is shown this once. To revoke it: taskwell tokens revoke {made.id} --user {user}",

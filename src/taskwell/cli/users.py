@@ -61,7 +61,7 @@ def create(
         new = UserCreate(id=user, email=email)
     except ValidationError as error:
         fail(error.errors(include_url=False, include_input=False)[0]["msg"])
-    made = on_database(lambda database: database.run(users.create_user, new))
+    made = on_database(lambda database: database.run(users.create_user, new), makes=True)
     typer.echo(_as_json(made) if as_json else made.id)
 
 

@@ -20,6 +20,7 @@ from taskwell.core.database_url import DatabaseUrl, is_private, parse_database_u
 
 Names = Annotated[tuple[str, ...], NoDecode]  # comma-separated in the environment
 _HOST_NAME = re.compile(r"\*|(\*\.)?[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,252}")
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s]+")
 _SECRET_MIN_BYTES = 32  # RFC 7518, 3.2: as long as the digest of HS256
 
 
@@ -48,6 +49,12 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="The port to listen on.")
     workers: int = Field(default=1, ge=1, le=256, description="How many server processes to run.")
+    forwarded_allow_ips: str = Field(
+        default="127.0.0.1",
+        validation_alias=AliasChoices("FORWARDED_ALLOW_IPS", "forwarded_allow_ips"),
+        description="The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses or "
+        "networks, comma-separated, or * if nobody else can reach the server.",
+    )
     auth: Literal["stub", "jwt"] = Field(
         default="stub",
         description="Who is asking. stub: nobody is asked for credentials. jwt: bearer tokens.",
@@ -84,7 +91,8 @@ class Settings(BaseSettings):
     rate_limit: str = Field(
         default="1200/minute",
         pattern=r"^(none|[1-9][0-9]{0,8}/(second|minute|hour|day))$",
-        description="How many requests a caller may make in jwt mode; none: any number.",
+        description="How many requests a caller may make in jwt mode, by second, minute, hour or day; none: "
+        "any number.",
     )
     rate_limit_storage: SecretStr = Field(
         default=SecretStr("memory://"),
@@ -119,7 +127,8 @@ class Settings(BaseSettings):
     )
     db_pooler: Literal["auto", "transaction", "none"] = Field(
         default="auto",
-        description="transaction: PgBouncer or the like is in between. auto: if the host has -pooler.",
+        description="transaction: PgBouncer or the like is in between. none: nothing is. auto: the former if "
+        "the host has -pooler.",
     )
     allow_network_file_system: bool = Field(
         default=False, description="Keep the SQLite file on a network file system, at its risk."
@@ -132,8 +141,8 @@ class Settings(BaseSettings):
     )
     metrics: Literal["auto", "everybody", "nobody"] = Field(
         default="auto",
-        description="Who may read /metrics. auto: in stub mode everybody, in jwt mode who asks from this "
-        "machine or a private network, past the proxy.",
+        description="Who may read /metrics: everybody, nobody, or auto: in stub mode everybody, in jwt mode "
+        "who asks from this machine or a private network, past the proxy.",
     )
     metrics_folder: Path | None = Field(
         default=None,
@@ -151,10 +160,11 @@ class Settings(BaseSettings):
         description="What the server is called in traces.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="How much is logged."
+        default="info", description="How much is logged: debug, info, warning or error."
     )
     log_format: Literal["auto", "text", "json"] = Field(
-        default="auto", description="How it is logged. auto: as text on a terminal, elsewhere as JSON lines."
+        default="auto",
+        description="How it is logged: text, json, or auto: text on a terminal, JSON lines elsewhere.",
     )
 
     @field_validator(
@@ -169,7 +179,10 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def must_be_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(origin.rstrip("/") for origin in value)
+        origins = tuple(origin.rstrip("/") for origin in value)
+        if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+            raise ValueError("must be origins like https://app.example.com: scheme and host, without a path")
+        return origins
 
     @field_validator("allowed_hosts")
     @classmethod
@@ -261,6 +274,13 @@ def origins() -> dict[str, Literal["environment", ".env", "default"]]:
         return ".env" if names & file.keys() else "default"
 
     return {name: origin(name) for name in Settings.model_fields}
+
+
+def unknown_variables() -> list[str]:
+    """What is named like a setting, in the environment or in `.env`, and is none."""
+    named = {*EnvSettingsSource(Settings).env_vars, *DotEnvSettingsSource(Settings).env_vars}
+    known = {variable(name).lower() for name in Settings.model_fields}
+    return sorted(name.upper() for name in named - known if name.startswith("taskwell_"))
 
 
 def _is_url(text: str) -> bool:

@@ -23,8 +23,8 @@ from taskwell.core.acting import EVERYBODY, acting_user
 from taskwell.core.config import Settings
 from taskwell.core.connection import AnyConnection, driven
 from taskwell.core.database_url import DatabaseUrl
-from taskwell.core.errors import Held, TaskwellError, Unavailable
-from taskwell.core.faults import Fault, error_of, fault_of
+from taskwell.core.errors import FileMoved, Held, TaskwellError, Unavailable
+from taskwell.core.faults import Fault, error_of, fault_of, reason_of
 from taskwell.core.postgres import COMMAND_SECONDS, PostgresBackend
 from taskwell.core.sqlite import SqliteBackend
 from taskwell.core.sqlite_file import refuse_network_file_system
@@ -52,6 +52,7 @@ logger = logging.getLogger("taskwell")
 # How often a transaction is tried in all. One that was refused as read-only may meet the new primary.
 _ATTEMPTS = {Fault.CONFLICT: 4, Fault.LOST: 4, Fault.READ_ONLY: 2}
 _AWAY_SECONDS = 1.0
+_TOLD_EVERY_SECONDS = 10.0
 _GROUP = 100  # at most so many are asked for together
 _LANES = 1  # groups at a time: a second one would be small, and wait for the rows of the first
 
@@ -111,7 +112,8 @@ class Database:
     """
 
     def __init__(self, settings: Settings, *, gathers: bool = True) -> None:
-        self.backend = open_backend(settings, settings.database, gathers=gathers)
+        self._url = settings.database
+        self.backend = open_backend(settings, self._url, gathers=gathers)
         self._gathers = gathers
         self.serving = False
         self.uses = 0  # how often it was asked, so that nobody wakes it who need not
@@ -122,6 +124,7 @@ class Database:
         self._pending: set[asyncio.Future[Any]] = set()
         self._away = False
         self._away_until = 0.0
+        self._told_until = 0.0
         self._damaged = False
 
     async def read(
@@ -396,7 +399,8 @@ class Database:
             self.uses += 1
             try:
                 outcome = await attempt()
-            except TaskwellError:
+            except TaskwellError as error:
+                self._note_refusal(error)
                 raise
             except Exception as error:
                 fault = fault_of(error)
@@ -407,18 +411,28 @@ class Database:
                     raise error_of(fault) from error
                 self.retries[fault.name.lower()] += 1
             else:
-                self._away = False
+                if self._away:
+                    self._away = False
+                    logger.warning("%s answers again", self._url)
                 return outcome
             await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311 (jitter, no secret)
         raise AssertionError  # the last turn returns or raises
 
+    def _note_refusal(self, error: TaskwellError) -> None:
+        if isinstance(error, FileMoved):
+            self._tell(error.detail)
+
     def _note(self, fault: Fault, error: Exception) -> None:
         match fault:
             case Fault.AWAY:
+                self._tell(reason_of(self._url, error))
                 self._away = True
                 self._away_until = time.monotonic() + _AWAY_SECONDS
             case Fault.READ_ONLY:
+                self._tell(reason_of(self._url, error))
                 self.backend.give_up_sessions()
+            case Fault.FULL:
+                self._tell(reason_of(self._url, error))
             case Fault.BROKEN if not self._damaged:
                 self._damaged = True
                 logger.error(
@@ -430,6 +444,13 @@ class Database:
                     "running, start the server again",
                     exc_info=error,
                 )
+
+    def _tell(self, reason: str | None) -> None:
+        """Why requests are refused, to whoever reads the log; not once for each of them."""
+        now = time.monotonic()
+        if now >= self._told_until:
+            self._told_until = now + _TOLD_EVERY_SECONDS
+            logger.warning("requests are refused: %s", reason)
 
     def _refuse_what_cannot_be(self, *, writes: bool) -> None:
         """Those who come while nobody answers are told at once, instead of queueing for the same wait."""

@@ -32,18 +32,34 @@ class Schema(Enum):
     AHEAD = "ahead"  # of this code: a newer taskwell was here
 
 
-async def upgrade(settings: Settings, revision: str = "head") -> None:
-    """Bring the schema to a revision. A schema ahead of this code is left as it is."""
+async def upgrade(settings: Settings, revision: str = "head") -> str:
+    """Bring the schema to a revision. A schema ahead of this code is left as it is.
 
-    def work(connection: Connection) -> None:
+    Returns where it is then.
+    """
+
+    def work(connection: Connection) -> str:
         if revision != "head" or state_of(connection) is Schema.BEHIND:
             bring_to(connection, revision)
+        return _place(connection)
 
-    await migrating(settings, work)
+    return await migrating(settings, work)
 
 
-async def downgrade(settings: Settings, revision: str) -> None:
-    await migrating(settings, lambda connection: command.downgrade(_config(connection), revision))
+async def downgrade(settings: Settings, revision: str) -> str:
+    """Take the schema back to a revision. Returns where it is then."""
+
+    def work(connection: Connection) -> str:
+        command.downgrade(_config(connection), revision)
+        return _place(connection)
+
+    return await migrating(settings, work)
+
+
+def _place(connection: Connection) -> str:
+    """The revision of the schema in words."""
+    words = {Schema.CURRENT: " (head)", Schema.BEHIND: "", Schema.AHEAD: " (of a newer taskwell)"}
+    return f"{revision_of(connection) or 'base'}{words[state_of(connection)]}"
 
 
 async def check(settings: Settings) -> str | None:

@@ -7,8 +7,9 @@ from taskwell.core import migrate, row_security
 from taskwell.core.config import Settings
 from taskwell.core.database import Database
 from taskwell.core.errors import TaskwellError
-from taskwell.core.faults import fault_of, lasting_reason
+from taskwell.core.faults import lasting_reason, reason_of
 from taskwell.core.migrate import Schema
+from taskwell.core.sqlite_file import closed_files
 
 logger = logging.getLogger("taskwell")
 
@@ -30,13 +31,14 @@ async def start(settings: Settings, database: Database) -> asyncio.Task[None]:
     return asyncio.create_task(_keep_trying(settings, database))
 
 
-async def prepare(settings: Settings, database: Database) -> None:
-    """Make the database ready, if it can be used; `database.serving` tells it.
+async def prepare(settings: Settings, database: Database) -> str | None:
+    """Make the database ready: then it is `serving`. Returns what is in the way, if it has to be waited for.
 
     Raises:
         CannotStart: an operator has to change something first.
     """
     try:
+        _need_open_files(settings)
         schema = await migrate.state(database)
         if schema is Schema.BEHIND and settings.migrate_at_start:
             await migrate.upgrade(settings)
@@ -47,30 +49,30 @@ async def prepare(settings: Settings, database: Database) -> None:
         reason = _reason(settings, error)
         if reason is None:
             raise
-        logger.warning("the database cannot be used yet: %s", reason)
-        return
+        return f"the database cannot be used yet: {reason}"
     if schema is Schema.BEHIND:
-        logger.warning("the database waits for its migrations: run `taskwell db upgrade`")
-        return
+        return "the database waits for its migrations: run `taskwell db upgrade`"
     if schema is Schema.AHEAD:
         logger.warning("the database was migrated by a newer taskwell")
     database.serving = True
+    return None
 
 
-async def upgrade(settings: Settings, revision: str = "head") -> None:
-    """What a start does to the database, done beforehand.
+async def upgrade(settings: Settings, revision: str = "head") -> str:
+    """What a start does to the database, done beforehand. Returns where the schema is then.
 
     Raises:
         CannotStart: row-level security has to be on, and cannot.
     """
-    await migrate.upgrade(settings, revision)
+    place = await migrate.upgrade(settings, revision)
     if revision != "head" or row_security.wanted(settings) is None:
-        return
+        return place
     database = Database(settings)
     try:
         await _keep_users_apart(settings, database, may_alter=True)
     finally:
         await database.close()
+    return place
 
 
 async def _keep_trying(settings: Settings, database: Database) -> None:
@@ -87,9 +89,20 @@ async def _keep_trying(settings: Settings, database: Database) -> None:
 
 
 async def _try(settings: Settings, database: Database) -> None:
-    await prepare(settings, database)
-    if database.serving:
-        logger.info("serving from %s", settings.database)
+    obstacle = await prepare(settings, database)
+    if obstacle is not None:
+        logger.warning(obstacle)
+    else:
+        apart = ", with row-level security" if database.backend.keeps_users_apart else ""
+        logger.info("serving from %s%s", settings.database, apart)
+
+
+def _need_open_files(settings: Settings) -> None:
+    """SQLite reads a file that may not be written, and every write would fail."""
+    closed = closed_files(settings.database.path.resolve()) if settings.database.is_sqlite else []
+    if closed:
+        sentence = f"{closed[0]} may not be written: check the permissions of the file and its folder"
+        raise CannotStart(sentence)
 
 
 async def _keep_users_apart(settings: Settings, database: Database, *, may_alter: bool) -> None:
@@ -110,7 +123,4 @@ def _reason(settings: Settings, error: Exception) -> str | None:
     """
     if (lasting := lasting_reason(settings.database, error)) is not None:
         raise CannotStart(lasting) from error
-    if isinstance(error, TaskwellError):
-        return error.detail
-    fault = fault_of(error)
-    return fault.name.lower() if fault else None
+    return error.detail if isinstance(error, TaskwellError) else reason_of(settings.database, error)

@@ -78,6 +78,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+def closed_files(path: Path) -> list[Path]:
+    """Which of a database's files are there, and may not be read and written."""
+    files = [path.with_name(f"{path.name}{suffix}") for suffix in ("", "-lock", "-wal", "-shm")]
+    return [file for file in files if file.exists() and not os.access(file, os.R_OK | os.W_OK)]
+
+
 def prepare_connections(engine: Engine, pragmas: Sequence[str]) -> None:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:

@@ -11,14 +11,14 @@ from sqlalchemy import Row, text
 
 from taskwell.core import migrate, row_security
 from taskwell.core.clock import utc_now
-from taskwell.core.config import Settings, is_loopback
+from taskwell.core.config import Settings, is_loopback, unknown_variables
 from taskwell.core.database import Database, ReadTransaction, open_backend
 from taskwell.core.database_url import BadDatabaseUrl, DatabaseUrl, is_private
 from taskwell.core.faults import Fault, fault_of, lasting_reason
 from taskwell.core.jwks import KeysUnavailable
 from taskwell.core.jwt import Verifier
 from taskwell.core.migrate import Schema
-from taskwell.core.sqlite_file import refuse_network_file_system
+from taskwell.core.sqlite_file import closed_files, refuse_network_file_system
 from taskwell.services.copying import TABLES
 
 Level = Literal["good", "note", "wrong"]
@@ -55,7 +55,9 @@ async def examine(settings: Settings) -> list[Finding]:
 
 
 async def _settings(settings: Settings) -> Findings:
-    found = [*_who_gets_in(settings), *_where_the_data_is(settings), *_without_effect(settings)]
+    found = [
+        *_who_gets_in(settings), *_where_the_data_is(settings), *_without_effect(settings), *_unknown(),
+    ]  # fmt: skip
     for finding in found or [Finding("settings", "good", "the settings agree with each other")]:
         yield finding
 
@@ -98,6 +100,13 @@ def _without_effect(settings: Settings) -> Iterator[Finding]:
         yield Finding("settings", "note", says)
 
 
+def _unknown() -> Iterator[Finding]:
+    for name in unknown_variables():
+        yield Finding(
+            "settings", "note", f"{name} is no setting of taskwell, and has no effect: see `taskwell config`"
+        )
+
+
 async def _sqlite(settings: Settings) -> Findings:
     url = settings.database
     found = [*_file_system(settings), *_permissions(url), *_room(url)]
@@ -127,8 +136,7 @@ def _permissions(url: DatabaseUrl) -> Iterator[Finding]:
     elif not os.access(folder, os.W_OK | os.X_OK):
         yield Finding("files", "wrong", f"{folder} may not be written: give it to the user of the server")
     else:
-        files = [folder / f"{url.path.name}{suffix}" for suffix in ("", "-lock", "-wal", "-shm")]
-        closed = [file for file in files if file.exists() and not os.access(file, os.R_OK | os.W_OK)]
+        closed = closed_files(url.path.resolve())
         for file in closed:
             yield Finding("files", "wrong", f"{file} may not be written: give it to the user of the server")
         if not closed:
@@ -181,7 +189,9 @@ async def _database(settings: Settings, inside: Callable[[ReadTransaction, Setti
             schema = await transaction.look(migrate.state_of)
         yield _schema(settings, schema)
         obstacle = await row_security.arrange(settings, database, may_alter=False)
-        if obstacle is not None and schema is Schema.CURRENT:
+        if database.backend.keeps_users_apart:
+            yield Finding("row-level security", "good", "PostgreSQL itself keeps users apart")
+        elif obstacle is not None and schema is Schema.CURRENT:
             level: Level = "wrong" if settings.row_level_security == "on" else "note"
             yield Finding("row-level security", level, obstacle)
     except Exception as error:
@@ -287,7 +297,9 @@ async def _denied(transaction: ReadTransaction) -> list[str]:
     )
     kept = " AND relkind = 'r' AND pg_table_is_visible(oid)"
     statement = text(f"SELECT relname FROM pg_class WHERE relname = ANY(:names) {kept} AND NOT ({rights})")  # noqa: S608 (made of constants)
-    return [row[0] for row in await transaction.all(statement.bindparams(names=list(TABLES)))]
+    return [
+        row[0] for row in await transaction.all(statement.bindparams(names=[*TABLES, migrate.VERSION_TABLE]))
+    ]
 
 
 async def _migration_url(settings: Settings) -> Findings:

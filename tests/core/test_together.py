@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from taskwell.core import together
 from taskwell.core.acting import acting_user
 from taskwell.core.together import Together
 
@@ -159,5 +160,29 @@ class TestTogether:
             assert list(await asyncio.gather(here, later)) == ["b 1", "a 2"]
             with pytest.raises(asyncio.CancelledError):
                 await gone
+
+        asyncio.run(work())
+
+
+class TestWhatComesLater:
+    """An outcome that has to be waited for itself."""
+
+    def test_is_passed_on(self) -> None:
+        async def work() -> None:
+            answer, later = asyncio.Future[str](), asyncio.Future[str]()
+            together.settle(answer, later)
+            assert not answer.done()
+            later.set_result("there")
+            assert await answer == "there"
+
+        asyncio.run(work())
+
+    def test_so_is_why_it_does_not_come(self) -> None:
+        async def work() -> None:
+            answer, later = asyncio.Future[str](), asyncio.Future[str]()
+            together.settle(answer, later)
+            later.set_exception(LookupError("gone"))
+            with pytest.raises(LookupError, match="gone"):
+                await answer
 
         asyncio.run(work())

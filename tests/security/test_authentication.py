@@ -1,16 +1,19 @@
 """Who gets in: tokens of trusted issuers, and nobody else."""
 
+import asyncio
 import time
 from typing import Any
 
+import asyncpg
 import httpx2
 import pytest
 
 from security.corpus import hostile_tokens
 from security.issuer import AUDIENCE, SECRET, Issuer, bearer, sign
 from tests.answers import create, problem
-from tests.security.conftest import As
-from tests.servers import LocalServer
+from tests.databases import new_postgres_database
+from tests.security.conftest import As, settings_for
+from tests.servers import LocalServer, local_server
 
 
 class TestNobody:
@@ -141,6 +144,26 @@ class TestEmail:
         other = as_user(f"{user}-2", email=f"{user}@example.com")
         create(other, "/api/tasks")
         assert other.get(f"/api/users/{user}-2").json()["email"] is None
+
+    def test_the_write_is_done_also_where_the_address_cannot_be_kept(self, issuer: Issuer) -> None:
+        """Another session has it, and does not say whether it keeps it."""
+        with (
+            new_postgres_database() as url,
+            local_server(settings_for(issuer, database_url=url)) as server,
+            asyncio.Runner() as runner,
+        ):
+            other = runner.run(asyncpg.connect(url))
+            runner.run(
+                other.execute(
+                    "BEGIN; INSERT INTO users (id, email, last_seq, purged_seq, created_at)"
+                    " VALUES ('bob', 'x@example.com', 0, 0, now())"
+                )
+            )
+            headers = bearer(issuer.token("ada", email="x@example.com"))
+            with httpx2.Client(base_url=server.url, headers=headers, timeout=20) as client:
+                create(client, "/api/tasks")
+                runner.run(other.close())
+                assert client.get("/api/users/me").json()["email"] is None
 
     def test_one_that_is_not_verified_is_not_kept(self, as_user: As, user: str) -> None:
         client = as_user(user, email=f"{user}@example.com", email_verified=False)

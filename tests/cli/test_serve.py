@@ -341,6 +341,19 @@ class TestProcesses:
             assert server.wait() == -signal.SIGTERM
             assert 3 <= time.monotonic() - begun < 10
 
+    def test_who_is_slow_is_cut_after_ten_seconds_and_that_is_no_mistake(self, tmp_path: Path) -> None:
+        head = b"POST /api/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        with server_process(tmp_path) as server:
+            address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+            with socket.create_connection(address) as slow:
+                slow.sendall(head + b"Content-Length: 200000\r\n\r\n" + b" " * 150_000)
+                # It, and who asks for the numbers.
+                wait_for(lambda: "in_progress 2" in httpx2.get(f"{server.url}/metrics").text)
+                os.kill(server.pid, signal.SIGTERM)
+                assert server.wait() == -signal.SIGTERM
+        assert "timeout graceful shutdown exceeded" in server.log()
+        assert "Traceback" not in server.log()
+
     def test_an_idle_connection_is_told_in_its_next_answer(self, tmp_path: Path) -> None:
         with server_process(tmp_path) as server, httpx2.Client(base_url=server.url) as client:
             client.get("/api/tasks")

@@ -11,11 +11,12 @@ import math
 import socket
 import struct
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 from urllib.parse import unquote
 
 import httptools
-from starlette.types import Message, Scope
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_RE,
@@ -75,10 +76,17 @@ class Cycle(RequestResponseCycle):
     async def run_asgi(self, app: Any) -> None:
         try:
             if not self.disconnected:
-                await super().run_asgi(app)
+                await super().run_asgi(partial(self._run, app))
         finally:
             self.protocol.tasks.discard(self.task)
             self.leave()
+
+    async def _run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:  # the server ends, and has waited long enough: it says so itself
+            self.disconnected = True
+            self.transport.abort()
 
     async def send(self, message: Message) -> None:  # type: ignore[override]
         if self.flow.write_paused and not self.disconnected:

@@ -400,8 +400,11 @@ class TestPutNew:
     def test_contradicts_if_match(self, client: httpx2.Client, tasks: str) -> None:
         path = f"{tasks}/{unknown_id()}"
         answer = client.put(path, json={"title": "x"}, headers={**NEW, "If-Match": '"1"'})
-        found = violation(answer)
-        assert (found["parameter"], found["code"]) == ("If-Match", "contradiction")
+        assert violation(answer) == {
+            "parameter": "If-Match",
+            "code": "contradiction",
+            "detail": "contradicts If-None-Match",
+        }
         problem(client.get(path), 404, "not_found")
 
     def test_of_many_at_once_exactly_one_creates(self, client: httpx2.Client, tasks: str) -> None:

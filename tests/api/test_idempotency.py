@@ -1,6 +1,7 @@
 """Requests that may be repeated: however often they arrive, they happen once."""
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 from uuid import uuid4
 
@@ -263,6 +264,13 @@ class TestAnotherRequest:
         client.patch(one, json={"title": "y"}, headers=once)
         problem(client.put(one, json={"title": "y"}, headers=once), 422, "idempotency_key_reused")
 
+    def test_what_a_deletion_has_for_a_body_is_none_of_it(self, client: httpx2.Client, tasks: str) -> None:
+        once, path = key(), f"{tasks}/{create(client, tasks)['id']}"
+        for body in (b"", b"anything"):
+            answer = client.request("DELETE", path, content=body, headers=once)
+            assert answer.status_code == 204
+        assert is_replay(answer)
+
 
 class TestFailures:
     def test_a_404_is_kept(self, client: httpx2.Client, tasks: str) -> None:
@@ -295,6 +303,24 @@ class TestFailures:
         again = client.post("/api/users", json={"id": user}, headers=once)
         assert essence(again) == essence(first)
         assert is_replay(again)
+
+    def test_an_answer_that_is_too_large_to_keep_is_refused_with_its_effect(
+        self, client: httpx2.Client, tasks: str
+    ) -> None:
+        text = Random(1)
+        letters = [chr(number) for number in range(0x4E00, 0x9FA5)]
+        long = ["".join(text.choices(letters, k=2_000)) for _ in range(20)]
+        ids = [create(client, tasks, description=words)["id"] for words in long]
+        operations = [{"op": "toggle", "id": ids[n % 20]} for n in range(400)]
+        before = state(client, tasks)
+        answer = client.post(f"{tasks}/batch", json={"operations": operations}, headers=key(), timeout=60)
+        assert violation(answer) == {
+            "parameter": "Idempotency-Key",
+            "code": "too_large",
+            "detail": "the answer is too large to be kept for an Idempotency-Key; do less at once",
+        }
+        assert state(client, tasks) == before
+        assert client.post(f"{tasks}/batch", json={"operations": operations[:20]}, headers=key()).is_success
 
     def test_a_batch_that_failed_is_kept_and_has_no_effect(self, client: httpx2.Client, tasks: str) -> None:
         create(client, tasks)

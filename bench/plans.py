@@ -557,6 +557,8 @@ class Session:
     async def run(self, operation: Run) -> list[Sent]:
         """Run it and undo it."""
         await self.connection.begin()
+        # SQLAlchemy begins by its first statement, and what is kept prepared goes past it.
+        await self.connection.exec_driver_sql("SELECT 1")
         self.recorder.sent = []
         try:
             await operation(StepByStep(self.connection))
@@ -687,8 +689,19 @@ def _literal(value: Any) -> str:
         return "NULL" if value is None else str(value)
     if isinstance(value, bytes):
         return f"'\\x{value.hex()}'"
-    text = value.isoformat() if isinstance(value, datetime) else str(value)
+    text = f"{{{','.join(map(_element, value))}}}" if isinstance(value, list | tuple) else _text(value)
     return "'" + text.replace("'", "''") + "'"
+
+
+def _element(value: Any) -> str:
+    """Of an array's literal (PostgreSQL's manual, 8.15.6)."""
+    if value is None:
+        return "NULL"
+    return '"' + _text(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 _ROWS = re.compile(r"\(actual rows=([\d.]+) loops=(\d+)\)")

@@ -737,7 +737,7 @@ def _shortened(lines: Sequence[str]) -> Iterator[str]:
     skipped = 0
     kept = [line for line in lines if not _NOISE.match(line)]
     for n, line in enumerate(kept):
-        if "InitPlan" in line and "pk_users on users" in kept[n + 1]:
+        if "InitPlan" in line and any("pk_users on users" in under for under in kept[n + 1 : n + 2]):
             skipped = 3
         if skipped:
             skipped -= 1

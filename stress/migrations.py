@@ -21,7 +21,7 @@ from stress.warm import WarmServers, end, warm_servers
 from taskwell.core import migrate
 from taskwell.core.config import Settings
 from tests.databases import execute
-from tests.postgres import free_port
+from tests.postgres import free_ports
 from tests.servers import ServerProcess, wait_for
 
 _ROUNDS = 100
@@ -54,7 +54,7 @@ def _try(url: str, revision: str | None, server: ServerProcess, servers: WarmSer
         asyncio.run(migrate.upgrade(settings, revision))
         _fill(url)
     environment = {**server.environment, "DATABASE_URL": url}
-    ports = [free_port() for _ in range(_SERVERS)]
+    ports = free_ports(_SERVERS)
     start = time.perf_counter()
     processes = [servers.start(server.folder, environment, port) for port in ports]
     try:

@@ -52,7 +52,7 @@ def _try(url: str, revision: str | None, server: ServerProcess, servers: WarmSer
     settings = Settings(database_url=url)
     if revision is not None:
         asyncio.run(migrate.upgrade(settings, revision))
-        _fill(url)
+        _fill(url, revision)
     environment = {**server.environment, "DATABASE_URL": url}
     ports = free_ports(_SERVERS)
     start = time.perf_counter()
@@ -80,11 +80,15 @@ def _is_ready(port: int) -> bool:
         return False
 
 
-def _fill(url: str) -> None:
-    """Tasks with the columns that there have always been."""
+def _fill(url: str, revision: str) -> None:
+    """Tasks as a server of that time left them: later ones filled in the keys, too."""
     _sql(url, f"INSERT INTO users (id, created_at, last_seq) VALUES ('ann', '{_AT}', {_TASKS})")
-    rows = [f"('ann', '{n:032x}', 'Task', false, '{_AT}', '{_AT}', {n})" for n in range(1, _TASKS + 1)]
-    columns = "user_id, id, title, completed, created_at, updated_at, version"
+    keyed = revision > "0001"
+    key = ", 'task'" if keyed else ""
+    rows = [f"('ann', '{n:032x}', 'Task', false, '{_AT}', '{_AT}', {n}{key})" for n in range(1, _TASKS + 1)]
+    columns = (
+        f"user_id, id, title, completed, created_at, updated_at, version{', title_key' if keyed else ''}"
+    )
     _sql(url, f"INSERT INTO tasks ({columns}) VALUES {', '.join(rows)}")
 
 

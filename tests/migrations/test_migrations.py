@@ -146,7 +146,7 @@ class TestUpAndDown:
                 process.stdin.flush()
             said = [process.communicate()[0] for process in processes]
         assert [process.returncode for process in processes] == [0] * 8
-        assert all(line.endswith(b" is at head.\n") for line in said)
+        assert all(line.endswith(b" (head).\n") for line in said)
         assert len(sql(database_url, f"SELECT version_num FROM {migrate.VERSION_TABLE}")) == 1
         assert state(database_url) is Schema.CURRENT
         assert drift(database_url) is None

@@ -45,15 +45,13 @@ class Proxy:
         task = asyncio.ensure_future(self._serve(reader, writer))
         self._served.add(task)
         task.add_done_callback(self._served.discard)
+        # Not in the task, which may be cancelled before it begins.
+        task.add_done_callback(lambda _: writer.transport.abort())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         plan = self._plan()
-        try:
-            await asyncio.sleep(plan.delay_seconds)
-            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        except BaseException:
-            writer.transport.abort()
-            raise
+        await asyncio.sleep(plan.delay_seconds)
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._target)
         ways = {
             asyncio.ensure_future(_carry(reader, server_writer, plan.request_bytes)),
             asyncio.ensure_future(_carry(server_reader, writer, plan.response_bytes)),
@@ -62,11 +60,9 @@ class Proxy:
             ended, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             self.cuts += any(way.result() for way in ended)
         finally:
+            server_writer.transport.abort()
             for way in ways:
                 way.cancel()
-            await asyncio.wait(ways)
-            for end in (writer, server_writer):
-                end.transport.abort()
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: int | None) -> bool:

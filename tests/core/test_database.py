@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 import pytest
@@ -331,10 +332,12 @@ class Farewells:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server = await asyncio.open_connection("127.0.0.1", self._to)
         self._clients.append(writer)
-        for work in (self._pass(reader, server), self._pass(server_reader, writer, back=True)):
+        ways = ((self._pass(reader, server), server), (self._pass(server_reader, writer, back=True), writer))
+        for work, end in ways:
             task = asyncio.create_task(work)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(partial(_close, end))
 
     async def _pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, back: bool = False
@@ -344,7 +347,10 @@ class Farewells:
                 writer.write(data)
                 if back and self.hangs_up and data.endswith(b"Z\0\0\0\x05I"):
                     break
-        writer.close()
+
+
+def _close(writer: asyncio.StreamWriter, _: asyncio.Task[None]) -> None:
+    writer.close()
 
 
 async def write_somehow(database: Database, how: str) -> None:

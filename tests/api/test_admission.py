@@ -1,5 +1,6 @@
 """So many are let in, some wait, and all others are told at once."""
 
+import asyncio
 import math
 import socket
 import threading
@@ -7,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 
 import httpx2
 import pytest
@@ -146,34 +148,81 @@ class TestQueue:
 
 class TestAdmission:
     def test_the_queue_is_as_long_as_can_be_answered_in_time(self) -> None:
-        door = Admission()
-        while door.enter():
-            pass
+        door = full_door()
         door.queue(0.0, lambda: True)
         assert not door.is_full(0.1)
         for _ in range(admission._IN_QUEUE - 1):
             door.queue(0.1, lambda: True)
         assert door.is_full(0.1)
-        for _ in range(admission._AT_ONCE):
-            door.leave()
+        asyncio.run(leave_all(door))
         door.queue(0.2, lambda: True)  # 100 were answered in 0.2 s: there is room for 0.5 s
         assert door._room == 250
 
     def test_is_full_while_the_first_has_waited_too_long(self) -> None:
-        door = Admission()
+        door = full_door()
         assert not door.is_full(0.0)
         door.queue(0.0, lambda: True)
         assert not door.is_full(0.4)
         assert door.is_full(0.6)
 
     def test_who_has_gone_is_passed_over(self) -> None:
-        door = Admission()
-        while door.enter():
-            pass
+        door = full_door()
         gone = iter(range(1_999))
         for _ in range(2_000):
             door.queue(0.0, lambda: next(gone, None) is None)
-        door.leave()
+        asyncio.run(leave(door))
         assert next(gone, None) is None
         assert not door._queue
         assert not door.enter()
+
+    def test_few_are_let_in_in_a_turn_of_the_loop(self) -> None:
+        """All others are refused at the end of the turn."""
+        door = full_door()
+        inside: list[int] = []
+        for n in range(3 * admission._IN_A_TURN):
+            door.queue(0.0, partial(note, inside, n))
+
+        async def work() -> list[int]:
+            await leave_all(door)
+            counts = []
+            for _ in range(4):
+                await asyncio.sleep(0)
+                counts.append(len(inside))
+            return counts
+
+        assert asyncio.run(work()) == [admission._IN_A_TURN * turns for turns in (1, 2, 3, 3)]
+        assert inside == sorted(inside)
+
+    def test_nobody_overtakes_who_waits(self) -> None:
+        door = full_door()
+        door.queue(0.0, lambda: True)
+
+        async def work() -> list[bool]:
+            await leave_all(door)
+            before = door.enter()
+            await asyncio.sleep(0)
+            return [before, door.enter()]
+
+        assert asyncio.run(work()) == [False, True]
+
+
+def full_door() -> Admission:
+    door = Admission()
+    while door.enter():
+        pass
+    return door
+
+
+async def leave(door: Admission) -> None:
+    door.leave()
+    await asyncio.sleep(0)
+
+
+async def leave_all(door: Admission) -> None:
+    for _ in range(admission._AT_ONCE):
+        door.leave()
+
+
+def note(numbers: list[int], number: int) -> bool:
+    numbers.append(number)
+    return True

@@ -4,6 +4,7 @@ Counted is what the server owes: from when a request is whole until its answer b
 client nor an open event stream takes a place. `api/protocol.py` keeps the count.
 """
 
+import asyncio
 import json
 import logging
 import math
@@ -22,6 +23,7 @@ logger = logging.getLogger("taskwell")
 
 _AT_ONCE = 100  # more would gain nothing: so many are asked for together
 _IN_QUEUE = 1_000
+_IN_A_TURN = 8
 _PATIENCE_SECONDS = 0.5
 _TOLD_EVERY_SECONDS = 10.0
 
@@ -35,6 +37,7 @@ class Admission:
         # Since when each waits, and what takes its place: whether it is still wanted.
         self._queue: deque[tuple[float, Callable[[], bool]]] = deque()
         self._room = _IN_QUEUE
+        self._due = False
         self._left, self._since = 0, 0.0
         self._refused, self._told = 0, -math.inf
 
@@ -46,8 +49,8 @@ class Admission:
         return len(queue) >= self._room or now - queue[0][0] > _PATIENCE_SECONDS
 
     def enter(self) -> bool:
-        """Take a place, if there is one."""
-        if self._inside >= _AT_ONCE:
+        """Take a place, if there is one and nobody waits for it."""
+        if self._queue or self._inside >= _AT_ONCE:
             return False
         self._inside += 1
         return True
@@ -64,14 +67,31 @@ class Admission:
             self._room = min(_IN_QUEUE, max(_AT_ONCE, int(answered * _PATIENCE_SECONDS)))
             self._left, self._since = 0, now
         self._queue.append((now, take))
+        self._let_in_soon()
 
     def leave(self) -> None:
         self._inside -= 1
         self._left += 1
-        while self._queue and self.enter():
+        self._let_in_soon()
+
+    def _let_in_soon(self) -> None:
+        """In the next turn of the event loop: those who come meanwhile are refused before, which is quick."""
+        if self._queue and self._inside < _AT_ONCE and not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._let_in)
+
+    def _let_in(self) -> None:
+        """A few, since a turn is as long as it takes to begin with them."""
+        self._due = False
+        begun = 0
+        while begun < _IN_A_TURN and self._queue and self._inside < _AT_ONCE:
             _, take = self._queue.popleft()
-            if not take():
+            self._inside += 1
+            if take():
+                begun += 1
+            else:
                 self._inside -= 1
+        self._let_in_soon()
 
     def note_refusal(self, now: float) -> None:
         self._refused += 1
@@ -84,23 +104,28 @@ class Glance:
     """What has to be known of a request to refuse it, which is a twentieth of what it takes to answer it."""
 
     def __init__(self) -> None:
-        self.url = b""
+        self.url = self.method = b""
         self.begun = self.ended = 0
         self.keeps_alive = True
-        self.parser: Any = HttpRequestParser(self)
+        self._parser: Any = None
 
     def is_whole(self, data: bytes) -> bool:
         """Whether this is one request, and all of it."""
+        self._parser = HttpRequestParser(self)
         try:
-            self.parser.feed_data(data)
+            self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
             return False
+        finally:
+            # The two know each other, and would be left for the collector, which at ten thousand refusals a
+            # second would look through all connections again and again.
+            self._parser = None
         return self.begun == self.ended == 1
 
     @property
     def may_be_refused(self) -> bool:
         """Health is always told; and a browser that was refused its preflight would not see why."""
-        return not self.url.startswith(b"/health/") and self.parser.get_method() != b"OPTIONS"
+        return not self.url.startswith(b"/health/") and self.method != b"OPTIONS"
 
     def on_message_begin(self) -> None:
         self.begun += 1
@@ -110,7 +135,7 @@ class Glance:
 
     def on_message_complete(self) -> None:
         self.ended += 1
-        self.keeps_alive = self.parser.should_keep_alive()
+        self.method, self.keeps_alive = self._parser.get_method(), self._parser.should_keep_alive()
 
     def refusal(self, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         """As the layers would put it together, for any page to read: nothing in it is anybody's."""
@@ -122,7 +147,7 @@ class Glance:
         if not self.keeps_alive:
             added.append((b"connection", b"close"))
         lines = [b"%b: %b\r\n" % header for header in (*headers, *added)]
-        return b"".join((_HEAD, *lines, b"\r\n", b"" if self.parser.get_method() == b"HEAD" else body))
+        return b"".join((_HEAD, *lines, b"\r\n", b"" if self.method == b"HEAD" else body))
 
 
 _SIMPLE = re.compile(rb"[!#-\[\]-~]{0,1024}")  # nothing in it has to be escaped

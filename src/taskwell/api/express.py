@@ -157,7 +157,7 @@ class Express:
         key = _key(exchange)
         client = self._clients.get(key)
         if client is None or kind not in client.heads:
-            exchange.lesson = partial(self._learn, key, kind, exchange)
+            exchange.lesson = partial(self._learn, key, kind, scope)
             return False
         owner = found["user_id"] or client.caller.user_id
         wanted = self._wanted(kind, owner, found, exchange) if client.may(kind, owner) else None
@@ -255,10 +255,9 @@ class Express:
         exchange.go_the_long_way()
 
     def _learn(
-        self, key: tuple[object, ...], kind: Kind, exchange: Exchange, status: int, headers: Sequence[Header]
+        self, key: tuple[object, ...], kind: Kind, scope: Scope, status: int, headers: Sequence[Header]
     ) -> None:
         """From an answer that has come all the way."""
-        scope = exchange.scope
         sent = lines(scope)
         telling = status != kind.status or not _TELLING.isdisjoint(sent) or "taskwell.each_time" in scope
         if telling or sum(len(name) + len(value) for name, value in scope["headers"]) > _LONGEST_HEADERS:

@@ -1,0 +1,60 @@
+"""What only the collector could free is freed late, and looked for among all that the connections have."""
+
+import gc
+from collections.abc import Callable, Iterator
+
+import httpx2
+import pytest
+
+from taskwell.api.admission import Glance
+from taskwell.api.protocol import Cycle
+from tests.answers import unknown_id
+from tests.api.test_admission import full
+from tests.servers import LocalServer
+
+Ask = Callable[[httpx2.Client, str], httpx2.Response]
+
+REQUESTS: dict[str, Ask] = {
+    "create": lambda client, tasks: client.post(tasks, json={"title": "Buy milk"}),
+    "page": lambda client, tasks: client.get(tasks, params={"limit": 2}),
+    "whole list": lambda client, tasks: client.get(tasks),
+    "filtered": lambda client, tasks: client.get(tasks, params={"completed": "true", "limit": 2}),
+    "unknown task": lambda client, tasks: client.get(f"{tasks}/{unknown_id()}"),
+    "no task": lambda client, tasks: client.patch(f"{tasks}/x", json={"title": "Buy bread"}),
+    "bad body": lambda client, tasks: client.post(tasks, json={"title": ""}),
+    "keyed": lambda client, tasks: client.post(
+        tasks, json={"title": "Buy milk"}, headers={"Idempotency-Key": "a"}
+    ),
+    "changes": lambda client, tasks: client.get(tasks.removesuffix("tasks") + "changes"),
+    "health": lambda client, _: client.get("/health/ready"),
+    "nowhere": lambda client, _: client.get("/nowhere"),
+}
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.parametrize("ask", REQUESTS.values(), ids=REQUESTS)
+@pytest.mark.usefixtures("uncollected")
+def test_a_request_leaves_no_cycle(client: httpx2.Client, tasks: str, ask: Ask) -> None:
+    before = alive(Cycle)
+    for _ in range(20):
+        ask(client, tasks)
+    assert alive(Cycle) - before <= 2
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_a_refusal_leaves_no_cycle(server: LocalServer, client: httpx2.Client, tasks: str) -> None:
+    with full(server):
+        for _ in range(20):
+            assert client.get(tasks).status_code == 503
+    assert alive(Glance) == 0
+
+
+def alive(kind: type[object]) -> int:
+    return sum(type(it) is kind for it in gc.get_objects())

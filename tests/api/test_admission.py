@@ -155,14 +155,14 @@ class TestAdmission:
             door.queue(0.1, lambda: True)
         assert door.is_full(0.1)
         asyncio.run(leave_all(door))
-        door.queue(0.2, lambda: True)  # 100 were answered in 0.2 s: there is room for 0.5 s
-        assert door._room == 250
+        door.queue(0.2, lambda: True)  # 100 were answered in 0.2 s: there is room for 0.3 s
+        assert door._room == 150
 
     def test_is_full_while_the_first_has_waited_too_long(self) -> None:
         door = full_door()
         assert not door.is_full(0.0)
         door.queue(0.0, lambda: True)
-        assert not door.is_full(0.4)
+        assert not door.is_full(0.2)
         assert door.is_full(0.6)
 
     def test_who_has_gone_is_passed_over(self) -> None:

@@ -23,8 +23,8 @@ logger = logging.getLogger("taskwell")
 
 _AT_ONCE = 100  # more would gain nothing: so many are asked for together
 _IN_QUEUE = 1_000
-_IN_A_TURN = 8
-_PATIENCE_SECONDS = 0.5
+_IN_A_TURN = 4
+_PATIENCE_SECONDS = 0.3
 _TOLD_EVERY_SECONDS = 10.0
 
 

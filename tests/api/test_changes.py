@@ -163,7 +163,9 @@ class TestSince:
     def test_a_number_alone_is_a_place(self, client: httpx2.Client, tasks: str, feed: str) -> None:
         made = [create(client, tasks) for _ in range(3)]
         for number in range(4):
-            assert ask(client, feed, str(number))["changes"] == made[number:]
+            answer = ask(client, feed, str(number))
+            assert answer["changes"] == made[number:]
+            assert answer["next"] == "3-0"
 
     def test_0_is_the_beginning(self, client: httpx2.Client, tasks: str, feed: str) -> None:
         assert ask(client, feed, "0")["changes"] == []

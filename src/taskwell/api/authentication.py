@@ -1,6 +1,7 @@
 """Who is asking: settled before routing, for all that is under /api."""
 
 import hashlib
+import math
 import time
 from contextlib import suppress
 from functools import partial
@@ -66,7 +67,8 @@ class Authentication:
             raise Unauthorized("The token is not known, has expired or was revoked.")
         if owner.use_is_due:
             await self._note_use(database, owner)
-        return Caller(owner.user_id, owner.scopes)
+        expires_at = owner.expires_at.timestamp() if owner.expires_at else math.inf
+        return Caller(owner.user_id, owner.scopes, expires_at=expires_at)
 
     async def _note_use(self, database: Database, owner: tokens.Owner) -> None:
         """Once a minute by this process; a database that takes no writes refuses no reader for it."""

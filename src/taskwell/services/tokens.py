@@ -9,7 +9,7 @@ import re
 import secrets
 import zlib
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -56,6 +56,7 @@ class Owner:
     user_id: str
     token_id: UUID
     scopes: frozenset[str]
+    expires_at: datetime | None
     use_is_due: bool
 
 
@@ -154,7 +155,7 @@ async def find_owner(transaction: ReadTransaction, secret: str) -> Owner | None:
     if row is None or (row.expires_at is not None and row.expires_at <= now):
         return None
     due = row.last_used_at is None or row.last_used_at <= now - USE_IS_NOTED_EVERY
-    return Owner(row.user_id, row.id, frozenset(row.scopes.split()), due)
+    return Owner(row.user_id, row.id, frozenset(row.scopes.split()), row.expires_at, due)
 
 
 async def note_use(transaction: Transaction, user_id: str, token_id: UUID) -> None:

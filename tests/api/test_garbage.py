@@ -8,18 +8,25 @@ import pytest
 
 from taskwell.api.admission import Glance
 from taskwell.api.protocol import Cycle
-from tests.answers import unknown_id
+from tests.answers import create, unknown_id
 from tests.api.test_admission import full
 from tests.servers import LocalServer, wait_for
 
 Ask = Callable[[httpx2.Client, str], httpx2.Response]
+
+
+def ask_for_one_that_is_there_and_one_that_is_not(client: httpx2.Client, tasks: str) -> httpx2.Response:
+    """Who is known by the first goes no long way for the second."""
+    client.get(f"{tasks}/{create(client, tasks)['id']}")
+    return client.get(f"{tasks}/{unknown_id()}")
+
 
 REQUESTS: dict[str, Ask] = {
     "create": lambda client, tasks: client.post(tasks, json={"title": "Buy milk"}),
     "page": lambda client, tasks: client.get(tasks, params={"limit": 2}),
     "whole list": lambda client, tasks: client.get(tasks),
     "filtered": lambda client, tasks: client.get(tasks, params={"completed": "true", "limit": 2}),
-    "unknown task": lambda client, tasks: client.get(f"{tasks}/{unknown_id()}"),
+    "unknown task": ask_for_one_that_is_there_and_one_that_is_not,
     "no task": lambda client, tasks: client.patch(f"{tasks}/x", json={"title": "Buy bread"}),
     "bad body": lambda client, tasks: client.post(tasks, json={"title": ""}),
     "keyed": lambda client, tasks: client.post(

@@ -73,7 +73,7 @@ class Plain:
         try:
             authorize(request, access_of(answer.func))
             if "taskwell.outcome" in request.scope:  # it has been asked for already, see `api.express`
-                raise request.scope["taskwell.outcome"]
+                raise request.scope.pop("taskwell.outcome")  # or it and what it passes would know each other
             response = await answer()
         except TaskwellError as error:
             response = response_of(request.scope, error)

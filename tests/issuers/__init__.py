@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,21 @@ class Issuer:
 
     def start(self) -> None:
         """A second start is on the same port, with the same keys and users."""
+        self._launch()
+        if not self._speaks():  # node itself hangs at its start now and then
+            assert self._process is not None
+            self._process.kill()
+            self._process.communicate()
+            self._launch()
+        assert self._process is not None
+        assert self._process.stdout is not None
+        told = self._process.stdout.readline()
+        if not told:
+            self.stop()
+            raise RuntimeError(self.log())
+        self.port = json.loads(told)["port"]
+
+    def _launch(self) -> None:
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [program("node"), FOLDER / self.script],
@@ -43,12 +59,11 @@ class Issuer:
                 stderr=log,
                 text=True,
             )
+
+    def _speaks(self) -> bool:
+        assert self._process is not None
         assert self._process.stdout is not None
-        told = self._process.stdout.readline()
-        if not told:
-            self.stop()
-            raise RuntimeError(self.log())
-        self.port = json.loads(told)["port"]
+        return bool(select.select([self._process.stdout], [], [], 30)[0])
 
     def stop(self) -> None:
         if self._process is not None:

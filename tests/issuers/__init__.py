@@ -36,7 +36,7 @@ class Issuer:
     def start(self) -> None:
         """A second start is on the same port, with the same keys and users."""
         self._launch()
-        if not self._speaks():  # node itself hangs at its start now and then
+        if not self._speaks():  # node has been seen to hang at its start
             assert self._process is not None
             self._process.kill()
             self._process.communicate()

@@ -3,9 +3,11 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+import pytest
 from sqlalchemy import text
 
 from taskwell.core.acting import EVERYBODY, acting_as
@@ -19,6 +21,7 @@ from taskwell.services.sequence import last_number
 from taskwell.services.tasks import TaskNotFound
 from taskwell.services.together import TaskJson, TaskKey, create_tasks, get_tasks, new_task, toggle_tasks
 from taskwell.services.users import UserNotFound
+from tests.databases import new_database
 
 T = TypeVar("T")
 
@@ -226,3 +229,52 @@ class TestGet:
             assert shown["created_at"] == shown["updated_at"] == "2026-01-02T03:04:05.000000Z"
 
         opened(database_url, work)
+
+
+_SCANS = text(
+    """
+    SELECT indexrelname, pg_stat_get_xact_numscans(indexrelid) FROM pg_stat_user_indexes
+    WHERE relname = 'tasks'
+    UNION ALL SELECT 'none', pg_stat_get_xact_numscans('tasks'::regclass)
+    """
+)
+_MANY_TASKS = text(
+    """
+    INSERT INTO tasks (user_id, id, title, completed, created_at, updated_at, version)
+    SELECT 'ada', gen_random_uuid(), 'Buy milk', false, now(), now(), 1000 + n
+    FROM generate_series(1, 20000) n
+    RETURNING version
+    """
+)
+
+
+class TestPlans:
+    @pytest.mark.parametrize("users", [("ada",), _USERS], ids=["one", "several"])
+    def test_a_young_database_that_grows_finds_tasks_by_their_key(
+        self, tmp_path: Path, users: Sequence[str]
+    ) -> None:
+        """The plan is made, and kept, when there are three tasks and no statistics."""
+
+        async def work(database: Database) -> dict[str, int]:
+            made = await begin(database)
+            keys = [TaskKey(user, str(made[user])) for user in users]
+
+            async def use(transaction: Transaction) -> None:
+                assert all(isinstance(task, TaskJson) for task in await get_tasks(transaction, keys))
+                assert all(isinstance(task, TaskJson) for task in await toggle_tasks(transaction, keys))
+
+            async def grow(transaction: Transaction) -> dict[str, int]:
+                for _ in range(10):
+                    await use(transaction)
+                await transaction.all(_MANY_TASKS)
+                before = {row[0]: row[1] for row in await transaction.all(_SCANS)}
+                for _ in range(10):
+                    await use(transaction)
+                return {row[0]: row[1] - before[row[0]] for row in await transaction.all(_SCANS)}
+
+            return await database.run(grow)
+
+        with new_database("postgresql", tmp_path) as url:
+            scans = opened(url, work)
+        assert scans.pop("pk_tasks") >= 20
+        assert set(scans.values()) == {0}

@@ -7,7 +7,7 @@ from random import SystemRandom
 
 from stress import parity
 from stress.figures import SHORT, Figures, Form, table
-from stress.programs import DATABASES, PROGRAMS, missing, run, subject
+from stress.programs import DATABASES, PROGRAMS, cores, missing, run, subject
 
 
 def main() -> int:
@@ -42,7 +42,7 @@ def _arguments() -> argparse.Namespace:
 
 def timed(name: str, database: str, form: Form) -> Figures:
     print(f"{name}, {database} ...", file=sys.stderr, flush=True)
-    with subject(database) as (url, folder):
+    with cores(name), subject(database) as (url, folder):
         start = time.perf_counter()
         figures = run(name, url, folder, form)
         _conclude(figures, form, start)

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from stress import (
     restarts,
     slow,
 )
+from stress.cores import all_but_the_last
 from stress.figures import Figures, Form
 from tests.postgres import postgres_server
 from tests.servers import ServerProcess, server_process
@@ -36,12 +37,16 @@ DATABASES = ("sqlite", "postgresql")
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """`serves`: whether it is handed a server that is up. `needs`: a command that has to be installed."""
+    """`serves`: whether it is handed a server that is up. `needs`: a command that has to be installed.
+
+    `apart`: it wants a core for itself.
+    """
 
     measure: Callable[[ServerProcess, Form], Figures]
     workers: int = 1
     databases: tuple[str, ...] = DATABASES
     serves: bool = True
+    apart: bool = False
     needs: str | None = None
 
 
@@ -55,7 +60,7 @@ PROGRAMS = {
     "backups": Program(backups.measure),
     "hostile": Program(hostile.measure),
     "move": Program(moves.measure),
-    "overload": Program(overload.measure),
+    "overload": Program(overload.measure, apart=True),
     "slow": Program(slow.measure),
     "restarts": Program(restarts.measure, workers=restarts.PROCESSES),
     "bodies": Program(bodies.measure),
@@ -73,6 +78,11 @@ def missing(name: str) -> str | None:
     if command is None or shutil.which(command):
         return None
     return f"needs {command} (Debian: apt-get install {command})"
+
+
+def cores(name: str) -> AbstractContextManager[None]:
+    """Where the database and the server of a program are started."""
+    return all_but_the_last() if PROGRAMS[name].apart else nullcontext()
 
 
 def run(name: str, database_url: str, folder: Path, form: Form) -> Figures:

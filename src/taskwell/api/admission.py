@@ -23,7 +23,7 @@ logger = logging.getLogger("taskwell")
 
 _AT_ONCE = 100  # more would gain nothing: so many are asked for together
 _IN_QUEUE = 1_000
-_IN_A_TURN = 4
+_IN_A_TURN = 32  # fewer are asked for in smaller groups, more are a longer turn
 _PATIENCE_SECONDS = 0.3
 _TOLD_EVERY_SECONDS = 10.0
 
@@ -81,7 +81,7 @@ class Admission:
             asyncio.get_running_loop().call_soon(self._let_in)
 
     def _let_in(self) -> None:
-        """A few, since a turn is as long as it takes to begin with them."""
+        """As many as make good groups; a turn is as long as it takes to begin with them."""
         self._due = False
         begun = 0
         while begun < _IN_A_TURN and self._queue and self._inside < _AT_ONCE:

@@ -233,8 +233,8 @@ class TestGet:
 
 _SCANS = text(
     """
-    SELECT indexrelname, pg_stat_get_xact_numscans(indexrelid) FROM pg_stat_user_indexes
-    WHERE relname = 'tasks'
+    SELECT indexrelname AS place, pg_stat_get_xact_numscans(indexrelid) AS scans
+    FROM pg_stat_user_indexes WHERE relname = 'tasks'
     UNION ALL SELECT 'none', pg_stat_get_xact_numscans('tasks'::regclass)
     """
 )
@@ -263,18 +263,21 @@ class TestPlans:
                 assert all(isinstance(task, TaskJson) for task in await get_tasks(transaction, keys))
                 assert all(isinstance(task, TaskJson) for task in await toggle_tasks(transaction, keys))
 
+            async def scans(transaction: Transaction) -> dict[str, int]:
+                return {row.place: row.scans for row in await transaction.all(_SCANS)}
+
             async def grow(transaction: Transaction) -> dict[str, int]:
                 for _ in range(10):
                     await use(transaction)
                 await transaction.all(_MANY_TASKS)
-                before = {row[0]: row[1] for row in await transaction.all(_SCANS)}
+                before = await scans(transaction)
                 for _ in range(10):
                     await use(transaction)
-                return {row[0]: row[1] - before[row[0]] for row in await transaction.all(_SCANS)}
+                return {name: count - before[name] for name, count in (await scans(transaction)).items()}
 
             return await database.run(grow)
 
         with new_database("postgresql", tmp_path) as url:
-            scans = opened(url, work)
-        assert scans.pop("pk_tasks") >= 20
-        assert set(scans.values()) == {0}
+            found = opened(url, work)
+        assert found.pop("pk_tasks") >= 20
+        assert set(found.values()) == {0}

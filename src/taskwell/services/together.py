@@ -198,7 +198,7 @@ _CREATE_TASK = _statement(
 # make a new plan for each number.
 
 _POSTGRES_JSON = task_json("postgresql")
-# Until its first ANALYZE PostgreSQL takes `deleted_at IS NULL` for one task in two hundred, and a plan is kept
+# Until its first ANALYZE PostgreSQL takes `deleted_at IS NULL` for one task in two hundred, and keeps a plan
 # while the table grows: rather than look for a key it would read the whole index of the lists, which has
 # only such tasks. Said like this it does not know that it has.
 _ALIVE = "num_nulls(tasks.deleted_at) = 1"

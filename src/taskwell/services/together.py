@@ -205,12 +205,10 @@ _ALIVE = "num_nulls(tasks.deleted_at) = 1"
 _LONE = f"tasks.user_id = :user_id AND tasks.id = CAST(CAST(:id AS text) AS uuid) AND {_ALIVE}"
 _GET_TASK = _statement(f"SELECT 1 AS place, version, {_POSTGRES_JSON} FROM tasks WHERE {_LONE}")
 
-# OFFSET 0: each is looked up by itself, however many tasks there were when the plan was made.
+_FOUND = f"tasks.user_id = wanted.user_id AND tasks.id = wanted.id AND {_ALIVE}"
 _WANTED_TASKS = f"""
     unnest((SELECT CAST(:user_ids AS text[])), (SELECT CAST(CAST(:ids AS text[]) AS uuid[]))) WITH ORDINALITY
-    AS wanted (user_id, id, place) CROSS JOIN LATERAL (
-        SELECT * FROM tasks WHERE tasks.user_id = wanted.user_id AND tasks.id = wanted.id OFFSET 0
-    ) AS tasks WHERE {_ALIVE}
+    AS wanted (user_id, id, place) JOIN tasks ON {_FOUND}
     """
 _GET_TASKS = _statement(f"SELECT place, version, {_POSTGRES_JSON} FROM {_WANTED_TASKS}")
 _FIND_USERS = _statement("SELECT id FROM users WHERE id = ANY(CAST(:ids AS text[]))")
@@ -255,8 +253,7 @@ def _numbered(waits: bool) -> str:
 def _toggle_statement(*, several: bool, waits: bool) -> Statement:
     if several:
         numbered = f"WITH wanted AS (SELECT wanted.* FROM {_WANTED_TASKS}), {_numbered(waits)}"
-        place = "place"
-        found = f"tasks.user_id = numbered.user_id AND tasks.id = numbered.id AND {_ALIVE}"
+        place, found = "place", _FOUND.replace("wanted", "numbered")
     else:
         numbered = _numbered_one(waits, f"EXISTS (SELECT 1 FROM tasks WHERE {_LONE})")
         place, found = "1 AS place", _LONE

@@ -23,7 +23,7 @@ logger = logging.getLogger("taskwell")
 
 _AT_ONCE = 100  # more would gain nothing: so many are asked for together
 _IN_QUEUE = 1_000
-_IN_A_TURN = 32  # fewer are asked for in smaller groups, more are a longer turn
+_IN_A_TURN = 24  # fewer are asked for in smaller groups, more are a longer turn
 _PATIENCE_SECONDS = 0.3
 _TOLD_EVERY_SECONDS = 10.0
 

@@ -213,24 +213,23 @@ async def _round(port: int, requests: Iterator[bytes], form: Form) -> Round:
 
 
 async def _requests(port: int) -> list[Request]:
-    """Of each of the users two pages and a write in turn."""
+    """The requests of each of the users in turn."""
     connection = Connection(port)
-    requests = []
-    for n in range(_USERS):
-        path = f"/api/user-{n}/tasks"
-        operations = [{"op": "create", "task": {"title": f"Task {k}"}} for k in range(_PAGE)]
-        answer = await connection.send(Request("POST", f"{path}/batch", {"operations": operations}))
-        task = answer.json()["results"][0]["task"]["id"]
-        page = Request("GET", f"{path}?limit={_PAGE}")
-        await connection.send(page)
-        write = (
-            Request("POST", path, {"title": "Buy milk"})
-            if n % 2
-            else Request("POST", f"{path}/{task}/toggle")
-        )
-        requests += [page, Request("GET", f"{path}/{task}"), write]
+    of_users = [await _of_a_user(connection, f"/api/user-{n}/tasks", n) for n in range(_USERS)]
     await connection.close()
-    return requests
+    return [request for turn in zip(*of_users, strict=True) for requests in turn for request in requests]
+
+
+async def _of_a_user(connection: Connection, path: str, n: int) -> list[list[Request]]:
+    """For each of the tasks: the page, the task, and a write, which is a new task or turns this one over."""
+    operations = [{"op": "create", "task": {"title": f"Task {k}"}} for k in range(_PAGE)]
+    answer = await connection.send(Request("POST", f"{path}/batch", {"operations": operations}))
+    tasks = [f"{path}/{result['task']['id']}" for result in answer.json()["results"]]
+    page, new = Request("GET", f"{path}?limit={_PAGE}"), Request("POST", path, {"title": "Buy milk"})
+    return [
+        [page, Request("GET", task), new if k % 2 else Request("POST", f"{task}/toggle")]
+        for k, task in enumerate(tasks, n)
+    ]
 
 
 async def _peak(port: int, requests: Iterator[bytes], form: Form) -> float:

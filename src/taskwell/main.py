@@ -135,11 +135,11 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
 @asynccontextmanager
 async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
     settings: Settings = app.state.settings
-    database = Database(settings, gathers=app.state.shortcuts)
+    admission: Admission = app.state.admission
+    database = Database(settings, gathers=app.state.shortcuts, more_to_come=admission.lets_in_more)
     app.state.database = database
     feed = Feed(database)
     app.state.feed = feed
-    admission: Admission = app.state.admission
     with acting_as(EVERYBODY):
         background = {
             await preparation.start(settings, database),

@@ -19,6 +19,7 @@ from tests.answers import problem
 from tests.servers import LocalServer, wait_for
 
 ORIGIN = {"Origin": "http://localhost:3000"}
+UNKNOWN = "01890000-0000-7000-8000-000000000000"
 
 
 @contextmanager
@@ -26,7 +27,7 @@ def full(server: LocalServer) -> Iterator[None]:
     """All places are taken, and somebody has waited for long."""
     door: Admission = server.app.state.admission
     door._inside += admission._AT_ONCE
-    door._queue.append((-math.inf, lambda: False))
+    door._queue.append((-math.inf, nothing))
     try:
         yield
     finally:
@@ -149,38 +150,37 @@ class TestQueue:
 class TestAdmission:
     def test_the_queue_is_as_long_as_can_be_answered_in_time(self) -> None:
         door = full_door()
-        door.queue(0.0, lambda: True)
+        door.queue(0.0, nothing)
         assert not door.is_full(0.1)
         for _ in range(admission._IN_QUEUE - 1):
-            door.queue(0.1, lambda: True)
+            door.queue(0.1, partial(door.enter, 1))
         assert door.is_full(0.1)
         asyncio.run(leave_all(door))
-        door.queue(0.2, lambda: True)  # 100 were answered in 0.2 s: there is room for 0.3 s
-        assert door._room == 150
+        door.queue(0.2, nothing)  # 400 were answered in 0.2 s: there is room for 0.3 s
+        assert door._room == 600
 
     def test_is_full_while_the_first_has_waited_too_long(self) -> None:
         door = full_door()
         assert not door.is_full(0.0)
-        door.queue(0.0, lambda: True)
+        door.queue(0.0, nothing)
         assert not door.is_full(0.2)
         assert door.is_full(0.6)
 
     def test_who_has_gone_is_passed_over(self) -> None:
         door = full_door()
-        gone = iter(range(1_999))
-        for _ in range(2_000):
-            door.queue(0.0, lambda: next(gone, None) is None)
+        for _ in range(1_999):
+            door.queue(0.0, nothing)
+        door.queue(0.0, partial(door.enter, 1))
         asyncio.run(leave(door))
-        assert next(gone, None) is None
         assert not door._queue
-        assert not door.enter()
+        assert not door.has_room()
 
     def test_few_are_let_in_in_a_turn_of_the_loop(self) -> None:
         """All others are refused at the end of the turn."""
         door = full_door()
         inside: list[int] = []
         for n in range(3 * admission._IN_A_TURN):
-            door.queue(0.0, partial(note, inside, n))
+            door.queue(0.0, partial(note, door, inside, n))
 
         async def work() -> list[int]:
             await leave_all(door)
@@ -193,36 +193,78 @@ class TestAdmission:
         assert asyncio.run(work()) == [admission._IN_A_TURN * turns for turns in (1, 2, 3, 3)]
         assert inside == sorted(inside)
 
+    def test_it_is_known_whether_the_next_turn_brings_more(self) -> None:
+        door = full_door()
+        assert not door.lets_in_more()
+        door.queue(0.0, partial(door.enter, 1))
+        assert not door.lets_in_more()
+
+        async def work() -> list[bool]:
+            door.leave(1)
+            before = door.lets_in_more()
+            await asyncio.sleep(0)
+            return [before, door.lets_in_more()]
+
+        assert asyncio.run(work()) == [True, False]
+
     def test_nobody_overtakes_who_waits(self) -> None:
         door = full_door()
-        door.queue(0.0, lambda: True)
+        door.queue(0.0, partial(door.enter, 1))
 
         async def work() -> list[bool]:
             await leave_all(door)
-            before = door.enter()
+            before = door.has_room()
             await asyncio.sleep(0)
-            return [before, door.enter()]
+            return [before, door.has_room()]
 
         assert asyncio.run(work()) == [False, True]
 
 
+class TestPlaces:
+    def test_the_long_way_takes_more_than_the_short_one(
+        self, server: LocalServer, tasks: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        door: Admission = server.app.state.admission
+        taken: list[int] = []
+
+        def enter(places: int) -> None:
+            taken.append(places)
+            Admission.enter(door, places)
+
+        monkeypatch.setattr(door, "enter", enter)
+        with httpx2.Client(base_url=server.url, headers={"X-Of-Its-Own": tasks}) as client:
+            task = client.post(tasks, json={"title": "x"}).json()["id"]
+            del taken[:]
+            for _ in range(2):
+                assert client.get(f"{tasks}/{task}").status_code == 200
+            assert taken == [admission.LONG_WAY, 1]
+            assert (
+                client.get(f"{tasks}/{UNKNOWN}").status_code == 404
+            )  # is told the long way, once it is known
+            assert taken[2:] == [1, admission.LONG_WAY - 1]
+        wait_for(lambda: door._inside == 0)
+
+
 def full_door() -> Admission:
     door = Admission()
-    while door.enter():
-        pass
+    door.enter(admission._AT_ONCE)
     return door
 
 
 async def leave(door: Admission) -> None:
-    door.leave()
+    door.leave(1)
     await asyncio.sleep(0)
 
 
 async def leave_all(door: Admission) -> None:
     for _ in range(admission._AT_ONCE):
-        door.leave()
+        door.leave(1)
 
 
-def note(numbers: list[int], number: int) -> bool:
+def note(door: Admission, numbers: list[int], number: int) -> None:
+    door.enter(1)
     numbers.append(number)
-    return True
+
+
+def nothing() -> None:
+    """Whoever waited has gone."""

@@ -25,6 +25,7 @@ from taskwell.core.errors import Unavailable
 from taskwell.core.sqlite import SqliteBackend
 from taskwell.core.sqlite_file import refuse_network_file_system
 from taskwell.core.statement import Statement
+from taskwell.core.together import nobody
 
 PRAGMAS = ("journal_mode", "synchronous", "foreign_keys", "query_only")
 
@@ -44,9 +45,9 @@ async def backend_of(path: Path) -> AsyncGenerator[SqliteBackend]:
 
 
 @asynccontextmanager
-async def database_of(path: Path) -> AsyncGenerator[Database]:
+async def database_of(path: Path, more_to_come: Callable[[], bool] = nobody) -> AsyncGenerator[Database]:
     """A database with a table of one number."""
-    database = Database(Settings(database_url=f"sqlite:///{path}"))
+    database = Database(Settings(database_url=f"sqlite:///{path}"), more_to_come=more_to_come)
     database.serving = True
     await database.backend.write(make_counter)
     try:
@@ -297,6 +298,24 @@ class TestOneWriter:
 
         asyncio.run(work())
         assert looks == ["a", "b"] * 2
+
+    def test_while_more_are_to_come_what_they_want_as_well_is_looked_up_once(self, path: Path) -> None:
+        looks: list[str] = []
+        more = iter([True] * 10)
+
+        async def look_at(_transaction: ReadTransaction, keys: Sequence[str]) -> Sequence[str]:
+            looks.extend(keys)
+            return keys
+
+        async def work() -> None:
+            async with database_of(path, lambda: next(more, False)) as database:
+                first = database.look_up(look_at, "a")
+                await asyncio.sleep(0)
+                second = database.look_up(look_at, "a")
+                assert [await first, await second] == ["a", "a"]
+
+        asyncio.run(work())
+        assert looks == ["a"]
 
     def test_who_wrote_finds_it_whatever_others_look_up_meanwhile(self, path: Path) -> None:
         counter = Statement(text("SELECT n FROM counter"))

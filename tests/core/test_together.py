@@ -21,7 +21,10 @@ class Source:
         self.failures: dict[str, Exception] = {}
         self.failure: Exception | None = None
         self.gates: list[asyncio.Event] = []
-        self.together: Together[str, str] = Together(self._answer, self._spawn, most=most, shared=shared)
+        self.more = False
+        self.together: Together[str, str] = Together(
+            self._answer, self._spawn, most=most, shared=shared, more_to_come=lambda: self.more
+        )
         self._tasks: set[asyncio.Task[None]] = set()
 
     def ask(self, key: str, acting: str = "*", lanes: int = 1) -> "asyncio.Future[str]":
@@ -162,6 +165,53 @@ class TestTogether:
                 await gone
 
         asyncio.run(work())
+
+
+class TestMoreToCome:
+    """Under overload, where those who wait for a place come some at a time."""
+
+    def test_who_is_sure_to_come_is_waited_for(self) -> None:
+        async def work() -> None:
+            source = Source()
+            source.more = True
+            asked = []
+            for key in "aab":
+                asked.append(source.ask(key))
+                await settle()
+            assert source.seen == []
+            source.more = False
+            assert await asyncio.gather(*asked) == ["a 1", "a 1", "b 1"]
+
+        asyncio.run(work())
+
+    def test_but_not_when_there_are_enough(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(together, "_ENOUGH", 3)
+
+        async def work() -> None:
+            source = Source()
+            source.more = True
+            asked = [source.ask(key) for key in "aab"]
+            assert await asyncio.gather(*asked) == ["a 1", "a 1", "b 1"]
+            source.ask("a")
+            await settle()
+            assert len(source.seen) == 1
+
+        asyncio.run(work())
+
+    def test_from_one_group_to_the_next_others_have_a_turn(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(together, "_ENOUGH", 1)
+        seen_at_each_turn = []
+
+        async def work() -> None:
+            source = Source(most=1)
+            source.more = True
+            asked = [source.ask(key) for key in "abc"]
+            while not all(one.done() for one in asked):
+                seen_at_each_turn.append(len(source.seen))
+                await asyncio.sleep(0)
+
+        asyncio.run(work())
+        assert set(seen_at_each_turn) >= {1, 2}
 
 
 class TestWhatComesLater:

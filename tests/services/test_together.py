@@ -10,16 +10,27 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
+from taskwell.core import together
 from taskwell.core.acting import EVERYBODY, acting_as
 from taskwell.core.config import Settings
 from taskwell.core.database import Database, Transaction
 from taskwell.core.errors import Held, NotFound
 from taskwell.core.preparation import start
+from taskwell.core.statement import Statement
+from taskwell.core.together import nobody
 from taskwell.schemas.task import TaskCreate, task_json
 from taskwell.services import tasks
 from taskwell.services.sequence import last_number
 from taskwell.services.tasks import TaskNotFound
-from taskwell.services.together import TaskJson, TaskKey, create_tasks, get_tasks, new_task, toggle_tasks
+from taskwell.services.together import (
+    NewTask,
+    TaskJson,
+    TaskKey,
+    create_tasks,
+    get_tasks,
+    new_task,
+    toggle_tasks,
+)
 from taskwell.services.users import UserNotFound
 from tests.databases import new_database
 
@@ -29,11 +40,16 @@ _USERS = ("ada", "bob", "eve")
 _TEXTS = ('"', "\\", "/", "\b\f\n\r\t", "\x1f", "\x7f", "ß😀\u2028", "</script>", '{"id":"', "'", "%", ":x")
 
 
-def opened(database_url: str, work: Callable[[Database], Awaitable[T]]) -> T:
+def opened(
+    database_url: str,
+    work: Callable[[Database], Awaitable[T]],
+    *,
+    more_to_come: Callable[[], bool] = nobody,
+) -> T:
     settings = Settings(database_url=database_url)
 
     async def open_and_work() -> T:
-        database = Database(settings)
+        database = Database(settings, more_to_come=more_to_come)
         try:
             (await start(settings, database)).cancel()
             return await work(database)
@@ -188,6 +204,40 @@ class TestToggle:
             assert len(groups) <= len(made) / 2
 
         opened(database_url, work)
+
+
+class TestOverload:
+    @pytest.mark.parametrize("overloaded", [False, True])
+    def test_no_group_finds_users_held_by_another(
+        self, database_url: str, overloaded: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever is held has a connection of their own, and these would be opened by the dozen."""
+        monkeypatch.setattr(together, "_ENOUGH", 1)
+        held: list[bool] = []
+
+        async def hold_all(transaction: Transaction, keys: Sequence[TaskKey]) -> Sequence[TaskKey]:
+            await transaction.find(_HOLD_ALL)
+            return keys
+
+        async def counted(transaction: Transaction, wanted: Sequence[NewTask]) -> Sequence[Any]:
+            outcomes = await create_tasks(transaction, wanted)
+            held.extend(isinstance(outcome, Held) for outcome in outcomes)
+            return outcomes
+
+        async def work(database: Database) -> None:
+            made = await begin(database)
+            if database.backend.dialect == "sqlite":  # nobody holds a row there
+                return
+            new = new_task("ada", TaskCreate(title="Buy milk"))
+            first = database.write_together(hold_all, TaskKey("ada", str(made["ada"])))
+            await asyncio.sleep(0.1)
+            await asyncio.gather(first, database.write_together(counted, new))
+            assert any(held) is not overloaded
+
+        opened(database_url, work, more_to_come=lambda: overloaded)
+
+
+_HOLD_ALL = Statement(text("UPDATE users SET last_seq = last_seq RETURNING pg_sleep(0.1)"))
 
 
 class TestGet:

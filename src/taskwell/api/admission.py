@@ -21,9 +21,11 @@ from taskwell.core.errors import Overloaded
 
 logger = logging.getLogger("taskwell")
 
-_AT_ONCE = 100  # more would gain nothing: so many are asked for together
+_AT_ONCE = 400  # places
+LONG_WAY = 6  # places of one that goes through the layers: it takes several times as long
 _IN_QUEUE = 1_000
-_IN_A_TURN = 24  # fewer are asked for in smaller groups, more are a longer turn
+_IN_QUEUE_AT_LEAST = 100  # after so many answers it is known how fast it moves
+_IN_A_TURN = 24  # places: what begins in a turn of the event loop is what all others wait for
 _PATIENCE_SECONDS = 0.3
 _TOLD_EVERY_SECONDS = 10.0
 
@@ -34,8 +36,8 @@ class Admission:
     def __init__(self) -> None:
         self.ending = False
         self._inside = 0
-        # Since when each waits, and what takes its place: whether it is still wanted.
-        self._queue: deque[tuple[float, Callable[[], bool]]] = deque()
+        # Since when each waits, and what begins with it: it enters, if that is still wanted.
+        self._queue: deque[tuple[float, Callable[[], None]]] = deque()
         self._room = _IN_QUEUE
         self._due = False
         self._left, self._since = 0, 0.0
@@ -48,49 +50,44 @@ class Admission:
             return self._inside >= 2 * _AT_ONCE
         return len(queue) >= self._room or now - queue[0][0] > _PATIENCE_SECONDS
 
-    def enter(self) -> bool:
-        """Take a place, if there is one and nobody waits for it."""
-        if self._queue or self._inside >= _AT_ONCE:
-            return False
-        self._inside += 1
-        return True
+    def lets_in_more(self) -> bool:
+        """Whether there is a place for somebody who waits: the next turn of the event loop brings them."""
+        return bool(self._queue) and self._inside < _AT_ONCE
 
-    def enter_at_once(self) -> None:
-        """One that has been begun already, since its body was long in coming."""
-        self._inside += 1
+    def has_room(self) -> bool:
+        """Whether there is a place, and nobody waits for it."""
+        return not self._queue and self._inside < _AT_ONCE
 
-    def queue(self, now: float, take: Callable[[], bool]) -> None:
+    def enter(self, places: int) -> None:
+        self._inside += places
+
+    def queue(self, now: float, begin: Callable[[], None]) -> None:
         if not self._queue:
             self._left, self._since, self._room = 0, now, _IN_QUEUE
-        elif self._left >= _AT_ONCE:  # how fast the queue moves is known anew
+        elif self._left >= _IN_QUEUE_AT_LEAST:  # how fast the queue moves is known anew
             answered = self._left / max(now - self._since, 0.001)
-            self._room = min(_IN_QUEUE, max(_AT_ONCE, int(answered * _PATIENCE_SECONDS)))
+            self._room = min(_IN_QUEUE, max(_IN_QUEUE_AT_LEAST, int(answered * _PATIENCE_SECONDS)))
             self._left, self._since = 0, now
-        self._queue.append((now, take))
+        self._queue.append((now, begin))
         self._let_in_soon()
 
-    def leave(self) -> None:
-        self._inside -= 1
+    def leave(self, places: int) -> None:
+        self._inside -= places
         self._left += 1
         self._let_in_soon()
 
     def _let_in_soon(self) -> None:
         """In the next turn of the event loop: those who come meanwhile are refused before, which is quick."""
-        if self._queue and self._inside < _AT_ONCE and not self._due:
+        if not self._due and self.lets_in_more():
             self._due = True
             asyncio.get_running_loop().call_soon(self._let_in)
 
     def _let_in(self) -> None:
-        """As many as make good groups; a turn is as long as it takes to begin with them."""
         self._due = False
-        begun = 0
-        while begun < _IN_A_TURN and self._queue and self._inside < _AT_ONCE:
-            _, take = self._queue.popleft()
-            self._inside += 1
-            if take():
-                begun += 1
-            else:
-                self._inside -= 1
+        most = min(self._inside + _IN_A_TURN, _AT_ONCE)
+        while self._queue and self._inside < most:
+            _, begin = self._queue.popleft()
+            begin()
         self._let_in_soon()
 
     def note_refusal(self, now: float) -> None:
@@ -143,16 +140,15 @@ class Glance:
         path = self.url.partition(b"?")[0]
         instance = path if _SIMPLE.fullmatch(path) else json.dumps(instance_of(path))[1:-1].encode()
         body = _BODY % (instance, request_id)
-        added = [(b"x-request-id", request_id), (b"content-length", b"%d" % len(body))]
-        if not self.keeps_alive:
-            added.append((b"connection", b"close"))
-        lines = [b"%b: %b\r\n" % header for header in (*headers, *added)]
-        return b"".join((_HEAD, *lines, b"\r\n", b"" if self.method == b"HEAD" else body))
+        default = b"".join([b"%b: %b\r\n" % header for header in headers])
+        end = b"" if self.keeps_alive else b"connection: close\r\n"
+        shown = b"" if self.method == b"HEAD" else body
+        return _ANSWER % (default, request_id, len(body), end, shown)
 
 
 _SIMPLE = re.compile(rb"[!#-\[\]-~]{0,1024}")  # nothing in it has to be escaped
 _BODY = json.dumps(problem_members("overloaded", Overloaded.detail, "%b", "%b")).encode()
-_HEAD = (
+_ANSWER = (
     b"HTTP/1.1 503 Service Unavailable\r\n"
     b"content-type: " + MEDIA_TYPE.encode() + b"\r\n"
     b"retry-after: 1\r\n"
@@ -165,4 +161,8 @@ _HEAD = (
     b"cross-origin-resource-policy: same-origin\r\n"
     b"referrer-policy: no-referrer\r\n"
     b"x-content-type-options: nosniff\r\n"
+    b"%bx-request-id: %b\r\n"
+    b"content-length: %d\r\n"
+    b"%b\r\n"
+    b"%b"
 )

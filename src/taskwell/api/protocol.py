@@ -26,7 +26,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from taskwell.api.admission import Admission, Glance
+from taskwell.api.admission import LONG_WAY, Admission, Glance
 from taskwell.api.edge import Header
 from taskwell.api.express import Express
 
@@ -42,11 +42,11 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 class Cycle(RequestResponseCycle):
     """A request and its answer. The head is kept until there is some of the body, and both are one write.
 
-    `begun`: the application has been asked. `counted`: it takes a place until its answer begins.
+    `begun`: the application has been asked. `places`: what it takes of the server until its answer begins.
     """
 
     begun = False
-    counted = False
+    places = 0
     lesson: Callable[[int, Sequence[Header]], None] | None = None
     task: asyncio.Task[None]
     scope: Scope  # type: ignore[assignment]
@@ -115,12 +115,17 @@ class Cycle(RequestResponseCycle):
         self.on_response()
 
     def go_the_long_way(self) -> None:
+        self.enter(LONG_WAY - 1)
         self.protocol.begin(self)
 
+    def enter(self, places: int) -> None:
+        self.places += places
+        self.protocol.admission.enter(places)
+
     def leave(self) -> None:
-        if self.counted:
-            self.counted = False
-            self.protocol.admission.leave()
+        if self.places:
+            self.protocol.admission.leave(self.places)
+            self.places = 0
 
     def _head_of(self, message: Message) -> bytes:
         self.response_started = True
@@ -332,14 +337,12 @@ class Protocol(HttpToolsProtocol):
         now = self.loop.time()
         if cycle.begun:
             if not cycle.response_started:
-                cycle.counted = True
-                self.admission.enter_at_once()
+                cycle.enter(LONG_WAY)
         elif cycle.scope["path"].startswith("/health/"):
             self.begin(cycle)
         elif self.admission.is_full(now):
             self.begin_refusal(cycle)
-        elif self.admission.enter():
-            cycle.counted = True
+        elif self.admission.has_room():
             self.answer(cycle)
         else:
             self.queued = cycle
@@ -356,15 +359,12 @@ class Protocol(HttpToolsProtocol):
         else:
             self.begin(cycle)
 
-    def leave_queue(self) -> bool:
-        """A place is free: whether it is still wanted."""
+    def leave_queue(self) -> None:
+        """There is room now. It may not be wanted any more."""
         cycle, self.queued = self.queued, None
-        if cycle is None or cycle.disconnected:
-            return False
-        self.due = math.inf
-        cycle.counted = True
-        self.answer(cycle)
-        return True
+        if cycle is not None and not cycle.disconnected:
+            self.due = math.inf
+            self.answer(cycle)
 
     def refuse_queued(self, cycle: Cycle) -> None:
         self.queued, self.due = None, math.inf
@@ -377,7 +377,10 @@ class Protocol(HttpToolsProtocol):
         self.begin(cycle)
 
     def answer(self, cycle: Cycle) -> None:
-        if self.express is None or self.flow.write_paused or not self.express.take(cycle):
+        if self.express is not None and not self.flow.write_paused and self.express.take(cycle):
+            cycle.enter(1)
+        else:
+            cycle.enter(LONG_WAY)
             self.begin(cycle)
 
     def begin(self, cycle: Cycle) -> None:

@@ -12,6 +12,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -30,7 +31,7 @@ from taskwell.core.sqlite import SqliteBackend
 from taskwell.core.sqlite_file import refuse_network_file_system
 from taskwell.core.statement import Rows, Statement
 from taskwell.core.tally import Histogram
-from taskwell.core.together import AnswerAll, Together, settle
+from taskwell.core.together import AnswerAll, Together, nobody, settle
 from taskwell.core.turns import Turns
 
 P = ParamSpec("P")
@@ -54,6 +55,7 @@ _ATTEMPTS = {Fault.CONFLICT: 4, Fault.LOST: 4, Fault.READ_ONLY: 2}
 _AWAY_SECONDS = 1.0
 _TOLD_EVERY_SECONDS = 10.0
 _GROUP = 100  # at most so many are asked for together
+_ON_THE_SPOT = 24  # the same, where a turn of the event loop takes as long as they do
 _LANES = 1  # groups at a time: a second one would be small, and wait for the rows of the first
 
 
@@ -108,13 +110,18 @@ class Transaction(ReadTransaction):
 class Database:
     """The application's database. `serving` is set once its schema is known to be right.
 
-    `gathers` False: what is asked for together is asked for one by one.
+    `gathers` False: what is asked for together is asked for one by one. `more_to_come`: whether somebody is
+    sure to ask in the next turn of the event loop.
     """
 
-    def __init__(self, settings: Settings, *, gathers: bool = True) -> None:
+    def __init__(
+        self, settings: Settings, *, gathers: bool = True, more_to_come: Callable[[], bool] = nobody
+    ) -> None:
         self._url = settings.database
         self.backend = open_backend(settings, self._url, gathers=gathers)
         self._gathers = gathers
+        self._more_to_come = more_to_come
+        self._group_writes = asyncio.Lock()
         self.serving = False
         self.uses = 0  # how often it was asked, so that nobody wakes it who need not
         self.turns = Turns()
@@ -223,16 +230,19 @@ class Database:
         """As `read_together`, for a few rows that hardly anybody else wants just now.
 
         SQLite is asked on the spot: there is no round trip that could be shared, and nothing to wait for.
+        Unless more are to come, who may want the same.
         """
         backend = self.backend
         if not isinstance(backend, SqliteBackend) or not self._gathers:
             return self.read_together(function, key, most=most)
+        if self._more_to_come():
+            return self.read_together(function, key, most=_ON_THE_SPOT)
         try:
             self._refuse_what_cannot_be(writes=False)
             self.uses += 1
             outcome = self._looked_up(backend, function, key)
         except Exception:  # noqa: BLE001 (it comes again, if it is still so)
-            return self.read_together(function, key, most=most)
+            return self.read_together(function, key, most=_ON_THE_SPOT)
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         settle(answer, outcome)
         return answer
@@ -290,7 +300,11 @@ class Database:
         self, name: Hashable, answer_all: AnswerAll[K, T], *, most: int, shared: bool
     ) -> Together[K, T]:
         together = Together(
-            answer_all, self._spawn, most=most if self._gathers else 1, shared=shared and self._gathers
+            answer_all,
+            self._spawn,
+            most=most if self._gathers else 1,
+            shared=shared and self._gathers,
+            more_to_come=self._more_to_come,
         )
         self._together[name] = together
         return together
@@ -322,7 +336,9 @@ class Database:
     ) -> Sequence[T | Exception | asyncio.Future[T]]:
         """One who makes the transaction fail is not to fail the others, nor to make them wait."""
         try:
-            return self._held_in_turn(function, keys, await self._write_at_once(function, keys))
+            async with self._alone():
+                written = await self._write_at_once(function, keys)
+            return self._held_in_turn(function, keys, written)
         except TaskwellError:
             raise
         except Exception:
@@ -335,6 +351,15 @@ class Database:
             except Exception as error:  # noqa: BLE001 (it is raised for whoever asked)
                 outcomes.append(error)
         return self._held_in_turn(function, keys, outcomes)
+
+    def _alone(self) -> AbstractAsyncContextManager[None]:
+        """While no other group writes: of two large ones the second would find most users held by the first.
+
+        Only under overload. Else groups are small, and to wait would be one more round trip.
+        """
+        backend = self.backend
+        hold_each_other = backend.dialect == "postgresql" and not backend.keeps_users_apart
+        return self._group_writes if hold_each_other and self._more_to_come() else nullcontext()
 
     def _held_in_turn(
         self,

@@ -1,7 +1,7 @@
 """Those who ask while others are being answered are asked for together.
 
 Under load a round trip, a transaction and a commit are shared by all who wait for one; and who asks alone
-waits for nobody.
+waits for nobody. A group waits only where it is known that more are to come, which is so under overload.
 """
 
 import asyncio
@@ -23,7 +23,14 @@ V = TypeVar("V")
 AnswerAll = Callable[[Sequence[K]], Awaitable[Sequence[V | Exception | asyncio.Future[V]]]]
 Spawn = Callable[[Coroutine[object, object, None]], object]
 
+_ENOUGH = 64  # a larger group takes hardly less for each
+
 _since: ContextVar[float | None] = ContextVar("since", default=None)
+
+
+def nobody() -> bool:
+    """More are to come: none that are known of."""
+    return False
 
 
 def waiting_since() -> float:
@@ -44,13 +51,23 @@ class Together(Generic[K, V]):
     never one that was begun before they came; without it each gets an answer of their own, one after another.
     """
 
-    def __init__(self, answer_all: AnswerAll[K, V], spawn: Spawn, *, most: int, shared: bool) -> None:
+    def __init__(
+        self,
+        answer_all: AnswerAll[K, V],
+        spawn: Spawn,
+        *,
+        most: int,
+        shared: bool,
+        more_to_come: Callable[[], bool] = nobody,
+    ) -> None:
         self._answer_all = answer_all
         self._spawn = spawn
         self.most = most
         self._shared = shared
+        self._more_to_come = more_to_come
         # On whose behalf, and what; in the order in which they came.
         self._waiting: dict[tuple[str, K], list[_Asked[V]]] = {}
+        self._asking = 0
         self._busy: set[tuple[str, K]] = set()
         self._running = 0
         self._due = False
@@ -64,6 +81,7 @@ class Together(Generic[K, V]):
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[V] = loop.create_future()
         self._waiting.setdefault((acting, key), []).append(_Asked(answer, time.monotonic()))
+        self._asking += 1
         self._begin(lanes)
         return answer
 
@@ -72,6 +90,14 @@ class Together(Generic[K, V]):
         if not self._due and self._running < lanes:
             self._due = True
             self._spawn(self._run(lanes))
+
+    async def _gathered(self) -> dict[tuple[str, K], list[_Asked[V]]]:
+        """The next group. Who is sure to come is waited for, if there are not enough yet."""
+        while self._asking and self._more_to_come():
+            await asyncio.sleep(0)
+            if self._asking >= _ENOUGH:
+                break
+        return self._next()
 
     def _next(self) -> dict[tuple[str, K], list[_Asked[V]]]:
         """The keys of the first who waits and of those behind who may go along."""
@@ -84,6 +110,7 @@ class Together(Generic[K, V]):
                 group[asked] = self._waiting.pop(asked)
             else:
                 group[asked] = [answers.pop(0)]
+        self._asking -= sum(map(len, group.values()))
         self._busy.update(group)
         if group:
             self.sizes.add(len(group))
@@ -94,7 +121,7 @@ class Together(Generic[K, V]):
         self._running += 1
         try:
             # The next turn of the loop may be long in coming, so the next group does not wait for it.
-            while group := self._next():
+            while group := await self._gathered():
                 if self._waiting:
                     self._begin(lanes)
                 await self._answer(group)

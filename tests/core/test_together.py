@@ -177,7 +177,7 @@ class TestMoreToCome:
             asked = []
             for key in "aab":
                 asked.append(source.ask(key))
-                await settle()
+                await asyncio.sleep(0)
             assert source.seen == []
             source.more = False
             assert await asyncio.gather(*asked) == ["a 1", "a 1", "b 1"]
@@ -195,6 +195,17 @@ class TestMoreToCome:
             source.ask("a")
             await settle()
             assert len(source.seen) == 1
+
+        asyncio.run(work())
+
+    def test_who_wants_what_hardly_anybody_wants_does_not_wait_on_and_on(self) -> None:
+        async def work() -> None:
+            source = Source()
+            source.more = True
+            asked = source.ask("a")
+            for _ in range(together._TURNS + 5):
+                await asyncio.sleep(0)
+            assert asked.done()
 
         asyncio.run(work())
 

@@ -24,6 +24,7 @@ AnswerAll = Callable[[Sequence[K]], Awaitable[Sequence[V | Exception | asyncio.F
 Spawn = Callable[[Coroutine[object, object, None]], object]
 
 _ENOUGH = 64  # a larger group takes hardly less for each
+_TURNS = 16  # of the event loop, at most: of a rare kind there would never be enough
 
 _since: ContextVar[float | None] = ContextVar("since", default=None)
 
@@ -92,8 +93,10 @@ class Together(Generic[K, V]):
             self._spawn(self._run(lanes))
 
     async def _gathered(self) -> dict[tuple[str, K], list[_Asked[V]]]:
-        """The next group. Who is sure to come is waited for, if there are not enough yet."""
-        while self._asking and self._more_to_come():
+        """The next group. Who is sure to come is waited for a little, if there are not enough yet."""
+        for _ in range(_TURNS):
+            if not (self._asking and self._more_to_come()):
+                break
             await asyncio.sleep(0)
             if self._asking >= _ENOUGH:
                 break

@@ -23,7 +23,7 @@ from taskwell.api.edge import Forwarded, Guesses, RateLimit, SecurityHeaders, Tr
 from taskwell.api.express import Express
 from taskwell.api.feed import Feed
 from taskwell.api.metrics import Metrics
-from taskwell.api.middleware import Alike, BodyLimit, CatchAll, Cors, RequestId, WellFormed
+from taskwell.api.middleware import Alike, BodyLimit, CatchAll, Cors, Options, RequestId, WellFormed
 from taskwell.api.plain import Plain
 from taskwell.api.routes import router
 from taskwell.core import preparation
@@ -115,6 +115,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(Authentication, verifier=app.state.verifier)
     if limited:
         app.add_middleware(Guesses, rate=settings.rate_limit)
+    app.add_middleware(Options)
     app.add_middleware(TrustedHosts, allowed=settings.allowed_hosts, stub=stub)
     app.add_middleware(WellFormed)
     app.add_middleware(CatchAll)

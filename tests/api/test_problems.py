@@ -22,17 +22,16 @@ class TestFrameworkErrors:
     @pytest.mark.parametrize(
         ("method", "path", "allowed"),
         [
-            ("PUT", "/api/tasks", "DELETE, GET, HEAD, POST"),
-            ("POST", "/api/alice/tasks/x", "DELETE, GET, HEAD, PATCH, PUT"),
-            ("GET", "/api/tasks/x/toggle", "POST"),
-            ("POST", "/api/tasks/x/complete", "PATCH"),
-            ("PATCH", "/api/alice/tasks/x/restore", "POST"),
-            ("POST", "/api/changes", "GET, HEAD"),
-            ("DELETE", "/api/alice/events", "GET, HEAD"),
-            ("PATCH", "/api/users", "POST"),
-            ("POST", "/", "GET, HEAD"),
-            ("TRACE", "/api/tasks", "DELETE, GET, HEAD, POST"),
-            ("OPTIONS", "/api/tasks", "DELETE, GET, HEAD, POST"),
+            ("PUT", "/api/tasks", "DELETE, GET, HEAD, OPTIONS, POST"),
+            ("POST", "/api/alice/tasks/x", "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"),
+            ("GET", "/api/tasks/x/toggle", "OPTIONS, POST"),
+            ("POST", "/api/tasks/x/complete", "OPTIONS, PATCH"),
+            ("PATCH", "/api/alice/tasks/x/restore", "OPTIONS, POST"),
+            ("POST", "/api/changes", "GET, HEAD, OPTIONS"),
+            ("DELETE", "/api/alice/events", "GET, HEAD, OPTIONS"),
+            ("PATCH", "/api/users", "OPTIONS, POST"),
+            ("POST", "/", "GET, HEAD, OPTIONS"),
+            ("TRACE", "/api/tasks", "DELETE, GET, HEAD, OPTIONS, POST"),
         ],
     )
     def test_a_method_that_is_not_known_is_a_405_with_those_that_are(

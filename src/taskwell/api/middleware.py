@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskwell.api import logs
 from taskwell.api.headers import lines
+from taskwell.api.methods import methods_at
 from taskwell.api.metrics import Metrics, route_of
 from taskwell.api.problems import path_as_sent, problem_response, response_of
 from taskwell.core.errors import Invalid, Overloaded, Violation
@@ -127,13 +128,17 @@ class CatchAll:
             await problem_response(scope, "internal_error", detail)(scope, receive, send)
 
 
+_NO_HTTP = Violation(
+    "request", "request", "malformed", "is not valid HTTP/1.1: check its first line, headers and body length"
+)
 _NO_TEXT = "is not percent-encoded UTF-8 text"
 
 
 class WellFormed:
     """Refuse what two readers could take differently: a path or query (RFC 3986, 2.1 and 3.3), or a host.
 
-    And whatever comes when the server is overloaded (`taskwell.refused`).
+    And whatever comes when the server is overloaded (`taskwell.refused`), and what the parser could not read
+    (`taskwell.malformed`).
     """
 
     _MAX_HEADER_BYTES = 16_384
@@ -152,6 +157,8 @@ class WellFormed:
     def _refusal(self, scope: Scope) -> Response | None:
         if "taskwell.refused" in scope:
             return response_of(scope, Overloaded())
+        if "taskwell.malformed" in scope:
+            return response_of(scope, Invalid(_NO_HTTP))
         if sum(map(len, chain.from_iterable(scope["headers"]))) > self._MAX_HEADER_BYTES:
             detail = f"The headers are larger than {self._MAX_HEADER_BYTES:,} bytes in all."
             return problem_response(scope, "headers_too_large", detail, headers={"Connection": "close"})
@@ -186,6 +193,22 @@ class WellFormed:
         except UnicodeDecodeError:
             return False
         return not self._BROKEN_ESCAPE.search(part)
+
+
+class Options:
+    """Answer OPTIONS with the methods of the path (RFC 9110, 9.3.7). Preflights are answered before, by Cors.
+
+    No credentials are needed: what it says is the same for everybody, and health checks send none.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] != "http" or scope["method"] != "OPTIONS":
+            return self.app(scope, receive, send)
+        allowed = ", ".join(methods_at(scope["app"].routes, scope["path"]))
+        return Response(status_code=204, headers={"Allow": allowed})(scope, receive, send)
 
 
 class Alike:

@@ -11,10 +11,10 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
+from taskwell.api.methods import methods_at
 from taskwell.core.errors import (
     Conflict,
     Forbidden,
@@ -328,7 +328,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         case 404:
             detail = "There is nothing at this path."
         case 405:
-            headers["Allow"] = ", ".join(_methods_at(request))
+            headers["Allow"] = ", ".join(methods_at(request.app.routes, request.scope["path"]))
             detail = f"The methods known here are {headers['Allow']}."
         case status if status in _TOKEN_OF_STATUS:
             detail = PROBLEM_TYPES[_TOKEN_OF_STATUS[status]].meaning
@@ -336,16 +336,6 @@ async def _http_exception(request: Request, error: Exception) -> Response:
             raise error
     token = _TOKEN_OF_STATUS[error.status_code]
     return problem_response(request.scope, token, detail, headers=headers)
-
-
-def _methods_at(request: Request) -> list[str]:
-    """Every method that some route has at this path; Starlette's own answer names those of the first."""
-    methods: set[str] = set()
-    for route in iter_route_contexts(request.app.routes):
-        pattern = getattr(route, "path_regex", None)
-        if pattern is not None and pattern.match(request.scope["path"]):
-            methods |= route.methods or {"GET"}  # a folder of files has no list of its own
-    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 
 _DETAILS = {

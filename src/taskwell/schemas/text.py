@@ -128,6 +128,10 @@ def _task_id(value: object) -> UUID:
     raise _error("invalid_id", "must be a UUID, written with its four hyphens")
 
 
+def is_task_id(value: str) -> bool:
+    return _UUID.fullmatch(value) is not None
+
+
 TaskId = Annotated[
     UUID,
     BeforeValidator(_task_id),

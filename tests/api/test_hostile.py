@@ -210,20 +210,22 @@ def check_harmless(case: Case, answer: Answer) -> None:
 
 @pytest.mark.direct
 class TestBrokenHttp:
-    def test_it_is_a_400_of_the_web_server_in_plain_text(
+    def test_it_is_a_400_that_closes_the_connection(
         self, wire: Wire, client: httpx2.Client, place: Place
     ) -> None:
         before = client.get(place.tasks).json()
-        complaints = list(complaints_of(wire, hostile.broken_http(place), check_plain))
+        complaints = list(complaints_of(wire, hostile.broken_http(place), check_malformed))
         assert not complaints, "\n".join(complaints)
         assert client.get(place.tasks).json() == before
 
 
-def check_plain(case: Case, answer: Answer) -> None:
+def check_malformed(case: Case, answer: Answer) -> None:
     assert answer.status in case.statuses
-    assert answer.headers.get("content-type") == "text/plain; charset=utf-8"
-    assert answer.body == b"Invalid HTTP request received."
-    assert CANARY not in str(answer.headers)
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = json.loads(answer.body)
+    assert problem["type"] == "validation_error"
+    assert problem["errors"][0]["code"] == "malformed"
+    assert CANARY not in str(answer.headers) + json.dumps({**problem, "instance": ""})
     assert answer.closes
 
 

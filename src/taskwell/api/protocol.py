@@ -10,7 +10,8 @@ import logging
 import math
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 from urllib.parse import unquote
@@ -36,6 +37,12 @@ LOOK_SECONDS = 1.0
 # For a connection that is idle when the server ends: its client may be asking just now.
 LAST_SECONDS = 1.0
 _BYTES_PER_SECOND = 8_192
+_VERSIONS = frozenset({"1.0", "1.1"})
+# llhttp reads RTSP and ICE as well, and only there are these methods.
+_NO_HTTP_METHODS = frozenset(
+    b"ANNOUNCE DESCRIBE FLUSH GET_PARAMETER PAUSE PLAY RECORD REDIRECT SETUP SET_PARAMETER SOURCE "
+    b"TEARDOWN".split()
+)
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -43,9 +50,14 @@ class Cycle(RequestResponseCycle):
     """A request and its answer. The head is kept until there is some of the body, and both are one write.
 
     `begun`: the application has been asked. `places`: what it takes of the server until its answer begins.
+    `truncated`: the client has ended its side before the end of the body. `endless`: the answer is a stream
+    of events. `until_close`: the answer ends where the connection does.
     """
 
     begun = False
+    truncated = False
+    endless = False
+    until_close = False
     places = 0
     lesson: Callable[[int, Sequence[Header]], None] | None = None
     task: asyncio.Task[None]
@@ -59,7 +71,7 @@ class Cycle(RequestResponseCycle):
     more_body = True
     response_started = False
     response_complete = False
-    chunked_encoding = None
+    chunked_encoding: bool | None = None
     expected_content_length = 0
 
     def __init__(self, protocol: "Protocol", *, keep_alive: bool) -> None:
@@ -87,6 +99,19 @@ class Cycle(RequestResponseCycle):
         except asyncio.CancelledError:  # the server ends, and has waited long enough: it says so itself
             self.disconnected = True
             self.transport.abort()
+
+    async def receive(self) -> Any:
+        message = await super().receive()
+        if self.truncated and not self.response_complete:
+            self.disconnect()
+            self.transport.close()
+            return {"type": "http.disconnect"}
+        return message
+
+    def disconnect(self) -> None:
+        """Tell the application that its client is gone. Nothing more is written for it."""
+        self.disconnected = True
+        self.message_event.set()
 
     async def send(self, message: Message) -> None:  # type: ignore[override]
         if self.flow.write_paused and not self.disconnected:
@@ -143,14 +168,31 @@ class Cycle(RequestResponseCycle):
             self.keep_alive = False
         elif not self.keep_alive:
             headers.append((b"connection", b"close"))
-        if b"content-length" in known:
-            self.chunked_encoding = False
-            self.expected_content_length = int(known[b"content-length"])
-        elif self.scope["method"] != "HEAD" and status not in {204, 304}:
-            self.chunked_encoding = True
-            headers.append((b"transfer-encoding", b"chunked"))
+        if known.get(b"content-type", b"").startswith(b"text/event-stream"):
+            self._begin_stream()
+        headers += self._framing(status, known)
         lines = [b"%b: %b\r\n" % header for header in headers]
         return b"".join([STATUS_LINE[status], *lines, b"\r\n"])
+
+    def _begin_stream(self) -> None:
+        self.endless = True
+        if not self.protocol.reading:
+            self.disconnect()
+            self.transport.close()
+
+    def _framing(self, status: int, headers: Mapping[bytes, bytes]) -> list[Header]:
+        """Decide how the end of the body is told. Returns the header that says so, where none does yet."""
+        if b"content-length" in headers:
+            self.chunked_encoding = False
+            self.expected_content_length = int(headers[b"content-length"])
+        elif self.scope["method"] == "HEAD" or status in {204, 304}:
+            pass
+        elif self.scope["http_version"] == "1.0":  # it knows no chunks (RFC 9112, 6.1)
+            self.until_close = True
+        else:
+            self.chunked_encoding = True
+            return [(b"transfer-encoding", b"chunked")]
+        return []
 
     def _write(self, body: bytes, *, more: bool) -> None:
         assert self.response_started
@@ -161,7 +203,7 @@ class Cycle(RequestResponseCycle):
         elif self.chunked_encoding:
             body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             body += b"" if more else b"0\r\n\r\n"
-        else:
+        elif not self.until_close:
             self.expected_content_length -= len(body)
             if self.expected_content_length < 0 or (self.expected_content_length and not more):
                 raise RuntimeError("The body is not as long as was said.")
@@ -179,6 +221,9 @@ class Protocol(HttpToolsProtocol):
     """A connection. It looks once a second whether its client is overdue: a timer for each wait costs more.
 
     `due`: when patience ends. `between`: nothing of a next request has come. `queued`: it waits for a place.
+    `unanswered`: the requests without a whole answer, in their order; the first one is being answered.
+    `reading`: False once the client has ended its side, or has sent what is no HTTP.
+    `offer`: the head that has just been parsed offers another protocol. `connect_to`: the target of CONNECT.
     """
 
     cycle: Cycle | None  # type: ignore[assignment]
@@ -192,6 +237,10 @@ class Protocol(HttpToolsProtocol):
         self.between = True
         self.queued: Cycle | None = None
         self.unread = 0
+        self.unanswered: deque[Cycle] = deque()
+        self.reading = True
+        self.offer = False
+        self.connect_to: bytes | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -199,13 +248,35 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if self.queued is not None:
-            self.queued.disconnected = True
+        for cycle in self.unanswered:  # what has not begun never begins
+            cycle.disconnect()
+        self.unanswered.clear()
 
-    def eof_received(self) -> None:
-        """The connection is closed next, and nobody is there for an answer: what has not begun need not."""
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer what has come whole before the connection is closed: the client may still read.
+
+        A stream of events ends: this is how a browser leaves one.
+        """
+        self.reading = False
+        cycle = self.cycle
+        if cycle is not None and cycle.more_body and not cycle.response_complete:
+            self.truncate(cycle)
+        for other in self.unanswered:
+            if other.endless:
+                other.disconnect()
+                return False
+        if not self.unanswered:
+            return False
+        self.unanswered[-1].keep_alive = False
+        return True
+
+    def truncate(self, cycle: Cycle) -> None:
+        """The rest of the body never comes. Who has begun may answer without it; any other is dropped."""
+        if cycle.begun:
+            cycle.truncated = True
+            cycle.message_event.set()
+        else:
+            self.unanswered.remove(cycle)
 
     # Patience
 
@@ -265,12 +336,66 @@ class Protocol(HttpToolsProtocol):
     # A request, as the parser tells of it
 
     def data_received(self, data: bytes) -> None:
+        if not self.reading:
+            return
         if self.between and self.admission.is_full(self.loop.time()) and self.refuse(data):
             return
-        super().data_received(data)
+        try:
+            self.parse(data)
+        except httptools.HttpParserError:
+            self.refuse_malformed()
+            return
         cycle = self.cycle
-        if cycle is not None and cycle.more_body and not cycle.begun and not self.pipeline:
+        if cycle is not None and cycle.more_body and not cycle.begun and self.unanswered[0] is cycle:
             self.ask_early(cycle)
+
+    def parse(self, data: bytes) -> None:
+        """Parse requests. One that offers another protocol is answered as any other (RFC 9110, 7.8).
+
+        llhttp ends at such a head and skips the body, whose bytes would then be run as further requests. So
+        the head is parsed once more without the offer, and what follows after it.
+        """
+        rest: bytes | memoryview = data
+        while True:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = memoryview(rest)[upgrade.args[0] :]
+                self.parse_head_again()
+            else:
+                return
+
+    def parse_head_again(self) -> None:
+        method, target = self.parser.get_method(), self.url
+        if method == b"CONNECT":  # llhttp never reads a body of it, so another method stands in for it
+            self.connect_to = target
+            method, target = b"POST", target if target.startswith(b"/") else b"/"
+        start = b"%b %b HTTP/%b\r\n" % (method, target, self.parser.get_http_version().encode())
+        lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.offer = False
+        self.parser.feed_data(b"".join([start, *lines, b"\r\n"]))
+
+    def refuse_malformed(self) -> None:
+        """Answer 400 after the requests before it, and read no more: where another begins is not known."""
+        self.reading = False
+        cycle = self.cycle
+        if not self.between and cycle is not None and cycle.more_body and cycle.scope is self.scope:
+            if cycle.response_started:
+                self.transport.close()
+                return
+            self.unanswered.remove(cycle)
+            cycle.disconnect()
+        elif self.between:
+            self.on_message_begin()
+        known = {"method": "GET", "path": "/", "raw_path": b"/", "query_string": b"", **self.scope}
+        self.scope = cast("Any", {**known, "taskwell.malformed": True})
+        self.cycle = Cycle(self, keep_alive=False)
+        self.cycle.more_body = False
+        self.unanswered.append(self.cycle)
+        if self.unanswered[0] is self.cycle:
+            self.take_turn(self.cycle)
 
     def refuse(self, data: bytes) -> bool:
         """Refuse what has come, if it is one request and its turn to be answered."""
@@ -291,21 +416,39 @@ class Protocol(HttpToolsProtocol):
         if self.cycle is not None and self.cycle.response_complete:
             self.wait(PATIENCE_SECONDS)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name, value = name.lower(), value.rstrip()  # the parser leaves white space behind a value
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        elif name == b"transfer-encoding" and value.lower() != b"chunked":  # nobody would decode another
+            raise httptools.HttpParserError
+        self.headers.append((name, value))
+
     def on_headers_complete(self) -> None:
-        version = self.parser.get_http_version()
+        if self.parser.should_upgrade():
+            self.offer = True
+            return
+        version, method = self.parser.get_http_version(), self.parser.get_method()
+        if version not in _VERSIONS or method in _NO_HTTP_METHODS:
+            raise httptools.HttpParserError
+        self.headers = []  # for trailers, which must not pass for headers (RFC 9110, 6.5.1)
         scope = self.scope
-        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["method"] = method.decode("ascii")
         scope["http_version"] = version
         url = httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
+        raw_path = url.path or b"/"  # an absolute target may be without one
+        path = raw_path.decode("ascii")
         scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"] = url.path
+        scope["raw_path"] = raw_path
         scope["query_string"] = url.query or b""
+        if self.connect_to is not None:
+            scope["method"] = "CONNECT"
+            scope["raw_path"], self.connect_to = self.connect_to.partition(b"?")[0], None
         keep_alive = version != "1.0" and self.parser.should_keep_alive() and not self.admission.ending
-        before, self.cycle = self.cycle, Cycle(self, keep_alive=keep_alive)
-        if before is not None and not before.response_complete:
+        self.cycle = Cycle(self, keep_alive=keep_alive)
+        if self.unanswered:
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+        self.unanswered.append(self.cycle)
 
     def on_body(self, body: bytes) -> None:
         self.due += len(body) / _BYTES_PER_SECOND
@@ -318,6 +461,8 @@ class Protocol(HttpToolsProtocol):
         cycle.message_event.set()
 
     def on_message_complete(self) -> None:
+        if self.offer:
+            return
         self.between = True
         cycle = self.cycle
         assert cycle is not None
@@ -326,7 +471,7 @@ class Protocol(HttpToolsProtocol):
             return
         cycle.more_body = False
         cycle.message_event.set()
-        if not self.pipeline:
+        if self.unanswered[0] is cycle:
             self.ask(cycle)
 
     # Its turn
@@ -390,6 +535,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
+        self.unanswered.popleft()
         if self.flow.write_paused or self.transport.is_closing():
             self.wait(PATIENCE_SECONDS)
         else:
@@ -397,10 +543,14 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
-        if self.pipeline:
-            cycle, _ = self.pipeline.pop()
-            assert isinstance(cycle, Cycle)
-            if cycle.more_body:
-                self.ask_early(cycle)
-            else:
-                self.ask(cycle)
+        if self.unanswered:
+            self.take_turn(self.unanswered[0])
+
+    def take_turn(self, cycle: Cycle) -> None:
+        if "taskwell.malformed" in cycle.scope:
+            self.due = math.inf
+            self.begin(cycle)
+        elif cycle.more_body:
+            self.ask_early(cycle)
+        else:
+            self.ask(cycle)

@@ -7,13 +7,14 @@ WORKDIR /src
 COPY requirements.txt deploy/requirements-build.txt ./
 # Two environments: what runs, without pip in it, and what packs our own wheel.
 RUN python -m venv --without-pip /opt/taskwell \
-    && pip --python /opt/taskwell/bin/python install --require-hashes --requirement requirements.txt \
+    && pip --python /opt/taskwell/bin/python install --require-hashes --no-deps --requirement requirements.txt \
     && python -m venv /opt/build \
-    && /opt/build/bin/pip install --require-hashes --requirement requirements-build.txt
+    && /opt/build/bin/pip install --require-hashes --no-deps --requirement requirements-build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
-    && pip --python /opt/taskwell/bin/python install --no-deps /wheels/*.whl
+    && pip --python /opt/taskwell/bin/python install --no-deps /wheels/*.whl \
+    && pip --python /opt/taskwell/bin/python check
 
 FROM python:${PYTHON}
 RUN groupadd --gid 10001 taskwell \

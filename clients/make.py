@@ -68,7 +68,9 @@ def _environment(interpreter: Path, lock: Path) -> None:
     shutil.rmtree(PYTHON / "dist", ignore_errors=True)  # what it had installed is gone
     uv = (sys.executable, "-m", "uv", "--quiet")
     run(*uv, "venv", "--clear", "--python", sys.executable, ".venv", cwd=PYTHON)
-    run(*uv, "pip", "install", "--python", interpreter, "--require-hashes", "-r", lock, cwd=PYTHON)
+    install = ("install", "--python", interpreter, "--require-hashes", "--no-deps", "-r", lock)
+    run(*uv, "pip", *install, cwd=PYTHON)
+    run(*uv, "pip", "check", "--python", interpreter, cwd=PYTHON)
 
 
 def _wheel(interpreter: Path) -> None:

@@ -51,8 +51,10 @@ def node() -> str:
 
 def _install_python(room: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--clear", room / "venv"], check=True)
-    pip = [str(python_of(room)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--require-hashes", "-r", str(room / "requirements.txt")], check=True)
+    pip = [str(python_of(room)), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    lock = str(room / "requirements.txt")
+    subprocess.run([*pip, "install", "--require-hashes", "--no-deps", "-r", lock], check=True)
+    subprocess.run([*pip, "check"], check=True)
 
 
 def _install_node(room: Path) -> None:

@@ -13,18 +13,20 @@ import pytest
 import yaml
 
 from taskwell.cli import app
-from tests.deploy import PORT, ROOT, known_settings, paths_served, settings_from, settings_named_in
+from tests.deploy import (
+    PORT,
+    ROOT,
+    build_image,
+    instructions,
+    known_settings,
+    paths_served,
+    settings_from,
+    settings_named_in,
+)
 from tests.postgres import free_port
 from tests.servers import wait_for
 
 TOOLS = Path(sys.executable).parent
-
-
-def instructions() -> list[tuple[str, str]]:
-    """The Dockerfile's, in their order, each on one line."""
-    text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
-    lines = re.sub(r"\\\n\s*", "", text).splitlines()
-    return [(word, rest) for word, _, rest in (line.partition(" ") for line in lines) if word]
 
 
 def only(word: str) -> str:
@@ -40,30 +42,12 @@ def compose() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The steps of the build stage, run as they stand, in a folder that is the image's root."""
-    root = tmp_path_factory.mktemp("image")
-    (source := root / "src").mkdir()
-    stages = 0
-    for word, rest in instructions():
-        stages += word == "FROM"
-        if stages > 1:
-            break
-        if word == "COPY":
-            *names, target = rest.split()
-            for name in names:
-                run(f"cp -r {ROOT / name} {target}", source)
-        if word == "RUN":
-            run(re.sub(r"(?<= )/(?=\w)", f"{root}/", f" {rest}"), source)
-    return root
-
-
-def run(command: str, folder: Path) -> None:
+    """What the build stage leaves."""
     path = f"{TOOLS}:{os.environ['PATH']}"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"PATH": path}
-    done = subprocess.run(
-        ["sh", "-euc", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    root = tmp_path_factory.mktemp("image")
+    build_image(root, ROOT, environment)
+    return root
 
 
 class TestDockerfile:

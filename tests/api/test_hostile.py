@@ -69,7 +69,7 @@ def check_problem(case: Case, answer: Answer) -> None:
     check_headers(answer)
     assert len(answer.body) <= MOST_BYTES
     # What is left of such a request would be taken for the next one.
-    assert answer.closes == (answer.status in {413, 431})
+    assert answer.closes == (answer.status in {413, 431} or ": Host, " in case.name)
     if case.method == "HEAD":
         assert answer.body == b""
         return

@@ -308,6 +308,27 @@ class TestHeaders:
         ]
         assert client.get(f"/api/{user}/tasks").json() == []
 
+    def test_a_trailer_may_end_the_connection(self, line: Callable[[], Line], tasks: str) -> None:
+        body = b'{"title": "x"}'
+        post = request("POST", tasks, *_BY_CHUNKS, body=b"e\r\n%b\r\n0\r\nConnection: close\r\n\r\n" % body)
+        begun = time.monotonic()
+        assert statuses(line().send(post * 2).read()) == [201]
+        assert time.monotonic() - begun < 3
+
+    @pytest.mark.parametrize("hosts", [(), (b"Host: a", b"Host: a"), (b"Host: a b",)])
+    def test_without_one_host_nothing_more_is_read(
+        self, line: Callable[[], Line], tasks: str, hosts: tuple[bytes, ...]
+    ) -> None:
+        bad = b"\r\n".join((f"GET {tasks} HTTP/1.1".encode(), *hosts, b"", b""))
+        assert statuses(line().send(bad + request("GET", tasks)).read()) == [400]
+
+    @pytest.mark.parametrize("length", [b"0" * 21, b"0" * 20 + b"14"])
+    def test_a_length_of_very_many_digits_is_refused(
+        self, line: Callable[[], Line], tasks: str, length: bytes
+    ) -> None:
+        bad = request("POST", tasks, _BY_CHUNKS[0], b"Content-Length: " + length, body=b'{"title": "x"}')
+        assert statuses(line().send(bad).read()) == [400]
+
 
 class TestPipelines:
     def test_of_clients_that_go_away_leave_no_error(

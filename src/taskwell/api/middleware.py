@@ -131,6 +131,7 @@ class CatchAll:
 _NO_HTTP = Violation(
     "request", "request", "malformed", "is not valid HTTP/1.1: check its first line, headers and body length"
 )
+_NO_HOST = Violation("header", "Host", "malformed", "must be given once, as a name or an address")
 _NO_TEXT = "is not percent-encoded UTF-8 text"
 
 
@@ -162,8 +163,13 @@ class WellFormed:
         if sum(map(len, chain.from_iterable(scope["headers"]))) > self._MAX_HEADER_BYTES:
             detail = f"The headers are larger than {self._MAX_HEADER_BYTES:,} bytes in all."
             return problem_response(scope, "headers_too_large", detail, headers={"Connection": "close"})
-        violation = self._violation(scope)
-        return response_of(scope, Invalid(violation)) if violation else None
+        if (violation := self._violation(scope)) is not None:
+            return response_of(scope, Invalid(violation))
+        if not self._has_one_host(scope):
+            response = response_of(scope, Invalid(_NO_HOST))
+            response.headers["Connection"] = "close"  # another reader may have stopped here (RFC 9112, 3.2)
+            return response
+        return None
 
     def _violation(self, scope: Scope) -> Violation | None:
         path, query = scope.get("raw_path") or b"", scope["query_string"]
@@ -171,12 +177,13 @@ class WellFormed:
             return refused
         if query and (not self._is_text(query) or b"%00" in query):
             return Violation("query", "query", "malformed", f"{_NO_TEXT} without NUL")
-        hosts = lines(scope).get(b"host", ())
-        if not hosts and scope["http_version"] == "1.0":
-            return None  # many a health check speaks it, and it asks for no host
-        if len(hosts) != 1 or not self._HOST.fullmatch(hosts[0]):
-            return Violation("header", "Host", "malformed", "must be given once, as a name or an address")
         return None
+
+    def _has_one_host(self, scope: Scope) -> bool:
+        hosts = lines(scope).get(b"host", ())
+        if not hosts:
+            return bool(scope["http_version"] == "1.0")  # many a health check speaks it
+        return len(hosts) == 1 and self._HOST.fullmatch(hosts[0]) is not None
 
     def _refused_path(self, path: bytes) -> Violation | None:
         if not self._is_text(path) or self._CONTROL.search(unquote_to_bytes(path)):

@@ -38,6 +38,8 @@ LOOK_SECONDS = 1.0
 LAST_SECONDS = 1.0
 _BYTES_PER_SECOND = 8_192
 _VERSIONS = frozenset({"1.0", "1.1"})
+_ABOUT_BODIES = frozenset({b"content-length", b"expect", b"transfer-encoding"})
+_MOST_DIGITS = 20  # of a length
 # llhttp reads RTSP and ICE as well, and only there are these methods.
 _NO_HTTP_METHODS = frozenset(
     b"ANNOUNCE DESCRIBE FLUSH GET_PARAMETER PAUSE PLAY RECORD REDIRECT SETUP SET_PARAMETER SOURCE "
@@ -418,11 +420,16 @@ class Protocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name, value = name.lower(), value.rstrip()  # the parser leaves white space behind a value
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        elif name == b"transfer-encoding" and value.lower() != b"chunked":  # nobody would decode another
-            raise httptools.HttpParserError
+        if name in _ABOUT_BODIES:
+            self.check_body_header(name, value.lower())
         self.headers.append((name, value))
+
+    def check_body_header(self, name: bytes, value: bytes) -> None:
+        """Refuse a coding that the application had to decode, and a length that others may read otherwise."""
+        if name == b"expect":
+            self.expect_100_continue = value == b"100-continue"
+        elif value != b"chunked" if name == b"transfer-encoding" else len(value) > _MOST_DIGITS:
+            raise httptools.HttpParserError
 
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
@@ -471,6 +478,8 @@ class Protocol(HttpToolsProtocol):
             return
         cycle.more_body = False
         cycle.message_event.set()
+        if self.headers and not self.parser.should_keep_alive():  # trailers, which the parser obeys
+            cycle.keep_alive = False
         if self.unanswered[0] is cycle:
             self.ask(cycle)
 

@@ -39,6 +39,12 @@ test: $(READY) ## Run the whole test suite, PostgreSQL included
 test-long: $(READY) ## The same tests without the shortcuts: nothing is answered on the spot, nothing together
 	TEST_WITHOUT_SHORTCUTS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS)
 
+YEARS ?= 5
+
+.PHONY: test-later
+test-later: $(READY) ## The same tests as in five years, or in YEARS=1 (Linux; needs a C compiler)
+	$(BIN)/python -m tests.later $(YEARS) --numprocesses $(WORKERS)
+
 .PHONY: fmt
 fmt: $(READY) ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix-only --quiet .

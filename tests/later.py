@@ -1,0 +1,53 @@
+"""The tests on a later day: `python -m tests.later 5` runs them as in five years.
+
+What follows the years is for pytest.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from clients import make
+
+ROOT = Path(__file__).parents[1]
+_YEAR = 31_556_952
+# Registries have certificates of today, and these tests install from one.
+_OUT_OF_REACH = ("tests/deploy/test_image.py::TestDockerfile::test_its_steps_make_a_server_that_is_healthy",)
+
+
+@contextmanager
+def calendar(years: float) -> Iterator[Mapping[str, str]]:
+    """The environment of programs that live so many years later. Timers and timeouts are as ever."""
+    compiler = shutil.which("cc")
+    assert compiler is not None, "a later day needs a C compiler"
+    folder = Path(tempfile.mkdtemp(prefix="taskwell-later-"))
+    try:
+        folder.chmod(0o755)  # PostgreSQL runs as another user
+        library = folder / "later.so"
+        subprocess.run(
+            [compiler, "-shared", "-fPIC", "-O2", "-o", library, ROOT / "tests" / "later.c"], check=True
+        )
+        yield {"LD_PRELOAD": str(library), "AHEAD_SECONDS": str(int(years * _YEAR))}
+    finally:
+        shutil.rmtree(folder)
+
+
+def main(years: float, arguments: list[str]) -> int:
+    # What is fetched from registries is fetched today.
+    make.python()
+    make.typescript()
+    for folder in ("issuers", "openapi"):
+        make.install_node(ROOT / "tests" / folder)
+    without = [part for test in _OUT_OF_REACH for part in ("--deselect", test)]
+    with calendar(years) as environment:
+        command = [sys.executable, "-m", "pytest", *without, *arguments]
+        return subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(float(sys.argv[1]), sys.argv[2:]))

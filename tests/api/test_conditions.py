@@ -15,9 +15,39 @@ Task = dict[str, Any]
 NEW = {"If-None-Match": "*"}
 # Where 17 is the version of the task.
 STALE = (
-    '"999"', '"999", "1000"', 'W/"17"', 'W/"17", "999"', '""', '"x"', '"017"', '"17-abc"', '"17.0"', '"-17"',
-    '"+17"', '"9007199254740993"', '"99999999999999999999"',
+    '"999"', '"999", "1000"', 'W/"999"', 'W/"999", "1000"', '""', '"x"', '"017"', '"17-abc"', '"17.0"',
+    '"-17"', '"+17"', '"9007199254740993"', '"99999999999999999999"', '"17-5c0a6cc4d6c4"',
+    # What is appended is no content coding, or not in the way that proxies do it.
+    '"17gzip"', '"17---gzip"', '"17!gzip"', '"17-gzipped"', '"17-zip"', '"17-"', '"17--"',
+    '"17-gzip-"', '"17-gzip-x"', '"17-x-gzip-x"', '"17;gzip;v=1"', '"17/gzip"', '"gzip"', '"-gzip"',
+    '"gzip-17"', '"17-5c0a6cc4d6c4-gzip"', '"999-gzip"', 'W/"999-gzip"', '"017-gzip"', '"17-1-gzip"',
 )  # fmt: skip
+# What a proxy that compresses makes of the tag {}; each alone, and weak besides.
+CODINGS = (
+    "gzip", "GZIP", "Gzip", "x-gzip", "gunzip", "br", "BR", "zstd", "deflate", "compress", "bzip2",
+    "identity",
+)  # fmt: skip
+SEPARATORS = ("-", "--", ";", ":", "+", ".", "_")
+CHANGED = (
+    "{}",
+    *(f"{{}}{separator}gzip" for separator in SEPARATORS),
+    *(f"{{}}-{coding}" for coding in CODINGS),
+    "{}--br", "{};br", "{};zstd", "{}:zstd", "{}-gzip-gzip", "{}-br--gzip", "{}-gzip;gunzip",
+)  # fmt: skip
+
+
+def changed_forms(etag: str) -> list[str]:
+    """What may have become of an ETag on its way to the client, and lists with it."""
+    tags = [f'"{form.format(etag.strip(chr(34)))}"' for form in CHANGED]
+    weak = [f"W/{tag}" for tag in tags]
+    lists = ['"999", {}', '{} , W/"999-gzip"', 'W/"x",{},"y-br"', "{},{}"]
+    return [
+        *tags,
+        *weak,
+        *(form.replace("{}", tag) for form in lists for tag in (tags[1], weak[0], weak[-1])),
+    ]
+
+
 MALFORMED = (
     "", "17", '"17', '17"', "'17'", '"1" "2"', '"1",', ',"1"', '"1",,"2"', "*, *", '*, "1"', 'w/"1"',
     'W/ "1"',
@@ -82,6 +112,14 @@ class TestIfMatch:
         headers = [("If-Match", '"999"'), ("If-Match", f'"{task["version"]}"')]
         answer = client.patch(f"{tasks}/{task['id']}", json={"title": "x"}, headers=headers)
         assert answer.status_code == 200
+
+    def test_so_it_is_by_a_tag_that_a_proxy_has_changed(self, write: Write, tasks: str) -> None:
+        for form in changed_forms('"17"'):
+            task = write.target(tasks)
+            answer = write(f"{tasks}/{task['id']}", If_Match=form.replace("17", str(task["version"])))
+            assert answer.is_success, form
+            if answer.status_code == 200:
+                assert answer.headers["etag"] == f'"{task["version"] + 1}"'
 
     def test_another_version_is_not_and_the_answer_says_which_it_is(self, write: Write, tasks: str) -> None:
         task = write.target(tasks)
@@ -222,6 +260,14 @@ class TestIfNoneMatchOfTask:
             assert "content-type" not in answer.headers
             assert "content-length" not in answer.headers
 
+    def test_so_it_is_by_a_tag_that_a_proxy_has_changed(self, client: httpx2.Client, tasks: str) -> None:
+        path = f"{tasks}/{create(client, tasks)['id']}"
+        etag = client.get(path).headers["etag"]
+        assert etag == '"1"'
+        for form in changed_forms(etag):
+            answer = client.get(path, headers={"If-None-Match": form})
+            assert (answer.status_code, answer.headers["etag"]) == (304, etag), form
+
     def test_what_has_changed_is(self, client: httpx2.Client, tasks: str) -> None:
         path = f"{tasks}/{create(client, tasks)['id']}"
         etag = client.get(path).headers["etag"]
@@ -229,7 +275,13 @@ class TestIfNoneMatchOfTask:
         answer = client.get(path, headers={"If-None-Match": etag})
         assert (answer.status_code, answer.json()) == (200, changed)
 
-    @pytest.mark.parametrize("header", ['"999"', 'W/"999"', '""', '"1-abc"', "", '"' + "1" * 8_190 + '"'])
+    @pytest.mark.parametrize(
+        "header",
+        [
+            '"999"', 'W/"999"', '""', '"1-abc"', "", '"' + "1" * 8_190 + '"', '"1gzip"', '"1-gzip-x"',
+            '"-gzip"', '"01-gzip"', '"1-000000000000-gzip"', '"1' + "-gzip" * 1_600 + 'x"',
+        ],
+    )  # fmt: skip
     def test_another_tag_does_not_match(self, client: httpx2.Client, tasks: str, header: str) -> None:
         path = f"{tasks}/{create(client, tasks)['id']}"
         for url in (path, tasks):
@@ -262,7 +314,7 @@ class TestIfNoneMatchOfList:
         following = client.get(f"{tasks}?limit=1").links["next"]["url"]
         for path in (*(tasks + query for query in self.QUERIES), following):
             whole = client.get(path)
-            for tag in (whole.headers["etag"], f"W/{whole.headers['etag']}", "*"):
+            for tag in (*changed_forms(whole.headers["etag"]), "*"):
                 answer = client.get(path, headers={"If-None-Match": tag})
                 assert (answer.status_code, answer.content) == (304, b"")
                 assert answer.headers["etag"] == whole.headers["etag"]

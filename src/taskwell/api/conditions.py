@@ -1,15 +1,23 @@
 """Conditional requests (RFC 9110, 13) on versions."""
 
 import re
+from collections.abc import Set
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
 
 from taskwell.core.errors import Invalid, PreconditionRequired, Violation
 
-_TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')
+_TAG = re.compile(r'\s*(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')
 _NUMBER = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
 _MAX_LENGTH = 8_192
+
+# The content codings that a proxy appends to a tag when it compresses an answer or unpacks it.
+_CODINGS = "(x-)?(gzip|compress|bzip2)|gunzip|br|zstd|deflate|identity|dcb|dcz"
+# A tag of this server, of a task (`17`) or of a list (`17-5c0a6cc4d6c4`), with such endings.
+_CODED_TAG = re.compile(
+    rf"(?P<tag>[0-9]+(-[0-9a-f]{{12}})?)((--?|[;:+._])({_CODINGS}))+", re.ASCII | re.IGNORECASE
+)
 
 # For the OpenAPI document.
 _A_TAG = '(W/)?"[!#-~]*"'
@@ -19,15 +27,21 @@ _NO_TAGS: dict[str, Any] = {"maxLength": _MAX_LENGTH, "pattern": f"^({_ANY_OR_TA
 _ONLY_ANY: dict[str, Any] = {"pattern": r"^\*$"}
 
 
-def parse_tags(header: str, name: str) -> list[tuple[bool, str]]:
-    """The entity tags of a header: whether each is weak, and what stands between its quotes.
+def parse_tags(header: str, name: str) -> Set[str]:
+    """What stands between the quotes of the entity tags in a header, as this server sent them.
+
+    A proxy that compresses an answer makes `"5"` into `W/"5"`, `"5-gzip"`, `"5;br"` and the like, and a
+    client sends that back. It is taken for `"5"`, in `If-Match` too. RFC 9110 compares strongly there because
+    a weak tag may stand for several contents. Here the number in a tag names exactly one, which compression
+    does not change, so nothing can be overwritten that the client has not seen.
 
     Raises:
         Invalid: it is no list of entity tags.
     """
-    tags, place = [], 0
+    tags, place = set(), 0
     while found := _TAG.match(header, place):
-        tags.append((found[1] is not None, found[2]))
+        coded = _CODED_TAG.fullmatch(found[1])
+        tags.add(coded["tag"] if coded else found[1])
         place = found.end()
         if place == len(header) and len(header) <= _MAX_LENGTH:
             return tags
@@ -49,9 +63,7 @@ async def guard_of_request(
         ),
     ] = None,
 ) -> frozenset[int] | None:
-    """The versions that will do; None if any will.
-
-    Weak tags never match here (strong comparison), nor do those of another kind of thing.
+    """The versions that will do; None if any will. Tags of another kind of thing match no version.
 
     Raises:
         Invalid: the header is malformed, or there is `If-None-Match` too.
@@ -68,7 +80,7 @@ async def guard_of_request(
     if header.strip() == "*":
         return None
     tags = parse_tags(header, "If-Match")
-    return frozenset(int(tag) for weak, tag in tags if not weak and _NUMBER.fullmatch(tag))
+    return frozenset(int(tag) for tag in tags if _NUMBER.fullmatch(tag))
 
 
 def is_unchanged(request: Request, etag: str) -> bool:
@@ -87,7 +99,7 @@ def matches(if_none_match: list[str], etag: str) -> bool:
         return False
     if header.strip() == "*" or header == etag:
         return True
-    return etag.strip('"') in {tag for _, tag in parse_tags(header, "If-None-Match")}
+    return etag.strip('"') in parse_tags(header, "If-None-Match")
 
 
 def creates(request: Request) -> bool:

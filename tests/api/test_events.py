@@ -78,7 +78,7 @@ class TestStream:
     def test_is_one_that_nobody_holds_back_or_keeps(self, client: httpx2.Client, events: str) -> None:
         with listening(client, events) as stream:
             assert stream.headers["content-type"].partition(";")[0] == "text/event-stream"
-            assert stream.headers["cache-control"] == "no-store"
+            assert stream.headers["cache-control"] == "no-store, no-transform"
             assert stream.headers["x-accel-buffering"] == "no"
             assert "content-length" not in stream.headers
             assert "x-request-id" in stream.headers

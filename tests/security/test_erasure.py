@@ -17,6 +17,8 @@ def exported(client: httpx2.Client, user: str) -> list[dict[str, Any]]:
     answer = client.get(f"/api/users/{user}/export")
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"].startswith("application/x-ndjson")
+    assert answer.headers["cache-control"] == "no-store, no-transform"
+    assert answer.headers["x-accel-buffering"] == "no"
     return [json.loads(line) for line in answer.text.splitlines()]
 
 

@@ -7,6 +7,11 @@ from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
 
+# For what is sent bit by bit: no cache keeps it, and no proxy holds it back to buffer or to compress it. The
+# compression of Express, Next.js and webpack-dev-server goes by `no-transform`, nginx by its own header.
+STREAMING_HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
+
+
 class EventStream(Response):
     """Send what comes until the client goes, or is cut since it takes nothing.
 
@@ -16,8 +21,7 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(self, events: AsyncGenerator[bytes]) -> None:
-        # A proxy would hold events back, and a cache keep them.
-        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        super().__init__(headers=STREAMING_HEADERS)
         del self.headers["content-length"]
         self._events = events
 

@@ -12,6 +12,7 @@ from taskwell.api.once import REPLAYED, Once
 from taskwell.api.problems import problems
 from taskwell.api.responses import user_response
 from taskwell.api.routing import TaskwellRoute
+from taskwell.api.stream import STREAMING_HEADERS
 from taskwell.core.database import Transaction
 from taskwell.schemas.text import UserId
 from taskwell.schemas.user import UserCreate, UserRead
@@ -114,5 +115,5 @@ async def export_user(database: DatabaseDep, user_id: PathUserId) -> Response:
     """Everything that is kept of a user. A task that changes meanwhile may come twice: the last counts."""
     user = await database.read(users.get_user, user_id)
     lines = export_lines(database, user)
-    headers = {"Content-Disposition": 'attachment; filename="taskwell.ndjson"', "Cache-Control": "no-store"}
+    headers = {**STREAMING_HEADERS, "Content-Disposition": 'attachment; filename="taskwell.ndjson"'}
     return StreamingResponse(lines, headers=headers, media_type="application/x-ndjson")

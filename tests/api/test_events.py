@@ -181,6 +181,48 @@ class TestStream:
         assert answer.headers["content-type"].startswith("text/event-stream")
 
 
+class TestLines:
+    """Whatever a language takes for the end of a line: an event is the three lines that it is."""
+
+    @pytest.mark.parametrize(
+        "text",
+        [f"Milk{end}data: bread{end}{end}id: 9" for end in ("\n", "\r\n", "\u2028", "\u2029", "\n\u2028")]
+        + ["\u2028", "\u2029\u2029", "é\u2028日本\u2029😀", "\\u2028\u2028", "\u2027\u202f\u2030 stay"],
+    )
+    def test_an_event_is_not_broken(self, client: httpx2.Client, tasks: str, events: str, text: str) -> None:
+        task = create(client, tasks, description=text)
+        assert task["description"] == text
+        assert client.get(tasks).json() == [task]
+        self.is_whole(client, events, task)
+
+    @pytest.mark.parametrize("end", ["\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\r"])
+    def test_nor_by_what_is_older_than_the_rules(
+        self, client: httpx2.Client, server: LocalServer, tasks: str, events: str, end: str
+    ) -> None:
+        """No client can send these, but a database may have them."""
+        task = create(client, tasks)
+        function = "char" if server.settings.database.is_sqlite else "chr"
+        text = f"'Milk' || {function}({ord(end)}) || 'bread'"
+        where = f"WHERE user_id = '{task['user_id']}' AND version = {task['version']}"
+        execute(server.settings, f"UPDATE tasks SET description = {text} {where}")
+        self.is_whole(client, events, task | {"description": f"Milk{end}bread"})
+
+    def is_whole(self, client: httpx2.Client, events: str, task: dict[str, Any]) -> None:
+        blocks = ""
+        with client.stream("GET", f"{events}?since=0") as answer:
+            for part in answer.iter_text():
+                blocks += part
+                if blocks.count("\n\n") == 2:
+                    break
+        *_, event = blocks.removesuffix("\n\n").split("\n\n")
+        # Python's own way is the one that knows the most ends of lines.
+        identity, kind, data = event.splitlines()
+        assert (identity, kind) == (f"id: {task['version']}", "event: task")
+        assert json.loads(data.removeprefix("data: ")) == task
+        exported = client.get(f"/api/users/{task['user_id']}/export").text.splitlines()
+        assert [json.loads(line) for line in exported][-1] == {"task": task}
+
+
 class TestReplay:
     @pytest.mark.parametrize("count", [3, 300])
     def test_from_0_is_everything_and_then_what_comes(

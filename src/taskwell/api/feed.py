@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 
+from taskwell.core import json
 from taskwell.core.database import Database
 from taskwell.core.errors import Gone, Overloaded, TaskwellError
 from taskwell.schemas.change import Change, change_json
@@ -168,4 +169,5 @@ class Feed:
 
 
 def _event(change: Change) -> bytes:
-    return b"id: %d\nevent: task\ndata: %s\n\n" % (change.version, change_json(change))
+    data = json.in_one_line(change_json(change))
+    return b"id: %d\nevent: task\ndata: %b\n\n" % (change.version, data)

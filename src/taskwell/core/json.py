@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from typing import Any
 
 MAX_DEPTH = 16
@@ -61,6 +62,20 @@ def _integer(text: str) -> int:
     if len(text) > 20 or not -_MAX_INTEGER <= (number := int(text)) < _MAX_INTEGER:
         raise MalformedJson("has a number out of range")
     return number
+
+
+# What some language takes for the end of a line, though JSON may have it in a string as it is: NEL, LINE
+# SEPARATOR and PARAGRAPH SEPARATOR. All others are control characters, which JSON escapes anyway.
+_LINE_ENDS = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
+
+
+def in_one_line(record: bytes) -> bytes:
+    """JSON in UTF-8 without a character that could end a line, for formats that have a record on each."""
+    return record if record.isascii() else _LINE_ENDS.sub(_escape, record)
+
+
+def _escape(found: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(found[0].decode())
 
 
 _DECODER = json.JSONDecoder(

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 
+from taskwell.core import json
 from taskwell.core.database import Database, ReadTransaction
 from taskwell.schemas.task import TaskDeleted, TaskRead, task_json
 from taskwell.schemas.token import token_json
@@ -29,4 +30,4 @@ async def _tasks(transaction: ReadTransaction, user_id: str, after: int) -> Sequ
 
 
 def _line(kind: bytes, record: bytes) -> bytes:
-    return b'{"%s":%s}\n' % (kind, record)
+    return b'{"%s":%s}\n' % (kind, json.in_one_line(record))

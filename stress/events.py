@@ -22,7 +22,7 @@ _WRITERS = 10
 _PATIENCE_SECONDS = 60.0
 _LATENCY_GOAL = 1.0
 _MEMORY_GOAL = 64
-_ID = re.compile(rb"id: (\d+)")
+_TASK = re.compile(rb'data: \{"id":.*"version":(\d+).*')
 
 
 class Stream(asyncio.Protocol):
@@ -49,7 +49,7 @@ class Stream(asyncio.Protocol):
         now = time.perf_counter()
         *lines, self._line = (self._line + data).split(b"\n")
         for line in lines:
-            if found := _ID.fullmatch(line):
+            if found := _TASK.fullmatch(line):
                 self.numbers.append(int(found[1]))
                 self.times.append(now)
             elif line == b": welcome":

@@ -49,6 +49,12 @@ class Stream:
         assert not lines, "the stream ended within an event"
         return []
 
+    def ready(self) -> tuple[str, Any]:
+        """The first event: the number that the stream follows, as its id and as its data."""
+        identity, event, data = self.block()
+        assert event == "event: ready"
+        return identity.removeprefix("id: "), json.loads(data.removeprefix("data: "))
+
     def event(self) -> Event:
         while (block := self.block())[0].startswith(":"):
             assert len(block) == 1
@@ -65,7 +71,15 @@ class Stream:
 
 @contextmanager
 def listening(client: httpx2.Client, path: str, **headers: str) -> Iterator[Stream]:
-    """A stream that has begun. What does not come within 10 s is a failure."""
+    """A stream that is ready. What does not come within 10 s is a failure."""
+    with beginning(client, path, **headers) as stream:
+        stream.ready()
+        yield stream
+
+
+@contextmanager
+def beginning(client: httpx2.Client, path: str, **headers: str) -> Iterator[Stream]:
+    """A stream before its first event."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     with client.stream("GET", path, headers=sent, timeout=10) as answer:
         assert answer.status_code == 200
@@ -212,7 +226,7 @@ class TestLines:
         with client.stream("GET", f"{events}?since=0") as answer:
             for part in answer.iter_text():
                 blocks += part
-                if blocks.count("\n\n") == 2:
+                if blocks.count("\n\n") == 3:
                     break
         *_, event = blocks.removesuffix("\n\n").split("\n\n")
         # Python's own way is the one that knows the most ends of lines.
@@ -221,6 +235,56 @@ class TestLines:
         assert json.loads(data.removeprefix("data: ")) == task
         exported = client.get(f"/api/users/{task['user_id']}/export").text.splitlines()
         assert [json.loads(line) for line in exported][-1] == {"task": task}
+
+
+class TestReady:
+    """A stream tells its number at once: a client that is cut before the first change comes back with it."""
+
+    def test_is_the_first_event(self, client: httpx2.Client, tasks: str, events: str) -> None:
+        with beginning(client, events) as stream:
+            assert stream.ready() == ("0", {"version": 0})
+        for _ in range(4):
+            create(client, tasks)
+        with beginning(client, events) as stream:
+            assert stream.ready() == ("4", {"version": 4})
+        for number in ("0", "2", "4"):
+            expected = (number, {"version": int(number)})
+            with beginning(client, f"{events}?since={number}") as stream:
+                assert stream.ready() == expected
+            with beginning(client, events, Last_Event_ID=number) as stream:
+                assert stream.ready() == expected
+
+    def test_nothing_is_lost_when_the_stream_is_cut_before_the_first_change(
+        self, client: httpx2.Client, tasks: str, events: str
+    ) -> None:
+        for number in range(3):  # with the first write of a user too
+            with beginning(client, events) as stream:
+                last_event_id, _ = stream.ready()
+            task = create(client, tasks)
+            with beginning(client, events, Last_Event_ID=last_event_id) as stream:
+                assert stream.ready() == (last_event_id, {"version": number})
+                assert stream.event().record == task
+
+    def test_so_it_is_after_a_purge(
+        self, client: httpx2.Client, server: LocalServer, tasks: str, events: str
+    ) -> None:
+        """A number below the highest that was purged is good only together with that."""
+        feed = events.removesuffix("events") + "changes"
+        owner = create(client, tasks)["user_id"]
+        client.delete(f"{tasks}/{create(client, tasks)['id']}")
+        at = instant(server.settings, datetime.now(UTC) - timedelta(days=31))
+        execute(
+            server.settings, f"UPDATE tasks SET deleted_at = {at} WHERE user_id = '{owner}' AND version = 3"
+        )
+        tidy_up(server.settings)
+        following = client.get(feed).json()["next"]
+        assert following == "1-3"
+        for form in (following, "0"):
+            with beginning(client, f"{events}?since={form}") as stream:
+                last_event_id, _ = stream.ready()
+            assert last_event_id == form
+            with beginning(client, events, Last_Event_ID=last_event_id) as stream:
+                assert stream.ready()[0] == last_event_id
 
 
 class TestReplay:
@@ -257,13 +321,47 @@ class TestReplay:
             create(client, tasks)
             assert stream.numbers(1) == [5]
 
-    def test_last_event_id_is_later_than_the_address(
-        self, client: httpx2.Client, tasks: str, events: str
+    @pytest.mark.parametrize(
+        ("query", "header"),
+        [
+            ("since=0", "3"),
+            ("lastEventId=0", "3"),
+            ("lastEventId=0&since=1", "3"),
+            ("lastEventId=3", None),
+            ("lastEventID=3", None),
+            ("last_event_id=3", None),
+            ("Last-Event-ID=3", None),
+            ("since=0&lastEventId=3", None),
+            ("since=0&last_event_id=3", None),
+            ("lastEventId=3&since=99", None),
+            # What is empty is absent.
+            ("since=3", ""),
+            ("lastEventId=3", ""),
+            ("since=3&lastEventId=", None),
+            ("since=3&lastEventId=", ""),
+            ("since=", "3"),
+            ("since=&lastEventId=&last_event_id=3", ""),
+        ],
+    )
+    def test_what_is_sent_on_coming_back_is_later_than_the_address(
+        self, client: httpx2.Client, tasks: str, events: str, query: str, header: str | None
     ) -> None:
         for _ in range(4):
             create(client, tasks)
-        with listening(client, f"{events}?since=0", Last_Event_ID="3") as stream:
+        headers = {} if header is None else {"Last_Event_ID": header}
+        with listening(client, f"{events}?{query}", **headers) as stream:
             assert stream.numbers(1) == [4]
+
+    @pytest.mark.parametrize("query", ["", "?since=", "?lastEventId=", "?last_event_id=&since="])
+    def test_an_empty_number_is_none(
+        self, client: httpx2.Client, tasks: str, events: str, query: str
+    ) -> None:
+        create(client, tasks)
+        with beginning(client, f"{events}{query}", Last_Event_ID="") as stream:
+            assert stream.ready() == ("1", {"version": 1})
+            create(client, tasks)
+            assert stream.numbers(1) == [2]
+        assert client.get(events.removesuffix("events") + "changes?since=").json()["changes"]
 
     def test_goes_together_with_others_that_are_further(
         self, client: httpx2.Client, tasks: str, events: str
@@ -281,13 +379,24 @@ class TestReplay:
 class TestRefusal:
     """Before the stream begins, so that a client can read why."""
 
-    @pytest.mark.parametrize("text", ["x", "-1", "1.5", "1" * 17, "1-2-3-4"])
-    def test_what_is_no_number_is_a_400(self, client: httpx2.Client, events: str, text: str) -> None:
-        for answer in (
-            client.get(events, params={"since": text}),
-            client.get(f"{events}?since=0", headers={"Last-Event-ID": text}),
-        ):
-            assert violation(answer)["code"] == "invalid_cursor"
+    @pytest.mark.parametrize("text", ["x", "-1", "1.5", "1" * 17, "1-2-3-4", "null", "undefined", "1 2"])
+    def test_what_is_no_number_is_a_400_that_names_where_it_was_sent(
+        self, client: httpx2.Client, events: str, text: str
+    ) -> None:
+        for name in ("since", "lastEventId", "lastEventID", "last_event_id"):
+            answer = client.get(events, params={name: text})
+            assert violation(answer) == no_cursor(name)
+            assert answer.json()["detail"] == f"{name}: is not a cursor of this feed"
+        answer = client.get(f"{events}?since=0", headers={"Last-Event-ID": text})
+        assert violation(answer) == no_cursor("Last-Event-ID")
+
+    @pytest.mark.parametrize("name", ["since", "lastEventId", "last_event_id"])
+    def test_a_number_that_cannot_be_followed_is_named_too(
+        self, client: httpx2.Client, events: str, name: str
+    ) -> None:
+        assert f"`{name}`" in problem(client.get(f"{events}?{name}=9"), 410, "gone")["detail"]
+        answer = client.get(f"{events}?{name}=0", headers={"Last-Event-ID": "9"})
+        assert "`Last-Event-ID`" in problem(answer, 410, "gone")["detail"]
 
     def test_a_number_beyond_the_last_is_a_410(self, client: httpx2.Client, tasks: str, events: str) -> None:
         version = create(client, tasks)["version"]
@@ -438,3 +547,7 @@ class TestEnd:
                 leaving = time.monotonic()
             # A server ends when its last connection has: this one's reader never lets go of it.
             assert time.monotonic() - leaving < 15
+
+
+def no_cursor(name: str) -> dict[str, str]:
+    return {"parameter": name, "code": "invalid_cursor", "detail": "is not a cursor of this feed"}

@@ -206,13 +206,17 @@ class TestTimeLines:
             assert client.get(feed, params=query).json()["changes"] == []
             with client.stream("GET", "/api/ada/events", params={"since": query["since"]}) as events:
                 new = create(client, tasks)
-                assert f"id: {new['version']}\n" in next(text for text in events.iter_text() if "id:" in text)
+                events_of = (line for line in events.iter_lines() if line.startswith("id:"))
+                assert [next(events_of), next(events_of)] == [
+                    f"id: {query['since']}",
+                    f"id: {new['version']}",
+                ]
             assert client.get(feed, params=query).json()["changes"] == [new]
             with client.stream(
                 "GET", "/api/ada/events", params={"since": "2" + query["since"][1:]}
             ) as events:
-                text = next(text for text in events.iter_text() if "id:" in text)
-                assert text.startswith("id: 3\n")
+                events_of = (line for line in events.iter_lines() if line.startswith("id:"))
+                assert [next(events_of), next(events_of)] == [f"id: 2{query['since'][1:]}", "id: 3"]
 
     def test_etags_of_what_was_lost_match_nothing(self, database_url: str, tmp_path: Path) -> None:
         tasks, file = "/api/ada/tasks", tmp_path / "tasks.bak"

@@ -672,7 +672,8 @@ class TestServers:
                 known = {"If-None-Match": answer.headers["etag"]}
                 assert client.get("/api/tasks", headers=known).status_code == 304
             assert (
-                next(line for line in events.iter_lines() if line.startswith("data")).count(hers["id"]) == 1
+                next(line for line in events.iter_lines() if line.startswith('data: {"id"')).count(hers["id"])
+                == 1
             )
             problem(ada.get(f"/api/tasks/{his['id']}"), 404, "not_found")
 

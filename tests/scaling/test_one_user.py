@@ -109,7 +109,7 @@ def written_down(postgres: PostgresServer, issuer: Issuer, settings: Settings) -
                 lines = stream.iter_lines()
                 next(lines)
                 scribble(client, "/api/tasks", 1, 60)
-                assert any(line.startswith("id:") for line in lines)
+                assert "event: task" in lines
         at_once(6, lambda number: of_a_user(server.url, issuer, number))
         asyncio.run(together(settings))
         tidy_up(settings)

@@ -137,7 +137,7 @@ class Feed:
         channel.streams += 1
         self._woken.set()
         try:
-            yield b": welcome\n\n"
+            yield _beginning(since)
             while not (self._closed or channel.ended) and clock() < end:
                 news = channel.news
                 events, since = await self._following(user_id, channel, since)
@@ -166,6 +166,15 @@ class Feed:
         found = await self._database.read(list_changes, user_id, since, limit=_READ_AT_ONCE)
         last = found.changes[-1].version if found.changes else since.number
         return [_event(change) for change in found.changes], replace(since, number=last)
+
+
+def _beginning(since: Cursor) -> bytes:
+    """The number to come back with, for a client that is cut before the first change.
+
+    The event has data, since browsers pass over one without.
+    """
+    ready = b'id: %b\nevent: ready\ndata: {"version":%d}\n\n' % (since.event_id().encode(), since.number)
+    return b": welcome\n\n" + ready
 
 
 def _event(change: Change) -> bytes:

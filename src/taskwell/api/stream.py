@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
-
 # For what is sent bit by bit: no cache keeps it, and no proxy holds it back to buffer or to compress it. The
 # compression of Express, Next.js and webpack-dev-server goes by `no-transform`, nginx by its own header.
 STREAMING_HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}

@@ -113,7 +113,12 @@ class PreconditionRequired(TaskwellError):
 
 
 class Gone(TaskwellError):
-    detail = "This cursor cannot be followed any more: fetch everything anew, without `since`."
+    """`parameter`: in which the cursor was sent."""
+
+    def __init__(self, parameter: str = "since") -> None:
+        super().__init__(
+            f"This cursor cannot be followed any more: fetch everything anew, without `{parameter}`."
+        )
 
 
 class KeyReused(TaskwellError):

@@ -35,16 +35,20 @@ class Cursor:
     def __str__(self) -> str:
         return f"{self.number}-{self.purged}"
 
+    def event_id(self) -> str:
+        """The number alone, as events bear it, unless that would be refused for what was purged."""
+        return str(self) if 0 < self.number < self.purged else str(self.number)
 
-def parse_cursor(text: str) -> Cursor:
-    """A number alone, as an event bears it, is a cursor too.
+
+def parse_cursor(text: str, source: str = "query", name: str = "since") -> Cursor:
+    """A number alone, as an event bears it, is a cursor too. `source`, `name`: where it was sent.
 
     Raises:
         Invalid: it is no cursor.
     """
     found = _CURSOR.fullmatch(text)
     if found is None:
-        raise Invalid(Violation("query", "since", "invalid_cursor", "is not a cursor of this feed"))
+        raise Invalid(Violation(source, name, "invalid_cursor", "is not a cursor of this feed"))
     return Cursor(int(found[1]), int(found[2] or 0))
 
 
@@ -111,12 +115,11 @@ class Start:
     last: int
 
 
-async def start_of(transaction: ReadTransaction, user_id: str, text: str | None) -> Start:
-    """Raises Invalid and Gone, as `list_changes` does for a cursor."""
+async def start_of(transaction: ReadTransaction, user_id: str, since: Cursor | None) -> Start:
+    """Raises Gone, as `list_changes` does for a cursor."""
     last, purged = await _numbers(transaction, user_id)
-    if text is None:
+    if since is None:
         return Start(Cursor(last, purged), last)
-    since = parse_cursor(text)
     if not since.number:
         return Start(Cursor(0, purged), last)
     _check(since, last, purged)

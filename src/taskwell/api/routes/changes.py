@@ -1,6 +1,6 @@
 """What has changed, asked for or live; at both mounts, as tasks are."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
@@ -11,13 +11,14 @@ from taskwell.api.problems import problems
 from taskwell.api.responses import changes_response
 from taskwell.api.routing import TaskwellRoute
 from taskwell.api.stream import EventStream
+from taskwell.core.errors import Gone
 from taskwell.schemas.change import Changes
 from taskwell.services import changes
 
 router = APIRouter(route_class=TaskwellRoute, tags=["changes"], dependencies=[Depends(preferences)])
 
 # For the OpenAPI document.
-_CURSOR: dict[str, Any] = {"pattern": "^[0-9]{1,16}(-[0-9]{1,16})?$"}
+_CURSOR: dict[str, Any] = {"pattern": "^([0-9]{1,16}(-[0-9]{1,16})?)?$"}
 
 Since = Annotated[
     str | None,
@@ -42,10 +43,59 @@ async def list_changes(
 
     To follow them for ever: keep `next`, and ask again with it. On 410, forget the copy and begin anew.
     """
-    cursor = None if since is None else changes.parse_cursor(since)
+    cursor = changes.parse_cursor(since) if since else None
     return changes_response(
         await database.read(changes.list_changes, owner, cursor, limit=limit or MAX_LIMIT)
     )
+
+
+class Place(NamedTuple):
+    """Where a stream is to go on, and where the request says so."""
+
+    source: str
+    name: str
+    text: str
+
+
+def _spelling(name: str) -> Any:
+    """Another name of `lastEventId`, which some clients use."""
+    return Query(alias=name, include_in_schema=False)
+
+
+async def place_of_request(
+    since: Annotated[
+        str | None,
+        Query(description="A number to go on from; 0 is the beginning.", json_schema_extra=_CURSOR),
+    ] = None,
+    last_event_id: Annotated[
+        str | None,
+        Header(
+            description="The same, as a browser says it when it connects again. It goes before the query.",
+            json_schema_extra=_CURSOR,
+        ),
+    ] = None,
+    in_query: Annotated[
+        str | None,
+        Query(
+            alias="lastEventId",
+            description="The same, as polyfills of `EventSource` say it. It goes before `since`.",
+            json_schema_extra=_CURSOR,
+        ),
+    ] = None,
+    in_capitals: Annotated[str | None, _spelling("lastEventID")] = None,
+    in_snake_case: Annotated[str | None, _spelling("last_event_id")] = None,
+    as_header: Annotated[str | None, _spelling("Last-Event-ID")] = None,
+) -> Place | None:
+    """What a client sends when it connects again is later than what its address says. Empty is absent."""
+    given = (
+        ("header", "Last-Event-ID", last_event_id),
+        ("query", "lastEventId", in_query),
+        ("query", "lastEventID", in_capitals),
+        ("query", "last_event_id", in_snake_case),
+        ("query", "Last-Event-ID", as_header),
+        ("query", "since", since),
+    )
+    return next((Place(source, name, text) for source, name, text in given if text), None)
 
 
 @router.get(
@@ -54,7 +104,8 @@ async def list_changes(
     summary="Follow changes live",
     responses={
         200: {
-            "description": "Server-sent events: `event: task`, `id` its number, `data` as in `changes`.",
+            "description": "Server-sent events: first `event: ready`, with the number that the stream "
+            "follows as its `id`; then `event: task`, `id` its number, `data` as in `changes`.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
         **problems("gone"),
@@ -66,16 +117,7 @@ async def follow_changes(
     database: DatabaseDep,
     caller: CallerDep,
     owner: Owner,
-    since: Annotated[
-        str | None,
-        Query(description="A number to go on from; 0 is the beginning.", json_schema_extra=_CURSOR),
-    ] = None,
-    last_event_id: Annotated[
-        str | None,
-        Header(
-            description="The same, as a browser says it when it connects again.", json_schema_extra=_CURSOR
-        ),
-    ] = None,
+    place: Annotated[Place | None, Depends(place_of_request)],
 ) -> Response:
     """Without a number to go on from, the changes from now on. A comment comes after 15 s of silence.
 
@@ -84,6 +126,9 @@ async def follow_changes(
     """
     feed: Feed = request.app.state.feed
     feed.refuse_too_many()
-    text = since if last_event_id is None else last_event_id
-    start = await database.read(changes.start_of, owner, text)
+    since = changes.parse_cursor(place.text, place.source, place.name) if place else None
+    try:
+        start = await database.read(changes.start_of, owner, since)
+    except Gone:
+        raise Gone(place.name if place else "since") from None
     return EventStream(feed.stream(owner, start, seconds=caller.stream_seconds()))

@@ -1,7 +1,7 @@
 """Conditional requests: nobody overwrites what they have not seen, and nobody fetches what they have."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2
 import pytest
@@ -13,6 +13,7 @@ from tests.servers import local_server
 
 Task = dict[str, Any]
 NEW = {"If-None-Match": "*"}
+DATE = "Sat, 28 Nov 2026 10:00:00 GMT"
 # Where 17 is the version of the task.
 STALE = (
     '"999"', '"999", "1000"', 'W/"999"', 'W/"999", "1000"', '""', '"x"', '"017"', '"17-abc"', '"17.0"',
@@ -243,6 +244,252 @@ class TestRequiredIfMatch:
         assert strict.post("/api/tasks", json={"title": "x"}).status_code == 201
         answer = strict.put(f"/api/tasks/{unknown_id()}", json={"title": "x"}, headers=NEW)
         assert answer.status_code == 201
+
+
+class TestIfMatchOfRead:
+    """RFC 9110 (13.1.1) has it evaluated by any method; reading something else is a 412."""
+
+    def test_of_a_task_is_evaluated(self, client: httpx2.Client, tasks: str) -> None:
+        task = create(client, tasks)
+        path = f"{tasks}/{task['id']}"
+        for method in ("GET", "HEAD"):
+            for form in (*changed_forms('"1"'), "*"):
+                answer = client.request(method, path, headers={"If-Match": form})
+                assert (answer.status_code, answer.headers["etag"]) == (200, '"1"'), form
+            for form in STALE:
+                answer = client.request(method, path, headers={"If-Match": form.replace("17", "1")})
+                assert (answer.status_code, answer.headers["etag"]) == (412, '"1"'), form
+        problem(client.get(path, headers={"If-Match": '"2"'}), 412, "precondition_failed")
+        problem(client.get(f"{tasks}/{unknown_id()}", headers={"If-Match": '"1"'}), 404, "not_found")
+
+    def test_of_a_list_is_evaluated(self, client: httpx2.Client, tasks: str) -> None:
+        for number in range(3):
+            create(client, tasks, completed=number == 0)
+        following = client.get(f"{tasks}?limit=1").links["next"]["url"]
+        for path in (tasks, f"{tasks}?completed=true", f"{tasks}?limit=2&sort=title", following):
+            etag = client.get(path).headers["etag"]
+            for form in (etag, f"W/{etag}", f'{etag[:-1]}-gzip"', f'"x", {etag}', "*"):
+                assert client.get(path, headers={"If-Match": form}).status_code == 200, form
+            others = (
+                '"3"',
+                '"3-000000000000"',
+                etag.replace('"3', '"2'),
+                '"x"',
+                "W/" + etag.replace('"3', '"4'),
+            )
+            for form in others:
+                answer = client.get(path, headers={"If-Match": form})
+                detail = problem(answer, 412, "precondition_failed")["detail"]
+                assert (answer.headers["etag"], detail.startswith("The list ")) == (etag, True), form
+                assert client.head(path, headers={"If-Match": form}).status_code == 412
+
+    def test_comes_before_if_none_match(self, client: httpx2.Client, tasks: str) -> None:
+        for path in (f"{tasks}/{create(client, tasks)['id']}", tasks):
+            etag = client.get(path).headers["etag"]
+            for guard, status in ((etag, 304), ('"999"', 412), ("*", 304)):
+                answer = client.get(path, headers={"If-Match": guard, "If-None-Match": etag})
+                assert answer.status_code == status
+
+    @pytest.mark.parametrize("header", MALFORMED)
+    def test_a_malformed_header_is_refused(self, client: httpx2.Client, tasks: str, header: str) -> None:
+        for path in (f"{tasks}/{create(client, tasks)['id']}", tasks):
+            assert violation(client.get(path, headers={"If-Match": header})) == malformed("If-Match")
+
+
+class ListWrite(NamedTuple):
+    """A write that is guarded by a list, and the list."""
+
+    method: str
+    path: str
+    body: Any
+    guarded_by: str
+
+    def send(self, client: httpx2.Client, tasks: str, guard: str, **more: str) -> httpx2.Response:
+        headers = {"If-Match": guard, **{name.replace("_", "-"): value for name, value in more.items()}}
+        return client.request(self.method, f"{tasks}{self.path}", json=self.body, headers=headers)
+
+    def etag(self, client: httpx2.Client, tasks: str) -> str:
+        return str(client.get(f"{tasks}{self.guarded_by}").headers["etag"])
+
+
+LIST_WRITES = {
+    "create": ListWrite("POST", "", {"title": "New"}, ""),
+    "batch": ListWrite("POST", "/batch", {"operations": [{"op": "create", "task": {"title": "New"}}]}, ""),
+    "delete all": ListWrite("DELETE", "", None, ""),
+    "delete completed": ListWrite("DELETE", "?completed=true", None, "?completed=true"),
+    "delete in words": ListWrite("DELETE", "?status=completed", None, "?completed=true"),
+    "delete found": ListWrite("DELETE", "?q=milk&completed=false", None, "?completed=false&q=milk"),
+}
+
+
+@pytest.mark.parametrize("name", LIST_WRITES)
+class TestIfMatchOfList:
+    def test_the_list_as_it_is_lets_it_happen(self, client: httpx2.Client, tasks: str, name: str) -> None:
+        write = LIST_WRITES[name]
+        for form in ("{}", "W/{}", '"999-000000000000", {}', "*", "{}-gzip", "{};br"):
+            create(client, tasks, completed=name != "delete found")
+            etag = write.etag(client, tasks)
+            guard = form.replace("{}", etag) if "-gzip" not in form and ";" not in form else None
+            guard = guard or f'"{form.format(etag.strip(chr(34)))}"'
+            before = everything(client, tasks)
+            assert write.send(client, tasks, guard).is_success, form
+            assert everything(client, tasks) != before
+
+    def test_any_change_since_keeps_it_from_happening(
+        self, client: httpx2.Client, tasks: str, name: str
+    ) -> None:
+        write = LIST_WRITES[name]
+        create(client, tasks, completed=True)
+        etag = write.etag(client, tasks)
+        create(client, tasks, title="Milk that nobody has seen", completed=name != "delete found")
+        now, before = write.etag(client, tasks), everything(client, tasks)
+        others = (etag, f"W/{etag}", f'{etag[:-1]}-gzip"', '"2"', '"x"', '"2-000000000000"', f'"x", {etag}')
+        for form in others:
+            for more in ({}, {"Idempotency_Key": f"{form}{name}"}):
+                answer = write.send(client, tasks, form, **more)
+                detail = problem(answer, 412, "precondition_failed")["detail"]
+                assert (answer.headers["etag"], detail.startswith("The list ")) == (now, True)
+        assert everything(client, tasks) == before
+        assert write.send(client, tasks, now).is_success
+
+    def test_a_list_of_somebody_else_is_another(self, client: httpx2.Client, user: str, name: str) -> None:
+        write, theirs = LIST_WRITES[name], f"/api/{user}/tasks"
+        create(client, "/api/tasks", completed=True)
+        create(client, theirs, completed=True)
+        etag = write.etag(client, theirs)
+        problem(write.send(client, "/api/tasks", etag), 412, "precondition_failed")
+        assert write.send(client, "/api/tasks", write.etag(client, "/api/default/tasks")).is_success
+
+    def test_a_user_nobody_has_seen_has_an_empty_list(
+        self, client: httpx2.Client, tasks: str, name: str
+    ) -> None:
+        """Which they have after they were erased, too, when numbers go on elsewhere."""
+        write = LIST_WRITES[name]
+        for _ in range(2):
+            etag = write.etag(client, tasks)
+            problem(write.send(client, tasks, '"1-000000000000"'), 412, "precondition_failed")
+            assert write.etag(client, tasks) == etag
+            assert write.send(client, tasks, etag).is_success
+            owner = create(client, tasks)["user_id"]
+            client.delete(f"/api/users/{owner}")
+
+    @pytest.mark.parametrize("header", MALFORMED)
+    def test_a_malformed_header_is_refused(
+        self, client: httpx2.Client, user: str, name: str, header: str
+    ) -> None:
+        answer = LIST_WRITES[name].send(client, f"/api/{user}/tasks", header)
+        assert violation(answer) == malformed("If-Match")
+
+    def test_of_many_at_once_at_most_one_happens(self, client: httpx2.Client, tasks: str, name: str) -> None:
+        write = LIST_WRITES[name]
+        for seen in (False, True):  # a user's first write, too
+            if seen:
+                create(client, tasks, completed=name != "delete found")
+            etag = write.etag(client, tasks)
+            answers = at_once(12, lambda _, etag=etag: write.send(client, tasks, etag))  # type: ignore[misc]
+            done = [answer for answer in answers if answer.is_success]
+            refused = [answer for answer in answers if answer.status_code == 412]
+            assert len(done) + len(refused) == 12
+            if seen or write.method == "POST":  # to delete nothing changes nothing
+                assert len(done) == 1
+
+
+# What has no ETag. A user or token that is not there would be a 404 without the condition.
+WITHOUT_ETAG = (
+    ("POST", "/api/users", {"email": "nobody@example.com"}),
+    ("GET", "/api/users/me", None),
+    ("GET", "/api/users/{user}", None),
+    ("DELETE", "/api/users/{user}", None),
+    ("GET", "/api/users/{user}/export", None),
+    ("GET", "/api/users/me/tokens", None),
+    ("POST", "/api/users/me/tokens", {"name": "x", "scopes": ["tasks:read"]}),
+    ("DELETE", "/api/users/me/tokens/01a1fe04-9424-75e1-89a6-e90dc13ea379", None),
+    ("GET", "/api/changes", None),
+    ("GET", "/api/{user}/changes", None),
+    ("GET", "/api/events", None),
+    ("GET", "/api/{user}/events", None),
+    ("GET", "/health/live", None),
+    ("GET", "/health/ready", None),
+)
+
+
+class TestConditionsThatAreNotEvaluated:
+    """They are refused: whoever sends a condition relies on it."""
+
+    @pytest.mark.parametrize(("method", "path", "body"), WITHOUT_ETAG)
+    def test_where_nothing_has_an_etag(
+        self, client: httpx2.Client, user: str, method: str, path: str, body: Any
+    ) -> None:
+        create(client, f"/api/{user}/tasks")
+        refused = [("If-Match", '"1"'), ("If-Match", "*"), ("If-Match", ""), ("If-None-Match", "*")]
+        if method != "GET":
+            refused += [("If-None-Match", '"1"'), ("If-Unmodified-Since", DATE)]
+        for name, value in refused:
+            answer = client.request(method, path.format(user=user), json=body, headers={name: value})
+            found = violation(answer)
+            assert (found["parameter"], found["code"]) == (name, "not_allowed"), value
+        assert len(client.get(f"/api/{user}/tasks").json()) == 1
+
+    @pytest.mark.parametrize(
+        "path", ["/api/changes", "/api/users/me", "/api/users/me/tokens", "/health/live"]
+    )
+    def test_what_has_no_etag_matches_none_of_somebody_elses(self, client: httpx2.Client, path: str) -> None:
+        """A cache may give one to it, and ask by that."""
+        for value in ('"1"', 'W/"x"', '"5-gzip", "6"'):
+            assert client.get(path, headers={"If-None-Match": value}).status_code == 200
+
+    @pytest.mark.parametrize("name", LIST_WRITES)
+    @pytest.mark.parametrize("value", ["*", '"1"', "", 'W/"x"'])
+    def test_if_none_match_of_a_write_to_a_list(
+        self, client: httpx2.Client, tasks: str, name: str, value: str
+    ) -> None:
+        create(client, tasks, completed=True)
+        before, write = everything(client, tasks), LIST_WRITES[name]
+        answer = client.request(
+            write.method, f"{tasks}{write.path}", json=write.body, headers={"If-None-Match": value}
+        )
+        found = violation(answer)
+        assert (found["parameter"], found["code"]) == ("If-None-Match", "not_allowed")
+        assert everything(client, tasks) == before
+
+    def test_several_lines_of_if_none_match_are_not_any(self, client: httpx2.Client, tasks: str) -> None:
+        headers = [("If-None-Match", "*"), ("If-None-Match", '"1"')]
+        answer = client.put(f"{tasks}/{unknown_id()}", json={"title": "x"}, headers=headers)
+        assert violation(answer)["parameter"] == "If-None-Match"
+
+    def test_a_date_guards_no_change(self, client: httpx2.Client, tasks: str) -> None:
+        """It could not: nothing here says when it was changed in whole seconds."""
+        task = create(client, tasks)
+        path = f"{tasks}/{task['id']}"
+        before = everything(client, tasks)
+        for write in LIST_WRITES.values():
+            answer = client.request(
+                write.method, f"{tasks}{write.path}", json=write.body, headers={"If-Unmodified-Since": DATE}
+            )
+            assert violation(answer)["parameter"] == "If-Unmodified-Since"
+        for name in OPERATIONS:
+            answer = Write(client, name)(path, If_Unmodified_Since=DATE)
+            found = violation(answer)
+            assert (found["parameter"], found["code"]) == ("If-Unmodified-Since", "not_allowed")
+        assert everything(client, tasks) == before
+        # With If-Match it has to be ignored (RFC 9110, 13.1.4).
+        answer = client.patch(
+            path, json={"title": "x"}, headers={"If-Match": '"1"', "If-Unmodified-Since": DATE}
+        )
+        assert answer.status_code == 200
+
+    def test_dates_and_ranges_make_no_difference_to_reading(self, client: httpx2.Client, tasks: str) -> None:
+        """There is no Last-Modified, and ranges are optional."""
+        names = {
+            "If-Modified-Since": DATE,
+            "If-Unmodified-Since": DATE,
+            "Range": "bytes=0-1",
+            "If-Range": '"999"',
+        }
+        for path in (f"{tasks}/{create(client, tasks)['id']}", tasks):
+            plain = client.get(path)
+            answer = client.get(path, headers=names)
+            assert (answer.status_code, answer.content) == (200, plain.content)
 
 
 class TestIfNoneMatchOfTask:

@@ -84,10 +84,10 @@ class TestDocument:
                 expected |= {409, 422, 507} if operation["operationId"] != "create_token" else {404, 409, 507}
             if "{task_id}" in path or (method == "post" and path.startswith(TASKS)):
                 expected |= {404}
-            if "{task_id}" in path and method != "get":
-                expected |= {412, 428}
-            if path.endswith("/batch"):
-                expected |= {412, 428}
+            if path.startswith(TASKS):
+                expected |= {412}
+            if method != "get" and ("{task_id}" in path or path.endswith("/batch")):
+                expected |= {428}
             if path.endswith(("/changes", "/events")):
                 expected |= {410}
             if path.startswith("/api/users/{id}") or "{token_id}" in path:
@@ -136,7 +136,7 @@ class TestDocument:
             expected = {"prefer"} if not path.startswith("/health/") else set()
             if method != "get" and operation["operationId"] != "create_token":
                 expected |= {"idempotency-key"}
-            if method != "get" and "{task_id}" in path:
+            if path.startswith(TASKS):
                 expected |= {"if-match"}
             if path.startswith(TASKS) and (method == "get" or operation["operationId"].endswith("put_task")):
                 expected |= {"if-none-match"}

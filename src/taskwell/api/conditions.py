@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
 
+from taskwell.api.headers import lines
 from taskwell.core.errors import Invalid, PreconditionRequired, Violation
 
 _TAG = re.compile(r'\s*(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')
@@ -25,6 +26,12 @@ _ANY_OR_TAGS = rf"\*|{_A_TAG}(, *{_A_TAG})*"
 _TAGS: dict[str, Any] = {"maxLength": _MAX_LENGTH, "pattern": f"^({_ANY_OR_TAGS})$"}
 _NO_TAGS: dict[str, Any] = {"maxLength": _MAX_LENGTH, "pattern": f"^({_ANY_OR_TAGS})?$"}
 _ONLY_ANY: dict[str, Any] = {"pattern": r"^\*$"}
+
+_NO_IF_MATCH = "is not evaluated here, since this has no ETag: leave it out"
+_NO_IF_NONE_MATCH = "has no meaning here beside `*` in a PUT that creates; a change is guarded by If-Match"
+_NO_CONDITION = "is not evaluated here: leave it out"
+_NO_ANY = "`*` is not evaluated here, since this has no ETag: leave it out"
+_NO_DATE = "is not evaluated, since nothing has a Last-Modified: send the ETag as If-Match instead"
 
 
 def parse_tags(header: str, name: str) -> Set[str]:
@@ -52,6 +59,19 @@ def parse_tags(header: str, name: str) -> Set[str]:
     raise Invalid(Violation("header", name, "malformed", detail))
 
 
+def _header(request: Request, name: str) -> str | None:
+    """A header that may come in several lines; None if it is missing."""
+    values = request.headers.getlist(name)
+    return ", ".join(values) if values else None
+
+
+def _if_match(request: Request) -> Set[str] | None:
+    header = _header(request, "if-match")
+    if header is None or header.strip() == "*":
+        return None
+    return parse_tags(header, "If-Match")
+
+
 async def guard_of_request(
     request: Request,
     if_match: Annotated[
@@ -66,45 +86,13 @@ async def guard_of_request(
     """The versions that will do; None if any will. Tags of another kind of thing match no version.
 
     Raises:
-        Invalid: the header is malformed, or there is `If-None-Match` too.
+        Invalid: the header is malformed.
         PreconditionRequired: the header is missing, and the server is set to require it.
     """
-    if "if-none-match" in request.headers:  # to leave a condition out of account would be to break it
-        detail = "has no meaning here beside `*` in a PUT that creates; a change is guarded by If-Match"
-        raise Invalid(Violation("header", "If-None-Match", "not_allowed", detail))
-    header = ", ".join(request.headers.getlist("if-match")) if if_match is not None else None
-    if header is None:
-        if request.app.state.settings.require_if_match:
-            raise PreconditionRequired
-        return None
-    if header.strip() == "*":
-        return None
-    tags = parse_tags(header, "If-Match")
-    return frozenset(int(tag) for tag in tags if _NUMBER.fullmatch(tag))
-
-
-def is_unchanged(request: Request, etag: str) -> bool:
-    """Whether the client has what `etag` stands for."""
-    return matches(request.headers.getlist("if-none-match"), etag)
-
-
-def matches(if_none_match: list[str], etag: str) -> bool:
-    """Whether the lines of `If-None-Match` name an ETag (weak comparison).
-
-    Raises:
-        Invalid: the header is malformed.
-    """
-    header = ", ".join(if_none_match)
-    if not header:
-        return False
-    if header.strip() == "*" or header == etag:
-        return True
-    return etag.strip('"') in parse_tags(header, "If-None-Match")
-
-
-def creates(request: Request) -> bool:
-    """Whether a PUT is to make the task: `If-None-Match: *`."""
-    return request.headers.get("if-none-match", "").strip() == "*"
+    if if_match is None and request.app.state.settings.require_if_match:
+        raise PreconditionRequired
+    tags = _if_match(request)
+    return None if tags is None else frozenset(int(tag) for tag in tags if _NUMBER.fullmatch(tag))
 
 
 async def guard_unless_new(
@@ -117,14 +105,106 @@ async def guard_unless_new(
         Invalid: the task is to exist and not to exist.
     """
     if not creates(request):
+        if "if-none-match" in request.headers:
+            raise _refusal("If-None-Match", _NO_IF_NONE_MATCH)
         return await guard_of_request(request, if_match)
     if if_match is not None:
         raise Invalid(Violation("header", "If-Match", "contradiction", "contradicts If-None-Match"))
     return None
 
 
+async def guard_of_list(
+    request: Request,
+    if_match: Annotated[
+        str | None,
+        Header(
+            description="Do it only if this is the ETag of the list: of `GET` at the path of the tasks, with "
+            "the same filters. It changes with every change of the user's tasks. `*`: whatever it is.",
+            examples=['"17-5c0a6cc4d6c4"'],
+            json_schema_extra=_TAGS,
+        ),
+    ] = None,
+) -> Set[str] | None:
+    """The tags that will do; None if any will."""
+    return None if if_match is None else _if_match(request)
+
+
+def is_unchanged(request: Request, etag: str) -> bool:
+    """Whether the client has what `etag` stands for.
+
+    Raises:
+        Invalid: `If-None-Match` is malformed.
+    """
+    header = _header(request, "if-none-match")
+    if not header:
+        return False
+    if header.strip() == "*" or header == etag:
+        return True
+    return etag.strip('"') in parse_tags(header, "If-None-Match")
+
+
+def is_expected(request: Request, tag: str) -> bool:
+    """Whether what is read is what the client wants to read, if it says so.
+
+    Raises:
+        Invalid: `If-Match` is malformed.
+    """
+    if b"if-match" not in lines(request.scope):
+        return True
+    guard = _if_match(request)
+    return guard is None or tag in guard
+
+
+def creates(request: Request) -> bool:
+    """Whether a PUT is to make the task: `If-None-Match: *`."""
+    return (_header(request, "if-none-match") or "").strip() == "*"
+
+
+def refuse_unknown_conditions(request: Request, evaluated: Set[str]) -> None:
+    """Refuse a condition that the operation does not evaluate: to pass it over would be to break it.
+
+    `evaluated`: names of headers. What has no ETag matches no tag, so reading it goes on with
+    `If-None-Match`: some caches give tags of their own to what has none, and ask by them. Reading goes on
+    with dates, too. RFC 9110 (13.1.4) has `If-Unmodified-Since` ignored where nothing has a date; but a
+    change by who relies on it would not be guarded.
+
+    Raises:
+        Invalid: there is one.
+    """
+    sent = lines(request.scope)
+    reads = request.method in {"GET", "HEAD"}
+    if b"if-match" in sent:
+        if "if-match" not in evaluated:
+            raise _refusal("If-Match", _NO_IF_MATCH)
+    elif b"if-unmodified-since" in sent and not reads:
+        raise _refusal("If-Unmodified-Since", _NO_DATE if "if-match" in evaluated else _NO_CONDITION)
+    if b"if-none-match" in sent and "if-none-match" not in evaluated:
+        if not reads:
+            raise _refusal("If-None-Match", _NO_IF_NONE_MATCH if "if-match" in evaluated else _NO_CONDITION)
+        if creates(request):
+            raise _refusal("If-None-Match", _NO_ANY)
+
+
+def _refusal(name: str, detail: str) -> Invalid:
+    return Invalid(Violation("header", name, "not_allowed", detail))
+
+
 IfMatch = Annotated[frozenset[int] | None, Depends(guard_of_request)]
 IfMatchUnlessNew = Annotated[frozenset[int] | None, Depends(guard_unless_new)]
+IfMatchOfList = Annotated[Set[str] | None, Depends(guard_of_list)]
+
+
+async def if_match_of_read(
+    if_match: Annotated[
+        str | None,
+        Header(
+            description="Answer 412 unless this is the ETag of what is read; `*`: whatever it is.",
+            examples=['"17"'],
+            json_schema_extra=_TAGS,
+        ),
+    ] = None,
+) -> None:
+    """Shows the header in the OpenAPI document."""
 
 
 async def if_none_match(

@@ -41,7 +41,7 @@ ROUTES = {
 }
 ROUTES["user_id", True] = ROUTES.pop((None, True))
 # With one of these there is more to a request than is understood here.
-UNUSUAL = frozenset({b"prefer", b"idempotency-key", b"if-match", b"content-encoding"})
+UNUSUAL = frozenset({b"prefer", b"idempotency-key", b"if-match", b"if-unmodified-since", b"content-encoding"})
 _JSON = JSON.encode()
 _NO_STATE = TaskToggle()
 
@@ -91,7 +91,7 @@ class Plain:
                 # The canonical text will do: to make an id of it and a text again takes longer than the rest.
                 same = cast("UUID", task_id)
                 return partial(tasks.get_task, request, request.app.state.database, owner, same)
-            case "POST", None, _, b"":
+            case "POST", None, _, b"" if b"if-none-match" not in lines(request.scope):
                 return self._create(request, owner)
             case "POST", str(task_id), str(), b"" if b"if-none-match" not in lines(request.scope):
                 return self._toggle(request, owner, UUID(task_id))
@@ -109,7 +109,8 @@ class Plain:
         new = _body(request, TaskCreate)
         if new is None:
             return None
-        return partial(tasks.create_task, request, self._once(request, owner), self.settings, owner, new)
+        once = self._once(request, owner)
+        return partial(tasks.create_task, request, once, self.settings, owner, new, None)
 
     def _toggle(self, request: Request, owner: str, task_id: UUID) -> Answer | None:
         state = _body(request, TaskToggle) if request.scope["taskwell.body"] else _NO_STATE

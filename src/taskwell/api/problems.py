@@ -108,8 +108,9 @@ PROBLEM_TYPES = {
         ProblemType(
             "precondition_failed",
             412,
-            "The task is not as the request believes it to be: it has been changed, or it exists already.",
-            "The `ETag` header is that of the task as it stands. Read it again, and decide anew.",
+            "The task or the list is not as the request believes it to be: it has been changed, or the task "
+            "exists already.",
+            "The `ETag` header is that of the task or the list as it stands. Read it again, and decide anew.",
         ),
         ProblemType(
             "payload_too_large",
@@ -223,7 +224,7 @@ def documented(problem: ProblemType) -> dict[str, Any]:
     }
     if problem.status == 412:
         text = {"type": "string"}
-        answer["headers"] = {"ETag": {"description": "That of the task as it stands.", "schema": text}}
+        answer["headers"] = {"ETag": {"description": "That of what is there.", "schema": text}}
     return answer
 
 
@@ -299,7 +300,7 @@ def response_of(scope: Scope, error: TaskwellError) -> Response:
         headers["Retry-After"] = str(error.retry_after)
     match error:
         case PreconditionFailed():
-            headers["ETag"] = f'"{error.version}"'
+            headers["ETag"] = f'"{error.tag}"'
         case Unauthorized():
             headers["WWW-Authenticate"] = _challenge("invalid_token" if error.refused else None)
         case Forbidden(scope=str(scope_needed)):

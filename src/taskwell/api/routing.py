@@ -6,12 +6,14 @@ from email.message import Message
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
-from fastapi.params import Query
+from fastapi.params import Header, Query
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 
 from taskwell.api.callers import access_of, authorize
+from taskwell.api.conditions import refuse_unknown_conditions
 from taskwell.api.problems import problem_response
 from taskwell.core import json
 from taskwell.core.errors import Invalid, Violation
@@ -38,8 +40,7 @@ class TaskwellRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
         access = access_of(self.endpoint)
-        fields = get_flat_params(self.dependant)
-        names = {field.alias for field in fields if isinstance(field.field_info, Query)}
+        names, headers = _names(self.dependant, Query), _names(self.dependant, Header)
         # A slip in the filter of what is to be deleted would delete too much.
         careful = self.methods == {"DELETE"} and bool(names)
         media_types = (JSON,) if self.methods == {"POST"} else (JSON, MERGE_PATCH)
@@ -47,6 +48,7 @@ class TaskwellRoute(APIRoute):
         async def handler(original: Request) -> Response:
             authorize(original, access)
             request = JsonRequest(original.scope, original.receive)
+            refuse_unknown_conditions(request, headers)
             preferences = parse_preferences(request.headers.getlist("prefer"))
             strict = preferences.get("handling") == "strict"
             if request.scope["query_string"]:
@@ -65,6 +67,10 @@ class TaskwellRoute(APIRoute):
             return response
 
         return handler
+
+
+def _names(dependant: Dependant, kind: type[Query | Header]) -> set[str]:
+    return {field.alias for field in get_flat_params(dependant) if isinstance(field.field_info, kind)}
 
 
 def parse_preferences(lines: Iterable[str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Set
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -11,10 +11,11 @@ from uuid import UUID
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from taskwell.api.conditions import is_unchanged
+from taskwell.api.conditions import is_expected, is_unchanged
 from taskwell.api.headers import lines
 from taskwell.api.problems import path_as_sent
 from taskwell.core.database import Database
+from taskwell.core.errors import PreconditionFailed
 from taskwell.core.pagination import bad_cursor, decode_cursor, encode_cursor
 from taskwell.schemas.query import TaskQuery
 from taskwell.services.sequence import last_numbers
@@ -24,6 +25,10 @@ _JSON = "application/json"
 _CHUNK = 1_000
 _SHORT = 101
 _NEWEST = TaskQuery()
+
+
+class ListChanged(PreconditionFailed):
+    detail = "The list is not as the request believes it to be: read it again."
 
 
 class Page(NamedTuple):
@@ -57,13 +62,19 @@ class TaskList:
         """The answer: 304, a page with its `Link`, or the whole list.
 
         The check for 304 reads the user's last number, not the tasks.
+
+        Raises:
+            ListChanged: `If-Match` does not hold.
         """
         after = self._decode(self.cursor)
         if b"if-none-match" in lines(self.request.scope):
-            etag = self._etag(await self.database.read_together(last_numbers, self.owner))
+            number = await self.database.read_together(last_numbers, self.owner)
+            self._check(number)
+            etag = self._etag(number)
             if is_unchanged(self.request, etag):
                 return Response(status_code=304, headers={"ETag": etag})
         part = await self.part(after)
+        self._check(part.number)
         headers = {}
         if counted:
             count = await self.database.read(count_tasks, self.owner, self.query.filter)
@@ -115,11 +126,14 @@ class TaskList:
         yield "]"
 
     def _etag(self, number: int | None) -> str:
-        """With what makes this list another one than the user's others."""
-        # With the owner: a browser keeps `/api/tasks` by its address alone, also when another user signs in.
-        parts = (self.owner, *self.query.fingerprint(), str(self.limit), self.cursor or "")
-        tag = hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
-        return f'"{number or 0}-{tag}"'
+        return f'"{self._tag(number)}"'
+
+    def _tag(self, number: int | None) -> str:
+        return _tag_of_list(self.owner, self.query, number, str(self.limit), self.cursor or "")
+
+    def _check(self, number: int | None) -> None:
+        if b"if-match" in lines(self.request.scope) and not is_expected(self.request, self._tag(number)):
+            raise ListChanged(self._tag(number))
 
     def _encode(self, part: Part) -> str:
         place = [_to_text(value) for value in place_of(part.last(), self.query)]
@@ -137,6 +151,34 @@ class TaskList:
         if [_to_text(value) for value in place] != texts:  # another spelling of it than ours
             raise bad_cursor()
         return tuple(place)
+
+
+def _tag_of_list(
+    owner: str, query: TaskQuery, number: int | None, limit: str = "None", cursor: str = ""
+) -> str:
+    """The number of the owner's latest write, with what makes this list another one than all others."""
+    # With the owner: a browser keeps `/api/tasks` by its address alone, also when another user signs in.
+    parts = (owner, *query.fingerprint(), limit, cursor)
+    digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
+    return f"{number or 0}-{digest}"
+
+
+def check_of_list(
+    guard: Set[str] | None, owner: str, query: TaskQuery = _NEWEST
+) -> Callable[[int], None] | None:
+    """How a write checks the user's last number, once nobody else can take the next; None: not at all.
+
+    It raises ListChanged if no tag of the guard is that of the whole list of the query.
+    """
+    if guard is None:
+        return None
+
+    def check(number: int) -> None:
+        tag = _tag_of_list(owner, query, number)
+        if tag not in guard:
+            raise ListChanged(tag)
+
+    return check
 
 
 def _to_text(value: Any) -> str:

@@ -7,7 +7,7 @@ TaskwellError
 ├── RateLimited           who is asking has asked too often
 ├── NotFound              missing, or somebody else's: nobody can tell which
 ├── Conflict              it is taken, or busy with the same request
-├── PreconditionFailed    the task is not as the client believes
+├── PreconditionFailed    the task or the list is not as the client believes
 ├── PreconditionRequired  the client has to say what it believes
 ├── Gone                  a cursor that cannot be followed any more
 ├── KeyReused             an idempotency key that belongs to another request
@@ -99,13 +99,13 @@ class Conflict(TaskwellError):
 
 
 class PreconditionFailed(TaskwellError):
-    """`version` is that of the task as it stands."""
+    """`tag` names what is there: the version of a task, or the tag of a list."""
 
     detail = "The task is not as the request believes it to be: read it again."
 
-    def __init__(self, version: int) -> None:
+    def __init__(self, tag: int | str) -> None:
         super().__init__()
-        self.version = version
+        self.tag = tag
 
 
 class PreconditionRequired(TaskwellError):

@@ -14,7 +14,7 @@ from sqlmodel import col
 from taskwell.core.database import ReadTransaction, Transaction
 from taskwell.core.statement import Statement
 from taskwell.models import User
-from taskwell.services.users import new_user
+from taskwell.services.users import UserNotFound, new_user
 
 Number = ColumnElement[int]
 TakeNumber = ReturningInsert[tuple[int]] | ReturningUpdate[tuple[int]]
@@ -38,6 +38,26 @@ async def last_numbers(transaction: ReadTransaction, user_ids: Sequence[str]) ->
         return [await last_number(transaction, user_id) for user_id in user_ids]
     found = {row[0]: row[1] for row in await transaction.find(_LAST_NUMBERS, user_ids=list(user_ids))}
     return [found.get(user_id, 0) for user_id in user_ids]
+
+
+async def lock(transaction: Transaction, user_id: str, *, create_user: bool) -> int:
+    """Let nobody else write the user's tasks until the end. Returns the number of their latest write.
+
+    A user who has not written yet comes into being if `create_user`: there is no other row to lock.
+
+    Raises:
+        UserNotFound: the user does not exist and is not to be created.
+    """
+    row = await transaction.first(next_numbers(user_id, 0))
+    if row is None and create_user:
+        new = new_user(transaction, user_id).on_conflict_do_nothing().returning(col(User.id))
+        if await transaction.first(new) is not None:
+            return 0
+        row = await transaction.first(next_numbers(user_id, 0))  # somebody else was first
+    if row is None:
+        raise UserNotFound
+    number: int = row[0]
+    return number
 
 
 def next_number(user_id: str, *conditions: ColumnElement[bool]) -> TakeNumber:

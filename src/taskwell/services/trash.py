@@ -1,5 +1,6 @@
 """Many tasks at once into the trash, and out of it for ever."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from sqlalchemy import delete, func, select, update
@@ -15,10 +16,20 @@ from taskwell.services.task_lists import conditions
 _PURGED_AT_ONCE = 1_000
 
 
-async def delete_tasks(transaction: Transaction, user_id: str, task_filter: TaskFilter) -> int:
-    """Move every task of the filter to the trash, each under its own number. Returns how many."""
+async def delete_tasks(
+    transaction: Transaction,
+    user_id: str,
+    task_filter: TaskFilter,
+    check: Callable[[int], None] | None = None,
+) -> int:
+    """Move every task of the filter to the trash, each under its own number. Returns how many.
+
+    `check` is called with the user's last number before, and raises if nothing is to be done.
+    """
     # No number is taken yet, but the row is locked: nobody else can write these tasks until the end.
     row = await transaction.first(next_numbers(user_id, 0))
+    if check is not None:
+        check(row[0] if row else 0)
     if row is None:
         return 0
     meant = (

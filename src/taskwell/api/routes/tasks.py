@@ -6,7 +6,16 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from taskwell.api.callers import TASKS_READ, TASKS_WRITE, needs
-from taskwell.api.conditions import IfMatch, IfMatchUnlessNew, creates, if_none_match, if_none_match_any
+from taskwell.api.conditions import (
+    IfMatch,
+    IfMatchOfList,
+    IfMatchUnlessNew,
+    creates,
+    if_match_of_read,
+    if_none_match,
+    if_none_match_any,
+    is_expected,
+)
 from taskwell.api.dependencies import (
     Cursor,
     DatabaseDep,
@@ -28,9 +37,11 @@ from taskwell.api.responses import (
     unless_unchanged,
 )
 from taskwell.api.routing import TaskwellRoute
-from taskwell.api.task_list import TaskList
+from taskwell.api.task_list import TaskList, check_of_list
 from taskwell.core.database import Transaction
+from taskwell.core.errors import PreconditionFailed
 from taskwell.schemas.batch import Batch, BatchResults
+from taskwell.schemas.query import TaskQuery
 from taskwell.schemas.task import (
     TaskCreate,
     TaskDeleted,
@@ -40,6 +51,7 @@ from taskwell.schemas.task import (
     TaskUpdate,
 )
 from taskwell.services import batch, tasks, trash
+from taskwell.services.sequence import lock
 from taskwell.services.together import TaskKey, create_tasks, get_tasks, new_task, toggle_tasks
 from taskwell.services.users import UserNotFound
 
@@ -71,7 +83,7 @@ _BODY = ("payload_too_large", "unsupported_media_type")
     "",
     response_model=list[TaskRead],
     summary="List tasks",
-    dependencies=[Depends(if_none_match)],
+    dependencies=[Depends(if_match_of_read), Depends(if_none_match)],
     responses={
         200: {
             "description": "The tasks; with `deleted=true` each has `deleted_at` too.",
@@ -85,7 +97,7 @@ _BODY = ("payload_too_large", "unsupported_media_type")
             },
         },
         304: {"description": "No task of the user has changed.", "headers": _LIST_ETAG},
-        **problems(),
+        **problems("precondition_failed"),
     },
 )
 @needs(TASKS_READ)
@@ -113,20 +125,23 @@ async def list_tasks(
     response_model=TaskRead,
     status_code=201,
     summary="Create a task",
-    responses={**_CREATED, **problems("not_found", *_BODY, *_WRITE)},
+    responses={**_CREATED, **problems("not_found", "precondition_failed", *_BODY, *_WRITE)},
 )
 @needs(TASKS_WRITE)
 async def create_task(
-    request: Request, once: Once, settings: SettingsDep, owner: Owner, new: TaskCreate
+    request: Request, once: Once, settings: SettingsDep, owner: Owner, new: TaskCreate, guard: IfMatchOfList
 ) -> Response:
     """A user's first task creates the user, unless the server is set to know its users beforehand (404)."""
     path = path_as_sent(request.scope).rstrip("/")
+    check = check_of_list(guard, owner)
 
     async def operation(transaction: Transaction) -> Response:
+        if check is not None:
+            check(await lock(transaction, owner, create_user=settings.create_users))
         task = await tasks.create_task(transaction, owner, new, create_user=settings.create_users)
         return task_response(task, 201, {"Location": f"{path}/{task.id}"})
 
-    if once.key is None:
+    if once.key is None and check is None:
         with suppress(UserNotFound):  # whom the operation creates, or refuses
             wanted = new_task(owner, new)
             task = await once.together(create_tasks, wanted)
@@ -138,17 +153,21 @@ async def create_task(
     "",
     response_model=TasksDeleted,
     summary="Delete many tasks",
-    responses={200: {"description": "How many.", "headers": REPLAYED}, **problems(*_WRITE)},
+    responses={
+        200: {"description": "How many.", "headers": REPLAYED},
+        **problems("precondition_failed", *_WRITE),
+    },
 )
 @needs(TASKS_WRITE)
-async def delete_tasks(once: Once, owner: Owner, meant: FilterDep) -> Response:
+async def delete_tasks(once: Once, owner: Owner, meant: FilterDep, guard: IfMatchOfList) -> Response:
     """Move the tasks of the filters to the trash; without a filter, all of them.
 
     A parameter that is blank or not known is refused, whatever the request prefers: a slip would delete much.
     """
+    check = check_of_list(guard, owner, TaskQuery(meant))
 
     async def operation(transaction: Transaction) -> Response:
-        return count_response(await trash.delete_tasks(transaction, owner, meant))
+        return count_response(await trash.delete_tasks(transaction, owner, meant, check))
 
     return await once(operation)
 
@@ -163,10 +182,15 @@ async def delete_tasks(once: Once, owner: Owner, meant: FilterDep) -> Response:
     },
 )
 @needs(TASKS_WRITE)
-async def run_batch(once: Once, settings: SettingsDep, owner: Owner, wanted: Batch) -> Response:
+async def run_batch(
+    once: Once, settings: SettingsDep, owner: Owner, wanted: Batch, guard: IfMatchOfList
+) -> Response:
     """All operations happen or none does. A problem names the `index` of the operation that failed."""
+    check = check_of_list(guard, owner)
 
     async def operation(transaction: Transaction) -> Response:
+        if check is not None:
+            check(await lock(transaction, owner, create_user=settings.create_users))
         results = await batch.run_batch(
             transaction,
             owner,
@@ -183,8 +207,8 @@ async def run_batch(once: Once, settings: SettingsDep, owner: Owner, wanted: Bat
     "/{task_id}",
     response_model=TaskRead,
     summary="Read a task",
-    dependencies=[Depends(if_none_match)],
-    responses={**_READ, **problems("not_found")},
+    dependencies=[Depends(if_match_of_read), Depends(if_none_match)],
+    responses={**_READ, **problems("not_found", "precondition_failed")},
 )
 @needs(TASKS_READ)
 async def get_task(
@@ -195,6 +219,8 @@ async def get_task(
 ) -> Response:
     """With `If-None-Match`, 304 while the task is as the client knows it."""
     task = await database.look_up(get_tasks, TaskKey(owner, str(task_id)))
+    if not is_expected(request, str(task.version)):
+        raise PreconditionFailed(task.version)
     return unless_unchanged(request, task_json_response(task))
 
 

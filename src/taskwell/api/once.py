@@ -30,7 +30,7 @@ from taskwell.core.errors import (
 )
 from taskwell.core.memory import Memory
 from taskwell.services import idempotency, users
-from taskwell.services.idempotency import InProgress
+from taskwell.services.idempotency import InProgress, Kept
 
 W = TypeVar("W", bound=OfAUser)
 T = TypeVar("T")
@@ -44,6 +44,7 @@ REPLAYED = {
         "schema": {"type": "string"},
     }
 }
+_CONDITIONS = ("if-match", "if-none-match")
 _PATIENCE_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 _MAX_ANSWER_BYTES = 1_048_576
 _KEPT_HEADERS = ("content-type", "etag", "location", "link", "preference-applied")
@@ -112,12 +113,16 @@ class Write:
 
     async def _attempt(self, key: str, fingerprint: bytes, operation: Operation) -> Response:
         failure: TaskwellError | None = None
+        conditions = self._conditions()
 
         async def keyed(transaction: Transaction) -> Response:
             nonlocal failure
-            answer = await idempotency.reserve(transaction, self.owner, key, fingerprint)
-            if answer is not None:
-                return _unpack(answer)
+            kept = await idempotency.reserve(transaction, self.owner, key, fingerprint)
+            if kept is not None:
+                response = _unpack(kept.answer)
+                # A failure under other conditions had no effect: the request is tried under its own.
+                if response.status_code < 400 or kept.conditions == conditions:
+                    return response
             if failure is None:
                 try:
                     response = await operation(transaction)
@@ -126,7 +131,8 @@ class Write:
                     raise
             else:
                 response = response_of(self.request.scope, failure)
-            await idempotency.keep(transaction, self.owner, key, fingerprint, _pack(response))
+            kept = Kept(_pack(response), b"" if response.status_code < 400 else conditions)
+            await idempotency.keep(transaction, self.owner, key, fingerprint, kept)
             return response
 
         try:
@@ -139,16 +145,25 @@ class Write:
 
     async def _fingerprint(self) -> bytes:
         request = self.request
-        digest = hashlib.sha256()
-        for part in (
+        return _digest(
             request.method.encode(),
             path_as_sent(request.scope).rstrip("/").encode(),
             request.scope["query_string"],
             self.owner.encode(),
             b"" if request.method == "DELETE" else await request.body(),
-        ):
-            digest.update(len(part).to_bytes(8) + part)
-        return digest.digest()
+        )
+
+    def _conditions(self) -> bytes:
+        """A digest of the request's conditions; empty if it has none."""
+        values = [", ".join(self.request.headers.getlist(name)).encode() for name in _CONDITIONS]
+        return _digest(*values) if any(values) else b""
+
+
+def _digest(*parts: bytes) -> bytes:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8) + part)
+    return digest.digest()
 
 
 async def write_of_request(

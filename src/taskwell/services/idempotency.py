@@ -4,6 +4,7 @@ A key is reserved in the transaction of its effect: both are there or neither. T
 """
 
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, delete, func, select
 from sqlmodel import col
@@ -13,13 +14,22 @@ from taskwell.core.database import Transaction
 from taskwell.core.errors import Conflict, KeyReused
 from taskwell.models import IdempotencyKey
 
+_DIGEST_BYTES = 32
+
+
+class Kept(NamedTuple):
+    """An answer, and a digest of the conditions under which the request failed; empty if it did not."""
+
+    answer: bytes
+    conditions: bytes
+
 
 class InProgress(Conflict):
     detail = "A request with this Idempotency-Key is still running. Try again."
     retry_after = 1
 
 
-async def reserve(transaction: Transaction, user_id: str, key: str, fingerprint: bytes) -> bytes | None:
+async def reserve(transaction: Transaction, user_id: str, key: str, fingerprint: bytes) -> Kept | None:
     """Take the key for this request. Returns the answer, if the request was answered before.
 
     Raises:
@@ -45,23 +55,24 @@ async def reserve(transaction: Transaction, user_id: str, key: str, fingerprint:
     found = await transaction.first(select(*columns).where(*_key(user_id, key)))
     if found is None or found.answer is None:
         raise InProgress
-    if bytes(found.fingerprint) != fingerprint:
+    request, conditions = bytes(found.fingerprint[:_DIGEST_BYTES]), bytes(found.fingerprint[_DIGEST_BYTES:])
+    if request != fingerprint:
         raise KeyReused
-    return bytes(found.answer)
+    return Kept(bytes(found.answer), conditions)
 
 
-async def keep(transaction: Transaction, user_id: str, key: str, fingerprint: bytes, answer: bytes) -> None:
-    """Keep the answer with the key that was reserved in this transaction.
+async def keep(transaction: Transaction, user_id: str, key: str, fingerprint: bytes, kept: Kept) -> None:
+    """Keep the answer with the key that was reserved in this transaction, or in place of the one before.
 
-    Written anew where it is gone: a user who is deleted takes their keys along, this one among them.
+    The digest of the conditions stands behind that of the request. Written anew where the key is gone: a user
+    who is deleted takes their keys along, this one among them.
     """
-    values = {"user_id": user_id, "key": key, "fingerprint": fingerprint, "created_at": utc_now()}
+    outcome = {"fingerprint": fingerprint + kept.conditions, "answer": kept.answer}
     statement = (
         transaction.insert(IdempotencyKey)
-        .values(**values, answer=answer)
+        .values(user_id=user_id, key=key, created_at=utc_now(), **outcome)
         .on_conflict_do_update(
-            index_elements=[col(IdempotencyKey.user_id), col(IdempotencyKey.key)],
-            set_={"answer": answer},
+            index_elements=[col(IdempotencyKey.user_id), col(IdempotencyKey.key)], set_=outcome
         )
     )
     await transaction.first(statement.returning(col(IdempotencyKey.key)))

@@ -9,6 +9,8 @@ import httpx2
 import pytest
 
 from tests.answers import JSON, create, problem, unknown_id, violation
+from tests.beside import at_once, execute, instant
+from tests.servers import LocalServer
 
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 STRICT = {"Prefer": "handling=strict"}
@@ -16,6 +18,16 @@ STRICT = {"Prefer": "handling=strict"}
 
 @pytest.mark.plan("A1", "B1", "A7", "SC-001", "SC-003", "SC-007", "B4")
 class TestCreateTask:
+    @pytest.mark.parametrize("headers", [{}, STRICT, {"Idempotency-Key": "a key"}], ids=str)
+    def test_may_begin_with_a_byte_order_mark(
+        self, client: httpx2.Client, tasks: str, headers: dict[str, str]
+    ) -> None:
+        content = '\ufeff{"title": "Käse"}'.encode()
+        for number in range(2):  # the second one of a known client takes the short way
+            key = {name: f"{value} {number}" for name, value in headers.items() if name != "Prefer"}
+            answer = client.post(tasks, content=content, headers=JSON | headers | key)
+            assert (answer.status_code, answer.json()["title"]) == (201, "Käse")
+
     def test_answers_the_whole_task(self, client: httpx2.Client, tasks: str) -> None:
         answer = client.post(tasks, json={"title": "Buy milk"})
         assert answer.status_code == 201
@@ -495,3 +507,76 @@ class TestPaths:
     def test_users_whose_ids_differ_in_case_are_two(self, client: httpx2.Client, user: str) -> None:
         create(client, f"/api/{user}/tasks")
         assert client.get(f"/api/{user.upper()}/tasks").json() == []
+
+
+class TestClockSetBack:
+    """The task's times are moved ahead, which is what a clock that is set back looks like."""
+
+    def by_request(self, client: httpx2.Client, method: str, path: str, body: Any) -> dict[str, Any]:
+        answer = client.request(method, path, json=body, headers={"Prefer": "return=representation"})
+        assert answer.status_code == 200, answer.text
+        changed: dict[str, Any] = answer.json()
+        return changed
+
+    def ahead(self, client: httpx2.Client, server: LocalServer, tasks: str, **new: Any) -> dict[str, Any]:
+        task = create(client, tasks, **new)
+        at = instant(server.settings, datetime.now(UTC) + timedelta(days=1))
+        times = f"created_at = {at}, updated_at = {at}"
+        execute(server.settings, f"UPDATE tasks SET {times} WHERE version = {task['version']} "
+                f"AND user_id = '{task['user_id']}'")  # fmt: skip
+        shown: dict[str, Any] = client.get(f"{tasks}/{task['id']}").json()
+        assert shown["created_at"] > task["created_at"]
+        return shown
+
+    @pytest.mark.parametrize(
+        ("method", "rest", "body"),
+        [
+            ("PATCH", "", {"title": "Buy bread"}),
+            ("PUT", "", {"completed": True}),
+            ("POST", "/toggle", None),
+            ("POST", "/toggle", {"completed": True}),
+            ("PATCH", "/complete", None),
+            ("DELETE", "", None),
+        ],
+    )
+    def test_no_time_of_a_change_is_before_the_last_one(
+        self, client: httpx2.Client, server: LocalServer, tasks: str, method: str, rest: str, body: Any
+    ) -> None:
+        task = self.ahead(client, server, tasks)
+        changed = self.by_request(client, method, f"{tasks}/{task['id']}{rest}", body)
+        assert changed["updated_at"] == task["updated_at"]
+        for name in {"completed_at", "deleted_at"} & changed.keys():
+            assert changed[name] in {None, task["updated_at"]}
+
+    def test_nor_is_it_when_others_are_answered_at_once(
+        self, client: httpx2.Client, server: LocalServer, user: str
+    ) -> None:
+        tasks = f"/api/{user}/tasks"
+        made = [self.ahead(client, server, tasks) for _ in range(6)]
+        create(client, tasks)
+        changed = at_once(6, lambda n: client.post(f"{tasks}/{made[n]['id']}/toggle").json())
+        for task, after in zip(made, changed, strict=True):
+            assert after["completed_at"] == after["updated_at"] == task["updated_at"]
+
+    def test_nor_in_a_batch(self, client: httpx2.Client, server: LocalServer, tasks: str) -> None:
+        task = self.ahead(client, server, tasks)
+        changes: list[dict[str, Any]] = [
+            {"op": "update", "task": {"title": "Buy bread", "completed": True}},
+            {"op": "toggle"},
+            {"op": "toggle", "task": {"completed": True}},
+            {"op": "delete"},
+            {"op": "restore"},
+        ]
+        operations = [change | {"id": task["id"]} for change in changes]
+        answer = client.post(f"{tasks}/batch", json={"operations": operations})
+        results = [result["task"] for result in answer.json()["results"]]
+        assert {result["updated_at"] for result in results} == {task["updated_at"]}
+        assert results[2]["completed_at"] == results[3]["deleted_at"] == task["updated_at"]
+
+    def test_nor_when_many_are_deleted(self, client: httpx2.Client, server: LocalServer, tasks: str) -> None:
+        task = self.ahead(client, server, tasks)
+        assert client.delete(tasks).json() == {"deleted": 1}
+        (deleted,) = client.get(f"{tasks}?deleted=true").json()
+        assert deleted["deleted_at"] == deleted["updated_at"] == task["updated_at"]
+        restored = client.post(f"{tasks}/{task['id']}/restore").json()
+        assert restored["updated_at"] == task["updated_at"]

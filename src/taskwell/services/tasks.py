@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, case, exists, literal, not_, null, select, update
+from sqlalchemy import ColumnElement, Row, case, exists, func, literal, not_, null, select, update
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
@@ -180,7 +180,7 @@ async def update_task(
         if guard is not None and task.version not in guard:
             raise PreconditionFailed(task.version)
         return task
-    now = utc_now()
+    now = instant_of_write(transaction.dialect)
     for name in {"title", "description"} & values.keys():
         values[f"{name}_key"] = fold(values[name])
     if "completed" in values:
@@ -202,7 +202,7 @@ async def toggle_task(
         TaskNotFound: missing, in the trash, or somebody else's.
         PreconditionFailed: the guard does not hold.
     """
-    now = utc_now()
+    now = instant_of_write(transaction.dialect)
     named = state.model_dump()
     values = _set_completed(named["completed"], now) if named else _turn_over(now)
     return TaskRead.of(await _change(transaction, user_id, task_id, values, now, guard, TASK_COLUMNS))
@@ -217,7 +217,7 @@ async def delete_task(
         TaskNotFound: missing, in the trash already, or somebody else's.
         PreconditionFailed: the guard does not hold.
     """
-    now = utc_now()
+    now = instant_of_write(transaction.dialect)
     values = {"deleted_at": now}
     row = await _change(transaction, user_id, task_id, values, now, guard, TASK_DELETED_COLUMNS)
     return TaskDeleted.of(row)
@@ -233,7 +233,7 @@ async def restore_task(
         PreconditionFailed: the guard does not hold.
     """
     in_trash = (*_task(user_id, task_id), col(Task.deleted_at).is_not(None))
-    now = utc_now()
+    now = instant_of_write(transaction.dialect)
     rows = await _write(
         transaction, user_id, _guarded(in_trash, guard), {"deleted_at": None}, now, TASK_COLUMNS
     )
@@ -253,7 +253,7 @@ async def _change(
     user_id: str,
     task_id: UUID,
     values: dict[str, Any],
-    now: datetime,
+    now: ColumnElement[datetime],
     guard: Guard | None,
     returned: Sequence[ColumnElement[Any]],
 ) -> Row[Any]:
@@ -270,7 +270,7 @@ async def _write(
     user_id: str,
     conditions: Conditions,
     values: dict[str, Any],
-    now: datetime,
+    now: ColumnElement[datetime],
     returned: Sequence[ColumnElement[Any]],
 ) -> Sequence[Row[Any]]:
     def statement(number: Number) -> Any:
@@ -306,18 +306,24 @@ def _guarded(conditions: Conditions, guard: Guard | None) -> Conditions:
     return conditions if guard is None else (*conditions, col(Task.version).in_(guard))
 
 
-def _set_completed(completed: bool, now: datetime) -> dict[str, Any]:
+def instant_of_write(dialect: str) -> ColumnElement[datetime]:
+    """The present instant for a change of a task, never before its previous change.
+
+    A clock can be set back, and clients that sort or poll by `updated_at` would miss the change.
+    """
+    later_of = func.max if dialect == "sqlite" else func.greatest
+    kind = table_of(Task).c.updated_at.type
+    return later_of(literal(utc_now(), kind), col(Task.updated_at), type_=kind)
+
+
+def _set_completed(completed: bool, now: ColumnElement[datetime]) -> dict[str, Any]:
     """A task that is completed already keeps the time at which it was."""
-    kept = case((col(Task.completed), col(Task.completed_at)), else_=_instant(now))
+    kept = case((col(Task.completed), col(Task.completed_at)), else_=now)
     return {"completed": completed, "completed_at": kept if completed else None}
 
 
-def _turn_over(now: datetime) -> dict[str, Any]:
+def _turn_over(now: ColumnElement[datetime]) -> dict[str, Any]:
     return {
         "completed": not_(col(Task.completed)),
-        "completed_at": case((col(Task.completed), null()), else_=_instant(now)),
+        "completed_at": case((col(Task.completed), null()), else_=now),
     }
-
-
-def _instant(now: datetime) -> ColumnElement[datetime]:
-    return literal(now, table_of(Task).c.completed_at.type)

@@ -159,13 +159,20 @@ def _statement(sql: str, *typed: str) -> Statement:
     return Statement(text(sql).bindparams(*(bindparam(name, type_=_TYPES[name]) for name in typed)))
 
 
+def _toggled(later_of: str) -> str:
+    """`later_of`: the database's function for the later of two instants, see `tasks.instant_of_write`."""
+    now = f"{later_of}(:now, tasks.updated_at)"
+    return f"""
+        completed = NOT completed, completed_at = CASE WHEN completed THEN NULL ELSE {now} END,
+        updated_at = {now}
+        """
+
+
 # SQLite: one task after the other, since no statement of its can write to two tables.
 
 _SQLITE_JSON = task_json("sqlite")
+_SQLITE_TOGGLED = _toggled("max")
 _ONE = "user_id = :user_id AND id = :id AND deleted_at IS NULL"
-_TOGGLED = """
-    completed = NOT completed, completed_at = CASE WHEN completed THEN NULL ELSE :now END, updated_at = :now
-    """
 _GET_KEPT_TASK = _statement(f"SELECT version, {_SQLITE_JSON} FROM tasks WHERE {_ONE}")
 _TAKE_NUMBER = _statement("UPDATE users SET last_seq = last_seq + 1 WHERE id = :user_id RETURNING last_seq")
 _TAKE_NUMBER_IF_ALIVE = _statement(
@@ -175,7 +182,7 @@ _TAKE_NUMBER_IF_ALIVE = _statement(
     """
 )
 _TOGGLE_TASK = _statement(
-    f"UPDATE tasks SET {_TOGGLED}, version = :version WHERE {_ONE} RETURNING version, {_SQLITE_JSON}",
+    f"UPDATE tasks SET {_SQLITE_TOGGLED}, version = :version WHERE {_ONE} RETURNING version, {_SQLITE_JSON}",
     "now", "version",
 )  # fmt: skip
 _CREATE_TASK = _statement(
@@ -198,6 +205,7 @@ _CREATE_TASK = _statement(
 # make a new plan for each number.
 
 _POSTGRES_JSON = task_json("postgresql")
+_POSTGRES_TOGGLED = _toggled("greatest")
 # Until its first ANALYZE PostgreSQL takes `deleted_at IS NULL` for one task in two hundred, and keeps a plan
 # while the table grows: rather than look for a key it would read the whole index of the lists, which has
 # only such tasks. Said like this it does not know that it has.
@@ -260,7 +268,7 @@ def _toggle_statement(*, several: bool, waits: bool) -> Statement:
     return _statement(
         f"""
         {numbered}
-        UPDATE tasks SET {_TOGGLED}, version = numbered.version FROM numbered WHERE {found}
+        UPDATE tasks SET {_POSTGRES_TOGGLED}, version = numbered.version FROM numbered WHERE {found}
         RETURNING {place}, tasks.version, {_POSTGRES_JSON}
         """,
         "now",

@@ -6,12 +6,12 @@ from datetime import datetime
 from sqlalchemy import delete, func, select, update
 from sqlmodel import col
 
-from taskwell.core.clock import utc_now
 from taskwell.core.database import Transaction
 from taskwell.models import Task, User
 from taskwell.schemas.query import TaskFilter
 from taskwell.services.sequence import next_numbers
 from taskwell.services.task_lists import conditions
+from taskwell.services.tasks import instant_of_write
 
 _PURGED_AT_ONCE = 1_000
 
@@ -37,7 +37,7 @@ async def delete_tasks(
         .where(*conditions(transaction.dialect, user_id, task_filter))
         .subquery()
     )
-    now = utc_now()
+    now = instant_of_write(transaction.dialect)
     statement = (
         update(Task)
         .where(col(Task.user_id) == user_id, col(Task.id) == meant.c.id)

@@ -49,6 +49,13 @@ class TestFrameworkErrors:
         found = violation(client.post(tasks, content=body, headers=JSON))
         assert (found["pointer"], found["code"]) == ("", "malformed_json")
 
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
+    def test_a_body_in_another_encoding_is_a_400(
+        self, client: httpx2.Client, tasks: str, encoding: str
+    ) -> None:
+        content = '{"title": "é"}'.encode(encoding)
+        assert violation(client.post(tasks, content=content, headers=JSON))["code"] == "malformed_json"
+
     def test_a_missing_body_is_a_400(self, client: httpx2.Client, tasks: str) -> None:
         assert violation(client.post(tasks))["detail"] == "is required"
 

@@ -48,6 +48,7 @@ class TestWhatItTakes:
         ("body", "value"),
         [
             (b' {"title" : "Buy milk"}\r\n\t', {"title": "Buy milk"}),
+            (b'\xef\xbb\xbf{"title": "\xc3\xa9"}', {"title": "\xe9"}),
             (b'""', ""),
             (b"0", 0),
             (b"-0", 0),
@@ -160,7 +161,9 @@ class TestTraps:
             rb'"\u00g0"',
             b"// a comment\n1",
             b"\xc2\xa01",  # a no-break space is no white space here
-            b"\xef\xbb\xbf1",  # a byte order mark
+            b"\xef\xbb\xbf" * 2 + b"1",  # a second byte order mark
+            b"\xef\xbb\xbf",
+            b"1\xef\xbb\xbf",
             "\u0661".encode(),  # a digit, but not one of JSON's
             '{"title": "a"}'.encode("utf-16-le"),
         ],

@@ -14,14 +14,14 @@ class MalformedJson(ValueError):
 
 
 def loads(body: bytes) -> Any:
-    """Parse UTF-8 JSON.
+    """Parse UTF-8 JSON, with or without a byte order mark (RFC 8259, 8.1): PowerShell and .NET write one.
 
     Raises:
         MalformedJson: not JSON, or one of its traps: a member named twice, NaN, a number that no double or
             64-bit integer holds, half of a surrogate pair, NUL, nesting deeper than `MAX_DEPTH`.
     """
     try:
-        text = body.decode()
+        text = body.decode().removeprefix("\ufeff")
         value = _DECODER.decode(text)
     except UnicodeDecodeError:
         raise MalformedJson("is not UTF-8") from None

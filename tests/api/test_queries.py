@@ -114,6 +114,45 @@ class TestText:
         create(client, tasks, title="By its description", description=f"two lines\n{title}")
         assert titles(client, tasks, q=q) == ["By its description", title]
 
+    @pytest.mark.parametrize(
+        ("text", "other"),
+        [
+            ("Caf\u00e9", "Cafe\u0301"),
+            ("CAFE\u0301", "caf\u00e9"),
+            ("e\u0301 \u00e9", "\u00e9 e\u0301"),  # either form in one text
+            ("vi\u1ec7t", "vie\u0323\u0302t"),
+            ("vi\u1ec7t", "vi\u00ea\u0323t"),  # neither form, as some keyboards write it
+            ("\u212bngstr\u00f6m", "A\u030angstro\u0308m"),
+            ("\ud55c\uae00", "\u1112\u1161\u11ab\u1100\u1173\u11af"),
+            ("\u304c", "\u304b\u3099"),
+            ("\u0130zmir", "I\u0307ZMIR"),
+            ("\u0390", "\u03b9\u0308\u0301"),
+            ("\u1fb3", "\u03b1\u0345"),
+        ],
+    )
+    def test_is_found_in_either_normal_form(
+        self, client: httpx2.Client, tasks: str, text: str, other: str
+    ) -> None:
+        for first, second in ((text, other), (other, text)):
+            client.delete(tasks)
+            create(client, tasks, title="Something else")
+            create(client, tasks, title=f"Buy {first} today", description=f"two lines\n{first}")
+            create(client, tasks, description=f"two lines\n{first}, that is")
+            assert len(titles(client, tasks, q=second)) == len(titles(client, tasks, q=first)) == 2
+            assert titles(client, tasks, q=f"buy {second} TODAY") == [f"Buy {first} today"]
+            assert len(titles(client, tasks, q=second, limit="1")) == 1
+            assert client.delete(tasks, params={"q": second}).json() == {"deleted": 2}
+
+    def test_a_change_is_found_in_either_normal_form(self, client: httpx2.Client, tasks: str) -> None:
+        task = create(client, tasks)
+        client.patch(f"{tasks}/{task['id']}", json={"title": "Cafe\u0301", "description": "Ko\u0308ln"})
+        assert titles(client, tasks, q="caf\u00e9") == titles(client, tasks, q="k\u00f6") == ["Cafe\u0301"]
+
+    @pytest.mark.parametrize("q", ["\uff4d\uff49\uff4c\uff4b", "m\u00b2", "cafe", "caf\u00e8"])
+    def test_other_letters_are_not_found(self, client: httpx2.Client, tasks: str, q: str) -> None:
+        create(client, tasks, title="Caf\u00e9 milk m2")
+        assert titles(client, tasks, q=q) == []
+
     def test_dotted_and_dotless_i_are_two_letters(self, client: httpx2.Client, tasks: str) -> None:
         create(client, tasks, title="\u0131s\u0131")
         assert titles(client, tasks, q="isi") == []
@@ -265,7 +304,8 @@ class TestSort:
     ) -> None:
         words = [
             "Zebra", "apple", "Äpfel", "_", "10", "9", "Strasse", "straße", "STRASZE", "ω", "Σ", "ς", "🥛",
-            "\uffee", "a b", "a-b", "ab", "Éa", "ea", "牛",
+            "\uffee", "a b", "a-b", "ab", "Éa", "ea", "牛", "e\u0301", "e\u0301a", "\u00e9",
+            "\u0390", "\u03b1", "\u1fb3", "\u01f0", "j", "ja",
         ]  # fmt: skip
         for word in words:
             create(client, tasks, title=word)

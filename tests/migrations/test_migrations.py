@@ -27,6 +27,7 @@ from taskwell.core.config import Settings
 from taskwell.core.database import Database
 from taskwell.core.migrate import Schema
 from taskwell.schemas.query import TaskFilter, TaskQuery, parse_sort
+from taskwell.schemas.text import fold
 from tests.databases import admin_url, execute, new_postgres_database
 from tests.lists import list_sql
 from tests.servers import LocalServer, local_server
@@ -181,6 +182,58 @@ class TestTokens:
         upgrade(url)
         sql(url, "DELETE FROM users")
         assert sql(url, "SELECT id FROM api_tokens") == []
+
+
+class TestKeys:
+    """Those of texts that Unicode writes in several ways are made anew."""
+
+    KEPT = "SELECT title_key, description_key FROM tasks ORDER BY title"
+
+    def test_they_are_those_of_a_new_task_and_back_again(self, database_url: str) -> None:
+        upgrade(database_url, "0007")
+        insert_user(database_url, "alice")
+        texts = ["Buy milk", "Caf\u00e9", "Cafe\u0301", "\u0390", "\u1e9e", "A\nb"]
+        for number, title in enumerate(texts[:5]):
+            insert_task(
+                database_url,
+                "alice",
+                version=f"{number + 1}",
+                title=f"'{title}'",
+                title_key=f"'{title.casefold()}'",
+                description=f"'{texts[-number]}'",
+                description_key=f"'{texts[-number].casefold()}'",
+            )
+        before = sql(database_url, self.KEPT)
+        upgrade(database_url)
+        found = sql(database_url, "SELECT title, title_key, description, description_key FROM tasks")
+        assert all((fold(row[0]), fold(row[2])) == (row[1], row[3]) for row in found)
+        with local_server(Settings(database_url=database_url)) as server:
+            answer = httpx2.get(f"{server.url}/api/alice/tasks", params={"q": "caf\u00e9"})
+            assert {task["title"] for task in answer.json()} >= {"Caf\u00e9", "Cafe\u0301"}
+        downgrade(database_url, "0007")
+        assert sql(database_url, self.KEPT) == before
+
+    def test_there_may_be_many(self, database_url: str) -> None:
+        upgrade(database_url, "0007")
+        insert_user(database_url, "alice")
+        count = 2_345
+        new = sqlite_or_postgres(
+            database_url,
+            f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) "
+            "SELECT printf('%032x', i), 'alice', 'Cafe\u0301', 'cafe\u0301', false, "
+            "'2026-11-21 10:00:00', '2026-11-21 10:00:00', i FROM n",
+            "SELECT lpad(to_hex(i), 32, '0')::uuid, 'alice', 'Cafe\u0301', 'cafe\u0301', false, now(), now(), "
+            f"i FROM generate_series(1, {count}) AS n(i)",
+        )
+        columns = "id, user_id, title, title_key, completed, created_at, updated_at, version"
+        sql(database_url, f"INSERT INTO tasks ({columns}) {new}")
+        upgrade(database_url)
+        keys = sql(database_url, "SELECT title_key, count(*) FROM tasks GROUP BY title_key")
+        assert keys == [(fold("Cafe\u0301"), count)]
+
+
+def sqlite_or_postgres(url: str, sqlite: str, postgres: str) -> str:
+    return sqlite if url.startswith("sqlite") else postgres
 
 
 class TestDrift:

@@ -193,5 +193,19 @@ def fold(text: str) -> str: ...
 @overload
 def fold(text: None) -> None: ...
 def fold(text: str | None) -> str | None:
-    """Text as it is sorted and searched: without case, alike on every database."""
-    return None if text is None else text.casefold()
+    """The key by which a text is sorted and searched, alike on every database: its case-folded code points.
+
+    Where NFC differs from them, it follows on a line of its own for `searched`. A line end sorts before every
+    character that a title may have, so the order stays that of the case-folded code points.
+    """
+    if text is None:
+        return None
+    folded = text.casefold()
+    if folded.isascii() or unicodedata.is_normalized("NFC", folded):
+        return folded
+    return f"{folded}\n{unicodedata.normalize('NFC', folded)}"
+
+
+def searched(text: str) -> str:
+    """The form in which a text is looked for: without case, and composed as in Unicode's NFC."""
+    return unicodedata.normalize("NFC", text.casefold())

@@ -31,7 +31,7 @@ from taskwell.core.statement import Statement
 from taskwell.models import Task, User
 from taskwell.models.base import table_of
 from taskwell.schemas.query import SortKey, TaskFilter, TaskQuery
-from taskwell.schemas.text import fold
+from taskwell.schemas.text import fold, searched
 from taskwell.services.search import contains_text
 from taskwell.services.task_json import BEGINNING, json_column
 
@@ -123,7 +123,7 @@ def values_of(key: PartKey) -> dict[str, object]:
     task_filter = key.query.filter
     values: dict[str, object] = {name: getattr(task_filter, name) for name in _FILTER_VALUES}
     if task_filter.q is not None:
-        values["q"] = fold(task_filter.q)
+        values["q"] = searched(task_filter.q)
     if key.after is not None:
         names = (f"after_{sort_key.name}" for sort_key in key.query.order())
         values |= zip(names, key.after, strict=True)
@@ -150,7 +150,7 @@ def conditions(dialect: str, user_id: str, task_filter: TaskFilter) -> list[Colu
     if task_filter.completed is not None:
         found.append(col(Task.completed).is_(task_filter.completed))
     if task_filter.q is not None:
-        found.append(contains_text(dialect, bindparam("q", fold(task_filter.q), Text)))
+        found.append(contains_text(dialect, bindparam("q", searched(task_filter.q), Text)))
     for name, column in (("created", col(Task.created_at)), ("updated", col(Task.updated_at))):
         if (after := getattr(task_filter, f"{name}_after")) is not None:
             found.append(column > bindparam(f"{name}_after", after))

@@ -79,9 +79,12 @@ class TestCompletion:
     @pytest.mark.parametrize(
         ("name", "value"),
         [
-            *(("completed", value) for value in ("", "1", "True", "yes", "null")),
-            *(("status", value) for value in ("", "open", "Pending", "all,pending")),
-            *(("deleted", value) for value in ("", "1", "TRUE")),
+            *(
+                ("completed", value)
+                for value in ("2", "null", "undefined", "truee", "true,false", "-1", "\uff11")
+            ),
+            *(("status", value) for value in ("closed", "all,pending", "true", "pend\u0131ng")),
+            *(("deleted", value) for value in ("only", "with", "01")),
         ],
     )
     def test_what_is_not_understood_is_refused(
@@ -249,7 +252,7 @@ class TestInstants:
     @pytest.mark.parametrize(
         "text",
         [
-            "", "now", "2026-03-01", "2026-03-01T12:00:00", "2026-03-01 12:00:00Z", "2026-03-01T12:00Z",
+            "now", "2026-03-01", "2026-03-01T12:00:00", "2026-03-01 12:00:00Z", "2026-03-01T12:00Z",
             "2026-02-30T12:00:00Z", "2026-03-01T24:00:01Z", "2026-03-01T12:00:60Z",
             "2026-03-01T12:00:00+0200",
             "2026-03-01T12:00:00 02:00", "2026-03-01T12:00:00+25:00", "2026-03-01T12:00:00.1234567Z",
@@ -315,13 +318,158 @@ class TestSort:
         assert found.index("ς") < found.index("Σ")
 
     @pytest.mark.parametrize(
-        "sort", ["", "-", "id", "version", "title,", ",title", "title,title", "title,-title", "+title",
-        "--title",
-                 "Title", "title created_at", "title, completed", "title;drop"]
+        "sort", ["-", "id", "version", "title,", ",title", "title,title", "title,-title", "created,createdAt",
+                 "--title", "-title:desc", "title:down", "title,desc", "title created_at", "title;drop",
+                 "desc", "titl\u0435"]
     )  # fmt: skip
     def test_what_is_not_understood_is_refused(self, client: httpx2.Client, tasks: str, sort: str) -> None:
         found = violation(client.get(tasks, params={"sort": sort}))
         assert (found["parameter"], found["code"]) == ("sort", "invalid_sort")
+
+
+class TestOtherWords:
+    """What clients of other APIs say, which has one meaning here."""
+
+    @pytest.fixture
+    def made(self, client: httpx2.Client, tasks: str) -> str:
+        create(client, tasks, title="open")
+        create(client, tasks, title="done", completed=True)
+        create(client, tasks, title="also open")
+        return tasks
+
+    TRUE = ("true", "True", "TRUE", "1", "yes", "on", "t", "Y")
+    FALSE = ("false", "False", "FALSE", "0", "no", "off", "f", "N")
+
+    @pytest.mark.parametrize(
+        ("other", "own"),
+        [
+            *(({"completed": word}, {"completed": "true"}) for word in TRUE),
+            *(({"completed": word}, {"completed": "false"}) for word in FALSE),
+            *(({"deleted": word}, {"deleted": "true"}) for word in TRUE),
+            *(({"deleted": word}, {}) for word in FALSE),
+            *(({"status": word}, {"status": "pending"})
+              for word in ("Pending", "PENDING", "open", "Active", "incomplete", "todo")),
+            *(({"status": word}, {"status": "completed"}) for word in ("Completed", "complete", "Done")),
+            ({"status": "All"}, {}),
+            ({"search": "OPEN"}, {"q": "OPEN"}),
+            ({"query": "also"}, {"q": "also"}),
+            ({"createdAfter": "2026-01-01T00:00:00Z"}, {"created_after": "2026-01-01T00:00:00Z"}),
+            ({"updatedBefore": "2026-01-01T00:00:00Z"}, {"updated_before": "2026-01-01T00:00:00Z"}),
+            *(({"sort": word}, {"sort": "created_at"})
+              for word in ("created", "created_date", "createdAt", "CreatedDate", "date_created",
+                           "created_on", "created_at:asc", "created asc", "+created_at", " created_at")),
+            *(({"sort": word}, {"sort": "-updated_at"})
+              for word in ("-updated", "-updatedAt", "-updated_date", "-modified", "-lastModified",
+                           "updated_at:desc", "updated_at DESC")),
+            ({"sort": "Completed, Title"}, {"sort": "completed,title"}),
+            ({"sort": "completed:desc,title"}, {"sort": "-completed,title"}),
+            *(({name: "-title"}, {"sort": "-title"})
+              for name in ("sort_by", "sortBy", "order_by", "orderBy", "ordering")),
+            ({"sort": "title", "order": "desc"}, {"sort": "-title"}),
+            ({"sort": "title", "order": "ASC"}, {"sort": "title"}),
+            ({"sortBy": "title", "sortOrder": "descending"}, {"sort": "-title"}),
+            ({"sort": "completed,title", "sort_order": "desc"}, {"sort": "-completed,-title"}),
+            ({"sort": "-title", "order": "desc"}, {"sort": "-title"}),
+            ({"order": "asc"}, {"sort": "created_at"}),
+            ({"order": "desc"}, {}),
+            *(({name: ""}, {})
+              for name in ("completed", "deleted", "status", "q", "search", "sort", "order", "limit",
+                           "cursor", *INSTANTS, "createdAfter")),
+            ({"completed": "", "status": "done", "q": "", "limit": "", "cursor": "", "sort": ""},
+             {"status": "completed"}),
+        ],
+    )  # fmt: skip
+    def test_mean_the_same(
+        self, client: httpx2.Client, made: str, other: dict[str, str], own: dict[str, str]
+    ) -> None:
+        expected = client.get(made, params=own)
+        assert expected.status_code == 200
+        for headers in ({}, {}, {"Prefer": "handling=strict"}):
+            answer = client.get(made, params=other, headers=headers)
+            assert (answer.status_code, answer.json()) == (200, expected.json())
+            assert answer.headers["etag"] == expected.headers["etag"]
+
+    @pytest.mark.parametrize(
+        "query",
+        ["search=o&limit=1", "status=Open&limit=1&cursor=", "completed=0&limit=1&q=", "orderBy=title&limit=1",
+         "sort=title&order=desc&limit=1"],
+    )  # fmt: skip
+    def test_hold_for_pages_too(self, client: httpx2.Client, made: str, query: str) -> None:
+        expected = client.get(made, params=query.replace("limit=1", "")).json()
+        for _ in range(3):  # from a known client by the short way
+            assert [task for page in pages(client, f"{made}?{query}") for task in page] == expected
+
+    @pytest.mark.parametrize(
+        ("query", "left"),
+        [
+            ("search=also", ["done", "open"]),
+            ("completed=True", ["also open", "open"]),
+            ("completed=0", ["done"]),
+            ("status=Active", ["done"]),
+            ("status=done&query=n", ["also open", "open"]),
+            ("createdBefore=2026-01-01T00:00:00Z", ["also open", "done", "open"]),
+        ],
+    )
+    def test_say_which_tasks_are_deleted(
+        self, client: httpx2.Client, made: str, query: str, left: list[str]
+    ) -> None:
+        assert client.delete(f"{made}?{query}").status_code == 200
+        assert titles(client, made) == left
+
+    @pytest.mark.parametrize(
+        ("query", "code"),
+        [
+            *((f"{name}=", "blank") for name in ("completed", "q", "search", "status", "createdAfter")),
+            ("completed=%20", "blank"),
+            ("completed=true&q=", "blank"),
+            ("filter=completed", "unknown_parameter"),
+            ("done=true", "unknown_parameter"),
+            ("deleted=", "unknown_parameter"),
+            ("sort=title", "unknown_parameter"),
+            ("Completed=true", "unknown_parameter"),
+            ("search=a&q=b", "repeated"),
+            ("completed=si", "invalid_flag"),
+        ],
+    )
+    def test_a_slip_deletes_nothing(self, client: httpx2.Client, made: str, query: str, code: str) -> None:
+        assert violation(client.delete(f"{made}?{query}"))["code"] == code
+        assert len(titles(client, made)) == 3
+
+    @pytest.mark.parametrize(
+        ("query", "parameter", "code"),
+        [
+            ("search=a&q=b", "q", "repeated"),
+            ("search=a&query=a", "q", "repeated"),
+            (
+                "created_after=2026-01-01T00:00:00Z&createdAfter=2026-01-02T00:00:00Z",
+                "created_after",
+                "repeated",
+            ),
+            ("sort=title&orderBy=completed", "sort", "repeated"),
+            ("sort=-title&order=asc", "order", "contradiction"),
+            ("sort=title:asc,completed&order=desc", "order", "contradiction"),
+            ("order=title", "order", "invalid_order"),
+            ("status=done&completed=0", "status", "contradiction"),
+        ],
+    )
+    def test_contradictions_are_refused(
+        self, client: httpx2.Client, made: str, query: str, parameter: str, code: str
+    ) -> None:
+        found = violation(client.get(f"{made}?{query}"))
+        assert (found["parameter"], found["code"]) == (parameter, code)
+
+    def test_an_empty_value_is_none_of_a_feed_either(self, client: httpx2.Client, made: str) -> None:
+        feed = made.replace("/tasks", "/changes")
+        assert client.get(f"{feed}?since=&limit=").json() == client.get(feed).json()
+
+    def test_are_not_in_the_document(self, client: httpx2.Client) -> None:
+        (listing,) = [
+            operation["get"]
+            for path, operation in client.get("/openapi.json").json()["paths"].items()
+            if path == "/api/tasks"
+        ]
+        names = {parameter["name"] for parameter in listing["parameters"]}
+        assert not names & {"search", "query", "order", "sort_by", "createdAfter"}
 
 
 class TestPages:

@@ -222,8 +222,8 @@ class TestKeys:
             f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) "
             "SELECT printf('%032x', i), 'alice', 'Cafe\u0301', 'cafe\u0301', false, "
             "'2026-11-21 10:00:00', '2026-11-21 10:00:00', i FROM n",
-            "SELECT lpad(to_hex(i), 32, '0')::uuid, 'alice', 'Cafe\u0301', 'cafe\u0301', false, now(), now(), "
-            f"i FROM generate_series(1, {count}) AS n(i)",
+            "SELECT lpad(to_hex(i), 32, '0')::uuid, 'alice', 'Cafe\u0301', 'cafe\u0301', false, now(), "
+            f"now(), i FROM generate_series(1, {count}) AS n(i)",
         )
         columns = "id, user_id, title, title_key, completed, created_at, updated_at, version"
         sql(database_url, f"INSERT INTO tasks ({columns}) {new}")

@@ -358,8 +358,8 @@ _DETAILS = {
 # Codes that this program raises itself: their sentences are its own.
 _OUR_CODES = {
     "blank", "invalid_email", "invalid_id", "invalid_limit", "invalid_text", "reserved", "too_long",
-    "too_short", "unknown_member", "invalid_flag", "invalid_instant", "invalid_scope", "invalid_sort",
-    "invalid_status",
+    "too_short", "unknown_member", "invalid_flag", "invalid_instant", "invalid_order", "invalid_scope",
+    "invalid_sort", "invalid_status",
 }  # fmt: skip
 
 

@@ -9,16 +9,26 @@ from pydantic_core import PydanticCustomError
 
 from taskwell.core.errors import Invalid, Violation
 from taskwell.schemas.base import Moment
-from taskwell.schemas.query import NEWEST_FIRST, SORT_NAMES, TaskFilter, TaskQuery, parse_sort
+from taskwell.schemas.query import DESCENDING, NEWEST_FIRST, SORT_NAMES, TaskFilter, TaskQuery, parse_sort
 from taskwell.schemas.text import check_search
 
 _STATUSES = {"all": None, "pending": False, "completed": True}
+_STATUS_WORDS = {name: name for name in _STATUSES} | {
+    "active": "pending", "incomplete": "pending", "open": "pending", "todo": "pending",
+    "complete": "completed", "done": "completed",
+}  # fmt: skip
+# As FastAPI itself reads a `bool`, and Python and others write one.
+_FLAGS = {
+    "true": True, "1": True, "yes": True, "on": True, "t": True, "y": True,
+    "false": False, "0": False, "no": False, "off": False, "f": False, "n": False,
+}  # fmt: skip
 
 
 def _flag(value: object) -> bool:
-    if value not in {"true", "false"}:
+    flag = _FLAGS.get(str(value).lower())
+    if flag is None:
         raise PydanticCustomError("invalid_flag", "must be true or false")
-    return value == "true"
+    return flag
 
 
 def _check_sort(value: str) -> str:
@@ -31,9 +41,17 @@ def _check_sort(value: str) -> str:
 
 
 def _status(value: object) -> str:
-    if value not in _STATUSES:
+    status = _STATUS_WORDS.get(str(value).lower())
+    if status is None:
         raise PydanticCustomError("invalid_status", "must be all, pending or completed")
-    return str(value)
+    return status
+
+
+def _order(value: object) -> bool:
+    descending = DESCENDING.get(str(value).lower())
+    if descending is None:
+        raise PydanticCustomError("invalid_order", "must be asc or desc; the keys to sort by are in sort")
+    return descending
 
 
 _SORT_KEY = f"-?({'|'.join(SORT_NAMES)})"
@@ -88,8 +106,17 @@ async def query_of_request(
             "Ties: the newest first."
         ),
     ] = None,
+    order: Annotated[bool | None, BeforeValidator(_order), Query(include_in_schema=False)] = None,
 ) -> TaskQuery:
-    keys = NEWEST_FIRST if sort is None else parse_sort(sort)
+    """Raises Invalid: `order` and `sort` contradict each other."""
+    try:
+        keys = (
+            NEWEST_FIRST
+            if sort is None and order is None
+            else parse_sort(sort or "created_at", descending=order)
+        )
+    except ValueError:
+        raise Invalid(Violation("query", "order", "contradiction", "contradicts sort")) from None
     return TaskQuery(replace(task_filter, deleted=bool(deleted)), keys)
 
 

@@ -1,7 +1,7 @@
 """How the words of a request are read before FastAPI validates them: its JSON, its query, its preferences."""
 
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from email.message import Message
 from typing import Any
 
@@ -10,7 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import Header, Query
 from fastapi.routing import APIRoute
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 
 from taskwell.api.callers import access_of, authorize
 from taskwell.api.conditions import refuse_unknown_conditions
@@ -18,6 +18,7 @@ from taskwell.api.problems import problem_response
 from taskwell.core import json
 from taskwell.core.errors import Invalid, Violation
 from taskwell.schemas.base import strict_handling
+from taskwell.schemas.query import names_of
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -25,10 +26,15 @@ MERGE_PATCH = "application/merge-patch+json"
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-class JsonRequest(Request):
-    """A request whose JSON has been read already, strictly."""
+class UnderstoodRequest(Request):
+    """A request whose JSON has been read already, strictly, and whose query is in this API's own words."""
 
     value: Any = None
+    query: QueryParams | None = None
+
+    @property
+    def query_params(self) -> QueryParams:
+        return super().query_params if self.query is None else self.query
 
     async def json(self) -> Any:
         return self.value
@@ -40,19 +46,19 @@ class TaskwellRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
         access = access_of(self.endpoint)
-        names, headers = _names(self.dependant, Query), _names(self.dependant, Header)
+        names, headers = names_of(_names(self.dependant, Query)), _names(self.dependant, Header)
         # A slip in the filter of what is to be deleted would delete too much.
         careful = self.methods == {"DELETE"} and bool(names)
         media_types = (JSON,) if self.methods == {"POST"} else (JSON, MERGE_PATCH)
 
         async def handler(original: Request) -> Response:
             authorize(original, access)
-            request = JsonRequest(original.scope, original.receive)
+            request = UnderstoodRequest(original.scope, original.receive)
             refuse_unknown_conditions(request, headers)
             preferences = parse_preferences(request.headers.getlist("prefer"))
             strict = preferences.get("handling") == "strict"
             if request.scope["query_string"]:
-                _check_query(request, names, strict=strict or careful, blank=not careful)
+                request.query = _in_own_words(request.query_params, names, strict or careful, not careful)
             if self.body_field and (body := await request.body()):
                 if not _is_json(request.headers, media_types):
                     return _unsupported(request, media_types)
@@ -83,17 +89,26 @@ def parse_preferences(lines: Iterable[str]) -> dict[str, str]:
     return preferences
 
 
-def _check_query(request: Request, names: set[str], *, strict: bool, blank: bool) -> None:
-    """`blank`: whether a parameter may be."""
-    counts = Counter(name for name, _ in request.query_params.multi_items())
-    for name in sorted(names):
-        if counts[name] > 1:
-            raise Invalid(Violation("query", name, "repeated", "must be given once"))
-        if counts[name] and not blank and not request.query_params[name].strip():
+def _in_own_words(query: QueryParams, names: Mapping[str, str], strict: bool, blank: bool) -> QueryParams:
+    """The parameters by their own names, without those that are empty. `blank`: whether one may be.
+
+    Raises:
+        Invalid: a parameter comes twice, under whatever names; one is blank and may not be; `strict`, and one
+            is not known.
+    """
+    sent = query.multi_items()
+    given = [(names[word], value) for word, value in sent if word in names]
+    for name, value in given:
+        if not blank and not value.strip():
             raise Invalid(Violation("query", name, "blank", "must not be blank: leave it out to mean all"))
-    if strict and counts.keys() - names:
-        known = f"has a parameter other than {', '.join(sorted(names)) or 'none'}"
+    understood = [(name, value) for name, value in given if value]
+    for name, count in Counter(name for name, _ in understood).items():
+        if count > 1:
+            raise Invalid(Violation("query", name, "repeated", "must be given once, by one name"))
+    if strict and len(given) < len(sent):
+        known = f"has a parameter other than {', '.join(sorted(set(names.values()))) or 'none'}"
         raise Invalid(Violation("query", "query", "unknown_parameter", known))
+    return QueryParams(understood)
 
 
 def _is_json(headers: Headers, media_types: tuple[str, ...]) -> bool:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.datastructures import QueryParams
 
 from taskwell.api.conditions import is_expected, is_unchanged
 from taskwell.api.headers import lines
@@ -100,9 +101,8 @@ class TaskList:
         if self.limit is None or part.count <= self.limit:
             return Page(f"[{part.json}]", etag, None)
         part = part.without_last()
-        others = [
-            (name, value) for name, value in self.request.query_params.multi_items() if name != "cursor"
-        ]
+        sent = QueryParams(self.request.scope["query_string"])  # in the client's words, by every way
+        others = [(name, value) for name, value in sent.multi_items() if name != "cursor"]
         query = urlencode([*others, ("cursor", self._encode(part))])
         link = f'<{path_as_sent(self.request.scope)}?{query}>; rel="next"'
         return Page(f"[{part.json}]", etag, link)

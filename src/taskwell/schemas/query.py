@@ -1,5 +1,7 @@
 """What a list may be asked for: which tasks, and in which order."""
 
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import NamedTuple
@@ -7,6 +9,23 @@ from typing import NamedTuple
 from taskwell.core.memory import Memory
 
 SORT_NAMES = ("created_at", "updated_at", "title", "completed")
+# What other APIs call a parameter. docs/lists.md has these words, docs/migrating.md those that are not taken.
+_PARAMETERS = {
+    "search": "q",
+    "query": "q",
+    "sort_by": "sort",
+    "order_by": "sort",
+    "ordering": "sort",
+    "sort_order": "order",
+}
+# What they call a sort key, without regard to case and underscores: `createdAt`, `created_date`, `modified`.
+_SORT_KEYS = {name.replace("_", ""): name for name in SORT_NAMES} | {
+    word: name
+    for verb, name in (("created", "created_at"), ("updated", "updated_at"), ("modified", "updated_at"))
+    for word in (verb, f"{verb}at", f"{verb}on", f"{verb}date", f"{verb}time", f"date{verb}", f"last{verb}")
+}
+_SORT_KEY = re.compile(r"\s*(?P<sign>[+-]?)(?P<name>[a-z_]+)([: ](?P<direction>asc|desc))?\s*", re.IGNORECASE)
+DESCENDING = {"asc": False, "ascending": False, "desc": True, "descending": True}
 
 
 class SortKey(NamedTuple):
@@ -51,17 +70,41 @@ class TaskQuery:
         )
 
 
-def parse_sort(text: str) -> tuple[SortKey, ...]:
-    """`-completed,title` and the like.
+def parse_sort(text: str, *, descending: bool | None = None) -> tuple[SortKey, ...]:
+    """`-completed,title` and the like. `descending`: the direction of keys that have none of their own.
 
     Raises:
-        ValueError: a name that is not known, or one that comes twice.
+        ValueError: a name that is not known or comes twice; a key whose direction is not `descending`.
     """
-    keys = [SortKey(name.removeprefix("-"), name.startswith("-")) for name in text.split(",")]
-    names = [key.name for key in keys]
-    if not set(names) <= set(SORT_NAMES) or len(set(names)) != len(names):
+    keys = tuple(_parse_sort_key(part, descending) for part in text.split(","))
+    if len({key.name for key in keys}) != len(keys):
         raise ValueError
-    return tuple(keys)
+    return keys
+
+
+def _parse_sort_key(text: str, descending: bool | None) -> SortKey:
+    found = _SORT_KEY.fullmatch(text)
+    name = _SORT_KEYS.get(found["name"].replace("_", "").lower()) if found else None
+    if found is None or name is None or (found["sign"] and found["direction"]):
+        raise ValueError
+    if not (found["sign"] or found["direction"]):
+        return SortKey(name, bool(descending))
+    own = found["sign"] == "-" or (found["direction"] or "").lower() == "desc"
+    if descending not in {None, own}:
+        raise ValueError
+    return SortKey(name, own)
+
+
+def names_of(parameters: Iterable[str]) -> Mapping[str, str]:
+    """The parameter that each word means: its name, in camelCase too, or what other APIs call it."""
+    words = {name: name for name in parameters}
+    words |= {word: name for word, name in _PARAMETERS.items() if name in words}
+    return {spelling: name for word, name in words.items() for spelling in (word, _in_camel_case(word))}
+
+
+def _in_camel_case(word: str) -> str:
+    first, *others = word.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 class KnownQueries:

@@ -132,7 +132,7 @@ class TestTrustedHosts:
         app = TrustedHosts(hello, ("api.example.com", "*"), stub=True)
         assert answer_of(app, headers={"Host": "evil.example"}).text == "hello"
 
-    @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
+    @pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready", "/metrics"])
     def test_a_health_check_may_come_by_any_address(self, path: str) -> None:
         app = TrustedHosts(hello, ("api.example.com",), stub=False)
         assert answer_of(app, path, headers={"Host": "10.1.2.3:8000"}).text == "hello"
@@ -179,7 +179,7 @@ class TestSecurityHeaders:
         headers = answer_of(answering(ETag='"1"')).headers
         assert headers["cache-control"] == "private, no-cache"
 
-    @pytest.mark.parametrize("path", ["/api/tasks", "/api/", "/api"])
+    @pytest.mark.parametrize("path", ["/api/tasks", "/api/", "/api", "/health", "/health/live"])
     def test_nobody_may_keep_anything_else_of_the_api(self, path: str) -> None:
         assert answer_of(answering(), path).headers["cache-control"] == "no-store"
 

@@ -94,6 +94,9 @@ class TestPostgresAway:
             with client_of(postgres.url) as client:
                 assert "being prepared" in unavailable(client.get(TASKS))
                 assert "being prepared" in unavailable(client.get("/health/ready"))
+                answer = client.get("/health")
+                unavailable(answer)
+                assert answer.headers["cache-control"] == "no-store"
                 postgres.start()
                 wait_for(lambda: client.get("/health/ready").status_code == 200)
                 create(client, TASKS)

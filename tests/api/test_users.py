@@ -91,3 +91,15 @@ class TestDeleteUser:
 
     def test_who_is_unknown_is_a_404(self, client: httpx2.Client) -> None:
         problem(client.delete(f"/api/users/{unknown_id()}"), 404, "not_found")
+
+
+class TestHealth:
+    @pytest.mark.parametrize("path", ["/health", "/health/", "/health/ready", "/health/live"])
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    def test_is_told_anew_each_time(self, client: httpx2.Client, method: str, path: str) -> None:
+        answer = client.request(method, path)
+        assert answer.status_code == 200
+        assert answer.headers["cache-control"] == "no-store"
+
+    def test_without_a_word_it_is_readiness(self, client: httpx2.Client) -> None:
+        assert client.get("/health").json().keys() == client.get("/health/ready").json().keys()

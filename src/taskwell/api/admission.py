@@ -122,7 +122,7 @@ class Glance:
     @property
     def may_be_refused(self) -> bool:
         """Health is always told; and a browser that was refused its preflight would not see why."""
-        return not self.url.startswith(b"/health/") and self.method != b"OPTIONS"
+        return not self.url.startswith(b"/health") and self.method != b"OPTIONS"
 
     def on_message_begin(self) -> None:
         self.begun += 1

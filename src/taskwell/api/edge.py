@@ -96,7 +96,7 @@ class TrustedHosts:
 
     def _may_pass(self, scope: Scope) -> bool:
         name = _host_name(scope)
-        if name is None or scope["path"].startswith(("/health/", "/metrics")):
+        if name is None or scope["path"].startswith(("/health", "/metrics")):
             return True
         if self.private:
             return _is_private_name(name)
@@ -108,7 +108,8 @@ class SecurityHeaders:
 
     `Cache-Control`: what has an ETag may be kept by its reader's browser, which asks about it each time; with
     `no-store` it would never send the ETag and get a 304 (RFC 9111, 5.2.2.5). It knows an answer by its
-    address alone, so the ETags of two users must differ. All else of the API is kept by nobody.
+    address alone, so the ETags of two users must differ. All else of the API is kept by nobody, nor is the
+    health of the server.
     `Cross-Origin-Resource-Policy`: no page may embed an answer; what a page reads through CORS is not
     concerned. `Strict-Transport-Security` binds all ports of a host, so it is not for a name that is only
     known here.
@@ -145,7 +146,7 @@ class SecurityHeaders:
             completed = [*headers, *self._ALWAYS]
         else:
             completed = [*headers, *(header for header in self._ALWAYS if header[0] not in present)]
-        if b"cache-control" not in present and _is_api(scope):
+        if b"cache-control" not in present and (_is_api(scope) or scope["path"].startswith("/health")):
             completed.append(self._KEPT_BY_READER if b"etag" in present else self._KEPT_BY_NOBODY)
         if scope["scheme"] == "https" and not _is_private_name(_host_name(scope) or ""):
             completed.append(self._OVER_HTTPS)

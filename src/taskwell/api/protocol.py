@@ -492,7 +492,7 @@ class Protocol(HttpToolsProtocol):
         if cycle.begun:
             if not cycle.response_started:
                 cycle.enter(LONG_WAY)
-        elif cycle.scope["path"].startswith("/health/"):
+        elif cycle.scope["path"].startswith("/health"):
             self.begin(cycle)
         elif self.admission.is_full(now):
             self.begin_refusal(cycle)

@@ -20,6 +20,7 @@ async def is_live() -> dict[str, str]:
     return {"status": "ok"}
 
 
+@router.get("", name="is_healthy", include_in_schema=False)  # what load balancers ask for by themselves
 @router.get("/ready", summary="Can it serve?", responses=problems())
 @public
 async def is_ready(request: Request, database: DatabaseDep) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from taskwell.core.database import Database
 from taskwell.core.jwt import Verifier
 from taskwell.core.memory import Memory
 from taskwell.schemas.query import KnownQueries
-from taskwell.services.house import keep_house
+from taskwell.services.house import keep_house, name_reserved_users
 
 _STATIC = Path(__file__).parent / "api" / "static"
 _LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
@@ -146,6 +146,7 @@ async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
             await preparation.start(settings, database),
             asyncio.create_task(feed.watch()),
             asyncio.create_task(keep_house(database, settings.trash_days)),
+            asyncio.create_task(name_reserved_users(database)),
             asyncio.create_task(app.state.metrics.keep_telling(database, feed)),
             *_fetches_of_keys(app.state.verifier),
         }

@@ -491,6 +491,61 @@ class TestPaths:
         answer = client.post(f"/api/{user_id}/tasks", json={"title": "Buy milk"})
         assert violation(answer)["code"] == "reserved"
 
+    RESERVED = (
+        "changes", "events", "batch", "me", "lists", "labels", "history", "undo", "claims", "webhooks",
+        "reminders", "filters", "imports", "export", "mcp", "dav", "app", "quick", "tokens", "search",
+        "health", "members", "spaces", "v1", "v2", "v10", "v007", "V1",
+    )  # fmt: skip
+
+    @pytest.mark.parametrize("user_id", RESERVED)
+    def test_nor_by_any_other_operation(self, client: httpx2.Client, user_id: str) -> None:
+        create(client, "/api/alice/tasks")
+        for _ in range(2):  # by the short way too, once the client is known
+            for method, path, body in (
+                ("POST", "tasks", {"title": "Buy milk"}),
+                ("GET", "tasks", None),
+                ("GET", "tasks?limit=1", None),
+                ("GET", f"tasks/{unknown_id()}", None),
+                ("POST", f"tasks/{unknown_id()}/toggle", None),
+                ("DELETE", "tasks", None),
+                ("GET", "changes", None),
+            ):
+                found = violation(client.request(method, f"/api/{user_id}/{path}", json=body))
+                assert (found["parameter"], found["code"]) == ("user_id", "reserved")
+        answer = client.post("/api/users", json={"id": user_id})
+        assert violation(answer)["code"] == "reserved"
+
+    def test_a_version_in_the_path_is_named(self, client: httpx2.Client) -> None:
+        assert "/api/tasks" in violation(client.get("/api/v1/tasks"))["detail"]
+        assert "/api/tasks" in violation(client.get("/api/V2/tasks/"))["detail"]
+
+    @pytest.mark.parametrize("user_id", ["v", "v1a", "1v", "vv1", "v1.0", "Lists", "list", "searches"])
+    def test_what_only_resembles_one_is_a_user(self, client: httpx2.Client, user_id: str) -> None:
+        assert client.get(f"/api/{user_id}/tasks").status_code == 200
+
+    @pytest.mark.parametrize("user_id", ["v1", "V12", "search"])
+    def test_who_was_here_before_the_word_was_reserved_goes_on(
+        self, client: httpx2.Client, server: LocalServer, user: str, user_id: str
+    ) -> None:
+        task = create(client, f"/api/{user}/tasks")
+        now = instant(server.settings, datetime.now(UTC))
+        execute(
+            server.settings,
+            f"INSERT INTO users (id, created_at, last_seq) VALUES ('{user_id}', {now}, 100)",
+            f"UPDATE tasks SET user_id = '{user_id}' WHERE user_id = '{user}'",
+        )
+        try:
+            for _ in range(2):
+                assert client.get(f"/api/{user_id}/tasks?limit=5").json() == [task | {"user_id": user_id}]
+            assert create(client, f"/api/{user_id}/tasks")["version"] > 100
+            assert client.post(f"/api/{user_id}/tasks/{task['id']}/toggle").json()["completed"] is True
+            assert client.get(f"/api/users/{user_id}").json()["id"] == user_id
+            assert client.get(f"/api/users/{user_id}/export").status_code == 200
+        finally:
+            assert client.delete(f"/api/users/{user_id}").status_code == 204
+        assert violation(client.get(f"/api/{user_id}/tasks"))["code"] == "reserved"
+        assert violation(client.get(f"/api/users/{user_id}"))["parameter"] == "id"
+
     @pytest.mark.parametrize("user_id", ["a b", "ü", "x" * 256, "a,b", "a+b", "a%25"])
     def test_an_ill_formed_user_is_refused(self, client: httpx2.Client, user_id: str) -> None:
         path = f"/api/{user_id.replace(' ', '%20')}/tasks"

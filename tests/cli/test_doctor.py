@@ -98,6 +98,19 @@ class TestHealth:
 
 
 class TestSettings:
+    def test_users_whose_ids_were_reserved_later(self, healthy: str) -> None:
+        rows = ", ".join(
+            f"('{name}', '2026-11-21 10:00:00+00', 0)" for name in ("v1", "V20", "v1x", "labels")
+        )
+        insert = f"INSERT INTO users (id, created_at, last_seq) VALUES {rows}"
+        if healthy.startswith("sqlite"):
+            with closing(sqlite3.connect(make_url(healthy).database or "")) as connection, connection:
+                connection.execute(insert)
+        else:
+            execute(healthy, insert)
+        named = set(noted(healthy, "users").partition(": ")[2].split(", "))
+        assert named == {"v1", "V20", "labels"}
+
     def test_no_credentials_on_a_public_address(self, healthy: str) -> None:
         public = {"TASKWELL_HOST": "0.0.0.0"}
         assert "TASKWELL_AUTH=jwt" in wrong(healthy, "settings", **public)

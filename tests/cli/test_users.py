@@ -67,6 +67,8 @@ def test_a_database_that_is_away_is_told_as_that() -> None:
 
 def test_what_cannot_be_is_refused(database_url: str) -> None:
     assert refused(database_url, "users", "create", "tasks") == "is a reserved word"
+    assert refused(database_url, "users", "create", "search") == "is a reserved word"
+    assert refused(database_url, "users", "create", "v1").startswith("is reserved: ")
     done(database_url, "users", "create", "ada")
     assert refused(database_url, "users", "create", "ada") == "The id or the e-mail address is taken."
     for command in ("show", "delete"):

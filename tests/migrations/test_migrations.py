@@ -30,7 +30,7 @@ from taskwell.schemas.query import TaskFilter, TaskQuery, parse_sort
 from taskwell.schemas.text import fold
 from tests.databases import admin_url, execute, new_postgres_database
 from tests.lists import list_sql
-from tests.servers import LocalServer, local_server
+from tests.servers import LocalServer, local_server, server_process, wait_for
 
 T = TypeVar("T")
 
@@ -234,6 +234,19 @@ class TestKeys:
 
 def sqlite_or_postgres(url: str, sqlite: str, postgres: str) -> str:
     return sqlite if url.startswith("sqlite") else postgres
+
+
+class TestReservedIds:
+    def test_a_server_names_who_has_one_and_goes_on(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path}/test.db"
+        upgrade(url, "0007")
+        for user_id in ("alice", "v1", "search"):
+            insert_user(url, user_id)
+        with server_process(tmp_path, DATABASE_URL=url) as server:
+            wait_for(lambda: "reserved" in server.log())
+            assert "keep them: search, v1" in server.log()
+            assert httpx2.get(f"{server.url}/api/v1/tasks").json() == []
+            assert httpx2.get(f"{server.url}/api/v2/tasks").status_code == 400
 
 
 class TestDrift:

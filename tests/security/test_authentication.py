@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -11,6 +12,7 @@ import pytest
 from security.corpus import hostile_tokens
 from security.issuer import AUDIENCE, SECRET, Issuer, bearer, sign
 from tests.answers import create, problem
+from tests.beside import execute, instant
 from tests.databases import new_postgres_database
 from tests.security.conftest import As, settings_for
 from tests.servers import LocalServer, local_server
@@ -39,7 +41,9 @@ class TestNobody:
         problem(answer, 401, "unauthorized")
         assert answer.headers["www-authenticate"] == 'Bearer realm="taskwell"'
 
-    @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/openapi.json", "/docs", "/problems"])
+    @pytest.mark.parametrize(
+        "path", ["/health", "/health/live", "/health/ready", "/openapi.json", "/docs", "/problems"]
+    )
     def test_may_read_what_is_nobodys(self, anonymous: httpx2.Client, path: str) -> None:
         assert anonymous.get(path).status_code == 200
 
@@ -113,6 +117,25 @@ class TestGoodTokens:
             {"alg": "EdDSA", "kid": key.kid, "typ": typ}, issuer.claims("alice"), key.private, "EdDSA"
         )
         assert anonymous.get("/api/users/me", headers=bearer(token)).status_code == 200
+
+
+class TestReservedWords:
+    @pytest.mark.parametrize("word", ["v1", "search", "batch"])
+    def test_in_a_path_are_named_as_such(self, as_user: As, user: str, word: str) -> None:
+        answer = as_user(user).get(f"/api/{word}/tasks")
+        (found,) = problem(answer, 400, "validation_error")["errors"]
+        assert (found["parameter"], found["code"]) == ("user_id", "reserved")
+
+    def test_do_not_shut_out_who_was_here_before(self, guarded: LocalServer, as_user: As) -> None:
+        now = instant(guarded.settings, datetime.now(UTC))
+        execute(guarded.settings, f"INSERT INTO users (id, created_at, last_seq) VALUES ('labels', {now}, 0)")
+        client = as_user("labels")
+        for _ in range(2):
+            task = create(client, "/api/tasks")
+            assert task["user_id"] == "labels"
+            assert client.get(f"/api/labels/tasks/{task['id']}").json() == task
+        problem(as_user("alice").get("/api/labels/tasks"), 400, "validation_error")
+        assert client.delete("/api/users/labels").status_code == 204
 
 
 class TestScopesOfTokens:

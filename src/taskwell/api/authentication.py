@@ -18,8 +18,8 @@ from taskwell.core.database import Database
 from taskwell.core.errors import TaskwellError, Unauthorized
 from taskwell.core.jwt import Claims, Verifier
 from taskwell.core.memory import Memory
-from taskwell.schemas.text import Email, UserId
-from taskwell.services import tokens
+from taskwell.schemas.text import Email, UserId, is_reserved
+from taskwell.services import tokens, users
 
 STUB_CALLER = Caller("default", ALL, anybody=True)
 _USER_ID: TypeAdapter[str] = TypeAdapter(UserId)
@@ -52,13 +52,22 @@ class Authentication:
             return STUB_CALLER
         token = _bearer([value.decode("latin-1") for value in lines(scope).get(b"authorization", ())])
         if not token.startswith(tokens.PREFIX):
-            caller = _caller_of(await self.verifier.verify(token))
+            claims = await self.verifier.verify(token)
+            caller = _caller_of(claims, known=await self._is_known(scope, claims.subject))
             digest = hashlib.sha256(token.encode()).digest()
             scope.setdefault("taskwell.checks", []).append(partial(self.verifier.knows, digest))
             return caller
         scope["taskwell.each_time"] = True  # it can be revoked
         with acting_as(EVERYBODY):
             return await self._owner(scope["app"].state.database, token)
+
+    async def _is_known(self, scope: Scope, subject: str) -> bool:
+        """Whether it is the id of a user who was here before it was reserved."""
+        if not is_reserved(subject):
+            return False
+        with acting_as(EVERYBODY):
+            user = await scope["app"].state.database.read(users.find_user, subject)
+        return user is not None
 
     async def _owner(self, database: Database, secret: str) -> Caller:
         well_formed = tokens.is_well_formed(secret)
@@ -90,10 +99,10 @@ def _bearer(headers: list[str]) -> str:
     return token.strip()
 
 
-def _caller_of(claims: Claims) -> Caller:
+def _caller_of(claims: Claims, *, known: bool) -> Caller:
     """Whoever has signed in may do everything of their own, unless the token names scopes of this server."""
     try:
-        user_id = _USER_ID.validate_python(claims.subject)
+        user_id = claims.subject if known else _USER_ID.validate_python(claims.subject)
     except ValidationError:
         raise Unauthorized("The token's user has an id that this server does not take.") from None
     named = claims.scopes & {TASKS_READ, TASKS_WRITE}

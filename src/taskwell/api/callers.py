@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from taskwell.core.acting import EVERYBODY, act_as
-from taskwell.core.errors import Forbidden
+from taskwell.core.errors import Forbidden, Invalid, Violation
+from taskwell.schemas.text import is_reserved, why_reserved
 
 TASKS_READ = "tasks:read"
 TASKS_WRITE = "tasks:write"
@@ -82,6 +83,7 @@ def authorize(request: Request, access: Access) -> None:
 
     Raises:
         Forbidden: the caller may not.
+        Invalid: the path has a reserved word where a user's id belongs, as in `/api/v1/tasks`.
     """
     if access.scope is None:
         return
@@ -93,4 +95,7 @@ def authorize(request: Request, access: Access) -> None:
         raise Forbidden(_ACCOUNT_NEEDED) if access.scope == ACCOUNT else Forbidden(scope=access.scope)
     named = request.path_params.get("user_id", request.path_params.get("id", caller.user_id))
     if named != caller.user_id and not caller.anybody:
+        if is_reserved(named):
+            name = "user_id" if "user_id" in request.path_params else "id"
+            raise Invalid(Violation("path", name, "reserved", why_reserved(named)))
         raise Forbidden

@@ -10,7 +10,9 @@ from taskwell.api.callers import Caller
 from taskwell.api.routing import parse_preferences
 from taskwell.core.config import Settings
 from taskwell.core.database import Database
-from taskwell.schemas.text import TaskId, UserId
+from taskwell.core.errors import Invalid, Violation
+from taskwell.schemas.text import KnownUserId, TaskId, is_reserved, why_reserved
+from taskwell.services.users import find_user
 
 MAX_LIMIT = 1_000
 
@@ -36,8 +38,22 @@ async def owner_of_request(request: Request, caller: Annotated[Caller, Depends(c
     return user_id
 
 
-async def path_user(user_id: Annotated[UserId, Path(description="Whose tasks.")]) -> None:
+async def refuse_reserved(database: Database, parameter: str, user_id: str) -> None:
+    """A user who is older than the reservation of their id goes on as before.
+
+    Raises:
+        Invalid: the id is reserved, and no user has it.
+    """
+    if is_reserved(user_id) and await database.read(find_user, user_id) is None:
+        raise Invalid(Violation("path", parameter, "reserved", why_reserved(user_id)))
+
+
+async def path_user(
+    user_id: Annotated[KnownUserId, Path(description="Whose tasks.")],
+    database: Annotated[Database, Depends(database_of_request)],
+) -> None:
     """Checks the path's user and shows it in the OpenAPI document of the second mount."""
+    await refuse_reserved(database, "user_id", user_id)
 
 
 async def preferences(

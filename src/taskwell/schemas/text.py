@@ -20,8 +20,14 @@ from taskwell.models.user import EMAIL_MAX_LENGTH
 SEARCH_MAX_LENGTH = 200
 EXAMPLE_ID = "01a1fe04-9424-75e1-89a6-e90dc13ea379"
 USER_ID_PATTERN = r"^[A-Za-z0-9._~@:|-]+$"
-# The first segments of the API's own paths; and what a client's URL library would resolve away.
-RESERVED_USER_IDS = frozenset({"tasks", "users", "changes", "events", "batch", "me", ".", ".."})
+# The first segments of the API's own paths, those to come included; and what a URL library resolves away.
+RESERVED_USER_IDS = frozenset(
+    {
+        "tasks", "users", "changes", "events", "batch", "me", ".", "..",
+        "lists", "labels", "history", "undo", "claims", "webhooks", "reminders", "filters", "imports",
+        "export", "mcp", "dav", "app", "quick", "tokens", "search", "health", "members", "spaces",
+    }
+)  # fmt: skip
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _USER_ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~@:|-")
@@ -91,12 +97,32 @@ def check_search(value: str) -> str:
     return text
 
 
-def _user_id(value: str) -> str:
+def is_reserved(user_id: str) -> bool:
+    """Whether no new user may have the id: a word of the API's paths, or `v1` and the like (`V1` too)."""
+    return user_id in RESERVED_USER_IDS or _is_version(user_id)
+
+
+def _is_version(user_id: str) -> bool:
+    return user_id[:1] in "vV" and user_id[1:].isdecimal()
+
+
+def why_reserved(user_id: str) -> str:
+    if _is_version(user_id):
+        return "is reserved: the paths of this API have no version, as in /api/tasks"
+    return "is a reserved word"
+
+
+def _well_formed_user_id(value: str) -> str:
     _check_length(value, 1, USER_ID_MAX_LENGTH)
     if not _USER_ID_CHARACTERS.issuperset(value):
         raise _error("invalid_id", "must consist of letters, digits and . _ ~ @ : | -")
-    if value in RESERVED_USER_IDS:
-        raise _error("reserved", "is a reserved word")
+    return value
+
+
+def _user_id(value: str) -> str:
+    _well_formed_user_id(value)
+    if is_reserved(value):
+        raise _error("reserved", why_reserved(value))
     return value
 
 
@@ -162,23 +188,28 @@ Description = Annotated[
     AfterValidator(_description),
     WithJsonSchema({"type": "string", "maxLength": DESCRIPTION_MAX_LENGTH, "examples": ["Two bottles"]}),
 ]
+_USER_ID_SCHEMA = WithJsonSchema(
+    {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": USER_ID_MAX_LENGTH,
+        "pattern": USER_ID_PATTERN,
+    }
+)
 UserId = Annotated[
     StrictStr,
     AfterValidator(_user_id),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": USER_ID_MAX_LENGTH,
-            "pattern": USER_ID_PATTERN,
-        }
-    ),
+    _USER_ID_SCHEMA,
     Field(
         description="Opaque text from your sign-in. Reserved words are refused: "
         + ", ".join(sorted(word for word in RESERVED_USER_IDS if word.isalpha()))
-        + ".",
+        + ", and v1, v2 and so on.",
         examples=["alice"],
     ),
+]
+# Of a user who may be older than the reservation of their id.
+KnownUserId = Annotated[
+    StrictStr, AfterValidator(_well_formed_user_id), _USER_ID_SCHEMA, Field(examples=["alice"])
 ]
 Email = Annotated[
     StrictStr,

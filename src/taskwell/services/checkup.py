@@ -19,6 +19,7 @@ from taskwell.core.jwks import KeysUnavailable
 from taskwell.core.jwt import Verifier
 from taskwell.core.migrate import Schema
 from taskwell.core.sqlite_file import closed_files, refuse_network_file_system
+from taskwell.services import users
 from taskwell.services.copying import TABLES
 
 Level = Literal["good", "note", "wrong"]
@@ -187,6 +188,8 @@ async def _database(settings: Settings, inside: Callable[[ReadTransaction, Setti
             async for finding in inside(transaction, settings):
                 yield finding
             schema = await transaction.look(migrate.state_of)
+            async for finding in _users(transaction, schema):
+                yield finding
         yield _schema(settings, schema)
         obstacle = await row_security.arrange(settings, database, may_alter=False)
         if database.backend.keeps_users_apart:
@@ -200,6 +203,13 @@ async def _database(settings: Settings, inside: Callable[[ReadTransaction, Setti
         yield Finding("database", "wrong", reason)
     finally:
         await database.close()
+
+
+async def _users(transaction: ReadTransaction, schema: Schema) -> Findings:
+    reserved = await users.list_reserved_users(transaction) if schema is Schema.CURRENT else []
+    if reserved:
+        says = f"these have ids that are reserved now, and keep them: {', '.join(reserved[:20])}"
+        yield Finding("users", "note", says)
 
 
 def _why(url: DatabaseUrl, error: Exception) -> str | None:

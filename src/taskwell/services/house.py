@@ -7,12 +7,13 @@ from datetime import timedelta
 from taskwell.core.clock import utc_now
 from taskwell.core.database import Database
 from taskwell.core.errors import TaskwellError
-from taskwell.services import idempotency, trash
+from taskwell.services import idempotency, trash, users
 
 logger = logging.getLogger("taskwell")
 
 KEY_LIFE = timedelta(hours=24)
 _PAUSE_SECONDS = 3_600.0
+_LOOK_SECONDS = 5.0
 _PAUSES = 24  # without anybody using the database, which may be asleep
 
 
@@ -24,6 +25,18 @@ async def keep_house(database: Database, trash_days: int) -> None:
             await tidy_up(database, trash_days)
         except TaskwellError as error:
             logger.warning("tidying up has to wait: %s", error)
+
+
+async def name_reserved_users(database: Database) -> None:
+    """Say once, as soon as the database serves, which users have an id that no new user gets."""
+    found: list[str] | None = None
+    while found is None:
+        try:
+            found = await database.read(users.list_reserved_users)
+        except TaskwellError:
+            await asyncio.sleep(_LOOK_SECONDS)
+    if found:
+        logger.warning("these users have ids that are reserved now, and keep them: %s", ", ".join(found[:20]))
 
 
 async def _while_nobody_is_there(database: Database) -> None:

@@ -13,6 +13,7 @@ from taskwell.core.database import ReadTransaction, Transaction
 from taskwell.core.errors import Conflict, NotFound
 from taskwell.models import ErasedUser, IdempotencyKey, Task, User
 from taskwell.models.user import EPOCH, UNKNOWN_USERS
+from taskwell.schemas.text import RESERVED_USER_IDS, is_reserved
 from taskwell.schemas.user import UserCreate, UserRead
 
 Insert = postgresql.Insert | sqlite.Insert
@@ -71,6 +72,15 @@ async def list_users(transaction: ReadTransaction, after: str, limit: int) -> li
     """The next ones, by their ids."""
     statement = select(*_COLUMNS).where(col(User.id) > after).order_by(col(User.id)).limit(limit)
     return [UserRead(row.id, row.email, row.created_at) for row in await transaction.all(statement)]
+
+
+async def list_reserved_users(transaction: ReadTransaction) -> list[str]:
+    """The ids of those who were here before their ids were reserved. They are looked for in the index."""
+    user_id = col(User.id)
+    versions = or_(user_id.between("v0", "v" + "9" * 20), user_id.between("V0", "V" + "9" * 20))
+    found = or_(user_id.in_(sorted(RESERVED_USER_IDS)), versions)
+    rows = await transaction.all(select(user_id).where(found).order_by(user_id))
+    return [row[0] for row in rows if is_reserved(row[0])]
 
 
 async def count_tasks(transaction: ReadTransaction, user_id: str) -> tuple[int, int]:

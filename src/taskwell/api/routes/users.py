@@ -7,14 +7,14 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from taskwell.api.callers import ACCOUNT, ADMIN, TASKS_READ, needs
-from taskwell.api.dependencies import CallerDep, DatabaseDep, preferences
+from taskwell.api.dependencies import CallerDep, DatabaseDep, preferences, refuse_reserved
 from taskwell.api.once import REPLAYED, Once
 from taskwell.api.problems import problems
 from taskwell.api.responses import user_response
 from taskwell.api.routing import TaskwellRoute
 from taskwell.api.stream import STREAMING_HEADERS
 from taskwell.core.database import Transaction
-from taskwell.schemas.text import UserId
+from taskwell.schemas.text import KnownUserId
 from taskwell.schemas.user import UserCreate, UserRead
 from taskwell.services import users
 from taskwell.services.export import export_lines
@@ -23,8 +23,16 @@ router = APIRouter(route_class=TaskwellRoute, tags=["users"], dependencies=[Depe
 
 _TEXT = {"schema": {"type": "string"}}
 
+
 # Not `user_id`, which is whose tasks are meant: a caller's keys are their own whomever they delete.
-PathUserId = Annotated[UserId, Path(alias="id", description="The user's id.")]
+async def user_of_path(
+    user_id: Annotated[KnownUserId, Path(alias="id", description="The user's id.")], database: DatabaseDep
+) -> str:
+    await refuse_reserved(database, "id", user_id)
+    return user_id
+
+
+PathUserId = Annotated[str, Depends(user_of_path)]
 
 
 @router.post(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from taskwell.cli.backups import AsJson
 from taskwell.cli.settings import complaints
@@ -33,6 +34,6 @@ def _examined() -> "list[Finding]":
 
     try:
         settings = Settings()
-    except ValidationError as error:
+    except (ValidationError, SettingsError) as error:
         return [Finding("settings", "wrong", complaint) for complaint in complaints(error)]
     return asyncio.run(examine(settings))

@@ -5,6 +5,7 @@ from typing import NoReturn
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from taskwell.core.config import Settings
 
@@ -12,14 +13,17 @@ from taskwell.core.config import Settings
 def load_settings() -> Settings:
     try:
         return Settings()
-    except ValidationError as error:
+    except (ValidationError, SettingsError) as error:
         for complaint in complaints(error):
             typer.echo(complaint, err=True)
         raise typer.Exit(2) from None
 
 
-def complaints(error: ValidationError) -> Iterator[str]:
+def complaints(error: ValidationError | SettingsError) -> Iterator[str]:
     """A sentence for each setting that is wrong. None repeats what the setting is."""
+    if isinstance(error, SettingsError):
+        yield str(error)
+        return
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         message = item["msg"].removeprefix("Value error, ")
         yield ": ".join((*map(_variable, item["loc"][:1]), message))

@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
-    DotEnvSettingsSource,
     EnvSettingsSource,
     NoDecode,
+    PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
 from taskwell.core.database_url import DatabaseUrl, is_private, parse_database_url
+from taskwell.core.env_file import EnvFile
 
 Names = Annotated[tuple[str, ...], NoDecode]  # comma-separated in the environment
 _HOST_NAME = re.compile(r"\*|(\*\.)?[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,252}")
@@ -29,7 +30,6 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="TASKWELL_",
-        env_file=".env",
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -167,6 +167,17 @@ class Settings(BaseSettings):
         description="How it is logged: text, json, or auto: text on a terminal, JSON lines elsewhere.",
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (EnvFile takes its place)
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (there are none)
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, EnvFile(settings_cls)
+
     @field_validator(
         "cors_origins", "jwt_issuer", "jwt_jwks_url", "jwt_audience", "allowed_hosts", mode="before"
     )
@@ -265,7 +276,7 @@ def variable(name: str) -> str:
 
 def origins() -> dict[str, Literal["environment", ".env", "default"]]:
     """Where each setting comes from, by its name here."""
-    environment, file = EnvSettingsSource(Settings)(), DotEnvSettingsSource(Settings)()
+    environment, file = EnvSettingsSource(Settings)(), EnvFile(Settings)()
 
     def origin(name: str) -> Literal["environment", ".env", "default"]:
         names = {name, variable(name)}
@@ -278,7 +289,7 @@ def origins() -> dict[str, Literal["environment", ".env", "default"]]:
 
 def unknown_variables() -> list[str]:
     """What is named like a setting, in the environment or in `.env`, and is none."""
-    named = {*EnvSettingsSource(Settings).env_vars, *DotEnvSettingsSource(Settings).env_vars}
+    named = {*EnvSettingsSource(Settings).env_vars, *EnvFile(Settings).env_vars}
     known = {variable(name).lower() for name in Settings.model_fields}
     return sorted(name.upper() for name in named - known if name.startswith("taskwell_"))
 

@@ -114,6 +114,91 @@ class TestProviders:
         }
 
 
+class TestWhatIsPasted:
+    """Around the URL, or in another form."""
+
+    URL = "postgresql://user:S3cr3t@db.example.com:5432/app?sslmode=require"
+
+    @pytest.mark.parametrize(
+        "form",
+        [
+            "'{}'", '"{}"', "`{}`", "\u201c{}\u201d", "\u2018{}\u2019", "\"'{}'\"", "\ufeff{}",
+            "\u200b{}\r\n", "psql '{}'", 'psql "{}"', "psql {}", "  psql   '{}'  ", "DATABASE_URL={}",
+            "DATABASE_URL='{}'",
+            "DATABASE_URL=DATABASE_URL={}", "export DATABASE_URL={}", 'export DATABASE_URL="{}";',
+            "set DATABASE_URL={}", '$env:DATABASE_URL = "{}"', "POSTGRES_URL={}", "DATABASE_URL=psql '{}'",
+            "'DATABASE_URL={}'",
+        ],
+    )  # fmt: skip
+    def test_is_unwrapped(self, form: str) -> None:
+        wrapped, plain = parse_database_url(form.format(self.URL)), parse_database_url(self.URL)
+        assert (wrapped.url, wrapped.pooler) == (plain.url, plain.pooler)
+
+    @pytest.mark.parametrize("form", ["'{}'", "DATABASE_URL={}", 'export DATABASE_URL="{}"'])
+    def test_a_file_too(self, form: str) -> None:
+        assert parse_database_url(form.format("sqlite:////srv/a b.db")).path == Path("/srv/a b.db")
+
+    @pytest.mark.parametrize(
+        "password", ["'pw'", "DATABASE_URL=x", "[a]", "<a>", "psql%20x", "<<", "p$w", "a*b"]
+    )
+    def test_what_looks_like_it_in_a_password_stays(self, password: str) -> None:
+        url = parse_database_url(f"postgresql://user:{password}@db/app")
+        assert url.url.password == password.replace("%20", " ")
+
+    def test_jdbc(self) -> None:
+        url = parse_database_url(
+            "jdbc:postgresql://ep-x.aws.neon.tech/app?user=user&password=S3cr%263t&sslmode=require"
+            "&channelBinding=require&ApplicationName=a"
+        )
+        assert where(url) == ("user", "S3cr&3t", "ep-x.aws.neon.tech", None, "app")
+        assert url.connect_args["server_settings"] == {"application_name": "a"}
+        assert "S3cr" not in str(url) + repr(url)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "host=db port=5433 dbname=app user=user password=S3cr3t sslmode=disable",
+            "host = db port = '5433' dbname='app' user=user password='S3cr3t' sslmode=disable\n",
+            'psql "host=db port=5433 dbname=app user=user password=S3cr3t sslmode=disable"',
+        ],
+    )
+    def test_names_and_values(self, text: str) -> None:
+        url = parse_database_url(text)
+        assert where(url) == ("user", "S3cr3t", "db", 5433, "app")
+        assert url.connect_args == {"ssl": False}
+
+    def test_names_and_values_are_quoted_as_libpq_says(self) -> None:
+        url = parse_database_url(r"host=/run/pg dbname=app user=u password='a b\'c\\d' options='-c a=b'")
+        assert url.url.password == r"a b'c\d"
+        assert url.connect_args == {"host": "/run/pg", "server_settings": {"options": "-c a=b"}}
+
+    @pytest.mark.parametrize(
+        "parameter",
+        [
+            "uselibpqcompat=true", "target_session_attrs=read-write", "target_session_attrs=any",
+            "gssencmode=disable", "keepalives=1&keepalives_idle=30&keepalives_interval=10&keepalives_count=3",
+            "tcp_user_timeout=1000", "sslsni=1", "fallback_application_name=x", "client_encoding=utf8",
+        ],
+    )  # fmt: skip
+    def test_what_loses_nothing_is_left_out(self, parameter: str) -> None:
+        assert parse_database_url(f"{PRIVATE}?{parameter}") == parse_database_url(PRIVATE)
+
+    @pytest.mark.parametrize("query", ["sslmode=no-verify", "ssl=no-verify"])
+    def test_no_verify_encrypts_and_verifies_nothing(self, query: str) -> None:
+        context = context_of(f"{PUBLIC}?{query}")
+        assert not context.check_hostname
+        assert context.verify_mode is ssl.CERT_NONE
+
+    def test_ssl_of_other_clients(self) -> None:
+        assert verifies(f"{PUBLIC}?ssl=true")
+        assert parse_database_url(f"{PUBLIC}?ssl=false").connect_args == {"ssl": False}
+
+    @pytest.mark.parametrize("text", ["endpoint%3Dep-cool-name", "-csearch_path%3Dtaskwell"])
+    def test_options_are_the_servers(self, text: str) -> None:
+        settings = parse_database_url(f"{PRIVATE}?options={text}").connect_args["server_settings"]
+        assert settings == {"options": text.replace("%3D", "=")}
+
+
 class TestSqlite:
     def test_a_relative_file(self) -> None:
         url = parse_database_url("sqlite:///relative.db")
@@ -138,6 +223,24 @@ class TestPoolers:
         assert arguments["statement_cache_size"] == 0
         assert arguments["prepared_statement_cache_size"] == 0
         assert "server_settings" not in arguments
+
+    @pytest.mark.parametrize(
+        "query",
+        ["pgbouncer=true", "prepared_statements=false", "prepareThreshold=0", "statement_cache_size=0",
+         "prepared_statement_cache_size=0", "supa=base-pooler.x"],
+    )  # fmt: skip
+    def test_the_parameters_of_other_clients_tell(self, query: str) -> None:
+        assert parse_database_url(f"{PUBLIC}?{query}").pooled
+
+    @pytest.mark.parametrize(
+        "text", [SUPABASE.partition("?")[0], PUBLIC, PRIVATE, f"{PUBLIC}?pgbouncer=false"]
+    )
+    def test_where_nothing_tells_it_is_to_be_found_out(self, text: str) -> None:
+        assert parse_database_url(text).pooler == "auto"
+
+    def test_neon_tells_by_the_name(self) -> None:
+        assert parse_database_url(NEON_DIRECT).pooler == "none"
+        assert parse_database_url(NEON_POOLED).direct().connect_args.keys() == {"ssl"}
 
     def test_the_user_can_say_that_there_is_one(self) -> None:
         assert parse_database_url(PRIVATE, pooler="transaction").pooled
@@ -186,9 +289,28 @@ class TestRefusals:
         [
             ("", "it is not a database URL"),
             ("S3cr3t", "it is not a database URL"),
-            ("psql 'postgresql://user:S3cr3t@db/app'", "it is not a database URL"),
             ("postgresql://user:S3cr3t@db:S3cr3t/app", "it is not a database URL"),
-            ("postgresql://user:S3cr3t@one:5432,two:5432/app", "it is not a database URL"),
+            ("postgresql://user:S3cr3t@one:5432,two:5432/app", "it names several hosts: name the one that"),
+            ("postgresql://user:S3cr3t@/app?host=one,two", "it names several hosts: name the one that"),
+            ("$DATABASE_URL", "a variable that was not replaced by its value"),
+            ("${DATABASE_URL}", "a variable that was not replaced by its value"),
+            ("%DATABASE_URL%", "a variable that was not replaced by its value"),
+            ("{{ secrets.S3cr3t }}", "a variable that was not replaced by its value"),
+            ("DATABASE_URL=$DATABASE_URL", "a variable that was not replaced by its value"),
+            ("postgresql://user:${S3cr3t}@db/app", "a variable that was not replaced by its value"),
+            ("postgresql://postgres:[YOUR-PASSWORD]@db.abc.supabase.co:5432/postgres", "a placeholder: put"),
+            ("postgresql://postgres:[your password]@db.abc.supabase.co:5432/postgres", "a placeholder: put"),
+            ("postgresql://postgres.[YOUR-PROJECT-REF]:S3cr3t@x.supabase.com/postgres", "a placeholder: put"),
+            ("postgresql://user:<password>@ep-x.neon.tech/neondb", "a placeholder: put"),
+            ("postgresql://user:****************@ep-x.neon.tech/neondb", "a placeholder: put"),
+            ("postgresql://user:YOUR_PASSWORD@db/app", "a placeholder: put"),
+            ("psql -h db -U user -d app", "the options of psql are not taken"),
+            ("postgresql://user:S3cr3t@db\n/app", "a space or a line break in it"),
+            ("postgresql://user:S3cr 3t@db/app", "a space or a line break in it"),
+            ("host=db dbname='app", "neither a database URL nor a list of name=value"),
+            ("host=db user=user password=S3cr3t", "it names no database"),
+            ("host=db dbname=app port=S3cr3t", "the port must be 1 to 65535"),
+            ("host=db dbname=app S3cr3t=1", "it has a parameter that is not known"),
             ("mysql://user:S3cr3t@db/app", "it must begin with sqlite: or postgresql:"),
             ("postgresql://user:S3cr3t@db", "it names no database"),
             ("postgresql://user:S3cr3t@db/", "it names no database"),
@@ -205,6 +327,11 @@ class TestRefusals:
             (f"{PRIVATE}?sslmode=disable&sslrootcert=system", "need sslmode=require"),
             (f"{PRIVATE}?schema=S3cr3t", "the parameter schema belongs to another client; remove it"),
             (f"{PRIVATE}?connection_limit=1", "connection_limit belongs to another client"),
+            (f"{PRIVATE}?sslcert=S3cr3t", "sslcert belongs to another client; remove it (certificates of"),
+            (f"{PRIVATE}?target_session_attrs=standby", "target_session_attrs must be any, read-write or"),
+            (f"{PRIVATE}?gssencmode=require", "gssencmode must be disable or prefer"),
+            (f"{PRIVATE}?client_encoding=LATIN1", "client_encoding must be UTF8"),
+            (f"{PRIVATE}?sslmode=no-verify&channel_binding=require", "need sslmode=require"),
             (f"{PRIVATE}?password=S3cr3t", "it has a parameter that is not known; known are sslmode"),
             (f"{PRIVATE}?S3cr3t=1", "it has a parameter that is not known"),
             (f"{PRIVATE}?SSLMODE=require", "it has a parameter that is not known"),

@@ -10,23 +10,66 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL
+
+from taskwell.core.pasted_url import BadDatabaseUrl, pasted_url
 
 Pooler = Literal["auto", "transaction", "none"]
 
+__all__ = ["BadDatabaseUrl", "DatabaseUrl", "Pooler", "is_private", "parse_database_url"]
+
 _POSTGRESQL = {"postgres", "postgresql"}
-_SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full", "no-verify")
+# Without a certificate that verifies: what asyncpg takes as `ssl`; None: a context that verifies nothing.
+_WEAK: dict[str, str | bool | None] = {
+    "disable": False,
+    "allow": "prefer",
+    "prefer": "prefer",
+    "no-verify": None,
+}
 _POOLER_MARK = "-pooler."
+# A session changes hands between two statements, so none may be prepared in it.
+_UNPREPARED = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
 _CHOICES = {
     "channel_binding": "disable, prefer or require",
     "pgbouncer": "true or false",
     "sslnegotiation": "postgres or direct",
+    "target_session_attrs": "any, read-write or primary: taskwell makes changes",
+    "gssencmode": "disable or prefer",
+    "client_encoding": "UTF8",
 }
-
-
-class BadDatabaseUrl(ValueError):
-    """The URL cannot be used. The message names the part, never the password."""
+# What other clients call libpq's parameters (JDBC).
+_OTHER_NAMES = {
+    "channelBinding": "channel_binding",
+    "connectTimeout": "connect_timeout",
+    "ApplicationName": "application_name",
+}
+# How providers tell other clients that there is a pooler in transaction mode.
+_TELLS_OF_A_POOLER = {
+    "prepared_statements": "false",
+    "prepareThreshold": "0",
+    "statement_cache_size": "0",
+    "prepared_statement_cache_size": "0",
+    "supa": "base-pooler.x",
+}
+# They tune the client's side of a connection. taskwell bounds every wait by itself, so nothing is lost
+# without them; uselibpqcompat says of sslmode what is so here anyway, and the server's name is always sent.
+_WITHOUT_EFFECT = (
+    "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+    "uselibpqcompat", "sslsni", "fallback_application_name",
+)  # fmt: skip
+_OF_OTHERS = {
+    "connection_limit": "TASKWELL_DB_POOL_SIZE limits connections",
+    "pool_timeout": "TASKWELL_DB_POOL_TIMEOUT_SECONDS is taskwell's",
+    "schema": "options=-csearch_path%3DNAME names one",
+    "currentSchema": "options=-csearch_path%3DNAME names one",
+    "search_path": "options=-csearch_path%3DNAME names one",
+    "statement_timeout": "options=-cstatement_timeout%3D10s sets it",
+    "sslaccept": "sslmode=verify-full verifies the certificate",
+    "sslcert": "certificates of clients are not supported",
+    "sslkey": "certificates of clients are not supported",
+    "sslidentity": "certificates of clients are not supported",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +78,7 @@ class DatabaseUrl:
 
     url: URL
     connect_args: dict[str, Any] = field(default_factory=dict, repr=False)
-    pooled: bool = False
+    pooler: Pooler = "none"  # auto: whether there is one is to be found out
 
     def __str__(self) -> str:
         backend = self.url.get_backend_name()
@@ -44,6 +87,11 @@ class DatabaseUrl:
     @property
     def is_sqlite(self) -> bool:
         return self.url.get_backend_name() == "sqlite"
+
+    @property
+    def pooled(self) -> bool:
+        """Whether a pooler in transaction mode is known to be in between."""
+        return self.pooler == "transaction"
 
     @property
     def path(self) -> Path:
@@ -56,7 +104,13 @@ class DatabaseUrl:
         host = self.url.host or ""
         if not self.pooled or _POOLER_MARK not in host:
             return self
-        return replace(self, url=self.url.set(host=host.replace(_POOLER_MARK, ".", 1)), pooled=False)
+        url = self.url.set(host=host.replace(_POOLER_MARK, ".", 1))
+        arguments = {name: value for name, value in self.connect_args.items() if name not in _UNPREPARED}
+        return replace(self, url=url, connect_args=arguments, pooler="none")
+
+    def through_pooler(self) -> "DatabaseUrl":
+        """The same, now that a pooler is known to be in between."""
+        return replace(self, connect_args=self.connect_args | _UNPREPARED, pooler="transaction")
 
 
 def parse_database_url(text: str, *, pooler: Pooler = "auto") -> DatabaseUrl:
@@ -65,13 +119,8 @@ def parse_database_url(text: str, *, pooler: Pooler = "auto") -> DatabaseUrl:
     Raises:
         BadDatabaseUrl: it is no URL, of another database, or has a parameter that cannot be honoured.
     """
-    try:
-        url = make_url(text.strip())
-        backend = url.drivername.partition("+")[0]
-    except (ArgumentError, ValueError):
-        raise BadDatabaseUrl("it is not a database URL; try sqlite:///taskwell.db") from None
-    if "?" in text and not url.query:
-        url = url.set(query={"": ""})  # what stands there is lost, so nobody may pass it over
+    url = pasted_url(text)
+    backend = url.drivername.partition("+")[0]
     if backend == "sqlite":
         return _sqlite(url)
     if backend in _POSTGRESQL:
@@ -90,38 +139,80 @@ def _sqlite(url: URL) -> DatabaseUrl:
 
 
 def _postgresql(url: URL, pooler: Pooler) -> DatabaseUrl:
+    parameters = {
+        _OTHER_NAMES.get(name, name): value if isinstance(value, str) else value[-1]
+        for name, value in url.query.items()
+    }
+    url = _with_places(url, parameters)
     if not url.database:
         raise BadDatabaseUrl("it names no database: postgresql://user:password@host/DATABASE")
     if "@" in (url.host or ""):
         raise BadDatabaseUrl("an @ in the user or the password must be percent-encoded: %40")
     if url.port is not None and not 1 <= url.port <= 65535:
         raise BadDatabaseUrl("the port must be 1 to 65535")
-    parameters = {name: value if isinstance(value, str) else value[-1] for name, value in url.query.items()}
     # A host that begins with a slash is a directory of Unix sockets, which libpq takes as a parameter too.
     host = parameters.pop("host", url.host or "localhost")
-    told = _one_of(parameters, "pgbouncer", "false", "true") == "true"  # Supabase prints it, for Prisma
-    pooled = pooler == "transaction" or (pooler == "auto" and (told or _POOLER_MARK in host))
+    if "," in host:
+        raise BadDatabaseUrl("it names several hosts: name the one that takes changes")
+    told = _tells_of_a_pooler(parameters) or _POOLER_MARK in host
+    if pooler == "auto":
+        pooler = "transaction" if told else "none" if _is_neon(host) else "auto"
     arguments = _connect_args(host, parameters)
-    if pooled:
-        # A server session changes hands between two statements, so none may be prepared in it.
-        arguments |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
     url = URL.create("postgresql+asyncpg", url.username, url.password, host, url.port, url.database)
     if host.startswith("/"):
         arguments["host"] = host
         url = url.set(host="")
-    return DatabaseUrl(url, arguments, pooled)
+    found = DatabaseUrl(url, arguments, pooler)
+    return found.through_pooler() if found.pooled else found
+
+
+def _with_places(url: URL, parameters: dict[str, str]) -> URL:
+    """What stands in its place in a URL can be a parameter instead (libpq, JDBC)."""
+    if url.username is None and "user" in parameters:
+        url = url.set(username=parameters.pop("user"))
+    if url.password is None and "password" in parameters:
+        url = url.set(password=parameters.pop("password"))
+    if not url.database and "dbname" in parameters:
+        url = url.set(database=parameters.pop("dbname"))
+    if url.port is None and "port" in parameters:
+        port = parameters.pop("port")
+        if not port.isascii() or not port.isdecimal():
+            raise BadDatabaseUrl("the port must be 1 to 65535")
+        url = url.set(port=int(port))
+    return url
+
+
+def _tells_of_a_pooler(parameters: dict[str, str]) -> bool:
+    told = [_one_of(parameters, "pgbouncer", "false", "true") == "true"]
+    for name, value in _TELLS_OF_A_POOLER.items():
+        if name in parameters:
+            told.append(parameters.pop(name) == value)
+    return any(told)
+
+
+def _is_neon(host: str) -> bool:
+    """Neon's own proxy stands before every host of it, and gives each client a session of its own.
+
+    It cannot be told from a pooler by asking, but by the name.
+    """
+    return host.endswith(".neon.tech")
 
 
 def _connect_args(host: str, parameters: dict[str, str]) -> dict[str, Any]:
+    for name in _WITHOUT_EFFECT:
+        parameters.pop(name, None)
+    _one_of(parameters, "target_session_attrs", "any", "read-write", "primary", "prefer-standby")
+    _one_of(parameters, "gssencmode", "prefer", "disable")
+    _one_of(parameters, "client_encoding", "UTF8", "utf8", "UTF-8", "utf-8", "auto")
     arguments = _tls(host, parameters)
     if "connect_timeout" in parameters:
         arguments["timeout"] = _seconds(parameters.pop("connect_timeout"))
     told = ("application_name", "options")
     if server_settings := {name: parameters.pop(name) for name in told if name in parameters}:
         arguments["server_settings"] = server_settings
-    for name in ("connection_limit", "pool_timeout", "schema", "prepareThreshold"):
+    for name, instead in _OF_OTHERS.items():
         if name in parameters:
-            raise BadDatabaseUrl(f"the parameter {name} belongs to another client; remove it")
+            raise BadDatabaseUrl(f"the parameter {name} belongs to another client; remove it ({instead})")
     if parameters:
         known = "sslmode, sslrootcert, sslnegotiation, channel_binding, connect_timeout, "
         raise BadDatabaseUrl(
@@ -133,7 +224,10 @@ def _connect_args(host: str, parameters: dict[str, str]) -> dict[str, Any]:
 def _tls(host: str, parameters: dict[str, str]) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     channel_binding = _one_of(parameters, "channel_binding", "prefer", "disable", "require")
-    mode = parameters.pop("sslmode", parameters.pop("ssl", None))
+    ssl_of_others = parameters.pop("ssl", None)
+    mode = parameters.pop(
+        "sslmode", {"true": "require", "false": "disable"}.get(str(ssl_of_others), ssl_of_others)
+    )
     context = _ssl(host, mode, parameters.pop("sslrootcert", None), channel_binding)
     if context is not None:
         arguments["ssl"] = context
@@ -173,17 +267,23 @@ def _ssl(
         return None
     if mode not in _SSLMODES:
         raise BadDatabaseUrl(f"sslmode must be one of {', '.join(_SSLMODES)}")
-    if mode in {"disable", "allow", "prefer"}:
+    if mode in _WEAK:
         if root or channel_binding == "require":
             raise BadDatabaseUrl("sslrootcert and channel_binding=require need sslmode=require")
-        return False if mode == "disable" else "prefer"
+        weak = _WEAK[mode]
+        return _without_verification(_context(None)) if weak is None else weak
     verified = mode in {"verify-ca", "verify-full"} or root or channel_binding == "require"
     context = _context(root)
     if not verified and is_private(host):
+        return _without_verification(context)
+    if mode == "verify-ca":
         context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    elif mode == "verify-ca":
-        context.check_hostname = False
+    return context
+
+
+def _without_verification(context: ssl.SSLContext) -> ssl.SSLContext:
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     return context
 
 

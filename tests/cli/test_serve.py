@@ -21,7 +21,7 @@ from sqlalchemy import make_url
 from taskwell import __version__
 from tests.answers import problem
 from tests.core.test_database_url import stranger
-from tests.databases import admin_url, execute
+from tests.databases import admin_url, execute, new_postgres_database
 from tests.postgres import PostgresServer, free_port
 from tests.servers import ServerProcess, server_process, wait_for
 
@@ -202,13 +202,27 @@ class TestPostgresThatCannotBeUsed:
     def test_a_wrong_password(self) -> None:
         url = make_url(admin_url()).set(password="S3cr3t")
         told = refusal(DATABASE_URL=url.render_as_string(hide_password=False))
-        assert told == f"{url} refuses: check the user, the password and the database's name"
+        assert told == (
+            f"{url} refuses: check the user, the password and the database's name "
+            '(it says: password authentication failed for user "postgres")'
+        )
         assert "S3cr3t" not in told
 
     def test_a_database_that_does_not_exist(self) -> None:
         url = make_url(admin_url()).set(database="missing")
         told = refusal(DATABASE_URL=url.render_as_string(hide_password=False))
-        assert told == f"{url} refuses: check the user, the password and the database's name"
+        assert told == (
+            f"{url} refuses: check the user, the password and the database's name "
+            '(it says: database "missing" does not exist)'
+        )
+
+    def test_tables_of_another_program(self) -> None:
+        with new_postgres_database() as url:
+            for name in ("users", "tasks"):
+                execute(url, f"CREATE TABLE {name} (word TEXT)")
+            told = refusal(DATABASE_URL=url)
+        assert "has tables of another program, tasks and users, where taskwell would make its own" in told
+        assert "?options=-csearch_path%3Dtaskwell" in told
 
     def test_a_certificate_that_nobody_vouches_for(self, tmp_path: Path) -> None:
         listener = socket.create_server(("127.0.0.1", 0))
@@ -269,7 +283,7 @@ class TestPostgresThatIsAway:
         postgres.stop()
         with server_process(tmp_path, DATABASE_URL=postgres.url) as server:
             postgres.start()
-            wait_for(lambda: r"relation \"users\" already exists" in server.log())
+            wait_for(lambda: "a table of another program, users, where" in server.log())
             execute(postgres.url, "DROP TABLE users")
             wait_for(lambda: is_ready(server))
         assert "Traceback" not in server.log()

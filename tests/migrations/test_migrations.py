@@ -19,13 +19,13 @@ import asyncpg
 import httpx2
 import pytest
 from sqlalchemy import make_url, text
-from sqlalchemy.exc import DBAPIError
 
 from taskwell.core import migrate
 from taskwell.core.clock import utc_now
 from taskwell.core.config import Settings
 from taskwell.core.database import Database
-from taskwell.core.migrate import Schema
+from taskwell.core.migrate import OthersTables, Schema
+from taskwell.models import metadata
 from taskwell.schemas.query import TaskFilter, TaskQuery, parse_sort
 from taskwell.schemas.text import fold
 from tests.databases import admin_url, execute, new_postgres_database
@@ -329,6 +329,9 @@ class TestAddresses:
 
 
 class TestOtherApplications:
+    def test_all_tables_that_may_be_in_the_way_are_known(self) -> None:
+        assert sorted(migrate.OWN_TABLES) == sorted(metadata.tables)
+
     def test_their_tables_are_left_alone(self, database_url: str) -> None:
         theirs = {"alembic_version": "abc123", "invoices": "paid", "task": "another"}
         for name, value in theirs.items():
@@ -348,10 +351,38 @@ class TestOtherApplications:
 
     def test_a_table_in_the_way_leaves_all_as_it_was(self, database_url: str) -> None:
         sql(database_url, "CREATE TABLE tasks (word TEXT)")
-        with pytest.raises(DBAPIError, match="already exists"):
+        with pytest.raises(OthersTables, match="a table of another program, tasks, where"):
             upgrade(database_url)
         assert tables(database_url) == {"tasks"}
         sql(database_url, "SELECT word FROM tasks")
+
+    @pytest.mark.parametrize("name", ["api_tokens", "idempotency_keys", "erased_users"])
+    def test_so_does_a_view(self, database_url: str, name: str) -> None:
+        sql(database_url, f"CREATE VIEW {name} AS SELECT 1 AS word")
+        with pytest.raises(OthersTables, match=name):
+            upgrade(database_url)
+
+    @pytest.mark.parametrize(
+        "path", ["taskwell", "taskwell,public", '"Task well",public'], ids=["alone", "first", "quoted"]
+    )
+    @pytest.mark.parametrize("there", [True, False])
+    def test_a_schema_of_its_own_is_the_way_out(self, path: str, there: bool) -> None:
+        """It is made, if it is not there."""
+        with new_postgres_database() as url:
+            execute(url, "CREATE TABLE users (word TEXT)")
+            first = path.partition(",")[0]
+            if there:
+                execute(url, f"CREATE SCHEMA {first}")
+            own = f"{url}?options={quote('-csearch_path=' + path.replace(' ', chr(92) + ' '))}"
+            upgrade(own)
+            assert drift(own) is None
+            with local_server(Settings(database_url=own)) as server:
+                made = httpx2.post(f"{server.url}/api/tasks", json={"title": "Buy milk"})
+                assert made.status_code == 201
+            assert execute(url, f"SELECT count(*) FROM {first}.tasks")[0][0] == 1
+            assert execute(url, "SELECT count(*) FROM users")[0][0] == 0
+            downgrade(own, "base")
+            assert tables(url) == {"users"}
 
 
 class TestAhead:

@@ -4,6 +4,7 @@ A migration runs in one transaction under a lock, and what there is to do is fou
 start at once do the work once.
 """
 
+import re
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -14,16 +15,19 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, text
 
 from taskwell.core.config import Settings
 from taskwell.core.database import Database, open_backend
 
 T = TypeVar("T")
 
+# What the migrations make. The models know it too, and this room does not know them; a test compares.
+OWN_TABLES = ("api_tokens", "erased_users", "idempotency_keys", "tasks", "users")
 VERSION_TABLE = "taskwell_version"  # `alembic_version` may be another application's
 _SCRIPTS = Path(__file__).parents[1] / "migrations"
 _PATIENCE_SECONDS = 60.0
+_FIRST_NAME = re.compile(r'"(?:[^"]|"")+"|[^",\s]+')
 
 
 class Schema(Enum):
@@ -32,13 +36,31 @@ class Schema(Enum):
     AHEAD = "ahead"  # of this code: a newer taskwell was here
 
 
+class OthersTables(Exception):
+    """Tables that taskwell would make are there already, and are not its own. The message says what to do."""
+
+    def __init__(self, settings: Settings, names: list[str]) -> None:
+        url = settings.migration_database
+        schema = "give it a schema by ?options=-csearch_path%3Dtaskwell in DATABASE_URL, or another database"
+        where = "set DATABASE_URL to a file of its own" if url.is_sqlite else schema
+        held = f"{'tables' if len(names) > 1 else 'a table'} of another program, {' and '.join(names)}"
+        super().__init__(f"{url} has {held}, where taskwell would make its own: {where}")
+
+
 async def upgrade(settings: Settings, revision: str = "head") -> str:
     """Bring the schema to a revision. A schema ahead of this code is left as it is.
 
     Returns where it is then.
+
+    Raises:
+        OthersTables: there are such.
     """
 
     def work(connection: Connection) -> str:
+        if revision_of(connection) is None:
+            _have_schema(connection)
+            if names := others_tables(connection):
+                raise OthersTables(settings, names)
         if revision != "head" or state_of(connection) is Schema.BEHIND:
             bring_to(connection, revision)
         return _place(connection)
@@ -105,6 +127,41 @@ def revision_of(connection: Connection) -> str | None:
     """The revision of the schema; None where taskwell has never been."""
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
     return context.get_current_revision()
+
+
+def others_tables(connection: Connection) -> list[str]:
+    """What has the name of a table of ours, where taskwell has never been."""
+    if revision_of(connection) is not None:
+        return []
+    schema = _named_schema(connection)
+    found = inspect(connection)
+    return [
+        name for name in OWN_TABLES if found.has_table(name, _unquoted(schema) or found.default_schema_name)
+    ]
+
+
+def _named_schema(connection: Connection) -> str | None:
+    """The first of the search path, quoted as it has to be; None: that of the user, or the usual one."""
+    if connection.dialect.name != "postgresql":
+        return None
+    path: str = connection.execute(text("SELECT current_setting('search_path')")).scalar_one()
+    first = _FIRST_NAME.match(path)
+    return None if first is None or first[0] == '"$user"' else first[0]
+
+
+def _unquoted(name: str | None) -> str | None:
+    if name is None or not name.startswith('"'):
+        return name and name.lower()
+    return name[1:-1].replace('""', '"')
+
+
+def _have_schema(connection: Connection) -> None:
+    """Make the schema that the search path begins with, if it is not there."""
+    if (name := _named_schema(connection)) is None:
+        return
+    missing = text("SELECT to_regnamespace(:name) IS NULL").bindparams(name=name)
+    if connection.execute(missing).scalar_one():
+        connection.exec_driver_sql(f"CREATE SCHEMA {name}")
 
 
 def bring_to(connection: Connection, revision: str) -> None:

@@ -8,7 +8,7 @@ from taskwell.core.config import Settings
 from taskwell.core.database import Database
 from taskwell.core.errors import TaskwellError
 from taskwell.core.faults import lasting_reason, reason_of
-from taskwell.core.migrate import Schema
+from taskwell.core.migrate import OthersTables, Schema
 from taskwell.core.sqlite_file import closed_files
 
 logger = logging.getLogger("taskwell")
@@ -41,10 +41,12 @@ async def prepare(settings: Settings, database: Database) -> str | None:
         _need_open_files(settings)
         schema = await migrate.state(database)
         if schema is Schema.BEHIND and settings.migrate_at_start:
-            await migrate.upgrade(settings)
+            await _migrate(settings)
             schema = await migrate.state(database)
         if schema is not Schema.BEHIND:
             await _keep_users_apart(settings, database, may_alter=settings.migrate_at_start)
+    except CannotStart:
+        raise
     except Exception as error:
         reason = _reason(settings, error)
         if reason is None:
@@ -62,9 +64,9 @@ async def upgrade(settings: Settings, revision: str = "head") -> str:
     """What a start does to the database, done beforehand. Returns where the schema is then.
 
     Raises:
-        CannotStart: row-level security has to be on, and cannot.
+        CannotStart: tables of another program are in the way, or row-level security has to be on, and cannot.
     """
-    place = await migrate.upgrade(settings, revision)
+    place = await _migrate(settings, revision)
     if revision != "head" or row_security.wanted(settings) is None:
         return place
     database = Database(settings)
@@ -73,6 +75,14 @@ async def upgrade(settings: Settings, revision: str = "head") -> str:
     finally:
         await database.close()
     return place
+
+
+async def _migrate(settings: Settings, revision: str = "head") -> str:
+    """Raises CannotStart: tables of another program are in the way."""
+    try:
+        return await migrate.upgrade(settings, revision)
+    except OthersTables as error:
+        raise CannotStart(str(error)) from None
 
 
 async def _keep_trying(settings: Settings, database: Database) -> None:

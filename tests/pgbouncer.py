@@ -1,4 +1,4 @@
-"""PgBouncer in transaction mode, started here as our own child."""
+"""PgBouncer, started here as our own child."""
 
 import os
 import shutil
@@ -37,6 +37,8 @@ class PgBouncer:
     port: int = field(default_factory=free_port)
     sessions: int = 2
     tls_mode: str = "require"
+    mode: str = "transaction"
+    ignored: str = ""  # start-up parameters that it drops instead of refusing them
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -49,7 +51,8 @@ class PgBouncer:
             "unix_socket_dir": "",
             "auth_type": "scram-sha-256",
             "auth_file": accounts,
-            "pool_mode": "transaction",
+            "pool_mode": self.mode,
+            "ignore_startup_parameters": self.ignored,
             "default_pool_size": self.sessions,
             "max_client_conn": 500,
             "server_login_retry": 0.2,

@@ -189,6 +189,20 @@ class TestSqlite:
         assert "refer to others that are missing" in wrong(f"sqlite:///{file}", "integrity")
 
 
+def test_tables_of_another_program(database_url: str) -> None:
+    create = "CREATE TABLE tasks (word TEXT)"
+    if database_url.startswith("sqlite"):
+        path = make_url(database_url).database
+        assert path is not None
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(create)
+    else:
+        execute(database_url, create)
+    says = wrong(database_url, "schema")
+    assert "has a table of another program, tasks, where taskwell would make its own: " in says
+    assert ("a file of its own" if database_url.startswith("sqlite") else "search_path%3Dtaskwell") in says
+
+
 class TestPostgres:
     def test_a_server_that_is_away(self) -> None:
         url = f"postgresql://user:S3cr3t@127.0.0.1:{free_port()}/app"
@@ -199,6 +213,7 @@ class TestPostgres:
         url = make_url(admin_url()).set(password="S3cr3t").render_as_string(hide_password=False)
         says = wrong(url, "database")
         assert "check the user, the password" in says
+        assert 'password authentication failed for user "postgres"' in says
         assert "S3cr3t" not in says
 
     def test_one_that_takes_no_changes(self, postgres: str) -> None:

@@ -24,9 +24,10 @@ import pytest
 
 from taskwell.core import preparation
 from taskwell.core.config import Settings
+from taskwell.core.postgres import _SESSION, PostgresBackend
 from taskwell.core.preparation import CannotStart
 from taskwell.main import create_app
-from taskwell.services import house
+from taskwell.services import checkup, house
 from tests.answers import create, problem
 from tests.certificates import Authority
 from tests.pgbouncer import PgBouncer, program
@@ -320,6 +321,183 @@ class TestPooler:
                 list(threads.map(use, range(100)))
             # What was said in a transaction was said for it alone.
             assert in_the_sessions(neon, "SELECT current_setting('taskwell.user_id', true)") <= {None, ""}
+
+
+# What a server says of a direct session: a pooler of the more lenient kind lets it pass, to no effect.
+SESSION = ",".join([*_SESSION, "taskwell.user_id"])
+
+
+@pytest.fixture
+def lenient(neon: Neon) -> Iterator[Neon]:
+    """A pooler that refuses no start-up parameter."""
+    yield from started_as(neon, ignored=SESSION)
+
+
+@pytest.fixture
+def in_session_mode(neon: Neon) -> Iterator[Neon]:
+    yield from started_as(neon, ignored=SESSION, mode="session")
+
+
+def started_as(neon: Neon, **options: str) -> Iterator[Neon]:
+    before = {name: getattr(neon.bouncer, name) for name in options}
+    neon.bouncer.stop()
+    vars(neon.bouncer).update(options)
+    neon.bouncer.start()
+    try:
+        yield neon
+    finally:
+        neon.bouncer.stop()
+        vars(neon.bouncer).update(before)
+
+
+def backend_of(server: LocalServer) -> PostgresBackend:
+    backend = server.database.backend
+    assert isinstance(backend, PostgresBackend)
+    return backend
+
+
+class TestAPoolerThatIsNotToldOf:
+    """Supabase's, DigitalOcean's and one's own have no `-pooler` in their names."""
+
+    @pytest.mark.parametrize("kind", ["neon", "lenient"], ids=["refuses parameters", "ignores them"])
+    def test_is_found_out(self, kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+        neon: Neon = request.getfixturevalue(kind)
+        environment = {"DATABASE_URL": neon.url()}
+        with (
+            server_process(tmp_path, **environment) as process,
+            client_of(Settings(database_url=neon.url())) as one,
+            httpx2.Client(base_url=process.url, timeout=30) as other,
+            ThreadPoolExecutor(8) as threads,
+        ):
+            clients = (one, other)
+            done = list(threads.map(lambda n: every_kind(clients[n % 2], f"user-{n % 8}", n), range(16)))
+            assert "is behind a pooler" in process.log()
+        for answer in (answer for answers in done for answer in answers if answer.status_code >= 400):
+            assert "busy; nothing was changed" in unavailable(answer)
+        assert sum(len(answers) for answers in done) > 100
+        assert in_the_sessions(neon, "SELECT count(*) FROM pg_prepared_statements") == {0}
+
+    def test_in_session_mode_is_taken_for_the_same(self, in_session_mode: Neon) -> None:
+        """That is safe, and TASKWELL_DB_POOLER=none says that it is not needed."""
+        url = in_session_mode.url()
+        with local_server(Settings(database_url=url, db_max_overflow=0, db_pool_size=1)) as server:
+            assert backend_of(server).pooled
+            with client_to(server) as client:
+                create(client, TASKS)
+        in_session_mode.bouncer.stop()
+        in_session_mode.bouncer.start()
+        settings = Settings(database_url=url, db_pooler="none", db_max_overflow=0, db_pool_size=1)
+        with local_server(settings) as server, client_to(server) as client:
+            create(client, TASKS)
+            assert not backend_of(server).pooled
+
+    def test_a_direct_way_is_known_to_be_one(self, neon: Neon) -> None:
+        with local_server(Settings(database_url=neon.url(pooled=False))) as server:
+            with client_to(server) as client:
+                create(client, TASKS)
+            assert not backend_of(server).pooled
+
+    def test_one_that_was_denied_confuses_nobody_for_long(self, lenient: Neon, tmp_path: Path) -> None:
+        """The setting is wrong: statements meet sessions in which they were never prepared."""
+        environment = {"DATABASE_URL": lenient.url(), "TASKWELL_DB_POOLER": "none"}
+        with (
+            server_process(tmp_path, **environment) as process,
+            local_server(lenient.settings(db_pooler="none")) as server,
+            client_to(server) as one,
+            httpx2.Client(base_url=process.url, timeout=30) as other,
+            ThreadPoolExecutor(8) as threads,
+        ):
+            clients = (one, other)
+            done = list(threads.map(lambda n: every_kind(clients[n % 2], f"user-{n % 8}", n), range(16)))
+            assert backend_of(server).pooled
+            for client in clients:
+                create(client, TASKS)
+        for answer in (answer for answers in done for answer in answers if answer.status_code >= 400):
+            assert answer.status_code in {404, 503}, answer.text
+            if answer.status_code == 503:
+                unavailable(answer)
+
+    def test_one_that_comes_in_between_later(self, neon: Neon) -> None:
+        with sleeper_of(neon) as (way, settings), local_server(settings) as server:
+            with client_to(server) as client:
+                create(client, TASKS)
+                assert not backend_of(server).pooled
+                to_the_pooler: Any = neon.bouncer
+                way._postgres = to_the_pooler
+                neon.end_sessions()
+                create(client, TASKS)
+                assert len(client.get(TASKS).json()) == 2
+            assert backend_of(server).pooled
+
+    def test_users_are_kept_apart(self, neon: Neon) -> None:
+        settings = neon.settings(db_pooler="auto", auth="jwt", jwt_secret=SECRET, row_level_security="on")
+        with local_server(settings) as server, client_to(server) as client:
+            assert backend_of(server).row_security
+            assert backend_of(server).pooled
+            for user in ("ada", "bob"):
+                mine = {"Authorization": f"Bearer {token(user)}"}
+                assert client.post("/api/tasks", json=NEW, headers=mine).status_code == 201
+                assert len(client.get("/api/tasks", headers=mine).json()) == 1
+
+    def test_doctor_tells_of_it(self, neon: Neon) -> None:
+        asyncio.run(preparation.upgrade(Settings(database_url=neon.url())))
+        findings = asyncio.run(checkup.examine(Settings(database_url=neon.url())))
+        said = [finding.says for finding in findings if finding.check == "pooler"]
+        (says,) = said
+        assert says.startswith("a pooler is in between: nothing is kept prepared")
+        assert "set MIGRATION_DATABASE_URL to the direct address" in says
+
+
+class TestWhatAPoolerSays:
+    """It comes to the operator, in the log and from `doctor`; never to a client."""
+
+    def refused(self, url: str) -> str:
+        told = refusal(Settings(database_url=url))
+        (finding,) = [
+            finding for finding in asyncio.run(checkup.examine(Settings(database_url=url)))
+            if finding.level == "wrong"
+        ]  # fmt: skip
+        assert finding.says == told
+        assert "secret@" not in told
+        return told
+
+    def test_of_options(self, neon: Neon) -> None:
+        told = self.refused(f"{neon.url()}&options=-csearch_path%3Dtaskwell")
+        assert "it says: unsupported startup parameter: options" in told
+        assert "ALTER ROLE" in told
+
+    def test_of_a_password(self, neon: Neon) -> None:
+        told = self.refused(neon.url().replace(":secret@", ":S3cr3t@"))
+        assert "check the user, the password and the database's name" in told
+        assert "authentication failed" in told
+        assert "S3cr3t" not in told
+
+    def test_of_a_database(self, neon: Neon) -> None:
+        told = self.refused(neon.url().replace(neon.database, "missing"))
+        assert 'it says: database "missing" does not exist' in told
+
+    def test_while_it_runs(self, neon: Neon, caplog: pytest.LogCaptureFixture) -> None:
+        with client_of(Settings(database_url=neon.url())) as client:
+            create(client, TASKS)
+            neon.bouncer.stop()
+            passwords, neon.bouncer.passwords = neon.bouncer.passwords, {APP: "another"}
+            try:
+                neon.bouncer.start()
+                assert "authentication" not in unavailable(client.get(TASKS))
+            finally:
+                neon.bouncer.passwords = passwords
+        assert "SASL authentication failed" in caplog.text
+
+    def test_that_no_connection_is_left(self, neon: Neon, caplog: pytest.LogCaptureFixture) -> None:
+        with client_of(Settings(database_url=neon.url(pooled=False))) as client:
+            create(client, TASKS)
+            neon.sql(f"ALTER ROLE {APP} CONNECTION LIMIT 0")
+            neon.end_sessions()
+            try:
+                assert "too many" not in unavailable(client.get(TASKS))
+            finally:
+                neon.sql(f"ALTER ROLE {APP} CONNECTION LIMIT -1")
+        assert f'too many connections for role "{APP}"' in caplog.text
 
 
 def every_kind(client: httpx2.Client, user: str, n: int) -> list[httpx2.Response]:

@@ -16,7 +16,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from taskwell.core.database_url import DatabaseUrl, is_private, parse_database_url
+from taskwell.core.database_url import DatabaseUrl, Pooler, is_private, parse_database_url
 from taskwell.core.env_file import EnvFile
 
 Names = Annotated[tuple[str, ...], NoDecode]  # comma-separated in the environment
@@ -127,8 +127,8 @@ class Settings(BaseSettings):
     )
     db_pooler: Literal["auto", "transaction", "none"] = Field(
         default="auto",
-        description="transaction: PgBouncer or the like is in between. none: nothing is. auto: the former if "
-        "the host has -pooler.",
+        description="transaction: PgBouncer or the like is in between. none: each connection has a session "
+        "of its own. auto: it is found out by asking.",
     )
     allow_network_file_system: bool = Field(
         default=False, description="Keep the SQLite file on a network file system, at its risk."
@@ -265,7 +265,8 @@ class Settings(BaseSettings):
         """The URL that migrations take: the direct one where there is one."""
         if self.migration_database_url is None:
             return self.database.direct()
-        return parse_database_url(self.migration_database_url.get_secret_value(), pooler="none")
+        pooler: Pooler = "none" if self.db_pooler == "none" else "auto"
+        return parse_database_url(self.migration_database_url.get_secret_value(), pooler=pooler)
 
 
 def variable(name: str) -> str:

@@ -25,7 +25,7 @@ from taskwell.core.config import Settings
 from taskwell.core.connection import AnyConnection, driven
 from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import FileMoved, Held, TaskwellError, Unavailable
-from taskwell.core.faults import Fault, error_of, fault_of, reason_of
+from taskwell.core.faults import Fault, NotConnected, error_of, fault_of, reason_of
 from taskwell.core.postgres import COMMAND_SECONDS, PostgresBackend
 from taskwell.core.sqlite import SqliteBackend
 from taskwell.core.sqlite_file import refuse_network_file_system
@@ -51,7 +51,7 @@ W = TypeVar("W", bound=OfAUser)
 logger = logging.getLogger("taskwell")
 
 # How often a transaction is tried in all. One that was refused as read-only may meet the new primary.
-_ATTEMPTS = {Fault.CONFLICT: 4, Fault.LOST: 4, Fault.READ_ONLY: 2}
+_ATTEMPTS = {Fault.CONFLICT: 4, Fault.LOST: 4, Fault.CONFUSED: 4, Fault.READ_ONLY: 2}
 _AWAY_SECONDS = 1.0
 _TOLD_EVERY_SECONDS = 10.0
 _GROUP = 100  # at most so many are asked for together
@@ -433,6 +433,7 @@ class Database:
                     raise
                 self._note(fault, error)
                 if attempts >= _ATTEMPTS.get(fault, 1):
+                    self._tell_of_connections(fault, error)
                     raise error_of(fault) from error
                 self.retries[fault.name.lower()] += 1
             else:
@@ -447,6 +448,11 @@ class Database:
         if isinstance(error, FileMoved):
             self._tell(error.detail)
 
+    def _tell_of_connections(self, fault: Fault, error: Exception) -> None:
+        """That none was to be had, or that each was lost."""
+        if fault is Fault.LOST or isinstance(error, NotConnected):
+            self._tell(reason_of(self._url, error))
+
     def _note(self, fault: Fault, error: Exception) -> None:
         match fault:
             case Fault.AWAY:
@@ -458,6 +464,8 @@ class Database:
                 self.backend.give_up_sessions()
             case Fault.FULL:
                 self._tell(reason_of(self._url, error))
+            case Fault.CONFUSED if isinstance(self.backend, PostgresBackend):
+                self.backend.expect_pooler("it has changed the session beneath a statement")
             case Fault.BROKEN if not self._damaged:
                 self._damaged = True
                 logger.error(

@@ -6,15 +6,17 @@ knows of no transaction; the pool does, and ends what is left of it when the con
 """
 
 import asyncio
+import logging
 import re
 import select
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, Dialect, event, text
+from sqlalchemy.exc import EmulatedDBAPIException
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import PoolProxiedConnection, PoolResetState
@@ -24,9 +26,11 @@ from taskwell.core.acting import EVERYBODY, acting_user
 from taskwell.core.connection import OnTheDriver, driver_of
 from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import InUse, OutcomeUnknown
-from taskwell.core.faults import Fault, fault_of, never_sent
+from taskwell.core.faults import Fault, NotConnected, fault_of, never_sent
 
 T = TypeVar("T")
+
+logger = logging.getLogger("taskwell")
 
 _SESSION = {
     "application_name": "taskwell",
@@ -42,6 +46,7 @@ _SESSION = {
 }
 # The driver's own 'utf-8' is spelled otherwise than the server's: a pooler would set it for each statement.
 _POOLED_SESSION = {"client_encoding": "UTF8"}
+_REFUSED_PARAMETER = "unsupported startup parameter"
 _CONNECT_SECONDS = 5
 COMMAND_SECONDS = 15  # longer than statement_timeout: the server gives up first, and says why
 _ACTING = re.compile(r"[A-Za-z0-9._~@:|*-]*", re.ASCII)  # an id, everybody or nobody: no quotation mark
@@ -70,20 +75,10 @@ class PostgresBackend:
         pool_timeout_seconds: float = 2.0,
         command_seconds: float | None = COMMAND_SECONDS,
     ) -> None:
-        arguments: dict[str, Any] = {
-            "timeout": _CONNECT_SECONDS,
-            "command_timeout": command_seconds,
-            **url.connect_args,
-        }
-        if url.pooled:
-            # A name would stay behind in a session that the next statement does not meet, and others do.
-            arguments["prepared_statement_name_func"] = _nameless
-        # A pooler refuses start-up parameters it does not know.
-        session = _POOLED_SESSION if url.pooled else _SESSION
-        arguments["server_settings"] = session | arguments.get("server_settings", {})
+        self._url = url
+        self._command_seconds = command_seconds
         self._engine = create_async_engine(
             url.url,
-            connect_args=arguments,
             pool_size=pool_size,
             max_overflow=max_overflow,
             pool_timeout=pool_timeout_seconds,
@@ -94,13 +89,12 @@ class PostgresBackend:
         )
         # A read is one statement, so it needs no BEGIN and COMMIT around it: two round trips less.
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._pooled = url.pooled
         self.most_connections = pool_size + max_overflow
         # Of what cannot be asked for together. Others want connections too, and those beyond the ones that
         # are kept are opened and closed each time.
         self.most_at_once = max(1, pool_size // 2)
         self.row_security = False  # whether it is active for this role, as far as is known
-        event.listen(self._engine.sync_engine, "do_connect", self._act_as_everybody)
+        event.listen(self._engine.sync_engine, "do_connect", self._connect)
         event.listen(self._engine.sync_engine, "reset", _roll_back)
         self._ending: set[asyncio.Task[None]] = set()
         self._spare: PoolProxiedConnection | None = None
@@ -119,10 +113,61 @@ class PostgresBackend:
         self._give_up_spare()
         await self._engine.dispose()
 
-    def _act_as_everybody(self, _dialect: Any, _record: Any, _places: Any, arguments: dict[str, Any]) -> None:
-        """Another server may turn row-level security on. One that does not say who acts goes on as before."""
-        if not self.row_security and not self._pooled:
-            arguments["server_settings"] = arguments["server_settings"] | {"taskwell.user_id": EVERYBODY}
+    @property
+    def pooled(self) -> bool:
+        """Whether a pooler in transaction mode is in between, as far as is known."""
+        return self._url.pooled
+
+    def expect_pooler(self, reason: str) -> None:
+        """From now on prepare nothing: a pooler gives each transaction another session."""
+        if not self.pooled:
+            logger.info("%s is behind a pooler (%s): nothing is kept prepared", self._url, reason)
+            self._url = self._url.through_pooler()
+            self.give_up_sessions()
+
+    def _connect(self, dialect: Dialect, _record: Any, places: Any, parameters: dict[str, Any]) -> Any:
+        """A new connection, and what is found out by it.
+
+        A pooler refuses start-up parameters that it does not know, or has a number of its own for the
+        server's process, by which a client would end a statement.
+        """
+
+        def connect() -> Any:
+            with _answers_named():
+                return dialect.connect(*places, **parameters, **self._arguments())
+
+        if self._url.pooler != "auto":
+            return connect()
+        try:
+            connection = connect()
+        except NotConnected as error:
+            if _REFUSED_PARAMETER not in error.words:
+                raise
+            self.expect_pooler(error.words)
+            return connect()
+        if _has_own_process(connection):
+            return connection
+        connection.terminate()
+        self.expect_pooler("another process answers than the one that was named")
+        return connect()
+
+    def _arguments(self) -> dict[str, Any]:
+        """What the driver is told."""
+        arguments = {
+            "timeout": _CONNECT_SECONDS,
+            "command_timeout": self._command_seconds,
+            **self._url.connect_args,
+        }
+        if self.pooled:
+            # A name would stay behind in a session that the next statement does not meet, and others do.
+            arguments["prepared_statement_name_func"] = _nameless
+        # A pooler refuses start-up parameters it does not know.
+        session = _POOLED_SESSION if self.pooled else _SESSION
+        if not self.row_security and not self.pooled:
+            # Another server may turn it on. One that does not say who acts goes on as before.
+            session = session | {"taskwell.user_id": EVERYBODY}
+        arguments["server_settings"] = session | arguments.get("server_settings", {})
+        return arguments
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         async with self.reading() as connection:
@@ -342,6 +387,33 @@ class PostgresBackend:
             await asyncio.wait(self._ending)
         self._give_up_spare()
         await self._engine.dispose()
+
+
+@contextmanager
+def _answers_named() -> Iterator[None]:
+    """Tell what a server says instead of letting somebody in from what befalls a connection."""
+    try:
+        yield
+    except (EmulatedDBAPIException, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+        said = error.driver_exception if isinstance(error, EmulatedDBAPIException) else error
+        if isinstance(said, asyncpg.PostgresError) and said.severity is None:
+            raise  # the driver's own: the connection was lost
+        raise NotConnected(said) from error
+
+
+def _has_own_process(connection: Any) -> bool:
+    """Whether the server's process that answers is the one that was named at the beginning."""
+
+    async def ask(driver: asyncpg.Connection) -> bool:
+        statement = await driver.prepare("SELECT pg_backend_pid()", name="")  # no name that would stay behind
+        return bool(await statement.fetchval() == driver.get_server_pid())
+
+    try:
+        with _answers_named():
+            return bool(connection.run_async(ask))
+    except BaseException:
+        connection.terminate()
+        raise
 
 
 def _has_unread(driver: Any) -> bool:

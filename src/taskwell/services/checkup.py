@@ -14,10 +14,11 @@ from taskwell.core.clock import utc_now
 from taskwell.core.config import Settings, is_loopback, unknown_variables
 from taskwell.core.database import Database, ReadTransaction, open_backend
 from taskwell.core.database_url import BadDatabaseUrl, DatabaseUrl, is_private
-from taskwell.core.faults import Fault, fault_of, lasting_reason
+from taskwell.core.faults import Fault, NotConnected, fault_of, lasting_reason, refusal
 from taskwell.core.jwks import KeysUnavailable
 from taskwell.core.jwt import Verifier
-from taskwell.core.migrate import Schema
+from taskwell.core.migrate import OthersTables, Schema
+from taskwell.core.postgres import PostgresBackend
 from taskwell.core.sqlite_file import closed_files, refuse_network_file_system
 from taskwell.services import users
 from taskwell.services.copying import TABLES
@@ -41,6 +42,7 @@ class Finding:
 
 
 Findings = AsyncGenerator[Finding]
+Inside = Callable[[ReadTransaction, Settings, bool], Findings]
 
 
 async def examine(settings: Settings) -> list[Finding]:
@@ -82,9 +84,6 @@ def _where_the_data_is(settings: Settings) -> Iterator[Finding]:
     if served.is_sqlite != migrated.is_sqlite or (served.is_sqlite and served.path != migrated.path):
         says = "MIGRATION_DATABASE_URL leads to another database than DATABASE_URL: remove it"
         yield Finding("settings", "wrong", says)
-    elif migrated.pooled:
-        says = "migrations go through the pooler: set MIGRATION_DATABASE_URL to the direct address"
-        yield Finding("settings", "note", says)
 
 
 def _without_effect(settings: Settings) -> Iterator[Finding]:
@@ -159,7 +158,7 @@ def _room(url: DatabaseUrl) -> Iterator[Finding]:
         yield Finding("disk", "good", room)
 
 
-async def _inside_sqlite(transaction: ReadTransaction, settings: Settings) -> Findings:
+async def _inside_sqlite(transaction: ReadTransaction, settings: Settings, _pooled: bool) -> Findings:
     path = settings.database.path
     (first, *_) = await transaction.all(text("PRAGMA integrity_check"))
     if first[0] != "ok":
@@ -177,7 +176,7 @@ async def _postgresql(settings: Settings) -> Findings:
         yield finding
 
 
-async def _database(settings: Settings, inside: Callable[[ReadTransaction, Settings], Findings]) -> Findings:
+async def _database(settings: Settings, inside: Inside) -> Findings:
     """Whether it answers, what is inside, its schema, and what keeps its users apart."""
     database = Database(settings)
     try:
@@ -185,18 +184,21 @@ async def _database(settings: Settings, inside: Callable[[ReadTransaction, Setti
             transaction = ReadTransaction(connection)
             await transaction.first(text("SELECT 1"))
             yield Finding("database", "good", f"{settings.database} answers")
-            async for finding in inside(transaction, settings):
+            pooled = isinstance(database.backend, PostgresBackend) and database.backend.pooled
+            if pooled:
+                yield _pooler(settings)
+            async for finding in inside(transaction, settings, pooled):
                 yield finding
             schema = await transaction.look(migrate.state_of)
+            others = await transaction.look(migrate.others_tables)
             async for finding in _users(transaction, schema):
                 yield finding
+        if others:
+            yield Finding("schema", "wrong", str(OthersTables(settings, others)))
+            return
         yield _schema(settings, schema)
-        obstacle = await row_security.arrange(settings, database, may_alter=False)
-        if database.backend.keeps_users_apart:
-            yield Finding("row-level security", "good", "PostgreSQL itself keeps users apart")
-        elif obstacle is not None and schema is Schema.CURRENT:
-            level: Level = "wrong" if settings.row_level_security == "on" else "note"
-            yield Finding("row-level security", level, obstacle)
+        async for finding in _users_apart(settings, database, schema):
+            yield finding
     except Exception as error:
         if (reason := _why(settings.database, error)) is None:
             raise
@@ -212,9 +214,28 @@ async def _users(transaction: ReadTransaction, schema: Schema) -> Findings:
         yield Finding("users", "note", says)
 
 
+async def _users_apart(settings: Settings, database: Database, schema: Schema) -> Findings:
+    obstacle = await row_security.arrange(settings, database, may_alter=False)
+    if database.backend.keeps_users_apart:
+        yield Finding("row-level security", "good", "PostgreSQL itself keeps users apart")
+    elif obstacle is not None and schema is Schema.CURRENT:
+        level: Level = "wrong" if settings.row_level_security == "on" else "note"
+        yield Finding("row-level security", level, obstacle)
+
+
+def _pooler(settings: Settings) -> Finding:
+    says = "a pooler is in between: nothing is kept prepared, and time limits are the role's"
+    if str(settings.migration_database) != str(settings.database):
+        return Finding("pooler", "good", says)
+    remedy = "Migrations go through it: set MIGRATION_DATABASE_URL to the direct address"
+    return Finding("pooler", "note", f"{says}. {remedy}")
+
+
 def _why(url: DatabaseUrl, error: Exception) -> str | None:
     if (lasting := lasting_reason(url, error)) is not None:
         return lasting
+    if isinstance(error, NotConnected):
+        return refusal(url, error)
     match fault_of(error):
         case None:
             return None
@@ -251,12 +272,12 @@ _SERVER = text(
 )
 
 
-async def _inside_postgresql(transaction: ReadTransaction, settings: Settings) -> Findings:
+async def _inside_postgresql(transaction: ReadTransaction, settings: Settings, pooled: bool) -> Findings:
     before = utc_now()
     server = await transaction.first(_SERVER)
     assert server is not None
     middle = before + (utc_now() - before) / 2
-    found = [*_server(server), *_connection(server, settings), *_clocks(server.now - middle)]
+    found = [*_server(server), *_connection(server, settings, pooled=pooled), *_clocks(server.now - middle)]
     for finding in found or [Finding("server", "good", f"PostgreSQL {server.version}, which takes changes")]:
         yield finding
     denied = await _denied(transaction)
@@ -279,9 +300,9 @@ def _server(server: Row[Any]) -> Iterator[Finding]:
         yield Finding("server", "wrong", says)
 
 
-def _connection(server: Row[Any], settings: Settings) -> Iterator[Finding]:
+def _connection(server: Row[Any], settings: Settings, *, pooled: bool) -> Iterator[Finding]:
     url = settings.database
-    if url.pooled:
+    if pooled:
         return  # what is on its other side is the pooler's business
     host = str(url.url.host or url.connect_args.get("host", ""))
     if not server.encrypted and not host.startswith("/") and not is_private(host):

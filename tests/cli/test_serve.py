@@ -198,6 +198,49 @@ class TestSqliteThatCannotBeUsed:
             assert titles(server) == []
 
 
+class TestAWorkingFolderThatIsGone:
+    """A sentence from every command, and no traceback."""
+
+    COMMANDS = (
+        "serve", "doctor", "db upgrade", "db check", "db new-epoch", "db downgrade base --yes",
+        "backup x.bak", "users list", "tokens list --user ada", "move sqlite:///a.db sqlite:///b.db",
+    )  # fmt: skip
+
+    def run(self, folder: Path, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        gone = folder / "gone"
+        gone.mkdir()
+        program = (
+            f"import os, runpy, sys; os.rmdir({str(gone)!r}); sys.argv[1:] = {command.split()!r}; "
+            "runpy.run_module('taskwell', run_name='__main__', alter_sys=True)"
+        )
+        return subprocess.run(
+            [sys.executable, "-c", program], cwd=gone, env=os.environ | environment, capture_output=True,
+            text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_and_a_file_in_it(self, tmp_path: Path, command: str) -> None:
+        done = self.run(tmp_path, command, TASKWELL_PORT=str(free_port()))
+        assert done.returncode == 1
+        *_, line = (done.stdout + done.stderr).splitlines()
+        assert "Traceback" not in done.stderr
+        assert ".db cannot be looked for: the working folder is gone, or may not be entered" in line
+
+    @pytest.mark.parametrize("command", ["doctor", "db upgrade", "config"])
+    def test_is_nothing_to_a_file_elsewhere(self, tmp_path: Path, command: str) -> None:
+        done = self.run(tmp_path, command, DATABASE_URL=f"sqlite:///{tmp_path}/tasks.db")
+        assert (done.returncode, done.stderr) == (0, "")
+
+    def test_nor_to_a_server_of_one(self, tmp_path: Path) -> None:
+        taken = socket.create_server(("127.0.0.1", 0))
+        with taken:
+            port = str(taken.getsockname()[1])
+            url = f"sqlite:///{tmp_path}/tasks.db"
+            done = self.run(tmp_path, "serve", DATABASE_URL=url, TASKWELL_PORT=port)
+        assert "cannot listen on" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 class TestPostgresThatCannotBeUsed:
     def test_a_wrong_password(self) -> None:
         url = make_url(admin_url()).set(password="S3cr3t")

@@ -40,7 +40,14 @@ def run(work: Coroutine[Any, Any, T], url: "DatabaseUrl") -> T:
 
 def need_database(url: "DatabaseUrl") -> None:
     """A file that is not there would be made, and look like one in which there is nothing."""
-    if url.is_sqlite and not url.path.exists():
+    from taskwell.core.database_url import BadDatabaseUrl
+    from taskwell.core.sqlite_file import absolute
+
+    try:
+        there = not url.is_sqlite or absolute(url.path).exists()
+    except BadDatabaseUrl as error:
+        fail(error)
+    if not there:
         fail(f"there is no database {url.path}")
 
 

@@ -18,6 +18,14 @@ class EnvFile(DotEnvSettingsSource):
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         super().__init__(settings_cls, env_file=".env")
 
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        try:
+            return super()._load_env_vars()
+        except OSError as error:  # whether there is one cannot be seen
+            raise SettingsError(
+                f".env cannot be looked for: {(error.strerror or 'refused').lower()}"
+            ) from None
+
     def _read_env_file(self, file_path: Path) -> Mapping[str, str | None]:
         """Raises SettingsError: it cannot be read, or it is not text."""
         try:

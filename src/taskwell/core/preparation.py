@@ -9,7 +9,7 @@ from taskwell.core.database import Database
 from taskwell.core.errors import TaskwellError
 from taskwell.core.faults import lasting_reason, reason_of
 from taskwell.core.migrate import OthersTables, Schema
-from taskwell.core.sqlite_file import closed_files
+from taskwell.core.sqlite_file import absolute, closed_files
 
 logger = logging.getLogger("taskwell")
 
@@ -109,7 +109,7 @@ async def _try(settings: Settings, database: Database) -> None:
 
 def _need_open_files(settings: Settings) -> None:
     """SQLite reads a file that may not be written, and every write would fail."""
-    closed = closed_files(settings.database.path.resolve()) if settings.database.is_sqlite else []
+    closed = closed_files(absolute(settings.database.path)) if settings.database.is_sqlite else []
     if closed:
         sentence = f"{closed[0]} may not be written: check the permissions of the file and its folder"
         raise CannotStart(sentence)

@@ -22,7 +22,7 @@ from sqlalchemy.exc import OperationalError
 from taskwell.core.connection import OnTheDriver, OnTheSpot, driven
 from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import InUse
-from taskwell.core.sqlite_file import SqliteFile, prepare_connections
+from taskwell.core.sqlite_file import SqliteFile, absolute, prepare_connections
 from taskwell.core.sqlite_writer import LOCK_PATIENCE_SECONDS, SqliteWriter
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class SqliteBackend:
     most_connections = _READERS + 2  # one is at hand, and one for who reads in between
 
     def __init__(self, url: DatabaseUrl, *, gathers: bool = True) -> None:
-        self.path = url.path.resolve()
+        self.path = absolute(url.path)
         self._url = url
         self._file = SqliteFile(self.path)
         self._file_seen_until = 0.0

@@ -78,6 +78,21 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+def absolute(path: Path) -> Path:
+    """Where a file is, or would be.
+
+    Raises:
+        BadDatabaseUrl: there is no telling. The working folder may have been removed.
+    """
+    try:
+        found = path.resolve()
+        found.exists()  # raises, where a folder on the way is closed
+    except OSError:
+        way = "the working folder" if not path.is_absolute() else "a folder on the way"
+        raise BadDatabaseUrl(f"{path} cannot be looked for: {way} is gone, or may not be entered") from None
+    return found
+
+
 def closed_files(path: Path) -> list[Path]:
     """Which of a database's files are there, and may not be read and written."""
     files = [path.with_name(f"{path.name}{suffix}") for suffix in ("", "-lock", "-wal", "-shm")]
@@ -104,7 +119,7 @@ def lone_file(path: Path, mode: Literal["ro", "rw"]) -> Iterator[OnTheSpot]:
     """
     if mode == "rw":
         path.touch(mode=0o600)
-    address = f"file:{quote(str(path.resolve()))}?mode={mode}"
+    address = f"file:{quote(str(absolute(path)))}?mode={mode}"
     engine = create_engine(
         "sqlite://",
         creator=lambda: sqlite3.connect(address, uri=True, isolation_level=None),
@@ -139,7 +154,7 @@ def refuse_network_file_system(path: Path, mountinfo: Path = Path("/proc/self/mo
         raise BadDatabaseUrl(_remote("a network share"))
     if not mountinfo.exists():
         return
-    kind = _file_system_of(path.resolve(), mountinfo.read_bytes())
+    kind = _file_system_of(absolute(path), mountinfo.read_bytes())
     if kind in _REMOTE_FILE_SYSTEMS:
         raise BadDatabaseUrl(_remote(kind))
 

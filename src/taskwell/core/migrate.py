@@ -23,7 +23,7 @@ from taskwell.core.database import Database, open_backend
 T = TypeVar("T")
 
 # What the migrations make. The models know it too, and this room does not know them; a test compares.
-OWN_TABLES = ("api_tokens", "erased_users", "idempotency_keys", "tasks", "users")
+OWN_TABLES = ("api_tokens", "erased_users", "housekeeping", "idempotency_keys", "tasks", "users")
 VERSION_TABLE = "taskwell_version"  # `alembic_version` may be another application's
 _SCRIPTS = Path(__file__).parents[1] / "migrations"
 _PATIENCE_SECONDS = 60.0

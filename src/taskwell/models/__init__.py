@@ -1,9 +1,10 @@
 """The tables, all of them: Alembic reads the metadata from here."""
 
 from taskwell.models.base import metadata
+from taskwell.models.housekeeping import Housekeeping
 from taskwell.models.idempotency import IdempotencyKey
 from taskwell.models.task import Task
 from taskwell.models.token import ApiToken
 from taskwell.models.user import ErasedUser, User
 
-__all__ = ["ApiToken", "ErasedUser", "IdempotencyKey", "Task", "User", "metadata"]
+__all__ = ["ApiToken", "ErasedUser", "Housekeeping", "IdempotencyKey", "Task", "User", "metadata"]

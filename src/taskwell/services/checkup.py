@@ -19,9 +19,9 @@ from taskwell.core.jwks import KeysUnavailable
 from taskwell.core.jwt import Verifier
 from taskwell.core.migrate import OthersTables, Schema
 from taskwell.core.postgres import PostgresBackend
-from taskwell.core.sqlite_file import closed_files, refuse_network_file_system
+from taskwell.core.sqlite_file import absolute, closed_files, refuse_network_file_system
+from taskwell.models import metadata
 from taskwell.services import users
-from taskwell.services.copying import TABLES
 
 Level = Literal["good", "note", "wrong"]
 
@@ -30,6 +30,7 @@ _LITTLE_ROOM = 64 * _MIB
 _SKEW = timedelta(seconds=5)
 _OLDEST_POSTGRES = 15
 _PATIENCE_SECONDS = 3.0
+_THROUGH_POOLER = "migrations go through the pooler: set MIGRATION_DATABASE_URL to the direct address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ def _where_the_data_is(settings: Settings) -> Iterator[Finding]:
     if served.is_sqlite != migrated.is_sqlite or (served.is_sqlite and served.path != migrated.path):
         says = "MIGRATION_DATABASE_URL leads to another database than DATABASE_URL: remove it"
         yield Finding("settings", "wrong", says)
+    elif migrated.pooled:
+        yield Finding("settings", "note", _THROUGH_POOLER)
 
 
 def _without_effect(settings: Settings) -> Iterator[Finding]:
@@ -109,6 +112,11 @@ def _unknown() -> Iterator[Finding]:
 
 async def _sqlite(settings: Settings) -> Findings:
     url = settings.database
+    try:
+        absolute(url.path)
+    except BadDatabaseUrl as error:
+        yield Finding("files", "wrong", str(error))
+        return
     found = [*_file_system(settings), *_permissions(url), *_room(url)]
     for finding in found:
         yield finding
@@ -130,13 +138,13 @@ def _file_system(settings: Settings) -> Iterator[Finding]:
 
 
 def _permissions(url: DatabaseUrl) -> Iterator[Finding]:
-    folder = url.path.resolve().parent
+    folder = absolute(url.path).parent
     if not folder.is_dir():
         yield Finding("files", "wrong", f"there is no folder {folder}: make it")
     elif not os.access(folder, os.W_OK | os.X_OK):
         yield Finding("files", "wrong", f"{folder} may not be written: give it to the user of the server")
     else:
-        closed = closed_files(url.path.resolve())
+        closed = closed_files(absolute(url.path))
         for file in closed:
             yield Finding("files", "wrong", f"{file} may not be written: give it to the user of the server")
         if not closed:
@@ -144,7 +152,7 @@ def _permissions(url: DatabaseUrl) -> Iterator[Finding]:
 
 
 def _room(url: DatabaseUrl) -> Iterator[Finding]:
-    folder = url.path.resolve().parent
+    folder = absolute(url.path).parent
     if not folder.is_dir():
         return
     free = shutil.disk_usage(folder).free
@@ -225,10 +233,10 @@ async def _users_apart(settings: Settings, database: Database, schema: Schema) -
 
 def _pooler(settings: Settings) -> Finding:
     says = "a pooler is in between: nothing is kept prepared, and time limits are the role's"
-    if str(settings.migration_database) != str(settings.database):
+    migrated = settings.migration_database
+    if migrated.pooled or str(migrated) != str(settings.database):  # told already, or not so
         return Finding("pooler", "good", says)
-    remedy = "Migrations go through it: set MIGRATION_DATABASE_URL to the direct address"
-    return Finding("pooler", "note", f"{says}. {remedy}")
+    return Finding("pooler", "note", f"{says}; {_THROUGH_POOLER}")
 
 
 def _why(url: DatabaseUrl, error: Exception) -> str | None:
@@ -328,9 +336,8 @@ async def _denied(transaction: ReadTransaction) -> list[str]:
     )
     kept = " AND relkind = 'r' AND pg_table_is_visible(oid)"
     statement = text(f"SELECT relname FROM pg_class WHERE relname = ANY(:names) {kept} AND NOT ({rights})")  # noqa: S608 (made of constants)
-    return [
-        row[0] for row in await transaction.all(statement.bindparams(names=[*TABLES, migrate.VERSION_TABLE]))
-    ]
+    names = [*metadata.tables, migrate.VERSION_TABLE]
+    return [row[0] for row in await transaction.all(statement.bindparams(names=names))]
 
 
 async def _migration_url(settings: Settings) -> Findings:

@@ -22,14 +22,17 @@ from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.faults import reason_of
 from taskwell.core.postgres import PostgresBackend
 from taskwell.core.sqlite import SqliteBackend
+from taskwell.core.sqlite_file import absolute
 from taskwell.models import metadata
+from taskwell.models.housekeeping import STAYS
 
 _AT_ONCE = 1_000
 _MODULUS = 2**256
 
 Connected = AsyncConnection | OnTheSpot
 
-TABLES = tuple(table.name for table in metadata.sorted_tables)
+_COPIED = [table for table in metadata.sorted_tables if STAYS not in table.info]
+TABLES = tuple(table.name for table in _COPIED)
 
 
 class Progress:
@@ -134,7 +137,7 @@ async def _entered(
     enter: Callable[[SqliteBackend | PostgresBackend], AbstractAsyncContextManager[Connected]],
 ) -> AsyncGenerator[Connected]:
     url = settings.migration_database
-    if url.is_sqlite and not url.path.exists():
+    if url.is_sqlite and not absolute(url.path).exists():
         raise CannotCopy(f"there is no database {url.path}")
     backend = open_backend(settings, url, command_seconds=None)
     try:
@@ -174,7 +177,7 @@ def _tables_of(connection: Connection) -> list[Table]:
                 for each in sorted(found.get_columns(table.name), key=lambda each: str(each["name"]))
             ),
         )
-        for table in metadata.sorted_tables
+        for table in _COPIED
         if table.name in names
     ]
 

@@ -6,7 +6,7 @@ A key is reserved in the transaction of its effect: both are there or neither. T
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select, tuple_
 from sqlmodel import col
 
 from taskwell.core.clock import utc_now
@@ -15,6 +15,7 @@ from taskwell.core.errors import Conflict, KeyReused
 from taskwell.models import IdempotencyKey
 
 _DIGEST_BYTES = 32
+_SWEPT_AT_ONCE = 1_000
 
 
 class Kept(NamedTuple):
@@ -79,9 +80,16 @@ async def keep(transaction: Transaction, user_id: str, key: str, fingerprint: by
 
 
 async def sweep(transaction: Transaction, created_before: datetime) -> int:
-    """Forget the keys of before an instant. Returns how many."""
-    statement = delete(IdempotencyKey).where(col(IdempotencyKey.created_at) < created_before)
-    return len(await transaction.all(statement.returning(col(IdempotencyKey.key))))
+    """Forget some of the keys of before an instant. Returns how many; 0 at the end."""
+    key = tuple_(col(IdempotencyKey.user_id), col(IdempotencyKey.key))
+    old = (
+        select(col(IdempotencyKey.user_id), col(IdempotencyKey.key))
+        .where(col(IdempotencyKey.created_at) < created_before)
+        .order_by(col(IdempotencyKey.created_at))
+        .limit(_SWEPT_AT_ONCE)
+    )
+    statement = delete(IdempotencyKey).where(key.in_(old)).returning(col(IdempotencyKey.key))
+    return len(await transaction.all(statement))
 
 
 def _key(user_id: str, key: str) -> tuple[ColumnElement[bool], ...]:

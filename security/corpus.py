@@ -152,8 +152,8 @@ def _claims(issuer: Issuer) -> Iterator[tuple[str, str]]:
             [[AUDIENCE]], {AUDIENCE: 1}, 1, True, [AUDIENCE, 1], ["x"] * 200 + [AUDIENCE],
         ),
         "sub": (
-            None, "", 1, 1.5, True, [], ["alice"], {"alice": 1}, "a" * 256, "a\0b", "a b", "a/b", "../bob",
-            "*", "älice", "\ud800", "users", "tasks", "me", "batch", ".", "..", "\u202ealice", "alice\n",
+            None, "", 1, 1.5, True, [], ["alice"], {"alice": 1}, "a" * 256, "a\0b", "\ud800", "\u202ealice",
+            "alice\n", "\x7f", "a\u200bb", "\ufeff",
         ),
     }  # fmt: skip
     for name, values in wrong.items():

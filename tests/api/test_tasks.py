@@ -546,12 +546,25 @@ class TestPaths:
         assert violation(client.get(f"/api/{user_id}/tasks"))["code"] == "reserved"
         assert violation(client.get(f"/api/users/{user_id}"))["parameter"] == "id"
 
-    @pytest.mark.parametrize("user_id", ["a b", "ü", "x" * 256, "a,b", "a+b", "a%25"])
+    @pytest.mark.parametrize("user_id", ["a b", "ü", "x" * 256, "a,b", "a*b", "a%25"])
     def test_an_ill_formed_user_is_refused(self, client: httpx2.Client, user_id: str) -> None:
         path = f"/api/{user_id.replace(' ', '%20')}/tasks"
         assert violation(client.get(path))["parameter"] == "user_id"
 
-    @pytest.mark.parametrize("user_id", ["0", "x" * 255, "auth0|5f7c", "a.b_c~d@e:f-g", "Alice"])
+    @pytest.mark.parametrize(
+        "user_id",
+        [
+            "0",
+            "x" * 255,
+            "auth0|5f7c",
+            "a.b_c~d@e:f-g",
+            "Alice",
+            "a+b@example.com",
+            "q83vEjRW+g==",
+            "=a=2Fb",
+            "=me",
+        ],
+    )
     def test_a_well_formed_one_is_served(self, client: httpx2.Client, user_id: str) -> None:
         client.delete(f"/api/users/{user_id}")
         task = create(client, f"/api/{user_id}/tasks")

@@ -60,6 +60,16 @@ def test_a_token_makes_its_user_only_where_users_may_be_made(database_url: str) 
     assert done(database_url, "users", "list").startswith("ada ")
 
 
+@pytest.mark.parametrize("user", ["=a=2Fb", "a+b@example.com", "q83v+g=="])
+def test_an_id_may_be_any_that_a_sign_in_gives(database_url: str, user: str) -> None:
+    assert done(database_url, "users", "create", user) == f"{user}\n"
+    assert done(database_url, "users", "show", user).startswith(f"{user}  ")
+    done(database_url, "tokens", "create", "backup", "--user", user)
+    assert "backup" in done(database_url, "tokens", "list", "--user", user)
+    done(database_url, "users", "delete", user, "--yes")
+    assert ids(database_url) == []
+
+
 def test_a_database_that_is_away_is_told_as_that() -> None:
     told = refused(f"postgresql://user:S3cr3t@127.0.0.1:{free_port()}/app", "users", "list")
     assert told.startswith("the database cannot be used yet: postgresql://user:***@127.0.0.1:")

@@ -18,11 +18,10 @@ from taskwell.core.database import Database
 from taskwell.core.errors import TaskwellError, Unauthorized
 from taskwell.core.jwt import Claims, Verifier
 from taskwell.core.memory import Memory
-from taskwell.schemas.text import Email, UserId, is_reserved
+from taskwell.schemas.text import Email, is_reserved, user_id_of
 from taskwell.services import tokens, users
 
 STUB_CALLER = Caller("default", ALL, anybody=True)
-_USER_ID: TypeAdapter[str] = TypeAdapter(UserId)
 _EMAIL: TypeAdapter[str] = TypeAdapter(Email)
 
 
@@ -102,9 +101,9 @@ def _bearer(headers: list[str]) -> str:
 def _caller_of(claims: Claims, *, known: bool) -> Caller:
     """Whoever has signed in may do everything of their own, unless the token names scopes of this server."""
     try:
-        user_id = claims.subject if known else _USER_ID.validate_python(claims.subject)
-    except ValidationError:
-        raise Unauthorized("The token's user has an id that this server does not take.") from None
+        user_id = claims.subject if known else user_id_of(claims.subject)
+    except ValueError as error:
+        raise Unauthorized(f"The claim that names the token's user {error}.") from None
     named = claims.scopes & {TASKS_READ, TASKS_WRITE}
     return Caller(user_id, named or OF_A_USER, _email(claims.email), expires_at=claims.expires_at)
 

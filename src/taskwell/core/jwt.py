@@ -132,8 +132,10 @@ class Verifier:
 
     def _claims(self, payload: Mapping[str, Any], expires_at: float) -> Claims:
         subject, scope = payload.get(self._user_claim), payload.get("scope")
-        if not isinstance(payload.get("sub"), str) or not isinstance(subject, str):
+        if payload.get("sub") is None or subject is None:
             raise Unauthorized("The token does not say who its user is.")
+        if not isinstance(payload["sub"], str) or not isinstance(subject, str):
+            raise Unauthorized("The claim that names the token's user must be text.")  # RFC 7519, 4.1.2
         email = payload.get("email")
         verified = payload.get("email_verified", True) is True
         return Claims(

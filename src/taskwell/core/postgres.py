@@ -49,7 +49,7 @@ _POOLED_SESSION = {"client_encoding": "UTF8"}
 _REFUSED_PARAMETER = "unsupported startup parameter"
 _CONNECT_SECONDS = 5
 COMMAND_SECONDS = 15  # longer than statement_timeout: the server gives up first, and says why
-_ACTING = re.compile(r"[A-Za-z0-9._~@:|*-]*", re.ASCII)  # an id, everybody or nobody: no quotation mark
+_ACTING = re.compile(r"[A-Za-z0-9._~@:|+=*-]*", re.ASCII)  # an id, everybody or nobody: no quotation mark
 _OTHERS = text(
     """
     SELECT count(*) FROM pg_stat_activity

@@ -4,6 +4,7 @@ PostgreSQL cannot hold NUL, no UTF-8 can hold a lone surrogate, and other contro
 in a list of tasks. An error never repeats the text.
 """
 
+import hashlib
 import re
 import unicodedata
 from typing import Annotated, overload
@@ -19,7 +20,7 @@ from taskwell.models.user import EMAIL_MAX_LENGTH
 
 SEARCH_MAX_LENGTH = 200
 EXAMPLE_ID = "01a1fe04-9424-75e1-89a6-e90dc13ea379"
-USER_ID_PATTERN = r"^[A-Za-z0-9._~@:|-]+$"
+USER_ID_PATTERN = r"^[A-Za-z0-9._~@:|+=-]+$"
 # The first segments of the API's own paths, those to come included; and what a URL library resolves away.
 RESERVED_USER_IDS = frozenset(
     {
@@ -30,7 +31,11 @@ RESERVED_USER_IDS = frozenset(
 )  # fmt: skip
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
-_USER_ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~@:|-")
+_USER_ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~@:|+=-")
+# How a byte of a claim is written where the claim is no id: see `user_id_of`.
+_ESCAPED = tuple(
+    chr(byte) if chr(byte) in _USER_ID_CHARACTERS - {"="} else f"={byte:02X}" for byte in range(256)
+)
 _WHITE = "\t\n\v\f\r\x85"
 # They make a line read in another order than it is written (https://trojansource.codes).
 _BIDI = frozenset(map(chr, [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]))
@@ -115,7 +120,7 @@ def why_reserved(user_id: str) -> str:
 def _well_formed_user_id(value: str) -> str:
     _check_length(value, 1, USER_ID_MAX_LENGTH)
     if not _USER_ID_CHARACTERS.issuperset(value):
-        raise _error("invalid_id", "must consist of letters, digits and . _ ~ @ : | -")
+        raise _error("invalid_id", "must consist of letters, digits and . _ ~ @ : | + = -")
     return value
 
 
@@ -133,6 +138,30 @@ def is_user_id(value: str) -> bool:
     except PydanticCustomError:
         return False
     return True
+
+
+def user_id_of(claim: str) -> str:
+    """The id of the user that a claim of a token names. Two different claims never name the same user.
+
+    A claim that is an id, is not reserved and does not begin with `=`, is itself the user's id. Any other
+    claim is written as `=` and its UTF-8 bytes, where `=` and each byte that an id cannot have become `=2F`
+    and the like; that can be read back. Where that is too long, the id is `==sha256:` and a digest, and no
+    escape begins with `==s`.
+
+    Raises:
+        ValueError: the claim is empty, too long, or has characters that cannot be seen.
+    """
+    if not 0 < len(claim) <= USER_ID_MAX_LENGTH:
+        raise ValueError(f"must have 1 to {USER_ID_MAX_LENGTH} characters")
+    if not claim.isprintable():
+        raise ValueError("must not contain characters that cannot be seen")
+    if not claim.startswith("=") and is_user_id(claim):
+        return claim
+    data = claim.encode()
+    escaped = "=" + "".join(map(_ESCAPED.__getitem__, data))
+    if len(escaped) <= USER_ID_MAX_LENGTH:
+        return escaped
+    return f"==sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def _email(value: str) -> str:
@@ -201,7 +230,8 @@ UserId = Annotated[
     AfterValidator(_user_id),
     _USER_ID_SCHEMA,
     Field(
-        description="Opaque text from your sign-in. Reserved words are refused: "
+        description="Opaque text from your sign-in; of a user who signs in, as `GET /api/users/me` tells it. "
+        "Reserved words are refused: "
         + ", ".join(sorted(word for word in RESERVED_USER_IDS if word.isalpha()))
         + ", and v1, v2 and so on.",
         examples=["alice"],

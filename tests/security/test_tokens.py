@@ -68,6 +68,17 @@ class TestCreate:
         assert listed["last_used_at"] is None
 
     @pytest.mark.parametrize(
+        ("text", "instant"),
+        [
+            ("2099-01-01t00:00:00.123456789z", "2099-01-01T00:00:00.123456Z"),
+            ("2099-01-01 00:00:00-00:00", "2099-01-01T00:00:00.000000Z"),
+            ("2098-12-31T23:59:60Z", "2099-01-01T00:00:00.000000Z"),
+        ],
+    )
+    def test_an_end_in_any_form_of_rfc_3339(self, as_user: As, user: str, text: str, instant: str) -> None:
+        assert new_token(as_user(user), expires_at=text)["expires_at"] == instant
+
+    @pytest.mark.parametrize(
         ("body", "pointer", "code"),
         [
             ({}, "/name", "required"),

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema, model_validator
@@ -30,20 +30,44 @@ class Input(BaseModel):
         return value
 
 
-_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+# RFC 3339, 5.6. A space may stand for the T; and for the + of an offset, which a query that is not encoded
+# turns into one.
+_MOMENT = re.compile(
+    r"(?P<date>\d{4}-\d\d-\d\d)[Tt ](?P<minute>([01]\d|2[0-3]):[0-5]\d):(?P<second>[0-5]\d|60)"
+    r"(?P<fraction>\.\d+)?(?P<zone>[Zz]|[+ -]([01]\d|2[0-3]):[0-5]\d)",
+    re.ASCII,
+)
 _YEARS = range(1900, 2200)
 
 
 def _moment(value: object) -> datetime:
-    text = str(value)
+    found = _MOMENT.fullmatch(str(value))
     try:
-        moment = datetime.fromisoformat(text.upper()) if _MOMENT.fullmatch(text) else None
-        if moment is not None and moment.astimezone(UTC).year in _YEARS:
-            return moment.astimezone(UTC)
+        moment = _read(**found.groupdict("")) if found else None
     except (ValueError, OverflowError):
-        pass
-    detail = "must be an instant such as 2026-11-21T10:00:00Z (in a query, + is written %2B)"
-    raise PydanticCustomError("invalid_instant", detail)
+        moment = None
+    if moment is None or moment.year not in _YEARS:
+        detail = "must be an instant such as 2026-11-21T10:00:00Z or 2026-11-21T11:00:00.5+01:00"
+        raise PydanticCustomError("invalid_instant", detail)
+    return moment
+
+
+def _read(date: str, minute: str, second: str, fraction: str, zone: str) -> datetime:
+    """In UTC, cut to microseconds; a leap second is the one that follows it, as on every computer's clock.
+
+    Raises:
+        ValueError: there is no such day, or a leap second that does not end a day.
+        OverflowError: it is beyond the years that a computer counts.
+    """
+    leap = second == "60"
+    text = f"{date}T{minute}:{'59' if leap else second}{fraction[:7]}{zone.upper().replace(' ', '+')}"
+    moment = datetime.fromisoformat(text).astimezone(UTC)
+    if not leap:
+        return moment
+    moment += timedelta(seconds=1)
+    if moment.hour or moment.minute:
+        raise ValueError
+    return moment
 
 
 # What clients send: RFC 3339, with an offset, in years that every client can show.

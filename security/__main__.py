@@ -11,7 +11,7 @@ import httpx2
 
 from security import matrix
 from security.corpus import hostile_tokens
-from security.issuer import AUDIENCE, SECRET, Issuer, SigningKey, bearer, running_issuer
+from security.issuer import ALGORITHMS, AUDIENCE, SECRET, Issuer, SigningKey, bearer, running_issuer
 from stress.figures import Figures, table
 from stress.programs import subject
 from tests.servers import ServerProcess, server_process
@@ -43,8 +43,7 @@ def main() -> int:
 
 
 def measure(database: str, unknown_keys: int, rest: float) -> Figures:
-    algorithms = ("EdDSA", "RS256", "PS256", "ES256", "Ed25519")
-    with running_issuer(*algorithms) as issuer, _server(database, issuer) as server:
+    with running_issuer(*ALGORITHMS) as issuer, _server(database, issuer) as server:
         print(f"{database}: every operation as everybody who should not ...", file=sys.stderr, flush=True)
         figures = matrix.measure(server.url, issuer)
         print(f"{database}: hostile tokens ...", file=sys.stderr, flush=True)

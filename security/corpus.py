@@ -1,25 +1,27 @@
 """Tokens that must not be believed. Each differs from a good one in one thing: an acceptance has a name."""
 
 import base64
-import hashlib
 import hmac
 import json
 import time
 from collections.abc import Iterator
+from itertools import permutations
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from security.issuer import AUDIENCE, SECRET, Issuer, SigningKey, part, sign
 
 USER = "alice"
+_DIGESTS = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 
 
 def hostile_tokens(issuer: Issuer) -> Iterator[tuple[str, str]]:
     """Each with what is wrong with it. The issuer has a key of each algorithm, and shares SECRET."""
     yield from _unsigned(issuer)
+    yield from _public_as_secret(issuer)
     yield from _confused(issuer)
+    yield from _by_secrets(issuer)
     yield from _headers(issuer)
     yield from _signatures(issuer)
     yield from _claims(issuer)
@@ -38,8 +40,8 @@ def _unsigned(issuer: Issuer) -> Iterator[tuple[str, str]]:
     yield "no alg", f"{part({'typ': 'JWT'})}.{claims}.{part(b'x' * 64)}"
 
 
-def _confused(issuer: Issuer) -> Iterator[tuple[str, str]]:
-    """The public key, which everybody has, taken for a shared secret; a key used with what it is not for."""
+def _public_as_secret(issuer: Issuer) -> Iterator[tuple[str, str]]:
+    """The public key, which everybody has, taken for a shared secret."""
     claims = issuer.claims(USER)
     for key in issuer.keys:
         public = key.private.public_key()
@@ -48,33 +50,42 @@ def _confused(issuer: Issuer) -> Iterator[tuple[str, str]]:
             public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
             json.dumps(key.jwk()).encode(),
         ):
-            for name in ("HS256", "HS512"):
+            for name in _DIGESTS:
                 header = {"alg": name, "kid": key.kid}
                 yield f"{name} by the public key {key.kid}", _hmac(header, claims, form, name)
-    by = {key.algorithm: key for key in issuer.keys}
-    rsa, pss = by["RS256"], by["PS256"]
-    yield "PS256 by a key for RS256", sign({"alg": "PS256", "kid": rsa.kid}, claims, rsa.private, "PS256")
-    yield "RS256 by a key for PS256", sign({"alg": "RS256", "kid": pss.kid}, claims, pss.private, "RS256")
-    yield "RS512 by a key for RS256", sign({"alg": "RS512", "kid": rsa.kid}, claims, rsa.private, "RS512")
-    for named in issuer.keys:
-        for key in issuer.keys:
-            if named is not key:
-                header = {"alg": key.algorithm, "kid": named.kid}
-                yield (
-                    f"signed by {key.kid}, says {named.kid}",
-                    sign(header, claims, key.private, key.algorithm),
-                )
-    yield "HS512 by the secret", _hmac({"alg": "HS512"}, claims, SECRET.encode(), "HS512")
-    yield "HS256 by no secret", _hmac({"alg": "HS256"}, claims, b"\0", "HS256")
-    for guess in ("secret", "your-256-bit-secret", SECRET.upper(), f"{SECRET}\n", SECRET[:-1]):
-        yield "HS256 by a guess", _hmac({"alg": "HS256"}, claims, guess.encode(), "HS256")
+
+
+def _confused(issuer: Issuer) -> Iterator[tuple[str, str]]:
+    """A key used with what it is not for, though it could be; or under another's name."""
+    claims = issuer.claims(USER)
+    for key, other in permutations(issuer.keys, 2):
+        named = {"alg": key.algorithm, "kid": other.kid}
+        yield f"signed by {key.kid}, says {other.kid}", sign(named, claims, key.private, key.algorithm)
+        name = other.algorithm
+        if type(key.private) is type(other.private) and not name.startswith("Ed"):  # EdDSA has two names
+            for kid in (key.kid, None):
+                yield f"{name} by {key.kid}, says {kid}", sign(_named(name, kid), claims, key.private, name)
+
+
+def _named(algorithm: str, kid: str | None) -> dict[str, str]:
+    return {"alg": algorithm, **({"kid": kid} if kid else {})}
+
+
+def _by_secrets(issuer: Issuer) -> Iterator[tuple[str, str]]:
+    claims = issuer.claims(USER)
+    yield "HS512 by a secret too short for it", _hmac({"alg": "HS512"}, claims, SECRET.encode(), "HS512")
+    for name in _DIGESTS:
+        yield f"{name} by no secret", _hmac({"alg": name}, claims, b"\0", name)
+        for guess in ("", "secret", "your-256-bit-secret", SECRET.upper(), f"{SECRET}\n", SECRET[:-1]):
+            yield f"{name} by a guess", _hmac({"alg": name}, claims, guess.encode(), name)
+    for name, other in permutations(_DIGESTS, 2):
+        yield f"{other} that says {name}", _hmac({"alg": name}, claims, SECRET.encode(), other)
 
 
 def _hmac(header: dict[str, Any], claims: dict[str, Any], secret: bytes, algorithm: str) -> str:
     """By hand: the library refuses to sign with a public key."""
     signed = f"{part(header)}.{part(claims)}"
-    digest = {"HS256": hashlib.sha256, "HS512": hashlib.sha512}[algorithm]
-    return f"{signed}.{part(hmac.new(secret, signed.encode(), digest).digest())}"
+    return f"{signed}.{part(hmac.digest(secret, signed.encode(), _DIGESTS[algorithm]))}"
 
 
 def _headers(issuer: Issuer) -> Iterator[tuple[str, str]]:
@@ -122,16 +133,10 @@ def _signatures(issuer: Issuer) -> Iterator[tuple[str, str]]:
         yield f"{key.kid}: zeros", f"{head}.{payload}.{part(bytes(len(bits)))}"
         yield f"{key.kid}: no signature", f"{head}.{payload}."
         yield f"{key.kid}: signature of another", f"{head}.{part(issuer.claims('bob'))}.{signature}"
-        stranger = SigningKey(key.kid, key.algorithm, _stranger(key))
+        stranger = SigningKey(
+            key.kid, key.algorithm, SigningKey.new(f"stranger-{key.algorithm}", key.algorithm).private
+        )
         yield f"{key.kid}: a stranger's key", issuer.token(USER, key=stranger)
-
-
-def _stranger(key: SigningKey) -> Any:
-    if key.algorithm == "ES256":
-        return ec.generate_private_key(ec.SECP256R1())
-    if key.algorithm in {"RS256", "PS256"}:
-        return SigningKey.new(f"stranger-{key.algorithm}", key.algorithm).private
-    return ed25519.Ed25519PrivateKey.generate()
 
 
 def _claims(issuer: Issuer) -> Iterator[tuple[str, str]]:

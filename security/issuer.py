@@ -17,17 +17,25 @@ from jwt.algorithms import Algorithm, ECAlgorithm, HMACAlgorithm, OKPAlgorithm, 
 AUDIENCE = "https://taskwell.example"
 SECRET = "known to the tests alone, and 32 bytes long or more"
 
+_CURVES = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
 _SIGNERS: dict[str, Algorithm] = {
     "HS256": HMACAlgorithm(HMACAlgorithm.SHA256),
+    "HS384": HMACAlgorithm(HMACAlgorithm.SHA384),
     "HS512": HMACAlgorithm(HMACAlgorithm.SHA512),
     "RS256": RSAAlgorithm(RSAAlgorithm.SHA256),
+    "RS384": RSAAlgorithm(RSAAlgorithm.SHA384),
     "RS512": RSAAlgorithm(RSAAlgorithm.SHA512),
     "PS256": RSAPSSAlgorithm(RSAPSSAlgorithm.SHA256),
+    "PS384": RSAPSSAlgorithm(RSAPSSAlgorithm.SHA384),
+    "PS512": RSAPSSAlgorithm(RSAPSSAlgorithm.SHA512),
     "ES256": ECAlgorithm(ECAlgorithm.SHA256),
     "ES384": ECAlgorithm(ECAlgorithm.SHA384),
+    "ES512": ECAlgorithm(ECAlgorithm.SHA512),
     "EdDSA": OKPAlgorithm(),
     "Ed25519": OKPAlgorithm(),
 }
+# What a key pair can sign with; the first is that of `keys[0]`.
+ALGORITHMS = ("EdDSA", "Ed25519", *(name for name in _SIGNERS if name[:2] in {"RS", "PS", "ES"}))
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -61,10 +69,10 @@ class SigningKey:
 
     @classmethod
     def new(cls, kid: str, algorithm: str) -> "SigningKey":
-        if algorithm in {"RS256", "PS256"}:
+        if algorithm[:2] in {"RS", "PS"}:
             return cls(kid, algorithm, _rsa_key(kid))
-        if algorithm == "ES256":
-            return cls(kid, algorithm, ec.generate_private_key(ec.SECP256R1()))
+        if algorithm in _CURVES:
+            return cls(kid, algorithm, ec.generate_private_key(_CURVES[algorithm]()))
         return cls(kid, algorithm, ed25519.Ed25519PrivateKey.generate())
 
     def jwk(self) -> dict[str, Any]:
@@ -81,6 +89,7 @@ class Issuer:
 
     url: str = ""
     keys: list[SigningKey] = field(default_factory=list)
+    unusable: list[Any] = field(default_factory=list)  # published beside the keys
     fetches: int = 0
     # An answer in place of the keys, and the seconds that it takes.
     instead: tuple[int, dict[str, str], bytes] | None = None
@@ -103,7 +112,7 @@ class Issuer:
         return sign(header, self.claims(user_id, **claims), key.private, key.algorithm)
 
     def documents(self) -> dict[str, bytes]:
-        jwks = {"keys": [key.jwk() for key in self.keys]}
+        jwks = {"keys": [*self.unusable, *(key.jwk() for key in self.keys)]}
         discovery = {"issuer": self.url, "jwks_uri": self.jwks_url}
         return {
             "/jwks": json.dumps(jwks).encode(),

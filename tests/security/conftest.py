@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from security.issuer import AUDIENCE, SECRET, Issuer, bearer, running_issuer
+from security.issuer import ALGORITHMS, AUDIENCE, SECRET, Issuer, bearer, running_issuer
 from taskwell.core.config import Settings
 from tests.databases import new_database
 from tests.servers import LocalServer, local_server
@@ -29,7 +29,7 @@ def settings_for(issuer: Issuer, **others: object) -> Settings:
 
 @pytest.fixture(scope="session")
 def issuer() -> Iterator[Issuer]:
-    with running_issuer("EdDSA", "RS256", "PS256", "ES256", "Ed25519") as issuer:
+    with running_issuer(*ALGORITHMS) as issuer:
         yield issuer
 
 

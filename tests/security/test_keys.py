@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from security.issuer import AUDIENCE, Issuer, SigningKey, bearer, running_issuer
+from security.issuer import ALGORITHMS, AUDIENCE, Issuer, SigningKey, bearer, running_issuer
 from taskwell.core import jwks
 from taskwell.core.jwks import KeySet, KeysUnavailable
 from tests.answers import problem
@@ -171,12 +171,22 @@ def jwk(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if value is not None}
 
 
+RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+
 SMALL_RSA = {"kty": "RSA", "n": "u1SU1LfVLPHCozMxH2Mo4lgOEePzNm0tRgeLezV6ffAt0g", "e": "AQAB", "kid": "key"}
 
 
 class TestKeys:
     @pytest.mark.parametrize(
-        "changes", [{}, {"use": None}, {"alg": None}, {"alg": "Ed25519"}, {"key_ops": ["verify"]}]
+        "changes",
+        [
+            {},
+            {"use": None},
+            {"alg": None},
+            {"alg": "Ed25519"},
+            {"key_ops": ["verify"]},
+            {"key_ops": ["sign", "verify"]},
+        ],
     )
     def test_that_verify_are_taken(self, changes: dict[str, Any]) -> None:
         key = jwks._key_of(jwk(**changes))
@@ -194,6 +204,36 @@ class TestKeys:
     )  # fmt: skip
     def test_of_no_use_are_left_out(self, entry: object) -> None:
         assert jwks._key_of(entry) is None
+
+    @pytest.mark.parametrize("algorithm", ALGORITHMS)
+    def test_are_bound_to_what_they_are_for(self, algorithm: str) -> None:
+        entry = SigningKey.new("key", algorithm).jwk()
+        named = jwks._key_of(entry)
+        unnamed = jwks._key_of({**entry, "alg": None, "use": None, "key_ops": None})
+        assert named is not None
+        assert unnamed is not None
+        if algorithm in RSA:
+            assert (named.algorithms, unnamed.algorithms) == ({algorithm}, RSA)
+        else:
+            own = {"EdDSA", "Ed25519"} if algorithm.startswith("Ed") else {algorithm}
+            assert named.algorithms == unnamed.algorithms == own
+        for other in {*ALGORITHMS, "HS256", "HS384", "HS512", "ES256K", "none"} - unnamed.algorithms:
+            assert jwks._key_of({**entry, "alg": other}) is None
+
+    def test_of_one_name_are_told_apart_by_their_kind(self, alone: Issuer) -> None:
+        """A name may be that of several keys (RFC 7517, 4.5), and some have none."""
+
+        async def work() -> None:
+            alone.keys = [SigningKey.new("same", name) for name in ALGORITHMS[1:]]
+            alone.unusable = [None, {"kty": "AKP", "kid": "same"}, {"kty": "oct", "k": "c2VjcmV0"}, SMALL_RSA]
+            keys = KeySet(alone.url, alone.jwks_url)
+            for key in alone.keys:
+                found = await keys.find("same", key.algorithm)
+                assert found is not None
+                assert found.public == key.private.public_key()
+            assert await keys.find("other", "RS256") is None
+
+        asyncio.run(work())
 
     def test_without_a_name_the_only_one_of_its_kind_will_do(self, alone: Issuer) -> None:
         async def work() -> tuple[bool, bool]:

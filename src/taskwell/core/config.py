@@ -22,7 +22,7 @@ from taskwell.core.env_file import EnvFile
 Names = Annotated[tuple[str, ...], NoDecode]  # comma-separated in the environment
 _HOST_NAME = re.compile(r"\*|(\*\.)?[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,252}")
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s]+")
-_SECRET_MIN_BYTES = 32  # RFC 7518, 3.2: as long as the digest of HS256
+_SECRET_MIN_BYTES = 32  # RFC 7518, 3.2: as long as the digest of HS256, the least
 
 
 class Settings(BaseSettings):
@@ -63,7 +63,8 @@ class Settings(BaseSettings):
         default=False, description="Serve without credentials on an address others can reach."
     )
     jwt_secret: SecretStr | None = Field(
-        default=None, description="A secret that the issuer shares, for HS256: 32 bytes or more."
+        default=None,
+        description="A secret the issuer shares: 32 bytes or more for HS256, 48 for HS384, 64 for HS512.",
     )
     jwt_issuer: Names = Field(
         default=(),

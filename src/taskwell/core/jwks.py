@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
@@ -31,6 +31,8 @@ _TIMEOUT_SECONDS = 3.0
 _MAX_BYTES = 65_536
 _MAX_KEYS = 100
 _RSA_MIN_BITS = 2_048  # RFC 7518, 3.3
+_RSA_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+_ALGORITHM_OF_CURVE = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
@@ -153,10 +155,12 @@ async def _get(client: httpx2.AsyncClient, url: str) -> dict[str, Any]:
 
 def _key_of(entry: object) -> Key | None:
     """A key that may verify, or None for what is of no use here."""
-    if not isinstance(entry, Mapping) or entry.get("use", "sig") != "sig":
+    if not isinstance(entry, Mapping):
         return None
-    kid, operations = entry.get("kid"), entry.get("key_ops", ["verify"])
-    if not isinstance(kid, str | None) or not isinstance(operations, list) or "verify" not in operations:
+    kid, use, operations = entry.get("kid"), entry.get("use"), entry.get("key_ops")
+    if not isinstance(kid, str | None) or use not in {None, "sig"}:
+        return None
+    if operations is not None and not (isinstance(operations, list) and "verify" in operations):
         return None
     made = _public_key(entry)
     if made is None:
@@ -176,11 +180,11 @@ def _public_key(entry: Mapping[str, Any]) -> tuple[PublicKey, frozenset[str]] | 
             case "RSA":
                 key = RSAAlgorithm.from_jwk(dict(entry))
                 if isinstance(key, RSAPublicKey) and key.key_size >= _RSA_MIN_BITS:
-                    return key, frozenset({"RS256", "PS256"})
+                    return key, _RSA_ALGORITHMS
             case "EC":
                 curve = ECAlgorithm.from_jwk(dict(entry))
-                if isinstance(curve, EllipticCurvePublicKey) and isinstance(curve.curve, SECP256R1):
-                    return curve, frozenset({"ES256"})
+                if isinstance(curve, EllipticCurvePublicKey) and curve.curve.name in _ALGORITHM_OF_CURVE:
+                    return curve, frozenset({_ALGORITHM_OF_CURVE[curve.curve.name]})
             case "OKP":
                 point = OKPAlgorithm.from_jwk(dict(entry))
                 if isinstance(point, Ed25519PublicKey):

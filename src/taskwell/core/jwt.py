@@ -22,12 +22,22 @@ from taskwell.core.memory import Memory
 
 _ALGORITHMS: dict[str, Algorithm] = {
     "HS256": HMACAlgorithm(HMACAlgorithm.SHA256),
+    "HS384": HMACAlgorithm(HMACAlgorithm.SHA384),
+    "HS512": HMACAlgorithm(HMACAlgorithm.SHA512),
     "RS256": RSAAlgorithm(RSAAlgorithm.SHA256),
+    "RS384": RSAAlgorithm(RSAAlgorithm.SHA384),
+    "RS512": RSAAlgorithm(RSAAlgorithm.SHA512),
     "PS256": RSAPSSAlgorithm(RSAPSSAlgorithm.SHA256),
+    "PS384": RSAPSSAlgorithm(RSAPSSAlgorithm.SHA384),
+    "PS512": RSAPSSAlgorithm(RSAPSSAlgorithm.SHA512),
     "ES256": ECAlgorithm(ECAlgorithm.SHA256),
+    "ES384": ECAlgorithm(ECAlgorithm.SHA384),
+    "ES512": ECAlgorithm(ECAlgorithm.SHA512),
     "EdDSA": OKPAlgorithm(),
     "Ed25519": OKPAlgorithm(),
 }
+# RFC 7518, 3.2: a secret is as long as the digest, or longer.
+_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 _TYPES = {"jwt", "at+jwt", "application/jwt", "application/at+jwt"}  # RFC 9068, 2.1
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", re.ASCII)
 _MAX_LENGTH = 8_192
@@ -52,13 +62,14 @@ class Verifier:
     """Believes the issuers of the settings."""
 
     def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
-        self._secret = settings.jwt_secret
+        secret = settings.jwt_secret
+        self._secret = secret.get_secret_value().encode() if secret else b""
         self._issuers = frozenset(settings.jwt_issuer)
         self._audiences = frozenset(settings.jwt_audience)
         self._user_claim = settings.jwt_user_claim
         self._now = now
         urls = settings.jwt_jwks_url or (None,) * len(settings.jwt_issuer)
-        has_keys = bool(settings.jwt_jwks_url) or self._secret is None
+        has_keys = bool(settings.jwt_jwks_url) or not self._secret
         pairs = zip(settings.jwt_issuer, urls, strict=True) if has_keys else ()
         self.key_sets = {issuer: KeySet(issuer, url) for issuer, url in pairs}
         # A signature costs more than all else that a request needs.
@@ -100,8 +111,8 @@ class Verifier:
 
     async def _key(self, algorithm: str, kid: str | None, payload: Mapping[str, Any]) -> Any:
         """The key for the algorithm: never one of another kind, whatever the token says."""
-        if algorithm == "HS256":
-            return self._secret.get_secret_value().encode() if self._secret else None
+        if algorithm in _SECRET_BYTES:
+            return self._secret if len(self._secret) >= _SECRET_BYTES[algorithm] else None
         issuer = payload.get("iss")
         keys = self.key_sets.get(issuer) if isinstance(issuer, str) else None
         key = await keys.find(kid, algorithm) if keys else None

@@ -324,6 +324,11 @@ class TestOthers:
             }
             _, found = examined(healthy, **settings)
             assert found["issuers"] == [("good", f"the keys of {issuer.url} are at hand")]
+            slash = settings | {"TASKWELL_JWT_ISSUER": f"{issuer.url}/"}
+            assert "differs by a slash at the end" in wrong(healthy, "issuers", **slash)
+            for other in ({"TASKWELL_JWT_JWKS_URL": issuer.jwks_url}, JWT):
+                says = wrong(healthy, "issuers", **(slash | other))
+                assert "differs by a slash at the end: TASKWELL_JWT_ISSUER must be" in says
             issuer.instead = (500, {}, b"")
             assert "are not to be had" in wrong(healthy, "issuers", **settings)
 

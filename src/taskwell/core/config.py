@@ -77,6 +77,10 @@ class Settings(BaseSettings):
     jwt_audience: Names = Field(
         default=(), description="What tokens have as aud, comma-separated: one of them will do."
     )
+    jwt_audience_claim: Literal["aud", "client_id", "azp"] = Field(
+        default="aud",
+        description="What is taken for aud in tokens that have none: client_id (AWS Cognito) or azp (Clerk).",
+    )
     jwt_user_claim: str = Field(
         default="sub", min_length=1, max_length=100, description="The claim that is the user's id."
     )
@@ -229,9 +233,11 @@ class Settings(BaseSettings):
         for url in value:
             if info.field_name == "jwt_issuer" and not _is_url(url):
                 continue
+            if url.rstrip("/").endswith("/.well-known/openid-configuration"):
+                raise ValueError("must not be the address of a discovery document, which is found by itself")
             parts = urlsplit(url)
-            if not _is_url(url) or not parts.hostname or parts.username is not None:
-                raise ValueError("must be an https:// URL")
+            if not _is_url(url) or not parts.hostname or parts.username is not None or " " in url:
+                raise ValueError("must be an https:// URL; several are separated by commas")
             if parts.scheme == "http" and not is_private(parts.hostname):
                 raise ValueError("must begin with https:// outside a private network")
         return value
@@ -242,12 +248,16 @@ class Settings(BaseSettings):
             return self
         if not (self.jwt_secret or self.jwt_issuer):
             raise ValueError("TASKWELL_AUTH=jwt needs TASKWELL_JWT_SECRET or TASKWELL_JWT_ISSUER")
+        if len(set(self.jwt_issuer)) < len(self.jwt_issuer):
+            raise ValueError("TASKWELL_JWT_ISSUER must name each issuer once")
         if self.jwt_jwks_url and len(self.jwt_jwks_url) != len(self.jwt_issuer):
             raise ValueError("TASKWELL_JWT_JWKS_URL needs a TASKWELL_JWT_ISSUER for each URL")
         if not self.jwt_secret and not self.jwt_jwks_url and not all(map(_is_url, self.jwt_issuer)):
             raise ValueError("TASKWELL_JWT_ISSUER must be a URL, unless there is a JWKS URL or a secret")
         if (self.jwt_jwks_url or not self.jwt_secret) and not self.jwt_audience:
             raise ValueError("TASKWELL_JWT_ISSUER needs TASKWELL_JWT_AUDIENCE, or tokens for others would do")
+        if self.jwt_audience_claim != "aud" and not self.jwt_audience:
+            raise ValueError("TASKWELL_JWT_AUDIENCE_CLAIM needs TASKWELL_JWT_AUDIENCE, which it must name")
         return self
 
     @field_validator("database_url", "migration_database_url")

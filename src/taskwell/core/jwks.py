@@ -51,11 +51,21 @@ class KeysUnavailable(Unavailable):
     reason = "keys"
 
 
+class OtherIssuer(ValueError):
+    """The discovery document has another name than the settings. The message says what to do."""
+
+    def __init__(self, configured: str, named: object) -> None:
+        slash = isinstance(named, str) and named.rstrip("/") == configured.rstrip("/")
+        difference = "its own name differs by a slash at the end" if slash else "its own name is another"
+        super().__init__(f"{difference}: TASKWELL_JWT_ISSUER must be the `issuer` of its discovery document")
+
+
 class KeySet:
     """The keys of one issuer, at a URL of its own or where its discovery document says."""
 
     def __init__(self, issuer: str, url: str | None, now: Callable[[], float] = time.monotonic) -> None:
         self.issuer = issuer
+        self.obstacle = ""  # why the last fetch failed, if it did
         self._url = url
         self._now = now
         self._keys: tuple[Key, ...] | None = None
@@ -107,15 +117,13 @@ class KeySet:
                 self._keys = await self._fetched()
             self._fetched_at = self._now()
         except Exception as error:  # noqa: BLE001 (whatever an issuer does, those it vouched for stay known)
-            logger.warning("the keys of %s cannot be fetched: %s", self.issuer, type(error).__name__)
+            self.obstacle = str(error) if isinstance(error, OtherIssuer) else type(error).__name__
+            logger.warning("the keys of %s cannot be fetched: %s", self.issuer, self.obstacle)
         finally:
             self._fetch = None
 
     async def _fetched(self) -> tuple[Key, ...]:
-        # No redirects, no proxies of the environment: the keys come from where the operator says.
-        async with httpx2.AsyncClient(
-            follow_redirects=False, trust_env=False, timeout=_TIMEOUT_SECONDS
-        ) as client:
+        async with _client() as client:
             document = await _get(client, self._url or await self._discovered(client))
         keys = document.get("keys")
         if not isinstance(keys, list):
@@ -123,13 +131,34 @@ class KeySet:
         return tuple(key for entry in keys[:_MAX_KEYS] if (key := _key_of(entry)) is not None)
 
     async def _discovered(self, client: httpx2.AsyncClient) -> str:
-        """OpenID Connect Discovery 1.0, 4."""
-        document = await _get(client, f"{self.issuer.rstrip('/')}/.well-known/openid-configuration")
-        url = document.get("jwks_uri")
-        same_issuer = document.get("issuer") == self.issuer
-        if not same_issuer or not isinstance(url, str) or not url.startswith(_scheme(self.issuer)):
+        url = (await _discovery_document(client, self.issuer)).get("jwks_uri")
+        if not isinstance(url, str) or not url.startswith(_scheme(self.issuer)):
             raise ValueError
         return url
+
+
+async def check_name(issuer: str) -> None:
+    """Whether an issuer's name is that of its discovery document.
+
+    Raises:
+        OtherIssuer: it is not.
+        Exception: there is no such document, or it cannot be had.
+    """
+    async with asyncio.timeout(_TIMEOUT_SECONDS), _client() as client:
+        await _discovery_document(client, issuer)
+
+
+def _client() -> httpx2.AsyncClient:
+    """No redirects, no proxies of the environment: the keys come from where the operator says."""
+    return httpx2.AsyncClient(follow_redirects=False, trust_env=False, timeout=_TIMEOUT_SECONDS)
+
+
+async def _discovery_document(client: httpx2.AsyncClient, issuer: str) -> dict[str, Any]:
+    """OpenID Connect Discovery 1.0, 4."""
+    document = await _get(client, f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+    if document.get("issuer") != issuer:
+        raise OtherIssuer(issuer, document.get("issuer"))
+    return document
 
 
 def _scheme(url: str) -> str:

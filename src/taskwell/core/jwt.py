@@ -6,6 +6,7 @@ all purposes lets pass what this one never needs.
 
 import base64
 import hashlib
+import logging
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +20,8 @@ from taskwell.core.config import Settings
 from taskwell.core.errors import Unauthorized
 from taskwell.core.jwks import KeySet
 from taskwell.core.memory import Memory
+
+logger = logging.getLogger("taskwell")
 
 _ALGORITHMS: dict[str, Algorithm] = {
     "HS256": HMACAlgorithm(HMACAlgorithm.SHA256),
@@ -66,12 +69,14 @@ class Verifier:
         self._secret = secret.get_secret_value().encode() if secret else b""
         self._issuers = frozenset(settings.jwt_issuer)
         self._audiences = frozenset(settings.jwt_audience)
+        self._audience_claim = settings.jwt_audience_claim
         self._user_claim = settings.jwt_user_claim
         self._now = now
         urls = settings.jwt_jwks_url or (None,) * len(settings.jwt_issuer)
         has_keys = bool(settings.jwt_jwks_url) or not self._secret
         pairs = zip(settings.jwt_issuer, urls, strict=True) if has_keys else ()
         self.key_sets = {issuer: KeySet(issuer, url) for issuer, url in pairs}
+        self._hinted: set[str] = set()
         # A signature costs more than all else that a request needs.
         self._remembered: Memory[bytes, tuple[Claims, float]] = Memory()
 
@@ -112,11 +117,32 @@ class Verifier:
     async def _key(self, algorithm: str, kid: str | None, payload: Mapping[str, Any]) -> Any:
         """The key for the algorithm: never one of another kind, whatever the token says."""
         if algorithm in _SECRET_BYTES:
-            return self._secret if len(self._secret) >= _SECRET_BYTES[algorithm] else None
+            return self._secret_for(algorithm)
         issuer = payload.get("iss")
         keys = self.key_sets.get(issuer) if isinstance(issuer, str) else None
+        if keys is None:
+            self._hint_at_slash(issuer)
         key = await keys.find(kid, algorithm) if keys else None
         return key.public if key else None
+
+    def _secret_for(self, algorithm: str) -> bytes | None:
+        if len(self._secret) >= _SECRET_BYTES[algorithm]:
+            return self._secret
+        if self._secret:
+            self._hint(f"{algorithm} needs a TASKWELL_JWT_SECRET of {_SECRET_BYTES[algorithm]} bytes")
+        return None
+
+    def _hint(self, hint: str) -> None:
+        """Tell the operator, once, why tokens are refused that may be meant to be taken. No part of them."""
+        if hint not in self._hinted:
+            self._hinted.add(hint)
+            logger.warning("a token was refused: %s", hint)
+
+    def _hint_at_slash(self, issuer: object) -> None:
+        if not isinstance(issuer, str) or issuer in self._issuers:
+            return
+        if issuer.rstrip("/") in {name.rstrip("/") for name in self._issuers}:
+            self._hint("its iss and TASKWELL_JWT_ISSUER differ by a slash at the end; they must be the same")
 
     def _check_times(self, payload: Mapping[str, Any]) -> float:
         now = self._now()
@@ -133,13 +159,23 @@ class Verifier:
     def _check_addressees(self, payload: Mapping[str, Any]) -> None:
         issuer = payload.get("iss")
         if self._issuers and not (isinstance(issuer, str) and issuer in self._issuers):
+            self._hint_at_slash(issuer)
             raise Unauthorized("The token is of an issuer that this server does not trust.")
-        named = payload.get("aud")
+        # RFC 7519, 4.1.3: an aud that is there must be right, whatever else names the token's client.
+        named = payload["aud"] if "aud" in payload else payload.get(self._audience_claim)
         audiences = named if isinstance(named, list) else [named]
         if len(audiences) > _MAX_AUDIENCES or not all(isinstance(name, str | None) for name in audiences):
             raise Unauthorized("The token is not well-formed.")
+        if self._audiences and named is None:
+            self._hint_at_audience_claim(payload)
+            raise Unauthorized(f"The token does not say for whom it is meant ({self._audience_claim}).")
         if self._audiences and not self._audiences.intersection(audiences):
             raise Unauthorized("The token is meant for another server.")
+
+    def _hint_at_audience_claim(self, payload: Mapping[str, Any]) -> None:
+        for name in ("client_id", "azp"):
+            if name in payload:
+                self._hint(f"it has no {self._audience_claim}, but {name}: see TASKWELL_JWT_AUDIENCE_CLAIM")
 
     def _claims(self, payload: Mapping[str, Any], expires_at: float) -> Claims:
         subject, scope = payload.get(self._user_claim), payload.get("scope")

@@ -15,7 +15,7 @@ from taskwell.core.config import Settings, is_loopback, unknown_variables
 from taskwell.core.database import Database, ReadTransaction, open_backend
 from taskwell.core.database_url import BadDatabaseUrl, DatabaseUrl, is_private
 from taskwell.core.faults import Fault, NotConnected, fault_of, lasting_reason, refusal
-from taskwell.core.jwks import KeysUnavailable
+from taskwell.core.jwks import KeysUnavailable, OtherIssuer, check_name
 from taskwell.core.jwt import Verifier
 from taskwell.core.migrate import OthersTables, Schema
 from taskwell.core.postgres import PostgresBackend
@@ -372,14 +372,23 @@ async def _name_of(settings: Settings, url: DatabaseUrl) -> str:
 async def _issuers(settings: Settings) -> Findings:
     if settings.auth != "jwt":
         return
-    for issuer, keys in Verifier(settings).key_sets.items():
+    key_sets = Verifier(settings).key_sets
+    for issuer, keys in key_sets.items():
         try:
             await keys.find(None, "RS256")
         except KeysUnavailable:
-            says = f"the keys of {issuer} are not to be had: check TASKWELL_JWT_ISSUER, and its JWKS URL"
-            yield Finding("issuers", "wrong", says)
+            says = f"the keys of {issuer} are not to be had ({keys.obstacle}): "
+            yield Finding("issuers", "wrong", f"{says}check TASKWELL_JWT_ISSUER, and its JWKS URL")
         else:
             yield Finding("issuers", "good", f"the keys of {issuer} are at hand")
+    for issuer in settings.jwt_issuer if settings.jwt_jwks_url or settings.jwt_secret else ():
+        # Their names are only compared with those of tokens, so a wrong one is seen by nothing else.
+        try:
+            await check_name(issuer)
+        except OtherIssuer as error:
+            yield Finding("issuers", "wrong", f"tokens of {issuer} will be refused: {error}")
+        except Exception:  # noqa: BLE001, S110 (it need not have such a document)
+            pass
 
 
 async def _rate_limit(settings: Settings) -> Findings:

@@ -17,7 +17,7 @@ from jwt.algorithms import Algorithm, ECAlgorithm, HMACAlgorithm, OKPAlgorithm, 
 AUDIENCE = "https://taskwell.example"
 SECRET = "known to the tests alone, and 32 bytes long or more"
 
-_CURVES = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
+_CURVES = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
 _SIGNERS: dict[str, Algorithm] = {
     "HS256": HMACAlgorithm(HMACAlgorithm.SHA256),
     "HS384": HMACAlgorithm(HMACAlgorithm.SHA384),
@@ -72,7 +72,7 @@ class SigningKey:
         if algorithm[:2] in {"RS", "PS"}:
             return cls(kid, algorithm, _rsa_key(kid))
         if algorithm in _CURVES:
-            return cls(kid, algorithm, ec.generate_private_key(_CURVES[algorithm]()))
+            return cls(kid, algorithm, ec.generate_private_key(_CURVES[algorithm]))
         return cls(kid, algorithm, ed25519.Ed25519PrivateKey.generate())
 
     def jwk(self) -> dict[str, Any]:

@@ -133,6 +133,20 @@ class TestProxies:
         assert ("strict-transport-security" in answer.headers) is believed
 
 
+class TestSettingsWithoutEffect:
+    def test_are_told_once_whatever_the_processes(self, tmp_path: Path) -> None:
+        settings = {"TASKWELL_ATUH": "S3cr3t", "TASKWELL_RATE_LIMIT": "7/day", "TASKWELL_DB_POOL_SIZE": "7"}
+        server = ServerProcess(tmp_path, settings)
+        server.start("--workers", "2")
+        try:
+            server.wait_until_up()
+        finally:
+            server.stop()
+        for name in settings:
+            assert server.log().count(name) == 1
+        assert "S3cr3t" not in server.log()
+
+
 class TestPortsThatCannotBeListenedOn:
     def test_one_that_is_in_use_is_told_before_a_database_is_made(self, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:

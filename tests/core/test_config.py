@@ -8,6 +8,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from taskwell.core.config import Settings
+from taskwell.core.remarks import remarks
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 WITHOUT_PREFIX = {
@@ -150,7 +151,107 @@ class TestCorsOrigins:
             Settings(cors_origins=text)  # type: ignore[arg-type]
 
 
+class TestForms:
+    """The same setting as it arrives by shells, files, consoles and `docker --env-file`."""
+
+    @pytest.mark.parametrize(
+        ("name", "text", "value"),
+        [
+            ("auth", " stub ", "stub"), ("auth", '"stub"', "stub"), ("auth", "'Stub'", "stub"),
+            ("port", '"9000"', 9000), ("port", " 9000\n", 9000), ("port", "9_000", 9000),
+            ("log_level", "INFO", "info"), ("log_level", "Warning ", "warning"),
+            ("log_format", "JSON", "json"), ("metrics", "Nobody", "nobody"),
+            ("row_level_security", "OFF", "off"),
+            ("create_users", "off", False), ("create_users", "No", False), ("create_users", '"on"', True),
+            ("rate_limit", "20/Minute", "20/minute"), ("rate_limit", " 20 / minute ", "20/minute"),
+            ("rate_limit", "NONE", "none"), ("port", " ", 8000), ("auth", '""', "stub"),
+            ("forwarded_allow_ips", "10.0.0.0/8, ::1", "10.0.0.0/8,::1"), ("forwarded_allow_ips", "*", "*"),
+            ("allowed_hosts", "API.Example.com., *.Example.com", ("api.example.com", "*.example.com")),
+            ("allowed_hosts", "[0:0:0:0:0:0:0:1]", ("::1",)),
+            ("jwt_user_claim", " https://example.com/id ", "https://example.com/id"),
+            ("otlp_endpoint", "http://collector:4318/", "http://collector:4318/"),
+        ],
+    )  # fmt: skip
+    def test_are_taken_for_what_is_meant(
+        self, name: str, text: str, value: object, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(variable(name), text)
+        assert getattr(Settings(), name) == value
+
+    def test_a_secret_is_what_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        secret = f'"{"x" * 32}" '
+        monkeypatch.setenv("TASKWELL_JWT_SECRET", secret)
+        settings = Settings()
+        assert settings.jwt_secret is not None
+        assert settings.jwt_secret.get_secret_value() == secret
+        assert any("TASKWELL_JWT_SECRET begins or ends" in says for says in remarks(settings))
+
+
+JWT: dict[str, Any] = {"auth": "jwt", "jwt_secret": "x" * 32}
+PG = {"database_url": "postgresql://user@db/app"}
+TOKENS: dict[str, Any] = {
+    "jwt_secret": "x" * 32, "jwt_issuer": "https://a.example", "jwt_jwks_url": "https://a.example/jwks",
+    "jwt_audience": "a", "jwt_audience_claim": "azp", "jwt_user_claim": "id",
+}  # fmt: skip
+
+
+class TestRemarks:
+    @pytest.mark.parametrize(
+        ("given", "named"),
+        [
+            ({}, ()),
+            (JWT, ()),
+            (TOKENS, tuple(TOKENS)),
+            (
+                {"rate_limit": "1/day", "rate_limit_storage": "redis://db"},
+                ("rate_limit", "rate_limit_storage"),
+            ),
+            (JWT | {"rate_limit": "none", "rate_limit_storage": "redis://db"}, ("rate_limit_storage",)),
+            (JWT | {"workers": 2}, ("rate_limit_storage",)),
+            (JWT | {"workers": 2, "rate_limit": "none"}, ()),
+            (JWT | {"allow_stub_auth_on_public_address": True}, ("allow_stub_auth_on_public_address",)),
+            ({"row_level_security": "on"}, ("row_level_security",)),
+            (PG | {"row_level_security": "on", "db_pool_size": 5, "db_pooler": "none"}, ()),
+            (
+                {"db_pool_size": 5, "db_max_overflow": 5, "db_pool_timeout_seconds": 5, "db_pooler": "none"},
+                ("db_pool_size", "db_max_overflow", "db_pool_timeout_seconds", "db_pooler"),
+            ),
+            ({"migration_database_url": "sqlite:///taskwell.db"}, ("migration_database_url",)),
+            (PG | {"allow_network_file_system": True}, ("allow_network_file_system",)),
+            ({"allow_network_file_system": True}, ()),
+            ({"allowed_hosts": "*,api.example.com"}, ("allowed_hosts",)),
+            ({"metrics_folder": "missing"}, ("metrics_folder",)),
+            ({"metrics_folder": ".", "metrics": "nobody"}, ("metrics_folder",)),
+            ({"metrics_folder": "."}, ()),
+            ({"drain_seconds": 20}, ()),
+            ({"drain_seconds": 21}, ("drain_seconds",)),
+        ],
+    )
+    def test_name_what_has_no_effect(self, given: dict[str, Any], named: tuple[str, ...]) -> None:
+        says = list(remarks(Settings(**given)))
+        assert [text for name in named for text in says if f"{variable(name)} " in text] == says
+        assert len(says) == len(named)
+        assert "x" * 32 not in str(says)
+
+    def test_name_what_is_spelt_wrong(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TASKWELL_ATUH", "S3cr3t")
+        (says,) = remarks(Settings())
+        assert says.startswith("TASKWELL_ATUH is no setting of taskwell")
+
+
 class TestMigrationDatabase:
+    @pytest.mark.parametrize(
+        ("served", "migrated"),
+        [
+            ("sqlite:///taskwell.db", "sqlite:///other.db"),
+            ("sqlite:///taskwell.db", "postgresql://user@db/app"),
+            ("postgresql://user@db/app", "sqlite:///taskwell.db"),
+        ],
+    )
+    def test_of_another_database_is_refused(self, served: str, migrated: str) -> None:
+        with pytest.raises(ValidationError, match="MIGRATION_DATABASE_URL leads to another database"):
+            Settings(database_url=served, migration_database_url=migrated)
+
     NEON = "postgresql://user:S3cr3t@ep-a-1-pooler.neon.tech/app?sslmode=require"
 
     def test_goes_past_the_pooler_by_itself(self) -> None:
@@ -191,6 +292,34 @@ class TestRefusals:
             ("TASKWELL_DB_POOL_TIMEOUT_SECONDS", "0"),
             ("TASKWELL_DB_POOLER", "S3cr3t"),
             ("TASKWELL_LOG_LEVEL", "S3cr3t"),
+            ("TASKWELL_WORKERS", "auto"),
+            ("TASKWELL_PORT", "tcp://10.0.0.1:8000"),
+            ("TASKWELL_JWT_USER_CLAIM", "user id"),
+            ("TASKWELL_JWT_USER_CLAIM", "sub,email"),
+            ("TASKWELL_JWT_USER_CLAIM", "iss"),
+            ("TASKWELL_JWT_AUDIENCE_CLAIM", "S3cr3t"),
+            ("TASKWELL_JWT_ISSUER", "https://a.example/.well-known/openid-configuration"),
+            ("TASKWELL_JWT_ISSUER", "https://a.example https://b.example"),
+            ("TASKWELL_RATE_LIMIT", "0/minute"),
+            ("TASKWELL_RATE_LIMIT", "20"),
+            ("TASKWELL_RATE_LIMIT", "20/fortnight"),
+            ("TASKWELL_RATE_LIMIT_STORAGE", "S3cr3t"),
+            ("TASKWELL_ALLOWED_HOSTS", "api.example.com:8000"),
+            ("TASKWELL_ALLOWED_HOSTS", "https://api.example.com"),
+            ("TASKWELL_ALLOWED_HOSTS", ".example.com"),
+            ("TASKWELL_ALLOWED_HOSTS", "bücher.example"),
+            ("TASKWELL_TRASH_DAYS", "0"),
+            ("TASKWELL_DB_POOL_TIMEOUT_SECONDS", "nan"),
+            ("TASKWELL_DRAIN_SECONDS", "inf"),
+            ("FORWARDED_ALLOW_IPS", "S3cr3t"),
+            ("FORWARDED_ALLOW_IPS", "proxy.example.com"),
+            ("FORWARDED_ALLOW_IPS", "10.0.0.1/8"),
+            ("FORWARDED_ALLOW_IPS", "10.0.0.0/33"),
+            ("FORWARDED_ALLOW_IPS", "*,10.0.0.1"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:S3cr3t"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/v1/traces"),
         ],
     )
     def test_a_bad_value_is_refused_and_not_repeated(

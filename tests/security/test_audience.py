@@ -46,14 +46,16 @@ class TestAudienceClaim:
     def test_is_taken_for_an_aud_that_is_not_there(self, serve: Serve, claim: str) -> None:
         ask = serve(jwt_audience_claim=claim)
         assert ask(aud=None, **{claim: AUDIENCE}).json()["id"] == "alice"
-        for wrong in ("other", "", 1, True, {"a": 1}, [[AUDIENCE]], None):
+        wrongs: tuple[Any, ...] = ("other", "", 1, True, {"a": 1}, [[AUDIENCE]], None)
+        for wrong in wrongs:
             problem(ask(aud=None, **{claim: wrong}), 401, "unauthorized")
 
     @pytest.mark.parametrize("claim", ["client_id", "azp"])
     def test_does_not_make_up_for_an_aud_that_is_wrong(self, serve: Serve, claim: str) -> None:
         ask = serve(jwt_audience_claim=claim)
         assert ask(**{claim: "other"}).json()["id"] == "alice"
-        for wrong in ("https://other.example", [], "", 1):
+        wrongs: tuple[Any, ...] = ("https://other.example", [], "", 1)
+        for wrong in wrongs:
             problem(ask(aud=wrong, **{claim: AUDIENCE}), 401, "unauthorized")
 
     def test_is_not_looked_at_unless_it_is_set(self, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
@@ -81,7 +83,8 @@ class TestHints:
 
     def test_none_at_one_that_is_quite_another(self, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
         ask = serve()
-        for wrong in ("https://other.example/", "", 1, None, []):
+        wrongs: tuple[Any, ...] = ("https://other.example/", "", 1, None, [])
+        for wrong in wrongs:
             problem(ask(iss=wrong), 401, "unauthorized")
         assert hints(caplog) == []
 

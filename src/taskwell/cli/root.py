@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -48,14 +49,17 @@ def serve(
     import uvicorn
 
     from taskwell.api import logs
+    from taskwell.core.remarks import remarks
 
     settings = load_settings()
     logs.install(settings)
     host, port = host or settings.host, settings.port if port is None else port
+    workers = workers or settings.workers
     _refuse_public(settings, host)
     _refuse_taken(host, port)
+    for remark in remarks(settings.model_copy(update={"workers": workers})):
+        logging.getLogger("taskwell").warning("%s", remark)
     _prepare(settings)
-    workers = workers or settings.workers
     with _numbers_shared(settings, workers):
         uvicorn.run(
             "taskwell.main:create_logging_app",

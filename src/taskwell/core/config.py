@@ -4,7 +4,7 @@ import ipaddress
 import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
@@ -22,6 +22,9 @@ from taskwell.core.env_file import EnvFile
 Names = Annotated[tuple[str, ...], NoDecode]  # comma-separated in the environment
 _HOST_NAME = re.compile(r"\*|(\*\.)?[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,252}")
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s]+")
+_RATE = re.compile(r"none|[1-9][0-9]{0,8}/(second|minute|hour|day)")
+_CLAIM = re.compile(r"[^\s,]{1,100}")
+_CLAIMS_OF_NO_USER = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti", "scope"})
 _SECRET_MIN_BYTES = 32  # RFC 7518, 3.2: as long as the digest of HS256, the least
 
 
@@ -81,9 +84,7 @@ class Settings(BaseSettings):
         default="aud",
         description="What is taken for aud in tokens that have none: client_id (AWS Cognito) or azp (Clerk).",
     )
-    jwt_user_claim: str = Field(
-        default="sub", min_length=1, max_length=100, description="The claim that is the user's id."
-    )
+    jwt_user_claim: str = Field(default="sub", description="The claim that is the user's id.")
     row_level_security: Literal["auto", "on", "off"] = Field(
         default="auto",
         description="PostgreSQL itself keeps users apart, too. auto: in jwt mode, if the role allows it.",
@@ -95,7 +96,6 @@ class Settings(BaseSettings):
     )
     rate_limit: str = Field(
         default="1200/minute",
-        pattern=r"^(none|[1-9][0-9]{0,8}/(second|minute|hour|day))$",
         description="How many requests a caller may make in jwt mode, by second, minute, hour or day; none: "
         "any number.",
     )
@@ -155,7 +155,6 @@ class Settings(BaseSettings):
     )
     otlp_endpoint: str = Field(
         default="",
-        pattern=r"^(https?://\S+)?$",
         validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp_endpoint"),
         description="Where traces go, by OTLP over HTTP. Needs the extra: pip install 'taskwell[otel]'.",
     )
@@ -183,6 +182,67 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, EnvFile(settings_cls)
 
+    @model_validator(mode="before")
+    @classmethod
+    def take_off_what_surrounds_them(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """`docker --env-file` keeps quotation marks, and a line that was copied its spaces.
+
+        A secret stays as it is: there they may be a part of it.
+        """
+        bare = {name: value if name == "jwt_secret" else _bare(value) for name, value in values.items()}
+        return {name: value for name, value in bare.items() if value != ""}
+
+    @field_validator(
+        "auth", "jwt_audience_claim", "row_level_security", "rate_limit", "db_pooler", "metrics",
+        "log_level", "log_format", mode="before",
+    )  # fmt: skip
+    @classmethod
+    def in_any_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def must_not_be_of_kubernetes(cls, value: object) -> object:
+        if isinstance(value, str) and value.startswith(("tcp://", "udp://")):
+            raise ValueError(
+                "is what Kubernetes sets for a Service named taskwell: set enableServiceLinks: false"
+            )
+        return value
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def must_be_addresses(cls, value: str) -> str:
+        names = [name.strip() for name in value.split(",") if name.strip()]
+        if names != ["*"] and not all(map(_is_network, names)):
+            raise ValueError(
+                "must be addresses, or networks such as 10.0.0.0/8 with 0 beyond the mask; or * alone"
+            )
+        return ",".join(names)
+
+    @field_validator("jwt_user_claim")
+    @classmethod
+    def must_name_users(cls, value: str) -> str:
+        if not _CLAIM.fullmatch(value) or value in _CLAIMS_OF_NO_USER:
+            raise ValueError("must be one claim that differs from user to user, such as sub")
+        return value
+
+    @field_validator("rate_limit")
+    @classmethod
+    def must_be_a_rate(cls, value: str) -> str:
+        rate = "".join(value.split())
+        if not _RATE.fullmatch(rate):
+            raise ValueError("must be a number by second, minute, hour or day, such as 1200/minute; or none")
+        return rate
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def must_be_a_collector(cls, value: str) -> str:
+        if value and not (_is_url(value) and _has_host(value)):
+            raise ValueError("must be an http:// or https:// URL, such as http://collector:4318")
+        if value.rstrip("/").endswith("/v1/traces"):
+            raise ValueError("must be the address without /v1/traces, which is appended")
+        return value
+
     @field_validator(
         "cors_origins", "jwt_issuer", "jwt_jwks_url", "jwt_audience", "allowed_hosts", mode="before"
     )
@@ -204,8 +264,11 @@ class Settings(BaseSettings):
     @classmethod
     def must_be_host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not all(_HOST_NAME.fullmatch(name) or _is_ipv6(name.strip("[]")) for name in value):
-            raise ValueError("must be names like api.example.com or *.example.com, without scheme or port")
-        return value
+            raise ValueError(
+                "must be names like api.example.com or *.example.com, without scheme or port; with other "
+                "letters, as browsers send them (xn--)"
+            )
+        return tuple(map(_as_sent, value))
 
     @field_validator("rate_limit_storage")
     @classmethod
@@ -267,6 +330,14 @@ class Settings(BaseSettings):
             parse_database_url(value.get_secret_value())
         return value
 
+    @model_validator(mode="after")
+    def must_migrate_what_is_served(self) -> Self:
+        served, migrated = self.database, self.migration_database
+        same = served.is_sqlite == migrated.is_sqlite
+        if not same or (served.is_sqlite and served.path.resolve() != migrated.path.resolve()):
+            raise ValueError("MIGRATION_DATABASE_URL leads to another database than DATABASE_URL: remove it")
+        return self
+
     @property
     def database(self) -> DatabaseUrl:
         return parse_database_url(self.database_url.get_secret_value(), pooler=self.db_pooler)
@@ -304,6 +375,36 @@ def unknown_variables() -> list[str]:
     named = {*EnvSettingsSource(Settings).env_vars, *EnvFile(Settings).env_vars}
     known = {variable(name).lower() for name in Settings.model_fields}
     return sorted(name.upper() for name in named - known if name.startswith("taskwell_"))
+
+
+def _bare(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return text[1:-1].strip() if quoted else text
+
+
+def _has_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0 and " " not in url
+    except ValueError:
+        return False
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _as_sent(name: str) -> str:
+    """A host's name as a browser sends it."""
+    text = name.strip("[]").lower()
+    return ipaddress.ip_address(text).compressed if _is_ipv6(text) else text.removesuffix(".")
 
 
 def _is_url(text: str) -> bool:

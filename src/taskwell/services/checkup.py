@@ -11,7 +11,7 @@ from sqlalchemy import Row, text
 
 from taskwell.core import migrate, row_security
 from taskwell.core.clock import utc_now
-from taskwell.core.config import Settings, is_loopback, unknown_variables
+from taskwell.core.config import Settings, is_loopback
 from taskwell.core.database import Database, ReadTransaction, open_backend
 from taskwell.core.database_url import BadDatabaseUrl, DatabaseUrl, is_private
 from taskwell.core.faults import Fault, NotConnected, fault_of, lasting_reason, refusal
@@ -19,6 +19,7 @@ from taskwell.core.jwks import KeysUnavailable, OtherIssuer, check_name
 from taskwell.core.jwt import Verifier
 from taskwell.core.migrate import OthersTables, Schema
 from taskwell.core.postgres import PostgresBackend
+from taskwell.core.remarks import remarks
 from taskwell.core.sqlite_file import absolute, closed_files, refuse_network_file_system
 from taskwell.models import metadata
 from taskwell.services import users
@@ -59,9 +60,8 @@ async def examine(settings: Settings) -> list[Finding]:
 
 
 async def _settings(settings: Settings) -> Findings:
-    found = [
-        *_who_gets_in(settings), *_where_the_data_is(settings), *_without_effect(settings), *_unknown(),
-    ]  # fmt: skip
+    noted = (Finding("settings", "note", says) for says in remarks(settings))
+    found = [*_who_gets_in(settings), *_where_the_data_is(settings), *noted]
     for finding in found or [Finding("settings", "good", "the settings agree with each other")]:
         yield finding
 
@@ -81,33 +81,8 @@ def _who_gets_in(settings: Settings) -> Iterator[Finding]:
 
 
 def _where_the_data_is(settings: Settings) -> Iterator[Finding]:
-    served, migrated = settings.database, settings.migration_database
-    if served.is_sqlite != migrated.is_sqlite or (served.is_sqlite and served.path != migrated.path):
-        says = "MIGRATION_DATABASE_URL leads to another database than DATABASE_URL: remove it"
-        yield Finding("settings", "wrong", says)
-    elif migrated.pooled:
+    if settings.migration_database.pooled:
         yield Finding("settings", "note", _THROUGH_POOLER)
-
-
-def _without_effect(settings: Settings) -> Iterator[Finding]:
-    limited = settings.auth == "jwt" and settings.rate_limit != "none"
-    counted_apart = settings.rate_limit_storage.get_secret_value().startswith("memory:")
-    if settings.database.is_sqlite and settings.row_level_security == "on":
-        says = "TASKWELL_ROW_LEVEL_SECURITY has no effect on SQLite: remove it, or use PostgreSQL"
-        yield Finding("settings", "note", says)
-    if limited and counted_apart and settings.workers > 1:
-        says = f"each of {settings.workers} processes counts requests by itself: to limit them together, "
-        yield Finding("settings", "note", f"{says}set TASKWELL_RATE_LIMIT_STORAGE to a redis:// URL")
-    if not limited and not counted_apart:
-        says = "TASKWELL_RATE_LIMIT_STORAGE has no effect, since nobody is limited"
-        yield Finding("settings", "note", says)
-
-
-def _unknown() -> Iterator[Finding]:
-    for name in unknown_variables():
-        yield Finding(
-            "settings", "note", f"{name} is no setting of taskwell, and has no effect: see `taskwell config`"
-        )
 
 
 async def _sqlite(settings: Settings) -> Findings:

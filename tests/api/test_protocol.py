@@ -242,6 +242,46 @@ class TestHalfClose:
         wait_for(lambda: server.app.state.feed.streams == 0)
 
 
+class TestRefusedBodies:
+    """What is refused before its end goes on arriving: its sender must be able to read why."""
+
+    @pytest.mark.parametrize("by_chunks", [False, True], ids=["length", "chunks"])
+    def test_the_answer_is_read_behind_the_whole_body(
+        self, server: LocalServer, line: Callable[[], Line], tasks: str, by_chunks: bool
+    ) -> None:
+        part, parts = b"x" * 65_536, 3 * server.settings.max_body_bytes // 65_536
+        if by_chunks:
+            headers, part = _BY_CHUNKS, b"10000\r\n%b\r\n" % part
+        else:
+            headers = (_BY_CHUNKS[0], b"Content-Length: %d" % (65_536 * parts))
+        connection = line().send(request("POST", tasks, *headers))
+        for _ in range(parts):
+            connection.send(part)
+            time.sleep(0.002)
+        assert statuses(connection.read()) == [413]
+
+    def test_it_is_closed_soon_all_the_same(self, line: Callable[[], Line], tasks: str) -> None:
+        connection = line().send(request("POST", tasks, _BY_CHUNKS[0], b"Content-Length: 100000000"))
+        assert statuses(connection.connection.recv(65_536)) == [413]
+        assert connection.connection.recv(1) == b""
+
+        def is_closed() -> bool:
+            try:
+                connection.send(b"x" * 1_000)
+            except ConnectionError:
+                return True
+            return False
+
+        wait_for(is_closed, seconds=20)
+
+    def test_what_is_malformed_is_told_behind_more_of_it(self, line: Callable[[], Line]) -> None:
+        connection = line().send(b"nonsense\r\n\r\n")
+        for _ in range(20):
+            connection.send(b"x" * 10_000)
+            time.sleep(0.002)
+        assert statuses(connection.read()) == [400]
+
+
 class TestMalformed:
     @pytest.mark.parametrize(
         "bad",

@@ -138,7 +138,7 @@ class Cycle(RequestResponseCycle):
         end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
         self.transport.write(b"".join([STATUS_LINE[status], *default, head, end, body]))
         if not self.keep_alive:
-            self.transport.close()
+            self.protocol.close_after(self)
         self.on_response()
 
     def go_the_long_way(self) -> None:
@@ -215,7 +215,7 @@ class Cycle(RequestResponseCycle):
             self.response_complete = True
             self.message_event.set()
             if not self.keep_alive:
-                self.transport.close()
+                self.protocol.close_after(self)
             self.on_response()
 
 
@@ -280,6 +280,20 @@ class Protocol(HttpToolsProtocol):
         else:
             self.unanswered.remove(cycle)
 
+    def close_after(self, cycle: Cycle) -> None:
+        """Close after an answer. While its request is still arriving only this side is closed.
+
+        To close both would have the kernel reset the connection at the next byte, and a client or proxy that
+        is still sending would lose the answer (RFC 9112, 9.6). What comes is thrown away until it closes too,
+        or its time is up.
+        """
+        if cycle.more_body or "taskwell.malformed" in cycle.scope:
+            self.reading = False
+            self.flow.resume_reading()
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
     # Patience
 
     def look(self) -> None:
@@ -322,7 +336,8 @@ class Protocol(HttpToolsProtocol):
         self.wait(self.timeout_keep_alive if self.is_idle() else math.inf)
 
     def is_idle(self) -> bool:
-        return self.between and (self.cycle is None or self.cycle.response_complete)
+        ready = self.between or not self.reading
+        return ready and (self.cycle is None or self.cycle.response_complete)
 
     def shutdown(self) -> None:
         self.admission.ending = True

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskwell.core.json import MAX_DEPTH, MalformedJson, loads
+from taskwell.core.json import MAX_DEPTH, MalformedJson, loads, loads_body
 
 SCALARS = (
     st.none()
@@ -48,7 +48,6 @@ class TestWhatItTakes:
         ("body", "value"),
         [
             (b' {"title" : "Buy milk"}\r\n\t', {"title": "Buy milk"}),
-            (b'\xef\xbb\xbf{"title": "\xc3\xa9"}', {"title": "\xe9"}),
             (b'""', ""),
             (b"0", 0),
             (b"-0", 0),
@@ -72,6 +71,17 @@ class TestWhatItTakes:
     def test_as_many_levels_as_are_allowed(self, brackets: tuple[str, str]) -> None:
         opening, closing = brackets
         loads((opening * MAX_DEPTH + "1" + closing * MAX_DEPTH).encode())
+
+
+class TestBodies:
+    def test_one_may_begin_with_a_byte_order_mark(self) -> None:
+        assert loads_body(b'\xef\xbb\xbf{"title": "\xc3\xa9"}') == {"title": "\xe9"}
+        assert loads_body(b"1") == 1
+
+    @pytest.mark.parametrize("body", [b"\xef\xbb\xbf", b"\xef\xbb\xbf" * 2 + b"1", b"\xff\xfe1\0"])
+    def test_but_not_with_more(self, body: bytes) -> None:
+        with pytest.raises(MalformedJson):
+            loads_body(body)
 
 
 class TestTraps:
@@ -161,8 +171,7 @@ class TestTraps:
             rb'"\u00g0"',
             b"// a comment\n1",
             b"\xc2\xa01",  # a no-break space is no white space here
-            b"\xef\xbb\xbf" * 2 + b"1",  # a second byte order mark
-            b"\xef\xbb\xbf",
+            b"\xef\xbb\xbf1",  # a byte order mark, which only a body may have
             b"1\xef\xbb\xbf",
             "\u0661".encode(),  # a digit, but not one of JSON's
             '{"title": "a"}'.encode("utf-16-le"),

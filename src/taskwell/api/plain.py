@@ -131,6 +131,6 @@ def _body(request: Request, model: type[Model]) -> Model | None:
 
 def parsed(body: bytes, model: type[Model]) -> Model | None:
     try:
-        return model.model_validate(json.loads(body))
+        return model.model_validate(json.loads_body(body))
     except (json.MalformedJson, ValidationError):
         return None

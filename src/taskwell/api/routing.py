@@ -132,7 +132,7 @@ def _unsupported(request: Request, media_types: tuple[str, ...]) -> Response:
 
 def _read(body: bytes) -> Any:
     try:
-        value = json.loads(body)
+        value = json.loads_body(body)
     except json.MalformedJson as error:
         raise Invalid(Violation("body", "", "malformed_json", str(error))) from None
     if value is None:  # FastAPI would take it for no body at all

@@ -30,6 +30,7 @@ from taskwell.schemas.query import TaskFilter, TaskQuery, parse_sort
 from taskwell.schemas.text import fold
 from tests.databases import admin_url, execute, new_postgres_database
 from tests.lists import list_sql
+from tests.postgres import free_port
 from tests.servers import LocalServer, local_server, server_process, wait_for
 
 T = TypeVar("T")
@@ -320,12 +321,12 @@ class TestAddresses:
             upgrade(url.replace("@127.0.0.1:", "@ep-cool-1-pooler.neon.test:"))
             assert asked == {"ep-cool-1.neon.test"}
 
-    def test_migrations_take_their_own_address(self, database_url: str, tmp_path: Path) -> None:
-        elsewhere = f"sqlite:///{tmp_path}/elsewhere.db"
-        settings = Settings(database_url=elsewhere, migration_database_url=database_url)
-        asyncio.run(migrate.upgrade(settings))
-        assert state(database_url) is Schema.CURRENT
-        assert not (tmp_path / "elsewhere.db").exists()
+    def test_migrations_take_their_own_address(self) -> None:
+        elsewhere = f"postgresql://127.0.0.1:{free_port()}/elsewhere"
+        with new_postgres_database() as url:
+            settings = Settings(database_url=elsewhere, migration_database_url=url)
+            asyncio.run(migrate.upgrade(settings))
+            assert state(url) is Schema.CURRENT
 
 
 class TestOtherApplications:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import uvicorn
@@ -53,22 +54,21 @@ def local_server(settings: Settings, *, shortcuts: bool | None = None) -> Iterat
     if shortcuts is None:
         shortcuts = not WITHOUT_SHORTCUTS
     app = create_app(settings, shortcuts=shortcuts)
-    config = uvicorn.Config(
-        app,
-        host="127.0.0.1",
-        port=free_port(),
-        http=Protocol,
-        ws="none",
-        proxy_headers=False,
-        log_config=None,
-    )
+    with serving(app, http=Protocol, ws="none", proxy_headers=False) as url:
+        yield LocalServer(url, app)
+
+
+@contextmanager
+def serving(app: Any, **options: Any) -> Iterator[str]:
+    """An application under uvicorn, in a thread of this process; under uvicorn's own protocol by default."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=free_port(), log_config=None, **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
         wait_for(lambda: server.started or not thread.is_alive())
         assert server.started, "the server did not start"
-        yield LocalServer(f"http://127.0.0.1:{config.port}", app)
+        yield f"http://127.0.0.1:{config.port}"
     finally:
         server.should_exit = True
         thread.join(timeout=30)

@@ -80,6 +80,7 @@ def create_app(settings: Settings | None = None, *, shortcuts: bool = True) -> F
         title="taskwell",
         version=__version__,
         lifespan=_lifespan,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -130,7 +131,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
     )
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestId, metrics=app.state.metrics)
-    app.add_middleware(Forwarded, proxies=settings.forwarded_allow_ips)
+    app.add_middleware(Forwarded, proxies=settings.forwarded_allow_ips, root_path=settings.root_path)
 
 
 @asynccontextmanager
@@ -153,7 +154,7 @@ async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
     try:
         with _told_to_end(admission, settings.drain_seconds, feed.close):
             express = Express(app, database, feed) if app.state.shortcuts and not app.traced else None
-            yield {"admission": admission, "express": express}
+            yield {"admission": admission, "express": express, "root_path": settings.root_path}
     finally:
         feed.close()
         for task in background:

@@ -117,6 +117,25 @@ class TestPublicAddresses:
             pass
 
 
+class TestRootPath:
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    def test_is_that_of_the_option(self, tmp_path: Path, workers: str) -> None:
+        server = ServerProcess(tmp_path, {"TASKWELL_ROOT_PATH": "/another"})
+        server.start("--root-path", "/tasks/", "--workers", workers)
+        try:
+            server.wait_until_up()
+            for path in ("/api/tasks", "/tasks/api/tasks"):
+                answer = httpx2.post(f"{server.url}{path}", json={"title": "Buy milk"})
+                assert answer.headers["location"] == f"/tasks/api/tasks/{answer.json()['id']}"
+        finally:
+            server.stop()
+
+    def test_that_is_none_is_refused(self) -> None:
+        done = run("serve", "--root-path", "https://evil.example/tasks")
+        assert done.returncode == 2
+        assert done.stderr.startswith("TASKWELL_ROOT_PATH: must be a path like /tasks")
+
+
 class TestProxies:
     @pytest.mark.parametrize(("trusted", "believed"), [("127.0.0.1", True), ("10.9.9.9", False)])
     def test_are_named_in_the_file_of_settings_too(

@@ -13,10 +13,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from random import getrandbits
 from typing import Any
+from urllib.parse import unquote
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from taskwell.api.problems import MEDIA_TYPE, instance_of, problem_members
+from taskwell.api.problems import MEDIA_TYPE, instance_of, path_as_sent, problem_members
+from taskwell.api.root_path import enter
 from taskwell.core.errors import Overloaded
 
 logger = logging.getLogger("taskwell")
@@ -100,10 +102,12 @@ class Admission:
 class Glance:
     """What has to be known of a request to refuse it, which is a twentieth of what it takes to answer it."""
 
-    def __init__(self) -> None:
+    def __init__(self, root_path: str) -> None:
+        self.root_path = root_path
         self.url = self.method = b""
         self.begun = self.ended = 0
         self.keeps_alive = True
+        self._forwarded = False
         self._parser: Any = None
 
     def is_whole(self, data: bytes) -> bool:
@@ -121,14 +125,22 @@ class Glance:
 
     @property
     def may_be_refused(self) -> bool:
-        """Health is always told; and a browser that was refused its preflight would not see why."""
-        return not self.url.startswith(b"/health") and self.method != b"OPTIONS"
+        """Health is always told; and a browser that was refused its preflight would not see why.
+
+        Whether a proxy's prefix is to be believed is the layers' to know.
+        """
+        health = (b"/health", f"{self.root_path}/health".encode())
+        return not self.url.startswith(health) and self.method != b"OPTIONS" and not self._forwarded
 
     def on_message_begin(self) -> None:
         self.begun += 1
 
     def on_url(self, url: bytes) -> None:
         self.url += url
+
+    def on_header(self, name: bytes, _value: bytes) -> None:
+        if name.lower() == b"x-forwarded-prefix":
+            self._forwarded = True
 
     def on_message_complete(self) -> None:
         self.ended += 1
@@ -137,13 +149,23 @@ class Glance:
     def refusal(self, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         """As the layers would put it together, for any page to read: nothing in it is anybody's."""
         request_id = b"%032x" % getrandbits(128)
-        path = self.url.partition(b"?")[0]
+        path = self._path()
         instance = path if _SIMPLE.fullmatch(path) else json.dumps(instance_of(path))[1:-1].encode()
         body = _BODY % (instance, request_id)
+        link = f"{self.root_path}/problems/overloaded".encode()
         default = b"".join([b"%b: %b\r\n" % header for header in headers])
         end = b"" if self.keeps_alive else b"connection: close\r\n"
         shown = b"" if self.method == b"HEAD" else body
-        return _ANSWER % (default, request_id, len(body), end, shown)
+        return _ANSWER % (link, default, request_id, len(body), end, shown)
+
+    def _path(self) -> bytes:
+        """As the client knows it."""
+        path = self.url.partition(b"?")[0]
+        if not self.root_path:
+            return path
+        scope = {"path": unquote(path.decode("ascii", "replace")), "raw_path": path}
+        enter(scope, self.root_path)
+        return path_as_sent(scope).encode()
 
 
 _SIMPLE = re.compile(rb"[!#-\[\]-~]{0,1024}")  # nothing in it has to be escaped
@@ -152,7 +174,7 @@ _ANSWER = (
     b"HTTP/1.1 503 Service Unavailable\r\n"
     b"content-type: " + MEDIA_TYPE.encode() + b"\r\n"
     b"retry-after: 1\r\n"
-    b'link: </problems/overloaded>; rel="describedby"\r\n'
+    b'link: <%b>; rel="describedby"\r\n'
     b"access-control-allow-origin: *\r\n"
     b"access-control-expose-headers: Link, Retry-After, X-Request-Id\r\n"
     b"vary: Origin\r\n"

@@ -8,17 +8,20 @@ import ipaddress
 import logging
 import time
 from collections.abc import Awaitable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import ceil
 from typing import NamedTuple, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from taskwell.api.headers import lines
 from taskwell.api.problems import response_of
+from taskwell.api.root_path import detached, enter
 from taskwell.core.errors import Invalid, RateLimited, Violation
 from taskwell.core.preparation import CannotStart
+from taskwell.core.root_path import parse_root_path
 
 logger = logging.getLogger("taskwell")
 
@@ -58,17 +61,54 @@ _NOT_OUR_NAME = Violation(
 
 
 class Forwarded:
-    """Whom a proxy speaks for, and by which scheme: uvicorn's, asked only where there is a word of it."""
+    """Whom a proxy speaks for, by which scheme, and under which path: asked only where there is a word of it.
 
-    _WORDS = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
+    The path may also be configured (`root_path`), or be where another application has mounted this one.
+    """
 
-    def __init__(self, app: ASGIApp, proxies: str) -> None:
+    _PREFIX = b"x-forwarded-prefix"
+    _WORDS = frozenset({b"x-forwarded-for", b"x-forwarded-proto", _PREFIX})
+
+    def __init__(self, app: ASGIApp, proxies: str, root_path: str) -> None:
         self.app = app
-        self.forwarded: ASGIApp = ProxyHeadersMiddleware(app, proxies)  # type: ignore[arg-type, assignment]
+        self.forwarded = ProxyHeadersMiddleware(app, proxies)  # type: ignore[arg-type]
+        self.root_path = root_path
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        said = scope["type"] == "http" and not self._WORDS.isdisjoint(lines(scope))
-        return (self.forwarded if said else self.app)(scope, receive, send)
+        if scope["type"] != "http":
+            return (WebSocketClose() if scope["type"] == "websocket" else self.app)(scope, receive, send)
+        said = not self._WORDS.isdisjoint(lines(scope))
+        if not (said or self.root_path or scope.get("root_path")):
+            return self.app(scope, receive, send)
+        if scope.get("root_path"):
+            scope = detached(scope)
+        prefix = self._prefix(scope) if said and not self.root_path else ""
+        enter(scope, self.root_path, prefix)
+        app: ASGIApp = self.forwarded if said else self.app  # type: ignore[assignment]
+        return app(scope, receive, partial(_send_varying, send) if prefix else send)
+
+    def _prefix(self, scope: Scope) -> str:
+        """What a trusted proxy says. One that is not a plain path is not believed."""
+        values = lines(scope).get(self._PREFIX, ())
+        if len(values) != 1 or not self._is_trusted(scope):
+            return ""
+        try:
+            return parse_root_path(values[0].decode("latin-1"))
+        except ValueError:
+            return ""
+
+    def _is_trusted(self, scope: Scope) -> bool:
+        # No client has port 0: a server with a layer like uvicorn's believes the proxy, and has put in the
+        # address that it named.
+        client = scope.get("client")
+        return client is not None and (client[1] == 0 or client[0] in self.forwarded.trusted_hosts)
+
+
+def _send_varying(send: Send, message: Message) -> Awaitable[None]:
+    """A cache must not give the links of one prefix to another."""
+    if message["type"] == "http.response.start":
+        message["headers"] = [*message["headers"], (b"vary", b"X-Forwarded-Prefix")]
+    return send(message)
 
 
 class TrustedHosts:

@@ -28,6 +28,7 @@ from taskwell.api.headers import lines
 from taskwell.api.metrics import Metrics
 from taskwell.api.plain import PATH, ROUTES, UNUSUAL, parsed
 from taskwell.api.problems import path_as_sent
+from taskwell.api.root_path import note_root, root_of
 from taskwell.api.task_list import TaskList
 from taskwell.core.acting import EVERYBODY, acting_as
 from taskwell.core.config import Settings
@@ -113,6 +114,7 @@ class Client:
     caller: Caller
     checks: Sequence[Callable[[], bool]]
     limit: RateLimit | None
+    root_path: str
     heads: dict[Kind, bytes] = field(default_factory=dict)
 
     def may(self, kind: Kind, owner: str) -> bool:
@@ -159,6 +161,8 @@ class Express:
         if client is None or kind not in client.heads:
             exchange.lesson = partial(self._learn, key, kind, scope)
             return False
+        if client.root_path:
+            note_root(scope, client.root_path)
         owner = found["user_id"] or client.caller.user_id
         wanted = self._wanted(kind, owner, found, exchange) if client.may(kind, owner) else None
         if wanted is None or not exchange.keep_alive or not self._may_be_written(kind, owner, client):
@@ -259,13 +263,16 @@ class Express:
     ) -> None:
         """From an answer that has come all the way."""
         sent = lines(scope)
-        telling = status != kind.status or not _TELLING.isdisjoint(sent) or "taskwell.each_time" in scope
+        # Of a scope that was copied on its way, as below another server's root path, nothing is known.
+        known = "taskwell.caller" in scope and "taskwell.each_time" not in scope
+        telling = status != kind.status or not _TELLING.isdisjoint(sent) or not known
         if telling or sum(len(name) + len(value) for name, value in scope["headers"]) > _LONGEST_HEADERS:
             return
         client = self._clients.get(key)
         if client is None:
             checks, limit = scope.get("taskwell.checks", ()), scope.get("taskwell.limit")
-            client = self._clients[key] = Client(scope["taskwell.caller"], checks, limit)
+            client = Client(scope["taskwell.caller"], checks, limit, root_of(scope))
+            self._clients[key] = client
         kept = [_with_gaps(header) for header in headers if header[0] != b"link"]
         client.heads[kind] = b"".join([*kept, _LINK])
 

@@ -17,7 +17,7 @@ from fastapi import Depends, Header, Request, Response
 
 from taskwell.api.callers import Caller
 from taskwell.api.dependencies import DatabaseDep, Owner
-from taskwell.api.problems import path_as_sent, response_of
+from taskwell.api.problems import inner_path, response_of
 from taskwell.core.acting import EVERYBODY, acting_as
 from taskwell.core.database import Database, OfAUser, Transaction
 from taskwell.core.errors import (
@@ -147,7 +147,8 @@ class Write:
         request = self.request
         return _digest(
             request.method.encode(),
-            path_as_sent(request.scope).rstrip("/").encode(),
+            # Without the root path: a client may repeat it by another way.
+            inner_path(request.scope).rstrip("/").encode(),
             request.scope["query_string"],
             self.owner.encode(),
             b"" if request.method == "DELETE" else await request.body(),

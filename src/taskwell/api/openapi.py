@@ -55,7 +55,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         license_info={"name": "MIT", "identifier": "MIT"},
         routes=app.routes,
         tags=_TAGS,
-        # Relative to where the document was found: right behind every proxy.
+        # The host is the one where the document was found; what is served has the root path here.
         servers=[{"url": "/"}],
     )
     accesses = {

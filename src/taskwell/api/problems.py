@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from taskwell.api.methods import methods_at
+from taskwell.api.root_path import public
 from taskwell.core.errors import (
     Conflict,
     Forbidden,
@@ -229,8 +231,13 @@ def documented(problem: ProblemType) -> dict[str, Any]:
 
 
 def path_as_sent(scope: Scope) -> str:
-    """The request's path, still percent-encoded."""
-    return instance_of(scope.get("raw_path") or scope["path"].encode())
+    """The request's path as the client knows it, still percent-encoded."""
+    return public(scope, inner_path(scope))
+
+
+def inner_path(scope: Scope) -> str:
+    """The same without the root path."""
+    return instance_of(scope.get("raw_path") or quote(scope["path"]).encode())
 
 
 def instance_of(path: bytes) -> str:
@@ -268,7 +275,7 @@ def problem_response(
     return Response(
         json.dumps(members),
         members["status"],
-        {"Link": f'</problems/{token}>; rel="describedby"', **(headers or {})},
+        {"Link": f'<{public(scope, f"/problems/{token}")}>; rel="describedby"', **(headers or {})},
         MEDIA_TYPE,
     )
 

@@ -30,6 +30,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from taskwell.api.admission import LONG_WAY, Admission, Glance
 from taskwell.api.edge import Header
 from taskwell.api.express import Express
+from taskwell.api.root_path import enter
 
 PATIENCE_SECONDS = 10.0
 IN_QUEUE_SECONDS = 1.0
@@ -234,6 +235,7 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*args, **options)
         self.admission: Admission = self.app_state["admission"]
         self.express: Express | None = self.app_state["express"]
+        self.base: str = self.app_state["root_path"]
         self.context = contextvars.copy_context()  # a request may be begun while another one is answered
         self.due = self.loop.time() + PATIENCE_SECONDS
         self.between = True
@@ -416,7 +418,7 @@ class Protocol(HttpToolsProtocol):
 
     def refuse(self, data: bytes) -> bool:
         """Refuse what has come, if it is one request and its turn to be answered."""
-        glance = Glance()
+        glance = Glance(self.base)
         if not (self.is_idle() and glance.is_whole(data) and glance.may_be_refused):
             return False
         self.admission.note_refusal(self.loop.time())
@@ -466,6 +468,8 @@ class Protocol(HttpToolsProtocol):
         if self.connect_to is not None:
             scope["method"] = "CONNECT"
             scope["raw_path"], self.connect_to = self.connect_to.partition(b"?")[0], None
+        if self.base:
+            enter(cast("Scope", scope), self.base)
         keep_alive = version != "1.0" and self.parser.should_keep_alive() and not self.admission.ending
         self.cycle = Cycle(self, keep_alive=keep_alive)
         if self.unanswered:

@@ -44,6 +44,9 @@ def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on.", min=0, max=65535)] = None,
     workers: Annotated[int | None, typer.Option(help="How many processes.", min=1, max=256)] = None,
+    root_path: Annotated[
+        str | None, typer.Option(help="The path under which a proxy shows the server, as in /tasks.")
+    ] = None,
 ) -> None:
     """Serve the API. Creates and migrates the database first."""
     import uvicorn
@@ -51,6 +54,8 @@ def serve(
     from taskwell.api import logs
     from taskwell.core.remarks import remarks
 
+    if root_path is not None:
+        os.environ["TASKWELL_ROOT_PATH"] = root_path or "/"  # the processes that serve read it there
     settings = load_settings()
     logs.install(settings)
     host, port = host or settings.host, settings.port if port is None else port

@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 from taskwell.core.database_url import DatabaseUrl, Pooler, is_private, parse_database_url
 from taskwell.core.env_file import EnvFile
+from taskwell.core.root_path import parse_root_path
 
 Names = Annotated[tuple[str, ...], NoDecode]  # comma-separated in the environment
 _HOST_NAME = re.compile(r"\*|(\*\.)?[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,252}")
@@ -52,11 +53,16 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="The port to listen on.")
     workers: int = Field(default=1, ge=1, le=256, description="How many server processes to run.")
+    root_path: str = Field(
+        default="",
+        description="The path under which a proxy shows the server, as in /tasks. Empty: what a trusted "
+        "proxy says in X-Forwarded-Prefix, else the root.",
+    )
     forwarded_allow_ips: str = Field(
         default="127.0.0.1",
         validation_alias=AliasChoices("FORWARDED_ALLOW_IPS", "forwarded_allow_ips"),
-        description="The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses or "
-        "networks, comma-separated, or * if nobody else can reach the server.",
+        description="The proxies whose X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Prefix are "
+        "believed: addresses or networks, comma-separated, or * if nobody else can reach the server.",
     )
     auth: Literal["stub", "jwt"] = Field(
         default="stub",
@@ -251,6 +257,11 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("root_path")
+    @classmethod
+    def must_be_a_path(cls, value: str) -> str:
+        return parse_root_path(value)
 
     @field_validator("cors_origins")
     @classmethod

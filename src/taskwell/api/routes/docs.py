@@ -3,7 +3,9 @@
 from html import escape
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+
+from taskwell.api.root_path import public
 
 router = APIRouter(include_in_schema=False)
 
@@ -32,17 +34,18 @@ _PAGE = """<!doctype html>
 
 @router.get("/")
 async def lead_to_docs(request: Request) -> RedirectResponse:
-    return RedirectResponse(f"{_root(request)}/docs")
+    return RedirectResponse(public(request.scope, "/docs"))
 
 
 @router.get("/docs")
 async def show_docs(request: Request) -> HTMLResponse:
-    root = escape(_root(request))
+    root = escape(public(request.scope, ""))
     page = _PAGE.format(root=root, assets=f"{root}/assets")
     return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
 
 
-def _root(request: Request) -> str:
-    """Where a proxy has put the application."""
-    root: str = request.scope.get("root_path", "")
-    return root.rstrip("/")
+@router.get("/openapi.json")
+async def show_openapi(request: Request) -> JSONResponse:
+    """With the path under which this client finds the server."""
+    server = {"url": public(request.scope, "") or "/"}
+    return JSONResponse({**request.app.openapi(), "servers": [server]})

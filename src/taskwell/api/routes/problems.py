@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from taskwell.api.problems import PROBLEM_TYPES, ProblemType
+from taskwell.api.root_path import public
 from taskwell.core.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
@@ -17,7 +18,7 @@ _PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
-<link rel="stylesheet" href="/assets/page.css">
+<link rel="stylesheet" href="{style}">
 </head>
 <body>
 <h1>{title}</h1>
@@ -32,10 +33,10 @@ async def list_problems(request: Request) -> Response:
     if not _reads_html(request):
         return JSONResponse([_members(problem) for problem in PROBLEM_TYPES.values()])
     items = "\n".join(
-        f'<li><a href="/problems/{token}"><code>{token}</code></a> ({problem.status})</li>'
+        f'<li><a href="{_link(request, "/problems")}/{token}"><code>{token}</code></a> ({problem.status})</li>'
         for token, problem in PROBLEM_TYPES.items()
     )
-    return _page("Problems", f"<ul>\n{items}\n</ul>")
+    return _page(request, "Problems", f"<ul>\n{items}\n</ul>")
 
 
 @router.get("/{token}")
@@ -49,9 +50,9 @@ async def explain_problem(request: Request, token: str) -> Response:
         f"<p><code>{problem.token}</code>, status {problem.status}</p>\n"
         f"<p>{escape(problem.meaning)}</p>\n"
         f"<h2>What to do</h2>\n<p>{escape(problem.remedy)}</p>\n"
-        '<p><a href="/problems">All problems</a></p>'
+        f'<p><a href="{_link(request, "/problems")}">All problems</a></p>'
     )
-    return _page(problem.title, content)
+    return _page(request, problem.title, content)
 
 
 def _members(problem: ProblemType) -> dict[str, str | int]:
@@ -68,8 +69,13 @@ def _reads_html(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
 
 
-def _page(title: str, content: str) -> HTMLResponse:
+def _link(request: Request, path: str) -> str:
+    return escape(public(request.scope, path))
+
+
+def _page(request: Request, title: str, content: str) -> HTMLResponse:
+    style = _link(request, "/assets/page.css")
     return HTMLResponse(
-        _PAGE.format(title=escape(title), content=content),
+        _PAGE.format(title=escape(title), content=content, style=style),
         headers={"Content-Security-Policy": _POLICY, "Vary": "Accept"},
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import signal
 import sys
 import threading
@@ -19,7 +20,7 @@ from taskwell import __version__
 from taskwell.api import logs, openapi, problems, traces
 from taskwell.api.admission import Admission
 from taskwell.api.authentication import Authentication
-from taskwell.api.edge import Forwarded, Guesses, RateLimit, SecurityHeaders, TrustedHosts
+from taskwell.api.edge import Forwarded, Guesses, LocalOnly, RateLimit, SecurityHeaders, TrustedHosts
 from taskwell.api.express import Express
 from taskwell.api.feed import Feed
 from taskwell.api.metrics import Metrics
@@ -30,10 +31,13 @@ from taskwell.core import preparation
 from taskwell.core.acting import EVERYBODY, acting_as
 from taskwell.core.config import Settings
 from taskwell.core.database import Database
+from taskwell.core.errors import Unavailable
 from taskwell.core.jwt import Verifier
 from taskwell.core.memory import Memory
 from taskwell.schemas.query import KnownQueries
 from taskwell.services.house import keep_house, name_reserved_users
+
+logger = logging.getLogger("taskwell")
 
 _STATIC = Path(__file__).parent / "api" / "static"
 _LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
@@ -45,6 +49,38 @@ _RESPONSE_HEADERS = (
     "ETag", "Idempotent-Replayed", "Link", "Location", "Preference-Applied", "RateLimit",
     "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id", "X-Total-Count",
 )  # fmt: skip
+
+
+_NO_LIFESPAN = (
+    "The lifespan of this application has not run: the application that mounts it has to run it in its own, "
+    "`async with tasks.router.lifespan_context(tasks): yield`."
+)
+_WIRING = """\
+The lifespan of taskwell has not run, so it has no database. Starlette and FastAPI do not run the lifespan of
+what they mount: run it in that of the application outside.
+
+    tasks = create_app()
+
+    @asynccontextmanager
+    async def lifespan(app):
+        async with tasks.router.lifespan_context(tasks):
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+    app.mount("/tasks", tasks)"""
+
+
+class NotStarted:
+    """Stands where the lifespan puts what requests need: whoever asks for something of it is told."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def __getattr__(self, name: str) -> Any:
+        if not self._told:
+            self._told = True
+            logger.error(_WIRING)
+        raise Unavailable(_NO_LIFESPAN, reason="preparing")
 
 
 class Application(FastAPI):
@@ -75,7 +111,11 @@ def create_app(settings: Settings | None = None, *, shortcuts: bool = True) -> F
     `shortcuts` False: every request goes through FastAPI, and nothing is asked for together; for whoever
     wants to see that it makes no difference.
     """
-    settings = settings or Settings()
+    return _application(settings or Settings(), shortcuts=shortcuts)
+
+
+def _application(settings: Settings, *, shortcuts: bool = True, local: bool = False) -> FastAPI:
+    """`local`: whoever comes by an address that others can reach is refused."""
     app = Application(
         title="taskwell",
         version=__version__,
@@ -88,6 +128,7 @@ def create_app(settings: Settings | None = None, *, shortcuts: bool = True) -> F
         telemetry={"logs": False},  # they would repeat what exceptions say
     )
     app.state.settings = settings
+    app.state.database = app.state.feed = NotStarted()
     app.state.admission = Admission()
     app.state.metrics = Metrics(settings.metrics_folder)
     app.state.queries = KnownQueries()
@@ -100,11 +141,11 @@ def create_app(settings: Settings | None = None, *, shortcuts: bool = True) -> F
     app.state.shortcuts = shortcuts
     if shortcuts and not app.traced:  # a trace has the route, which is FastAPI's to find
         app.add_middleware(Plain, settings=settings, queries=app.state.queries)
-    _add_layers(app, settings)
+    _add_layers(app, settings, local=local)
     return app
 
 
-def _add_layers(app: FastAPI, settings: Settings) -> None:
+def _add_layers(app: FastAPI, settings: Settings, *, local: bool) -> None:
     """The last one added is the outermost."""
     stub = settings.auth == "stub"
     limited = not stub and settings.rate_limit != "none"
@@ -118,6 +159,8 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
         app.add_middleware(Guesses, rate=settings.rate_limit)
     app.add_middleware(Options)
     app.add_middleware(TrustedHosts, allowed=settings.allowed_hosts, stub=stub)
+    if local:
+        app.add_middleware(LocalOnly)
     app.add_middleware(WellFormed)
     app.add_middleware(CatchAll)
     app.add_middleware(
@@ -203,10 +246,19 @@ def _told_to_end(admission: Admission, drain_seconds: float, end: Callable[[], N
 
 def create_logging_app() -> FastAPI:
     """What `taskwell serve` runs in each process."""
-    settings = Settings()
+    return _alone(Settings())
+
+
+def create_served_app(settings: Settings) -> FastAPI:
+    """What any other server runs, which may listen where `taskwell serve` would refuse to."""
+    return _alone(settings, local=settings.auth == "stub" and not settings.allow_stub_auth_on_public_address)
+
+
+def _alone(settings: Settings, *, local: bool = False) -> FastAPI:
+    """The application in a process that has nothing else to do."""
     logs.install(settings)
     traces.install(settings)
-    app = create_app(settings)
+    app = _application(settings, local=local)
     # What is there for good need not be looked through for garbage again and again: that would stop the
     # process for a tenth of a second each time.
     gc.collect()

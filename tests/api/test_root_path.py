@@ -372,7 +372,8 @@ class TestAccess:
                 for path in (
                     "/api/tasks", "//api/tasks", "/api//tasks", "/./api/tasks", "/x/../api/tasks",
                     "/API/tasks", "/%61pi/tasks", "/api%2Ftasks", "/api/tasks/", "/api/tasks;x",
-                    "/api/somebody/tasks",                    "/assets/../api/tasks", "/health/../api/tasks", "/api/users/me",
+                    "/api/somebody/tasks", "/assets/../api/tasks", "/health/../api/tasks",
+                    "/api/users/me",
                 ):  # fmt: skip
                     answer = site.http.get(f"{root}{path}")
                     assert answer.status_code in {307, 400, 401, 404}, (root, path)

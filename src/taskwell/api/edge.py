@@ -19,7 +19,8 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from taskwell.api.headers import lines
 from taskwell.api.problems import response_of
 from taskwell.api.root_path import detached, enter
-from taskwell.core.errors import Invalid, RateLimited, Violation
+from taskwell.core.config import is_loopback, open_to_all
+from taskwell.core.errors import Forbidden, Invalid, RateLimited, Violation
 from taskwell.core.preparation import CannotStart
 from taskwell.core.root_path import parse_root_path
 
@@ -141,6 +142,35 @@ class TrustedHosts:
         if self.private:
             return _is_private_name(name)
         return name in self.names or name.endswith(self.endings)
+
+
+class LocalOnly:
+    """Refuse whoever comes by an address that others can reach, since nobody is asked for credentials.
+
+    For servers of which it cannot be known before a request where they listen.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._told = False
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] != "http" or _is_local(scope):
+            return self.app(scope, receive, send)
+        error = Forbidden(open_to_all("at this address"))
+        if not self._told:
+            self._told = True
+            logger.error("requests are refused: %s", error.detail)
+        return response_of(scope, error)(scope, receive, send)
+
+
+def _is_local(scope: Scope) -> bool:
+    """Whether only this machine can have asked: by a loopback address, or by a Unix socket."""
+    server = scope.get("server")
+    if server is None:  # what Hypercorn says of a Unix socket
+        return scope.get("client") is None
+    host, port = server
+    return port is None or is_loopback(host)
 
 
 class SecurityHeaders:

@@ -16,7 +16,7 @@ import typer
 from taskwell import __version__
 from taskwell.cli import backups, config, db, doctor, moves, tokens, users
 from taskwell.cli.settings import fail, load_settings
-from taskwell.core.config import Settings, is_loopback
+from taskwell.core.config import Settings, is_loopback, open_to_all
 
 app = typer.Typer(
     help="A task backend on SQLite or PostgreSQL.",
@@ -87,11 +87,7 @@ def serve(
 def _refuse_public(settings: Settings, host: str) -> None:
     guarded = settings.auth != "stub" or settings.allow_stub_auth_on_public_address
     if not is_loopback(host) and not guarded:
-        fail(
-            f"on {host} everybody could read and change every task, since nobody is asked for credentials. "
-            "Set TASKWELL_AUTH=jwt, listen on 127.0.0.1, or set "
-            "TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS=true if the network is yours alone."
-        )
+        fail(open_to_all(f"on {host}"))
 
 
 def _refuse_taken(host: str, port: int) -> None:

@@ -432,6 +432,16 @@ def _is_ipv6(text: str) -> bool:
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach what listens there."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return host == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def open_to_all(place: str) -> str:
+    """Why nobody is served in stub mode at a place that others can reach."""
+    return (
+        f"{place} everybody could read and change every task, since nobody is asked for credentials. "
+        "Set TASKWELL_AUTH=jwt, listen on 127.0.0.1, or set "
+        "TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS=true if the network is yours alone."
+    )

@@ -32,8 +32,9 @@ _PAGE = """<!doctype html>
 async def list_problems(request: Request) -> Response:
     if not _reads_html(request):
         return JSONResponse([_members(problem) for problem in PROBLEM_TYPES.values()])
+    folder = _link(request, "/problems")
     items = "\n".join(
-        f'<li><a href="{_link(request, "/problems")}/{token}"><code>{token}</code></a> ({problem.status})</li>'
+        f'<li><a href="{folder}/{token}"><code>{token}</code></a> ({problem.status})</li>'
         for token, problem in PROBLEM_TYPES.items()
     )
     return _page(request, "Problems", f"<ul>\n{items}\n</ul>")

@@ -24,7 +24,16 @@ from taskwell.api.edge import Forwarded, Guesses, LocalOnly, RateLimit, Security
 from taskwell.api.express import Express
 from taskwell.api.feed import Feed
 from taskwell.api.metrics import Metrics
-from taskwell.api.middleware import Alike, BodyLimit, CatchAll, Cors, Options, RequestId, WellFormed
+from taskwell.api.middleware import (
+    Alike,
+    BodyLimit,
+    CatchAll,
+    Cors,
+    Options,
+    Origins,
+    RequestId,
+    WellFormed,
+)
 from taskwell.api.plain import Plain
 from taskwell.api.routes import router
 from taskwell.core import preparation
@@ -40,15 +49,6 @@ from taskwell.services.house import keep_house, name_reserved_users
 logger = logging.getLogger("taskwell")
 
 _STATIC = Path(__file__).parent / "api" / "static"
-_LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
-_REQUEST_HEADERS = (
-    "Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID",
-    "Prefer", "X-Request-Id",
-)  # fmt: skip
-_RESPONSE_HEADERS = (
-    "ETag", "Idempotent-Replayed", "Link", "Location", "Preference-Applied", "RateLimit",
-    "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id", "X-Total-Count",
-)  # fmt: skip
 
 
 _NO_LIFESPAN = (
@@ -131,6 +131,8 @@ def _application(settings: Settings, *, shortcuts: bool = True, local: bool = Fa
     app.state.database = app.state.feed = NotStarted()
     app.state.admission = Admission()
     app.state.metrics = Metrics(settings.metrics_folder)
+    # Without credentials a page of this very machine can do no more than its user.
+    app.state.origins = Origins(settings.cors_origins, loopback=settings.auth == "stub")
     app.state.queries = KnownQueries()
     app.state.noted_emails = Memory()
     app.state.verifier = Verifier(settings) if settings.auth == "jwt" else None
@@ -163,15 +165,7 @@ def _add_layers(app: FastAPI, settings: Settings, *, local: bool) -> None:
         app.add_middleware(LocalOnly)
     app.add_middleware(WellFormed)
     app.add_middleware(CatchAll)
-    app.add_middleware(
-        Cors,
-        allow_origins=settings.cors_origins,
-        # Without credentials a page of this very machine can do no more than its user.
-        allow_origin_regex=_LOOPBACK_ORIGIN if stub else None,
-        allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
-        allow_headers=_REQUEST_HEADERS,
-        expose_headers=_RESPONSE_HEADERS,
-    )
+    app.add_middleware(Cors, policy=app.state.origins)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestId, metrics=app.state.metrics)
     app.add_middleware(Forwarded, proxies=settings.forwarded_allow_ips, root_path=settings.root_path)
@@ -197,7 +191,12 @@ async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
     try:
         with _told_to_end(admission, settings.drain_seconds, feed.close):
             express = Express(app, database, feed) if app.state.shortcuts and not app.traced else None
-            yield {"admission": admission, "express": express, "root_path": settings.root_path}
+            yield {
+                "admission": admission,
+                "express": express,
+                "origins": app.state.origins,
+                "root_path": settings.root_path,
+            }
     finally:
         feed.close()
         for task in background:

@@ -1,5 +1,6 @@
 """The settings, and the example of them that operators copy."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,55 @@ class TestCorsOrigins:
         assert Settings(cors_origins=text).cors_origins == (text,)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize(
-        "text", ["app.example.com", "https://", "https://a.example/app", "//a.example", "a"]
+        ("text", "origin"),
+        [
+            ("HTTPS://App.Example.COM", "https://app.example.com"),
+            ("https://app.example.com:443/", "https://app.example.com"),
+            ("http://app.example.com:80", "http://app.example.com"),
+            ("http://app.example.com:0443", "http://app.example.com:443"),
+            ("https://app.example.com:80", "https://app.example.com:80"),
+            ("https://bücher.example", "https://xn--bcher-kva.example"),
+            ("https://BÜCHER.example", "https://xn--bcher-kva.example"),
+            ("https://faß.example", "https://xn--fa-hia.example"),
+            ("https://*.Bücher.example", "https://*.xn--bcher-kva.example"),
+            ("http://[0:0:0:0:0:0:0:1]:3000", "http://[::1]:3000"),
+            ("https://[2001:DB8::1]", "https://[2001:db8::1]"),
+            ("http://192.168.1.5:3000", "http://192.168.1.5:3000"),
+            ("https://*.example.com:8443", "https://*.example.com:8443"),
+            ("http://*.localhost:3000", "http://*.localhost:3000"),
+        ],
+    )
+    def test_are_written_as_browsers_do(self, text: str, origin: str) -> None:
+        assert Settings(cors_origins=text).cors_origins == (origin,)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ("null", "null is the origin of every sandboxed page"),
+            ("https://app.*.com", "one whole name at the beginning"),
+            ("https://app-*.example.com", "one whole name at the beginning"),
+            ("https://*.*.example.com", "one whole name at the beginning"),
+            ("https://*", "one whole name at the beginning"),
+            ("https://*.com", "below a domain of yours"),
+            ("https://*.0.0.1", "must be origins like"),
+            ("*,https://app.example.com", "is every origin: leave out"),
+            ("http://localhost:*", "must be origins like"),
+            ("http://127.1", "must be origins like"),
+            ("http://[::1", "must be origins like"),
+            ("https://user@app.example.com", "must be origins like"),
+            ("https://app.example.com:0", "must be origins like"),
+            ("https://app.example.com:70000", "must be origins like"),
+            ("https://app.example.com?x", "must be origins like"),
+            ("wss://app.example.com", "must be origins like"),
+            ("file:///app", "must be origins like"),
+        ],
+    )
+    def test_that_can_have_no_effect_or_too_much_are_refused(self, text: str, reason: str) -> None:
+        with pytest.raises(ValidationError, match=re.escape(reason)):
+            Settings(cors_origins=text)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        "text", ["app.example.com", "https://", "https://a.example/app", "//a.example", "a", "localhost:3000"]
     )
     def test_what_no_browser_sends_is_refused(self, text: str) -> None:
         with pytest.raises(ValidationError, match="must be origins like"):

@@ -17,6 +17,8 @@ from urllib.parse import unquote
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from taskwell.api.headers import Header
+from taskwell.api.middleware import VARY, Origins
 from taskwell.api.problems import MEDIA_TYPE, instance_of, path_as_sent, problem_members
 from taskwell.api.root_path import enter
 from taskwell.core.errors import Overloaded
@@ -107,6 +109,7 @@ class Glance:
         self.url = self.method = b""
         self.begun = self.ended = 0
         self.keeps_alive = True
+        self.origin: bytes | None = None
         self._forwarded = False
         self._parser: Any = None
 
@@ -138,22 +141,26 @@ class Glance:
     def on_url(self, url: bytes) -> None:
         self.url += url
 
-    def on_header(self, name: bytes, _value: bytes) -> None:
-        if name.lower() == b"x-forwarded-prefix":
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"origin" and self.origin is None:
+            self.origin = value
+        elif name == b"x-forwarded-prefix":
             self._forwarded = True
 
     def on_message_complete(self) -> None:
         self.ended += 1
         self.method, self.keeps_alive = self._parser.get_method(), self._parser.should_keep_alive()
 
-    def refusal(self, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
-        """As the layers would put it together, for any page to read: nothing in it is anybody's."""
+    def refusal(self, headers: Sequence[Header], origins: Origins) -> bytes:
+        """As the layers would put it together."""
         request_id = b"%032x" % getrandbits(128)
         path = self._path()
         instance = path if _SIMPLE.fullmatch(path) else json.dumps(instance_of(path))[1:-1].encode()
         body = _BODY % (instance, request_id)
         link = f"{self.root_path}/problems/overloaded".encode()
-        default = b"".join([b"%b: %b\r\n" % header for header in headers])
+        to_page = [VARY] if self.origin is None else origins.headers_for(self.origin)
+        default = b"".join([b"%b: %b\r\n" % header for header in (*headers, *to_page)])
         end = b"" if self.keeps_alive else b"connection: close\r\n"
         shown = b"" if self.method == b"HEAD" else body
         return _ANSWER % (link, default, request_id, len(body), end, shown)
@@ -175,9 +182,6 @@ _ANSWER = (
     b"content-type: " + MEDIA_TYPE.encode() + b"\r\n"
     b"retry-after: 1\r\n"
     b'link: <%b>; rel="describedby"\r\n'
-    b"access-control-allow-origin: *\r\n"
-    b"access-control-expose-headers: Link, Retry-After, X-Request-Id\r\n"
-    b"vary: Origin\r\n"
     b"cache-control: no-store\r\n"
     b"content-security-policy: default-src 'none'; frame-ancestors 'none'\r\n"
     b"cross-origin-resource-policy: same-origin\r\n"

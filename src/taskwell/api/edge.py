@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from taskwell.api.headers import lines
+from taskwell.api.headers import Header, lines
 from taskwell.api.problems import response_of
 from taskwell.api.root_path import detached, enter
 from taskwell.core.config import is_loopback, open_to_all
@@ -25,8 +25,6 @@ from taskwell.core.preparation import CannotStart
 from taskwell.core.root_path import parse_root_path
 
 logger = logging.getLogger("taskwell")
-
-Header = tuple[bytes, bytes]
 
 # RFC 6761, 6762 and 8375, and ICANN's word on .internal: the public DNS has no name below these.
 _PRIVATE_ZONES = (".localhost", ".local", ".internal", ".home.arpa")

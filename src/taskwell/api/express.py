@@ -22,9 +22,9 @@ from starlette.types import Scope
 
 from taskwell.api import logs
 from taskwell.api.callers import TASKS_READ, TASKS_WRITE, Caller
-from taskwell.api.edge import Header, RateLimit
+from taskwell.api.edge import RateLimit
 from taskwell.api.feed import Feed
-from taskwell.api.headers import lines
+from taskwell.api.headers import Header, lines
 from taskwell.api.metrics import Metrics
 from taskwell.api.plain import PATH, ROUTES, UNUSUAL, parsed
 from taskwell.api.problems import path_as_sent

@@ -2,6 +2,8 @@
 
 from starlette.types import Scope
 
+Header = tuple[bytes, bytes]
+
 
 def lines(scope: Scope) -> dict[bytes, list[bytes]]:
     """The values of each header, by its name in lower case, in the order in which they came."""

@@ -16,15 +16,16 @@ from urllib.parse import unquote_to_bytes
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskwell.api import logs
-from taskwell.api.headers import lines
+from taskwell.api.headers import Header, lines
 from taskwell.api.methods import methods_at
 from taskwell.api.metrics import Metrics, route_of
 from taskwell.api.problems import path_as_sent, problem_response, response_of
 from taskwell.core.errors import Invalid, Overloaded, Violation
+from taskwell.core.origins import pattern_of
 
 logger = logging.getLogger("taskwell")
 
@@ -75,34 +76,87 @@ class RequestId:
 _STRANGE_ORIGIN = Violation(
     "header", "Origin", "not_allowed", "may not call this server: see TASKWELL_CORS_ORIGINS"
 )
-_KNOWN_ORIGIN = Violation(
-    "header", "Access-Control-Request", "not_allowed", "names a method or a header that is not known here"
+_STRANGE_REQUEST = Violation(
+    "header", "Access-Control-Request", "not_allowed", "names a method that is not known here, or no header"
 )
+VARY: Header = (b"vary", b"Origin")
+_LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
+_EXPOSED = (
+    "ETag", "Idempotent-Replayed", "Link", "Location", "Preference-Applied", "RateLimit",
+    "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id", "X-Total-Count",
+)  # fmt: skip
 
 
-class Cors(CORSMiddleware):
-    """Starlette's, but a refused preflight is a problem like any other."""
+class Origins(CORSMiddleware):
+    """Whose pages may call: Starlette's rules, with every request header for an origin that is allowed.
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
-        if scope["type"] != "http" or b"origin" not in lines(scope):
-            return self.app(scope, receive, partial(_send_varying, send))
-        headers = Headers(scope=scope)
-        if scope["method"] != "OPTIONS" or "access-control-request-method" not in headers:
-            return super().__call__(scope, receive, send)
-        response: Response = self.preflight_response(headers)
+    A named origin may send credentials (`credentials: "include"` is a habit of many clients): no cookie is
+    ever read here, so it gains nothing by that. `*` may not. Where a page of the Internet calls a server in a
+    private network, the browser asks for that too, and a named origin may.
+    """
+
+    _FIELD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+    _TOKENS = re.compile(rf"[ \t]*({_FIELD}([ \t]*,[ \t]*{_FIELD})*)?[ \t]*")
+
+    def __init__(self, allowed: tuple[str, ...], *, loopback: bool) -> None:
+        named = "*" not in allowed
+        patterns = [pattern_of(allowed), _LOOPBACK_ORIGIN if loopback else None]
+        super().__init__(
+            PlainTextResponse(),  # nothing is passed on by this
+            allow_origins=frozenset(origin for origin in allowed if "*." not in origin),
+            allow_origin_regex="|".join(filter(None, patterns)) or None,
+            allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=("*",),
+            allow_credentials=named,
+            allow_private_network=named,
+            expose_headers=_EXPOSED,
+        )
+        self._told = [(name.lower().encode(), value.encode()) for name, value in self.simple_headers.items()]
+
+    def headers_for(self, origin: bytes) -> list[Header]:
+        """What an answer says to a page; a page of a strange origin may not read it."""
+        if self.allow_all_origins:
+            return [*self._told, VARY]
+        if self.is_allowed_origin(origin.decode("latin-1")):
+            return [(b"access-control-allow-origin", origin), *self._told, VARY]
+        return [VARY]
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Any header passes, since the origin is what is looked at; what cannot be one does not."""
+        response = super().preflight_response(request_headers)
+        names = request_headers.get("access-control-request-headers", "")
+        if not self._TOKENS.fullmatch(names):
+            response.status_code = 400
+        return response
+
+
+class Cors:
+    """Tell browsers whose pages may read an answer. A refused preflight is a problem like any other."""
+
+    def __init__(self, app: ASGIApp, policy: Origins) -> None:
+        self.app = app
+        self.policy = policy
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        origins = lines(scope).get(b"origin") if scope["type"] == "http" else None
+        if origins is None:
+            return self.app(scope, receive, partial(_send_with, send, [VARY]))
+        if scope["method"] != "OPTIONS" or b"access-control-request-method" not in lines(scope):
+            return self.app(scope, receive, partial(_send_with, send, self.policy.headers_for(origins[0])))
+        response = self.policy.preflight_response(Headers(scope=scope))
         if response.status_code != 200:
-            names = ("vary", "access-control-allow-origin")
+            names = ("vary", "access-control-allow-origin", "access-control-allow-credentials")
             kept = {name: response.headers[name] for name in names if name in response.headers}
-            error = Invalid(_KNOWN_ORIGIN if "access-control-allow-origin" in kept else _STRANGE_ORIGIN)
+            error = Invalid(_STRANGE_REQUEST if "access-control-allow-origin" in kept else _STRANGE_ORIGIN)
             response = response_of(scope, error)
             response.headers.update(kept)
         return response(scope, receive, send)
 
 
-def _send_varying(send: Send, message: Message) -> Awaitable[None]:
-    """To a page the same answer would have other headers."""
+def _send_with(send: Send, headers: list[Header], message: Message) -> Awaitable[None]:
+    """`Vary` even where no page asks: to a page the same answer would have other headers."""
     if message["type"] == "http.response.start":
-        message["headers"] = [*message["headers"], (b"vary", b"Origin")]
+        message["headers"] = [*message["headers"], *headers]
     return send(message)
 
 

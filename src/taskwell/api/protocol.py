@@ -28,8 +28,9 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from taskwell.api.admission import LONG_WAY, Admission, Glance
-from taskwell.api.edge import Header
 from taskwell.api.express import Express
+from taskwell.api.headers import Header
+from taskwell.api.middleware import Origins
 from taskwell.api.root_path import enter
 
 PATIENCE_SECONDS = 10.0
@@ -235,6 +236,7 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*args, **options)
         self.admission: Admission = self.app_state["admission"]
         self.express: Express | None = self.app_state["express"]
+        self.origins: Origins = self.app_state["origins"]
         self.base: str = self.app_state["root_path"]
         self.context = contextvars.copy_context()  # a request may be begun while another one is answered
         self.due = self.loop.time() + PATIENCE_SECONDS
@@ -422,7 +424,7 @@ class Protocol(HttpToolsProtocol):
         if not (self.is_idle() and glance.is_whole(data) and glance.may_be_refused):
             return False
         self.admission.note_refusal(self.loop.time())
-        self.transport.write(glance.refusal(self.server_state.default_headers))
+        self.transport.write(glance.refusal(self.server_state.default_headers, self.origins))
         if glance.keeps_alive:
             self.wait(self.timeout_keep_alive)
         else:

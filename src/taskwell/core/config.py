@@ -18,11 +18,11 @@ from pydantic_settings import (
 
 from taskwell.core.database_url import DatabaseUrl, Pooler, is_private, parse_database_url
 from taskwell.core.env_file import EnvFile
+from taskwell.core.origins import parse_origins
 from taskwell.core.root_path import parse_root_path
 
 Names = Annotated[tuple[str, ...], NoDecode]  # comma-separated in the environment
 _HOST_NAME = re.compile(r"\*|(\*\.)?[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,252}")
-_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s]+")
 _RATE = re.compile(r"none|[1-9][0-9]{0,8}/(second|minute|hour|day)")
 _CLAIM = re.compile(r"[^\s,]{1,100}")
 _CLAIMS_OF_NO_USER = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti", "scope"})
@@ -122,7 +122,8 @@ class Settings(BaseSettings):
     )
     cors_origins: Names = Field(
         default=(),
-        description="Web origins that may call, comma-separated. In stub mode this machine's always may.",
+        description="Web origins that may call, comma-separated; https://*.example.com is each that is one "
+        "label below, * is every one, without credentials. In stub mode this machine's always may.",
     )
     max_body_bytes: int = Field(
         default=1_048_576, ge=16_384, description="The largest request body, in bytes."
@@ -266,10 +267,7 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def must_be_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        origins = tuple(origin.rstrip("/") for origin in value)
-        if not all(_ORIGIN.fullmatch(origin) for origin in origins):
-            raise ValueError("must be origins like https://app.example.com: scheme and host, without a path")
-        return origins
+        return parse_origins(value)
 
     @field_validator("allowed_hosts")
     @classmethod

@@ -96,15 +96,16 @@ class ServerProcess:
     def start(self, *arguments: str) -> None:
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    *self.under, sys.executable, "-m", "taskwell", "serve", "--port", str(self.port),
-                    *arguments,
-                ],
+                [*self.under, sys.executable, "-m", "taskwell", "serve", *self._place(arguments), *arguments],
                 cwd=self.folder,
                 env=os.environ | dict(self.environment),
                 stdout=log,
                 stderr=log,
-            )  # fmt: skip
+            )
+
+    def _place(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
+        elsewhere = "--uds" in arguments or "TASKWELL_UDS" in self.environment
+        return () if elsewhere else ("--port", str(self.port))
 
     def wait_until_up(self) -> None:
         def is_up() -> bool:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -115,6 +116,137 @@ class TestPublicAddresses:
     def test_loopback_needs_no_permission(self, tmp_path: Path) -> None:
         with server_process(tmp_path, TASKWELL_HOST="localhost"):
             pass
+
+
+PUBLIC = {"TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS": "true"}
+both_families = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+
+
+def answers(address: str, port: int) -> bool:
+    try:
+        return httpx2.get(f"http://{address}:{port}/health/live").status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str, **environment: str) -> Iterator[ServerProcess]:
+    server = ServerProcess(folder, environment)
+    server.start(*arguments)
+    try:
+        wait_for(lambda: "Application startup complete" in server.log() and "running on" in server.log())
+        yield server
+    finally:
+        server.stop()
+
+
+class TestAddresses:
+    @both_families
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    def test_of_all_are_those_of_both_families(self, tmp_path: Path, workers: str) -> None:
+        with serving(tmp_path, "--host", "::", "--workers", workers, **PUBLIC) as server:
+            assert answers("127.0.0.1", server.port)
+            assert answers("[::1]", server.port)
+            assert f"Uvicorn running on http://[::]:{server.port} (Press CTRL+C to quit)" in server.log()
+
+    @both_families
+    @pytest.mark.parametrize(
+        "hosts",
+        [("127.0.0.1", "::1"), ("[::1]", "127.0.0.1", "127.0.0.1"), ("::1", "localhost", "127.0.0.2")],
+    )
+    def test_may_be_several(self, tmp_path: Path, hosts: tuple[str, ...]) -> None:
+        options = [option for host in hosts for option in ("--host", host)]
+        with serving(tmp_path, *options) as server:
+            assert answers("127.0.0.1", server.port)
+            assert answers("[::1]", server.port)
+            assert not answers("127.0.0.3", server.port)
+            assert f"Uvicorn running on http://[::1]:{server.port} (" in server.log()
+
+    @both_families
+    def test_of_all_in_each_family_do_not_hinder_each_other(self, tmp_path: Path) -> None:
+        with serving(tmp_path, TASKWELL_HOST="::, 0.0.0.0", **PUBLIC) as server:
+            assert answers("127.0.0.1", server.port)
+            assert answers("[::1]", server.port)
+
+    def test_are_each_looked_at(self) -> None:
+        told = refusal("--host", "127.0.0.1", "--host", "192.168.1.20")
+        assert told.startswith("on 192.168.1.20 everybody could")
+
+    def test_are_each_asked_for(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            done = run("serve", "--host", "127.0.0.2", "--host", "127.0.0.1", "--port", port)
+        assert done.returncode == 1
+        assert f"cannot listen on 127.0.0.1, port {port}: address already in use" in done.stderr
+
+    def test_that_are_no_name_are_refused(self) -> None:
+        assert refusal(
+            "--host", "nowhere.invalid", TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS="true"
+        ).startswith("cannot listen on nowhere.invalid")
+        done = run("serve", TASKWELL_HOST="http://127.0.0.1")
+        assert done.returncode == 2
+        assert done.stderr.startswith("TASKWELL_HOST: must be addresses or names")
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no Unix sockets")
+class TestUnixSocket:
+    @staticmethod
+    def get(path: Path, address: str, **headers: str) -> httpx2.Response:
+        with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(path))) as client:
+            return client.get(f"http://localhost{address}", headers=headers)
+
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    def test_is_for_the_user_and_the_group_and_gone_at_the_end(self, tmp_path: Path, workers: str) -> None:
+        path = tmp_path / "s"
+        with serving(tmp_path, "--uds", str(path), "--workers", workers, TASKWELL_HOST="0.0.0.0") as server:
+            assert self.get(path, "/api/tasks").json() == []
+            assert path.stat().st_mode & 0o777 == 0o660
+            assert f"Uvicorn running on unix socket {path} (" in server.log()
+            assert refusal_of(run("serve", "--uds", str(path))).startswith(
+                f"cannot listen on unix socket {path}: address already in use"
+            )
+            assert path.exists()
+        assert not path.exists()
+        assert "Traceback" not in server.log()
+
+    def test_of_a_killed_server_is_replaced(self, tmp_path: Path) -> None:
+        path = tmp_path / "s"
+        server = ServerProcess(tmp_path)
+        for count in (1, 2):
+            server.start("--uds", str(path))
+            wait_for(lambda count=count: server.log().count("running on unix socket") == count)  # type: ignore[misc]
+            assert self.get(path, "/health/live").status_code == 200
+            server.stop(signal.SIGKILL)
+            assert path.exists()
+
+    def test_has_a_proxy_behind_it_that_is_believed(self, tmp_path: Path) -> None:
+        path = tmp_path / "s"
+        with serving(tmp_path, TASKWELL_UDS=str(path)):
+            headers = {"X-Forwarded-Prefix": "/tasks", "X-Forwarded-Proto": "https", "Host": "tasks.internal"}
+            answer = self.get(path, "/", **headers)
+            assert answer.headers["location"] == "/tasks/docs"
+
+    def test_is_no_file_of_another_kind(self, tmp_path: Path) -> None:
+        (tmp_path / "s").write_text("mine")
+        told = refusal_of(run("serve", "--uds", str(tmp_path / "s")))
+        assert told.startswith(f"cannot listen on unix socket {tmp_path}/s: file exists")
+        assert (tmp_path / "s").read_text() == "mine"
+        assert "no such file" in refusal_of(run("serve", "--uds", str(tmp_path / "missing" / "s")))
+        assert "too long" in refusal_of(run("serve", "--uds", str(tmp_path / ("s" * 200))))
+
+    def test_is_instead_of_an_address(self, tmp_path: Path) -> None:
+        for option in (("--host", "127.0.0.1"), ("--port", "8000")):
+            told = refusal_of(run("serve", "--uds", str(tmp_path / "s"), *option))
+            assert told.startswith("--uds is instead of --host and --port")
+        done = run("serve", TASKWELL_UDS=str(tmp_path / "s"), TASKWELL_HOST="127.0.0.1")
+        assert done.returncode == 2
+        assert "TASKWELL_UDS is instead of TASKWELL_HOST and TASKWELL_PORT" in done.stderr
+
+
+def refusal_of(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr.removeprefix("taskwell: ")
 
 
 class TestRootPath:

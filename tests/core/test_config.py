@@ -52,7 +52,7 @@ class TestDefaults:
     def test_a_file_in_the_working_directory_on_loopback(self) -> None:
         settings = Settings()
         assert str(settings.database) == "sqlite:///taskwell.db"
-        assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 1)
+        assert (settings.host, settings.port, settings.workers) == (("127.0.0.1",), 8000, 1)
 
     def test_nobody_is_asked_for_credentials_but_only_on_this_machine(self) -> None:
         settings = Settings()

@@ -72,7 +72,7 @@ def test_the_settings_are_taken_by_the_server() -> None:
     environment["DATABASE_URL"] = "postgresql://taskwell:secret@db.example.com/taskwell"
     settings = settings_from(environment)
     assert settings.auth == "jwt"
-    assert settings.host == "0.0.0.0"
+    assert settings.host == ("0.0.0.0",)
     assert settings.migrate_at_start is False
     for _, container in pods():
         assert container["envFrom"] == [

@@ -59,6 +59,9 @@ _NOT_OUR_NAME = Violation(
 )
 
 
+_THIS_MACHINE = ("127.0.0.1", 1)
+
+
 class Forwarded:
     """Whom a proxy speaks for, by which scheme, and under which path: asked only where there is a word of it.
 
@@ -81,6 +84,8 @@ class Forwarded:
             return self.app(scope, receive, send)
         if scope.get("root_path"):
             scope = detached(scope)
+        if scope.get("client") is None and _is_local(scope):
+            scope["client"] = _THIS_MACHINE  # by a Unix socket
         prefix = self._prefix(scope) if said and not self.root_path else ""
         enter(scope, self.root_path, prefix)
         app: ASGIApp = self.forwarded if said else self.app  # type: ignore[assignment]
@@ -459,7 +464,8 @@ def comes_from_near(scope: Scope) -> bool:
     """Whether it was asked directly from this machine or a private network, by no proxy for somebody else."""
     forwarded = any(name in {b"forwarded", b"x-forwarded-for"} for name, _ in scope["headers"])
     client = scope.get("client")
-    return client is not None and not forwarded and _network(client[0]) is None
+    near = _network(client[0]) is None if client else _is_local(scope)
+    return near and not forwarded
 
 
 @lru_cache(maxsize=4_096)

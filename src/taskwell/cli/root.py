@@ -4,8 +4,7 @@ import asyncio
 import json
 import logging
 import os
-import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,69 +40,56 @@ def taskwell(
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
+    host: Annotated[
+        list[str] | None, typer.Option(help="The address to listen on; more than once for several.")
+    ] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on.", min=0, max=65535)] = None,
     workers: Annotated[int | None, typer.Option(help="How many processes.", min=1, max=256)] = None,
+    uds: Annotated[Path | None, typer.Option(help="A Unix socket to listen on instead.")] = None,
     root_path: Annotated[
         str | None, typer.Option(help="The path under which a proxy shows the server, as in /tasks.")
     ] = None,
 ) -> None:
     """Serve the API. Creates and migrates the database first."""
-    import uvicorn
-
     from taskwell.api import logs
+    from taskwell.cli.listening import bound, run
     from taskwell.core.remarks import remarks
 
     if root_path is not None:
         os.environ["TASKWELL_ROOT_PATH"] = root_path or "/"  # the processes that serve read it there
     settings = load_settings()
     logs.install(settings)
-    host, port = host or settings.host, settings.port if port is None else port
+    hosts, port, uds = _place(settings, host, port, uds)
+    if uds is None:
+        _refuse_public(settings, hosts)
     workers = workers or settings.workers
-    _refuse_public(settings, host)
-    _refuse_taken(host, port)
     for remark in remarks(settings.model_copy(update={"workers": workers})):
         logging.getLogger("taskwell").warning("%s", remark)
-    _prepare(settings)
-    with _numbers_shared(settings, workers):
-        uvicorn.run(
-            "taskwell.main:create_logging_app",
-            factory=True,
-            http="taskwell.api.protocol:Protocol",
-            ws="none",
-            host=host,
-            port=port,
-            workers=workers,
-            log_level=settings.log_level,
-            log_config=None,
-            access_log=False,  # it would show queries, and with them what is searched for
-            server_header=False,
-            proxy_headers=False,  # read in a layer of its own
-            timeout_graceful_shutdown=10,
-            timeout_worker_healthcheck=30,  # so long may a process take to start, too
-        )
+    with bound(hosts, port, uds) as listeners, _numbers_shared(settings, workers):
+        _prepare(settings)
+        run(settings, listeners, workers, uds)
 
 
-def _refuse_public(settings: Settings, host: str) -> None:
-    guarded = settings.auth != "stub" or settings.allow_stub_auth_on_public_address
-    if not is_loopback(host) and not guarded:
+def _place(
+    settings: Settings, host: list[str] | None, port: int | None, uds: Path | None
+) -> tuple[Sequence[str], int, Path | None]:
+    """Where to listen: options win over settings."""
+    given = [text.strip().removeprefix("[").removesuffix("]") for text in host or () if text.strip()]
+    addressed = bool(given) or port is not None
+    if uds is not None and addressed:
+        fail("--uds is instead of --host and --port: leave out one or the other")
+    if not addressed:
+        uds = uds or settings.uds
+    return given or settings.host, settings.port if port is None else port, uds
+
+
+def _refuse_public(settings: Settings, hosts: Sequence[str]) -> None:
+    if settings.auth != "stub" or settings.allow_stub_auth_on_public_address:
+        return
+    for host in hosts:
+        if is_loopback(host):
+            continue
         fail(open_to_all(f"on {host}"))
-
-
-def _refuse_taken(host: str, port: int) -> None:
-    """Before a database is made: uvicorn would see it only when all is ready."""
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as probe:
-            if os.name == "posix":  # else what was there a moment ago would be in the way
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        reason = error.strerror or "it is refused"
-        fail(
-            f"cannot listen on {host}, port {port}: {reason.lower()}. "
-            "Choose another with --port or TASKWELL_PORT (--host or TASKWELL_HOST for the address)."
-        )
 
 
 def _prepare(settings: Settings) -> None:

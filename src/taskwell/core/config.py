@@ -22,6 +22,7 @@ from taskwell.core.origins import parse_origins
 from taskwell.core.root_path import parse_root_path
 
 Names = Annotated[tuple[str, ...], NoDecode]  # comma-separated in the environment
+_LISTENED = re.compile(r"[^\s:/?#@\[\]]{1,253}")
 _HOST_NAME = re.compile(r"\*|(\*\.)?[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,252}")
 _RATE = re.compile(r"none|[1-9][0-9]{0,8}/(second|minute|hour|day)")
 _CLAIM = re.compile(r"[^\s,]{1,100}")
@@ -50,8 +51,15 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("MIGRATION_DATABASE_URL", "migration_database_url"),
         description="A direct URL for migrations, when DATABASE_URL leads through a pooler.",
     )
-    host: str = Field(default="127.0.0.1", description="The address to listen on.")
+    host: Names = Field(
+        default=("127.0.0.1",),
+        description="The addresses to listen on, comma-separated; :: is every address, IPv4 and IPv6.",
+    )
     port: int = Field(default=8000, ge=0, le=65535, description="The port to listen on.")
+    uds: Path | None = Field(
+        default=None,
+        description="A Unix socket to listen on instead, for the server's user and group.",
+    )
     workers: int = Field(default=1, ge=1, le=256, description="How many server processes to run.")
     root_path: str = Field(
         default="",
@@ -251,13 +259,29 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "cors_origins", "jwt_issuer", "jwt_jwks_url", "jwt_audience", "allowed_hosts", mode="before"
+        "host", "cors_origins", "jwt_issuer", "jwt_jwks_url", "jwt_audience", "allowed_hosts", mode="before"
     )
     @classmethod
     def split_at_commas(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("host")
+    @classmethod
+    def must_be_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        hosts = tuple(dict.fromkeys(host.removeprefix("[").removesuffix("]") for host in value))
+        if not hosts or not all(_is_ipv6(host) or _LISTENED.fullmatch(host) for host in hosts):
+            raise ValueError("must be addresses or names like 127.0.0.1 or ::, without scheme or port")
+        return hosts
+
+    @model_validator(mode="after")
+    def must_be_an_address_or_a_socket(self) -> Self:
+        if self.uds is not None and self.model_fields_set & {"host", "port"}:
+            raise ValueError(
+                "TASKWELL_UDS is instead of TASKWELL_HOST and TASKWELL_PORT: leave out one or the other"
+            )
+        return self
 
     @field_validator("root_path")
     @classmethod

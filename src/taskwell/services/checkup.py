@@ -68,12 +68,13 @@ async def _settings(settings: Settings) -> Findings:
 
 def _who_gets_in(settings: Settings) -> Iterator[Finding]:
     stub = settings.auth == "stub"
-    if stub and not is_loopback(settings.host):
+    public = [] if settings.uds else [host for host in settings.host if not is_loopback(host)]
+    if stub and public:
         if settings.allow_stub_auth_on_public_address:
             says = "whoever reaches the port can read and change every task, as the settings allow"
             yield Finding("settings", "note", says)
         else:
-            says = f"on {settings.host} nobody is asked for credentials, so the server will not start: "
+            says = f"on {public[0]} nobody is asked for credentials, so the server will not start: "
             yield Finding("settings", "wrong", f"{says}set TASKWELL_AUTH=jwt or TASKWELL_HOST=127.0.0.1")
     if stub and (settings.jwt_secret or settings.jwt_issuer):
         says = "tokens are set up, but nobody is asked for one: set TASKWELL_AUTH=jwt"

@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 # What a shell cannot run beside a server that is up, and what is run by CI or another test.
 NOT_RUN = re.compile(
-    r"make |taskwell serve$|taskwell move|DATABASE_URL=|npm init|python3 -m venv|\.venv/bin/pip"
+    r"make |taskwell serve$|uvicorn |hypercorn |taskwell move|DATABASE_URL=|npm init|python3 -m venv|"
+    r"\.venv/bin/pip"
 )
 
 

@@ -69,7 +69,9 @@ class TestEnvironment:
     @pytest.mark.parametrize(
         ("name", "text", "value"),
         [
-            ("host", "::1", "::1"),
+            ("host", "::1", ("::1",)),
+            ("host", "127.0.0.1, [::1]", ("127.0.0.1", "::1")),
+            ("root_path", "/tasks/", "/tasks"),
             ("port", "9000", 9000),
             ("workers", "4", 4),
             ("auth", "stub", "stub"),

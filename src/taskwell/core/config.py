@@ -226,7 +226,7 @@ class Settings(BaseSettings):
 
     @field_validator("forwarded_allow_ips")
     @classmethod
-    def must_be_addresses(cls, value: str) -> str:
+    def must_be_proxies(cls, value: str) -> str:
         names = [name.strip() for name in value.split(",") if name.strip()]
         if names != ["*"] and not all(map(_is_network, names)):
             raise ValueError(

@@ -46,7 +46,7 @@ wrong = st.sampled_from(
 )
 states = st.sampled_from([None, {}, {"completed": True}, {"completed": False}])
 places = st.integers(0, 30)
-guards = st.sampled_from([None, None, None, "right", "stale", "any", "weak", "one of"])
+guards = st.sampled_from([None, None, None, "right", "stale", "any", "weak", "compressed", "one of"])
 keyed = st.sampled_from([False, False, True])
 entries = st.tuples(
     st.sampled_from(["create", "create under an id", "update", "update", "toggle", "delete", "restore"]),
@@ -330,9 +330,11 @@ class Machine(RuleBasedStateMachine):
             case "any":
                 return "*", None
             case "weak":
-                return f'W/"{version}"', frozenset()
+                return f'W/"{version}"', frozenset({version})
+            case "compressed":
+                return f'"{version}-gzip"', frozenset({version})
             case _:
-                return f'"{version + 9}", W/"1", "{version}"', frozenset({version, version + 9})
+                return f'"{version + 9}", W/"1", "{version}"', frozenset({1, version, version + 9})
 
     def id_at(self, place: int) -> str:
         known = list(self.book.tasks)

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -16,10 +18,10 @@ import pytest
 
 from taskwell.core.config import Settings
 from tests.answers import create
-from tests.cli.commands import done, refused
-from tests.cli.contents import contents, empty
+from tests.cli.commands import done, refused, taskwell
+from tests.cli.contents import contents, empty, fill
 from tests.databases import execute, new_postgres_database
-from tests.servers import local_server
+from tests.servers import local_server, server_process
 
 
 def rows(file: Path, statement: str) -> list[tuple[object, ...]]:
@@ -111,6 +113,91 @@ class TestLive:
                 for thread in threads:
                     thread.join()
         assert sum(map(len, acknowledged)) > 0
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[Path]:
+    """A folder as a snapshot is mounted. Root may write whatever the permissions say, but not there."""
+    if os.geteuid():
+        files = [folder, *folder.iterdir()]
+        for file in files:
+            file.chmod(0o555 if file.is_dir() else 0o444)
+        try:
+            yield folder
+        finally:
+            for file in files:
+                file.chmod(0o755 if file.is_dir() else 0o644)
+        return
+    view = folder.with_name(f"{folder.name}-read-only")
+    view.mkdir()
+    if subprocess.run(["mount", "--bind", folder, view], check=False, capture_output=True).returncode:
+        pytest.skip("needs a user other than root, or the right to mount")
+    subprocess.run(["mount", "-o", "remount,ro,bind", view], check=True)
+    try:
+        yield view
+    finally:
+        subprocess.run(["umount", view], check=True)
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> Path:
+    """What a disk's snapshot has of a database that is being written: the last changes are in its WAL."""
+    live, taken = tmp_path / "live", tmp_path / "snapshot"
+    live.mkdir()
+    fill(f"sqlite:///{live}/tasks.db")
+    with closing(sqlite3.connect(live / "tasks.db")) as connection:
+        connection.execute("UPDATE tasks SET title = 'In the WAL'")
+        connection.commit()
+        shutil.copytree(live, taken)
+    return taken
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders are not closed in this way there")
+class TestOfASnapshotThatMayNotBeWritten:
+    def back_up(self, snapshot: Path, file: Path) -> set[object]:
+        before = {path.name: path.read_bytes() for path in snapshot.iterdir()}
+        with read_only(snapshot) as view:
+            done(f"sqlite:///{view}/tasks.db", "backup", str(file))
+        assert {path.name: path.read_bytes() for path in snapshot.iterdir()} == before
+        return {title for (title,) in rows(file, "SELECT title FROM tasks")}
+
+    def test_with_its_wal_and_the_index(self, snapshot: Path, tmp_path: Path) -> None:
+        assert self.back_up(snapshot, tmp_path / "tasks.bak") == {"In the WAL"}
+
+    def test_of_a_server_that_was_stopped(self, snapshot: Path, tmp_path: Path) -> None:
+        with closing(sqlite3.connect(snapshot / "tasks.db")) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert not (snapshot / "tasks.db-wal").exists()
+        assert self.back_up(snapshot, tmp_path / "tasks.bak") == {"In the WAL"}
+
+    def test_without_the_index_nothing_is_left_out(self, snapshot: Path, tmp_path: Path) -> None:
+        (snapshot / "tasks.db-shm").unlink()
+        file = tmp_path / "tasks.bak"
+        with read_only(snapshot) as view:
+            told = refused(f"sqlite:///{view}/tasks.db", "backup", str(file))
+        assert "its last changes are in tasks.db-wal" in told
+        assert "copy both files to such a folder" in told
+        assert not file.exists()
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to mount")
+    def test_of_a_server_that_is_up(self, tmp_path: Path) -> None:
+        """As a user who may read its folder and no more."""
+        folder, file = tmp_path / "live", tmp_path / "tasks.bak"
+        folder.mkdir()
+        with server_process(folder) as server, httpx2.Client(base_url=server.url) as client:
+            create(client, "/api/tasks", title="Acknowledged")
+            with read_only(folder) as view:
+                done(f"sqlite:///{view}/taskwell.db", "backup", str(file))
+        assert rows(file, "SELECT title FROM tasks") == [("Acknowledged",)]
+
+    def test_others_commands_say_so(self, snapshot: Path, tmp_path: Path) -> None:
+        file = tmp_path / "tasks.bak"
+        done(f"sqlite:///{snapshot}/tasks.db", "backup", str(file))
+        with read_only(snapshot) as view:
+            url = f"sqlite:///{view}/tasks.db"
+            assert "may be written" in refused(url, "restore", str(file), "--replace", "--yes")
+            assert "may not be written" in taskwell(url, "doctor").stdout
+            assert "may not be written" in refused(url, "backup", str(view / "tasks.bak"))
 
 
 class TestRefusals:

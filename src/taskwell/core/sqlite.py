@@ -8,6 +8,7 @@ never meets SQLITE_BUSY from another taskwell.
 """
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
@@ -22,7 +23,7 @@ from sqlalchemy.exc import OperationalError
 from taskwell.core.connection import OnTheDriver, OnTheSpot, driven
 from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import InUse
-from taskwell.core.sqlite_file import SqliteFile, absolute, prepare_connections
+from taskwell.core.sqlite_file import SqliteFile, absolute, prepare_connections, unwritable_file
 from taskwell.core.sqlite_writer import LOCK_PATIENCE_SECONDS, SqliteWriter
 
 T = TypeVar("T")
@@ -104,6 +105,10 @@ class SqliteBackend:
     @asynccontextmanager
     async def snapshot(self) -> AsyncGenerator[OnTheSpot]:
         """One state of everything, however long it is read and whoever writes meanwhile."""
+        if self.path.exists() and not os.access(self.path.parent, os.W_OK | os.X_OK):
+            with unwritable_file(self.path) as unwritable:
+                yield unwritable
+            return
         self._file.need()
         with self._readers.connect() as connection:
             connection.exec_driver_sql("BEGIN")

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 
 from taskwell.core.connection import OnTheSpot
 from taskwell.core.database_url import BadDatabaseUrl
-from taskwell.core.errors import FileMoved
+from taskwell.core.errors import FileMoved, InUse
 
 _REMOTE_FILE_SYSTEMS = frozenset(
     [
@@ -111,15 +111,16 @@ def prepare_connections(engine: Engine, pragmas: Sequence[str]) -> None:
 
 
 @contextmanager
-def lone_file(path: Path, mode: Literal["ro", "rw"]) -> Iterator[OnTheSpot]:
+def lone_file(path: Path, mode: Literal["ro", "rw", "immutable"]) -> Iterator[OnTheSpot]:
     """A file that nobody else uses, on any file system and without companions.
 
     It is written without a journal: whoever is interrupted throws it away. Foreign keys are not enforced.
-    What is made by it is for its owner's eyes alone.
+    What is made by it is for its owner's eyes alone. "immutable": nobody can change it, and no lock is taken.
     """
     if mode == "rw":
         path.touch(mode=0o600)
-    address = f"file:{quote(str(absolute(path)))}?mode={mode}"
+    how = "mode=ro&immutable=1" if mode == "immutable" else f"mode={mode}"
+    address = f"file:{quote(str(absolute(path)))}?{how}"
     engine = create_engine(
         "sqlite://",
         creator=lambda: sqlite3.connect(address, uri=True, isolation_level=None),
@@ -140,6 +141,36 @@ def lone_file(path: Path, mode: Literal["ro", "rw"]) -> Iterator[OnTheSpot]:
                 yield OnTheSpot(connection)
     finally:
         engine.dispose()
+
+
+@contextmanager
+def unwritable_file(path: Path) -> Iterator[OnTheSpot]:
+    """A database in a folder where nothing may be written: a snapshot, or that of another user's server.
+
+    SQLite writes an index of the WAL beside it, unless there is one. It can be told that there is no WAL,
+    which would lose what is in it.
+
+    Raises:
+        BadDatabaseUrl: what was changed last cannot be read there.
+        InUse: somebody has changed it meanwhile.
+    """
+    wal, index, journal = (path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm", "-journal"))
+    if wal.exists() and index.exists():
+        with lone_file(path, "ro") as connection:
+            yield connection
+        return
+    for file in (wal, journal):
+        if file.exists() and file.stat().st_size:
+            says = f"its last changes are in {file.name}, which can only be read where files may be written"
+            raise BadDatabaseUrl(f"{path}: {says}; copy both files to such a folder, and name that one")
+    before = path.stat()
+    with lone_file(path, "immutable") as connection:
+        yield connection
+    after = path.stat()
+    if wal.exists() or (before.st_ino, before.st_size, before.st_mtime_ns) != (
+        after.st_ino, after.st_size, after.st_mtime_ns,
+    ):  # fmt: skip
+        raise InUse(f"{path} was changed while it was read: try again, or as the user of the server")
 
 
 def refuse_network_file_system(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> None:

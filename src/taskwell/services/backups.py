@@ -23,7 +23,7 @@ from taskwell.core.connection import OnTheSpot
 from taskwell.core.database import ReadTransaction, Transaction
 from taskwell.core.faults import fault_of
 from taskwell.core.migrate import Schema
-from taskwell.core.sqlite_file import lone_file
+from taskwell.core.sqlite_file import absolute, lone_file
 from taskwell.services import copying, epochs
 from taskwell.services.copying import CannotCopy, Differs, Progress, Summary
 
@@ -68,8 +68,11 @@ async def back_up(settings: Settings, file: Path, progress: Progress) -> Backup:
 def _refuse_place(file: Path) -> None:
     if file.exists():
         raise _exists(file)
-    if not file.parent.is_dir():
+    folder = absolute(file).parent
+    if not folder.is_dir():
         raise CannotCopy(f"{file.parent} is no folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CannotCopy(f"{file.parent} may not be written: give the backup another place")
 
 
 def _exists(file: Path) -> CannotCopy:

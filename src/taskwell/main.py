@@ -43,6 +43,7 @@ from taskwell.core.database import Database
 from taskwell.core.errors import Unavailable
 from taskwell.core.jwt import Verifier
 from taskwell.core.memory import Memory
+from taskwell.core.remarks import remarks
 from taskwell.schemas.query import KnownQueries
 from taskwell.services.house import keep_house, name_reserved_users
 
@@ -250,7 +251,10 @@ def create_logging_app() -> FastAPI:
 
 def create_served_app(settings: Settings) -> FastAPI:
     """What any other server runs, which may listen where `taskwell serve` would refuse to."""
-    return _alone(settings, local=settings.auth == "stub" and not settings.allow_stub_auth_on_public_address)
+    app = _alone(settings, local=settings.auth == "stub" and not settings.allow_stub_auth_on_public_address)
+    for remark in remarks(settings):
+        logger.warning("%s", remark)
+    return app
 
 
 def _alone(settings: Settings, *, local: bool = False) -> FastAPI:

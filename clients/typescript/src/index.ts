@@ -9,7 +9,7 @@ export type Task = components['schemas']['TaskRead']
 export type TaskDeleted = components['schemas']['TaskDeleted']
 export type TaskCreate = components['schemas']['TaskCreate']
 export type TaskUpdate = components['schemas']['TaskUpdate']
-export type Changes = components['schemas']['Changes']
+export type ChangePage = components['schemas']['ChangePage']
 export type Problem = components['schemas']['Problem']
 export type Taskwell = Client<paths>
 
@@ -62,7 +62,7 @@ export async function* pages(page: (cursor?: string) => Promise<Answer<Task[]>>)
 
 /** Bring the copy up to date; `changes` asks for what has changed since. Keep what is returned for the next time. */
 export async function sync(
-  changes: (since?: string) => Promise<Answer<Changes>>,
+  changes: (since?: string) => Promise<Answer<ChangePage>>,
   copy: Map<string, Task>,
   since?: string,
 ): Promise<string> {

@@ -25,7 +25,7 @@ _A_TAG = '(W/)?"[!#-~]*"'
 _ANY_OR_TAGS = rf"\*|{_A_TAG}(, *{_A_TAG})*"
 _TAGS: dict[str, Any] = {"maxLength": _MAX_LENGTH, "pattern": f"^({_ANY_OR_TAGS})$"}
 _NO_TAGS: dict[str, Any] = {"maxLength": _MAX_LENGTH, "pattern": f"^({_ANY_OR_TAGS})?$"}
-_ONLY_ANY: dict[str, Any] = {"pattern": r"^\*$"}
+_ONLY_ANY: dict[str, Any] = {"pattern": r"^\*?$"}
 
 _NO_IF_MATCH = "is not evaluated here, since this has no ETag: leave it out"
 _NO_IF_NONE_MATCH = "has no meaning here beside `*` in a PUT that creates; a change is guarded by If-Match"

@@ -1,5 +1,6 @@
 """The OpenAPI document, as generators like it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,6 +11,7 @@ from taskwell.api.callers import ADMIN, Access, access_of
 from taskwell.api.problems import MEDIA_TYPE, PROBLEM_TYPES, documented
 from taskwell.api.routing import JSON, MERGE_PATCH
 from taskwell.schemas.problem import Problem
+from taskwell.schemas.text import EXAMPLE_ID
 
 _DESCRIPTION = """\
 Every operation on tasks exists twice: at `/api/tasks` for the caller, and at `/api/{user_id}/tasks` for the
@@ -35,6 +37,30 @@ _SECURITY_SCHEMES = {
 _REFUSALS = {
     str(PROBLEM_TYPES[token].status): documented(PROBLEM_TYPES[token])
     for token in ("unauthorized", "forbidden", "rate_limited")
+}
+# Tools that make requests of the document send every parameter that has an example, all at once. So these can
+# be sent together, and leave a request as it is.
+_EXAMPLES: Mapping[str, Any] = {
+    "completed": False,
+    "created_after": "2020-01-01T00:00:00Z",
+    "created_before": "2100-01-01T00:00:00Z",
+    "cursor": "",
+    "deleted": False,
+    "id": "alice",
+    "if-match": "*",
+    "if-none-match": '"0"',
+    "last-event-id": "0",
+    "limit": 50,
+    "prefer": "handling=lenient",
+    "q": "milk",
+    "since": "0",
+    "sort": "completed,-updated_at",
+    "status": "pending",
+    "task_id": EXAMPLE_ID,
+    "token_id": EXAMPLE_ID,
+    "updated_after": "2020-01-01T00:00:00Z",
+    "updated_before": "2100-01-01T00:00:00Z",
+    "user_id": "alice",
 }
 
 
@@ -67,6 +93,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         for method, operation in path.items():
             _secure(operation, accesses[operation["operationId"]])
             _correct(method, operation)
+            _show_examples(method, operation, document["components"]["schemas"])
     document["components"]["securitySchemes"] = _SECURITY_SCHEMES
     schemas = document["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
@@ -105,3 +132,21 @@ def _correct(method: str, operation: dict[str, Any]) -> None:
         for choice in schema.pop("anyOf", []):
             if choice != {"type": "null"}:
                 schema |= choice
+
+
+def _show_examples(method: str, operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:
+    """Give each parameter and body an example where every tool looks for it."""
+    for parameter in operation.get("parameters", []):
+        name = parameter["name"]
+        parameter["schema"].pop("examples", None)
+        if (method, name) == ("put", "if-none-match"):
+            parameter["example"] = ""  # with If-Match, it would contradict
+        elif (
+            name == "idempotency-key"
+        ):  # a key belongs to one request: Postman replaces the variable each time
+            parameter["example"] = operation["operationId"].removeprefix("user_") + " {{$guid}}"
+        elif name in _EXAMPLES:
+            parameter["example"] = _EXAMPLES[name]
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        name = content["schema"]["$ref"].rpartition("/")[2]
+        content["example"] = schemas[name]["examples"][0]

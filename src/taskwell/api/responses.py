@@ -5,7 +5,7 @@ from fastapi import Request, Response
 from taskwell.api.conditions import is_unchanged
 from taskwell.api.headers import lines
 from taskwell.schemas.batch import BatchResults, results_json
-from taskwell.schemas.change import Changes, changes_json
+from taskwell.schemas.change import ChangePage, changes_json
 from taskwell.schemas.task import TaskRead, task_json
 from taskwell.schemas.token import TokenCreated, TokenRead, token_json, tokens_json
 from taskwell.schemas.user import UserRead, user_json
@@ -54,7 +54,7 @@ def batch_response(results: BatchResults) -> Response:
     return Response(results_json(results), media_type=_JSON)
 
 
-def changes_response(changes: Changes) -> Response:
+def changes_response(changes: ChangePage) -> Response:
     return Response(changes_json(changes), media_type=_JSON)
 
 

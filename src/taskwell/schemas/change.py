@@ -25,7 +25,7 @@ Change = TaskRead | TaskGone
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class ChangePage:
     """Changes in the order of their numbers, each task in its latest state."""
 
     changes: list[Change]
@@ -33,11 +33,11 @@ class Changes:
     more: Annotated[bool, Field(description="Whether there is more right now.", examples=[False])]
 
 
-_CHANGES: TypeAdapter[Any] = TypeAdapter(Changes)
+_CHANGES: TypeAdapter[Any] = TypeAdapter(ChangePage)
 _CHANGE: TypeAdapter[Any] = TypeAdapter(Change)
 
 
-def changes_json(changes: Changes) -> bytes:
+def changes_json(changes: ChangePage) -> bytes:
     return _CHANGES.dump_json(changes)
 
 

@@ -15,6 +15,11 @@ from taskwell.schemas.text import EXAMPLE_ID, Description, Title
 Completed = Annotated[StrictBool, Field(description="Whether the task is done.", examples=[True])]
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    """Generators take a member with a default for one that has to be sent."""
+    del schema["default"]
+
+
 class TaskCreate(Input):
     """A new task."""
 
@@ -24,7 +29,10 @@ class TaskCreate(Input):
 
     title: Title
     description: Description | None = None
-    completed: Completed = False
+    completed: Annotated[
+        Completed,
+        Field(description="Whether the task is done; false if left out.", json_schema_extra=_without_default),
+    ] = False
 
 
 class TaskUpdate(Input):

@@ -16,7 +16,7 @@ from taskwell.core.database import ReadTransaction
 from taskwell.core.errors import Gone, Invalid, Violation
 from taskwell.models import Task, User
 from taskwell.models.user import EPOCH
-from taskwell.schemas.change import Change, Changes, TaskGone
+from taskwell.schemas.change import Change, ChangePage, TaskGone
 from taskwell.schemas.task import TASK_DELETED_COLUMNS, TaskRead
 
 _CURSOR = re.compile(r"(\d{1,16})(?:-(\d{1,16}))?", re.ASCII)
@@ -54,7 +54,7 @@ def parse_cursor(text: str, source: str = "query", name: str = "since") -> Curso
 
 async def list_changes(
     transaction: ReadTransaction, user_id: str, since: Cursor | None, *, limit: int
-) -> Changes:
+) -> ChangePage:
     """At most `limit` changes that follow `since`; from the beginning without it.
 
     Raises:
@@ -68,7 +68,7 @@ async def list_changes(
         _check(since, last, purged)
     changes = [_change(row) for row in rows[:limit]]
     following = Cursor(changes[-1].version if changes else number, since.purged if since else purged)
-    return Changes(changes, str(following), more=len(rows) > limit)
+    return ChangePage(changes, str(following), more=len(rows) > limit)
 
 
 async def changed_since(

@@ -12,7 +12,7 @@ from uuid import UUID
 from httpx import Response as HttpResponse
 
 from taskwell_client.client import AuthenticatedClient, Client
-from taskwell_client.models import Changes, Problem, TaskRead
+from taskwell_client.models import ChangePage, Problem, TaskRead
 from taskwell_client.types import UNSET, Response, Unset
 
 __all__ = [
@@ -77,7 +77,7 @@ def _next(answer: Response[list[TaskRead] | Problem]) -> str | None:
 
 
 def sync(
-    changes: Callable[[str | Unset], Changes | Problem | None],
+    changes: Callable[[str | Unset], ChangePage | Problem | None],
     copy: dict[UUID, TaskRead],
     since: str | None = None,
 ) -> str:

@@ -12,7 +12,7 @@ from taskwell.api.responses import changes_response
 from taskwell.api.routing import TaskwellRoute
 from taskwell.api.stream import EventStream
 from taskwell.core.errors import Gone
-from taskwell.schemas.change import Changes
+from taskwell.schemas.change import ChangePage
 from taskwell.services import changes
 
 router = APIRouter(route_class=TaskwellRoute, tags=["changes"], dependencies=[Depends(preferences)])
@@ -31,7 +31,7 @@ Since = Annotated[
 
 @router.get(
     "/changes",
-    response_model=Changes,
+    response_model=ChangePage,
     summary="List changes",
     responses={200: {"description": "Changes in their order."}, **problems("gone")},
 )

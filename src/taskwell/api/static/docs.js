@@ -8,5 +8,12 @@ window.ui = SwaggerUIBundle({
   displayRequestDuration: true,
   persistAuthorization: true,
   tryItOutEnabled: true,
+  requestInterceptor: (request) => {
+    const key = request.headers["idempotency-key"];
+    // Not randomUUID: browsers have it on https alone.
+    const numbers = crypto.getRandomValues(new Uint32Array(4));
+    if (key) request.headers["idempotency-key"] = key.replace("{{$guid}}", numbers.join("-"));
+    return request;
+  },
   validatorUrl: null, // it would send the document to a server of others
 });

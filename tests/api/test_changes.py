@@ -172,8 +172,13 @@ class TestSince:
         task = create(client, tasks)
         assert ask(client, feed, "0")["changes"] == ask(client, feed)["changes"] == [task]
 
+    def test_an_empty_one_is_none(self, client: httpx2.Client, tasks: str, feed: str) -> None:
+        task = create(client, tasks)
+        assert ask(client, feed, "") == ask(client, feed)
+        assert ask(client, feed, "")["changes"] == [task]
+
     @pytest.mark.parametrize(
-        "since", ["", "x", "-1", "+1", "1-", "-", "1--1", "1-2-3-4", "1.5", " 1", "1 ",
+        "since", ["x", "-1", "+1", "1-", "-", "1--1", "1-2-3-4", "1.5", " 1", "1 ",
                   "0x1", "٣", "1" * 17, "1_0", "null"]
     )  # fmt: skip
     def test_what_is_no_cursor_is_refused(

@@ -690,7 +690,12 @@ class TestPutNew:
         create(client, tasks)
         problem(client.put(f"{tasks}/{unknown_id()}", json={"title": "x"}), 404, "not_found")
 
-    @pytest.mark.parametrize("header", ['"1"', '*, "1"', "", "W/*"])
+    def test_an_empty_list_of_tags_matches_nothing(self, client: httpx2.Client, tasks: str) -> None:
+        path = f"{tasks}/{create(client, tasks)['id']}"
+        for name in OPERATIONS:
+            assert Write(client, name)(path, If_None_Match="").is_success, name
+
+    @pytest.mark.parametrize("header", ['"1"', '*, "1"', "W/*"])
     def test_knows_no_other_condition(self, client: httpx2.Client, tasks: str, header: str) -> None:
         path = f"{tasks}/{create(client, tasks)['id']}"
         for name in OPERATIONS:

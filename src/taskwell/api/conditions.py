@@ -105,7 +105,7 @@ async def guard_unless_new(
         Invalid: the task is to exist and not to exist.
     """
     if not creates(request):
-        if "if-none-match" in request.headers:
+        if _header(request, "if-none-match"):
             raise _refusal("If-None-Match", _NO_IF_NONE_MATCH)
         return await guard_of_request(request, if_match)
     if if_match is not None:
@@ -178,7 +178,8 @@ def refuse_unknown_conditions(request: Request, evaluated: Set[str]) -> None:
             raise _refusal("If-Match", _NO_IF_MATCH)
     elif b"if-unmodified-since" in sent and not reads:
         raise _refusal("If-Unmodified-Since", _NO_DATE if "if-match" in evaluated else _NO_CONDITION)
-    if b"if-none-match" in sent and "if-none-match" not in evaluated:
+    # An empty list of tags matches nothing (RFC 9110, 13.1.2), so the request goes on.
+    if _header(request, "if-none-match") and "if-none-match" not in evaluated:
         if not reads:
             raise _refusal("If-None-Match", _NO_IF_NONE_MATCH if "if-match" in evaluated else _NO_CONDITION)
         if creates(request):

@@ -50,6 +50,7 @@ _EXAMPLES: Mapping[str, Any] = {
     "if-match": "*",
     "if-none-match": '"0"',
     "last-event-id": "0",
+    "lastEventId": "0",
     "limit": 50,
     "prefer": "handling=lenient",
     "q": "milk",

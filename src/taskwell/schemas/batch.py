@@ -81,12 +81,7 @@ class Batch(Input):
                 {
                     "operations": [
                         {"op": "create", "task": {"title": "Buy milk"}},
-                        {
-                            "op": "update",
-                            "id": "01a1fe04-9424-75e1-89a6-e90dc13ea379",
-                            "version": 17,
-                            "task": {"completed": True},
-                        },
+                        {"op": "create", "task": {"title": "Buy bread", "completed": True}},
                     ]
                 }
             ]

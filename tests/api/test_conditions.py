@@ -691,8 +691,8 @@ class TestPutNew:
         problem(client.put(f"{tasks}/{unknown_id()}", json={"title": "x"}), 404, "not_found")
 
     def test_an_empty_list_of_tags_matches_nothing(self, client: httpx2.Client, tasks: str) -> None:
-        path = f"{tasks}/{create(client, tasks)['id']}"
         for name in OPERATIONS:
+            path = f"{tasks}/{create(client, tasks)['id']}"
             assert Write(client, name)(path, If_None_Match="").is_success, name
 
     @pytest.mark.parametrize("header", ['"1"', '*, "1"', "W/*"])

@@ -128,17 +128,16 @@ class TestDocument:
     ) -> None:
         """All of them at once, as Postman does; what they name is there, or is a 404 or a 409."""
         client.delete("/api/users/alice")
-        for mount in ("/api/tasks", "/api/alice/tasks"):
-            new = {"If-None-Match": "*"}
-            assert client.put(f"{mount}/{EXAMPLE_ID}", json={"title": "x"}, headers=new).is_success
         sent = 0
         for method, path, operation in operations(document):
             if path.endswith("/events"):
                 continue
+            for mount in ("/api/tasks", "/api/alice/tasks") if "{task_id}" in path else ():
+                client.put(f"{mount}/{EXAMPLE_ID}", json={"title": "x"}, headers={"If-None-Match": "*"})
             answer = client.send(request_of_examples(client, method, path, operation))
             assert answer.is_success or answer.status_code in {404, 409}, (method, path, answer.text)
             sent += answer.is_success
-        assert sent >= 25
+        assert sent >= 32
 
     def test_every_field_of_an_answer_is_always_there(self, document: dict[str, Any]) -> None:
         names = (

@@ -169,7 +169,12 @@ def _add_layers(app: FastAPI, settings: Settings, *, local: bool) -> None:
     app.add_middleware(Cors, policy=app.state.origins)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestId, metrics=app.state.metrics)
-    app.add_middleware(Forwarded, proxies=settings.forwarded_allow_ips, root_path=settings.root_path)
+    app.add_middleware(
+        Forwarded,
+        proxies=settings.forwarded_allow_ips,
+        root_path=settings.served_path,
+        origin=settings.public_origin,
+    )
 
 
 @asynccontextmanager
@@ -196,7 +201,7 @@ async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
                 "admission": admission,
                 "express": express,
                 "origins": app.state.origins,
-                "root_path": settings.root_path,
+                "root_path": settings.served_path,
             }
     finally:
         feed.close()

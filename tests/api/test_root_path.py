@@ -339,7 +339,7 @@ class TestSetting:
 
     @pytest.mark.parametrize(
         "text",
-        ["a", "//a", "/a//b", "https://a.example/b", "/..", "/a/../b", "/a?b", "/a b", "/%61", "/ä", "/a\n"],
+        ["a", "//a", "/a//b", "https://a.example/b", "/..", "/a/../b", "/a?b", "/a b", "/%61", "/ä", "/a\nb"],
     )
     def test_that_is_none_is_refused(self, text: str) -> None:
         with pytest.raises(ValidationError, match="must be a path like /tasks"):
@@ -422,3 +422,52 @@ class TestPaths:
         again = dict(scope)
         enter(again, "")
         assert again == scope
+
+
+class TestPublicUrl:
+    """`TASKWELL_PUBLIC_URL`: links that begin with scheme and host, for clients that follow no others."""
+
+    @pytest.mark.parametrize(
+        "url", ["https://example.com", "https://Example.com:443/", "http://[::1]:8080/a/b"]
+    )
+    def test_links_are_absolute(self, database_url: str, user: str, url: str) -> None:
+        public_url = Settings(public_url=url).public_url
+        path = public_url.partition("://")[2].partition("/")[2]
+        tasks = f"/api/{user}/tasks"
+        with (
+            local_server(Settings(database_url=database_url, public_url=url)) as server,
+            httpx2.Client(base_url=server.url) as http,
+        ):
+            for _ in range(4):  # by the short way too, once the client is known
+                made = http.post(tasks, json=NEW)
+                assert made.headers["location"] == f"{public_url}{tasks}/{made.json()['id']}"
+            for _ in range(3):
+                link = http.get(f"{tasks}?limit=1").links["next"]["url"]
+                assert link.startswith(f"{public_url}{tasks}?limit=1&cursor=")
+            error = http.get(f"{tasks}/x")
+            assert error.links["describedby"]["url"] == f"{public_url}/problems/validation_error"
+            assert error.json()["instance"] == f"{'/' * bool(path)}{path}{tasks}/x"
+            assert http.post("/api/users", json={"id": f"{user}-2"}).headers["location"] == (
+                f"{public_url}/api/users/{user}-2"
+            )
+            assert http.get("/openapi.json").json()["servers"] == [{"url": public_url}]
+
+    @pytest.mark.parametrize(
+        "url",
+        ["example.com", "ftp://example.com", "https://", "https://a@example.com", "https://example.com?x",
+         "/tasks", "https://*.example.com", "https://example.com/a//b", "https://example.com/%2e", "https://example.com#x"],
+    )  # fmt: skip
+    def test_what_is_no_address_is_refused(self, url: str) -> None:
+        with pytest.raises(ValidationError):
+            Settings(public_url=url)
+
+    def test_contradicts_another_root_path(self) -> None:
+        with pytest.raises(ValidationError, match="TASKWELL_ROOT_PATH"):
+            Settings(public_url="https://example.com/a", root_path="/b")
+        assert Settings(public_url="https://example.com/a", root_path="/a").served_path == "/a"
+
+
+def test_a_new_user_is_found_under_the_path(database_url: str, user: str) -> None:
+    with configured(Settings(database_url=database_url), "/tasks", "/tasks") as site:
+        made = site.ask("POST", "/api/users", json={"id": user})
+        assert site.follow(made.headers["location"]).json()["id"] == user

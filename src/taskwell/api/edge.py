@@ -18,7 +18,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from taskwell.api.headers import Header, lines
 from taskwell.api.problems import response_of
-from taskwell.api.root_path import detached, enter
+from taskwell.api.root_path import detached, enter, note_origin
 from taskwell.core.config import is_loopback, open_to_all
 from taskwell.core.errors import Forbidden, Invalid, RateLimited, Violation
 from taskwell.core.preparation import CannotStart
@@ -71,14 +71,17 @@ class Forwarded:
     _PREFIX = b"x-forwarded-prefix"
     _WORDS = frozenset({b"x-forwarded-for", b"x-forwarded-proto", _PREFIX})
 
-    def __init__(self, app: ASGIApp, proxies: str, root_path: str) -> None:
+    def __init__(self, app: ASGIApp, proxies: str, root_path: str, origin: str) -> None:
         self.app = app
         self.forwarded = ProxyHeadersMiddleware(app, proxies)  # type: ignore[arg-type]
         self.root_path = root_path
+        self.origin = origin
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
             return (WebSocketClose() if scope["type"] == "websocket" else self.app)(scope, receive, send)
+        if self.origin:
+            note_origin(scope, self.origin)
         said = not self._WORDS.isdisjoint(lines(scope))
         if not (said or self.root_path or scope.get("root_path")):
             return self.app(scope, receive, send)

@@ -27,8 +27,8 @@ from taskwell.api.feed import Feed
 from taskwell.api.headers import Header, lines
 from taskwell.api.metrics import Metrics
 from taskwell.api.plain import PATH, ROUTES, UNUSUAL, parsed
-from taskwell.api.problems import path_as_sent
-from taskwell.api.root_path import note_root, root_of
+from taskwell.api.problems import inner_path, path_as_sent
+from taskwell.api.root_path import link, note_origin, note_root, root_of
 from taskwell.api.task_list import TaskList
 from taskwell.core.acting import EVERYBODY, acting_as
 from taskwell.core.config import Settings
@@ -144,6 +144,7 @@ class Express:
         self._database = database
         self._feed = feed
         self._settings: Settings = app.state.settings
+        self._origin = self._settings.public_origin
         self._metrics: Metrics = app.state.metrics
         self._queries: KnownQueries = app.state.queries
         self._noted_emails: Memory[str, str] = app.state.noted_emails
@@ -163,6 +164,8 @@ class Express:
             return False
         if client.root_path:
             note_root(scope, client.root_path)
+        if self._origin:
+            note_origin(scope, self._origin)
         owner = found["user_id"] or client.caller.user_id
         wanted = self._wanted(kind, owner, found, exchange) if client.may(kind, owner) else None
         if wanted is None or not exchange.keep_alive or not self._may_be_written(kind, owner, client):
@@ -282,7 +285,8 @@ def _told(asked: Asked, outcome: Any) -> Told:
     if isinstance(wanted, TaskList):
         page = wanted.page(outcome)
         return Told(page.json, page.etag, link=page.link)
-    location = f"{path_as_sent(asked.exchange.scope)}/{wanted.id}" if asked.kind is _CREATE else ""
+    scope = asked.exchange.scope
+    location = f"{link(scope, inner_path(scope))}/{wanted.id}" if asked.kind is _CREATE else ""
     return Told(outcome.json, f'"{outcome.version}"', location)
 
 

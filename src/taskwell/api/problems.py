@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from taskwell.api.methods import methods_at
-from taskwell.api.root_path import public
+from taskwell.api.root_path import link, public
 from taskwell.core.errors import (
     Conflict,
     Forbidden,
@@ -275,7 +275,7 @@ def problem_response(
     return Response(
         json.dumps(members),
         members["status"],
-        {"Link": f'<{public(scope, f"/problems/{token}")}>; rel="describedby"', **(headers or {})},
+        {"Link": f'<{link(scope, f"/problems/{token}")}>; rel="describedby"', **(headers or {})},
         MEDIA_TYPE,
     )
 

@@ -1,7 +1,8 @@
 """Under which path clients find the application: below a proxy's path, or mounted in another application.
 
 Every layer and route sees paths that begin at this application's root. What is said to clients (links and
-`instance`) has the root path before it: `public` is the one place where it is put there.
+`instance`) has the root path before it: `public` is the one place where it is put there. A link also has the
+scheme and host before that, where `TASKWELL_PUBLIC_URL` names them: `link` puts them there.
 """
 
 import re
@@ -12,6 +13,7 @@ from urllib.parse import quote, unquote
 from starlette.types import Scope
 
 _ROOT_PATH = "taskwell.root_path"  # in the scope, percent-encoded
+_ORIGIN = "taskwell.origin"  # in the scope: scheme and host, where links are absolute
 # What another application has left in the scope of a request that it passes on. A path parameter of its
 # would be taken for one of this application: the user's id.
 _OF_THE_PARENT = ("path_params", "route", "endpoint", "fastapi")
@@ -24,6 +26,15 @@ def public(scope: Scope, path: str) -> str:
     """A path of this application as its clients know it."""
     root: str | None = scope.get(_ROOT_PATH)
     return f"{root}{path}" if root else path
+
+
+def link(scope: Scope, path: str) -> str:
+    """The address of a path of this application, for `Location` and `Link`."""
+    return f"{scope.get(_ORIGIN, '')}{public(scope, path)}"
+
+
+def note_origin(scope: Scope, origin: str) -> None:
+    scope[_ORIGIN] = origin
 
 
 def root_of(scope: Scope) -> str:

@@ -14,7 +14,8 @@ from starlette.datastructures import QueryParams
 
 from taskwell.api.conditions import is_expected, is_unchanged
 from taskwell.api.headers import lines
-from taskwell.api.problems import path_as_sent
+from taskwell.api.problems import inner_path
+from taskwell.api.root_path import link
 from taskwell.core.database import Database
 from taskwell.core.errors import PreconditionFailed
 from taskwell.core.pagination import bad_cursor, decode_cursor, encode_cursor
@@ -104,8 +105,8 @@ class TaskList:
         sent = QueryParams(self.request.scope["query_string"])  # in the client's words, by every way
         others = [(name, value) for name, value in sent.multi_items() if name != "cursor"]
         query = urlencode([*others, ("cursor", self._encode(part))])
-        link = f'<{path_as_sent(self.request.scope)}?{query}>; rel="next"'
-        return Page(f"[{part.json}]", etag, link)
+        scope = self.request.scope
+        return Page(f"[{part.json}]", etag, f'<{link(scope, inner_path(scope))}?{query}>; rel="next"')
 
     def _whole(self, part: Part, headers: dict[str, str]) -> Response:
         """A chunk at a time: memory does not grow with the list, and a slow reader holds no connection.

@@ -66,6 +66,11 @@ class Settings(BaseSettings):
         description="The path under which a proxy shows the server, as in /tasks. Empty: what a trusted "
         "proxy says in X-Forwarded-Prefix, else the root.",
     )
+    public_url: str = Field(
+        default="",
+        description="The address under which clients find the server, as in https://example.com/tasks. "
+        "Location and Link are absolute then; empty: relative to what was asked.",
+    )
     forwarded_allow_ips: str = Field(
         default="127.0.0.1",
         validation_alias=AliasChoices("FORWARDED_ALLOW_IPS", "forwarded_allow_ips"),
@@ -287,6 +292,35 @@ class Settings(BaseSettings):
     @classmethod
     def must_be_a_path(cls, value: str) -> str:
         return parse_root_path(value)
+
+    @field_validator("public_url")
+    @classmethod
+    def must_be_an_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        has_more = parts.query or parts.fragment or "@" in parts.netloc or "*" in parts.netloc
+        if value and (has_more or not _is_url(value)):
+            raise ValueError("must be an address like https://example.com or https://example.com/tasks")
+        if value:
+            parse_root_path(parts.path)
+            (origin,) = parse_origins((f"{parts.scheme}://{parts.netloc}",))
+            return f"{origin}{parts.path.rstrip('/')}"
+        return value
+
+    @model_validator(mode="after")
+    def must_be_under_one_path(self) -> Self:
+        if self.root_path and self.public_url and self.root_path != urlsplit(self.public_url).path:
+            raise ValueError("TASKWELL_PUBLIC_URL must end with TASKWELL_ROOT_PATH, which may be left out")
+        return self
+
+    @property
+    def public_origin(self) -> str:
+        """Scheme and host of the public URL; empty if there is none."""
+        return self.public_url.removesuffix(urlsplit(self.public_url).path)
+
+    @property
+    def served_path(self) -> str:
+        """The path under which clients find the server, whichever setting names it."""
+        return self.root_path or urlsplit(self.public_url).path
 
     @field_validator("cors_origins")
     @classmethod

@@ -5,7 +5,7 @@ from html import escape
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
-from taskwell.api.root_path import public
+from taskwell.api.root_path import link, public
 
 router = APIRouter(include_in_schema=False)
 
@@ -34,7 +34,7 @@ _PAGE = """<!doctype html>
 
 @router.get("/")
 async def lead_to_docs(request: Request) -> RedirectResponse:
-    return RedirectResponse(public(request.scope, "/docs"))
+    return RedirectResponse(link(request.scope, "/docs"))
 
 
 @router.get("/docs")
@@ -47,5 +47,5 @@ async def show_docs(request: Request) -> HTMLResponse:
 @router.get("/openapi.json")
 async def show_openapi(request: Request) -> JSONResponse:
     """With the path under which this client finds the server."""
-    server = {"url": public(request.scope, "") or "/"}
+    server = {"url": link(request.scope, "") or "/"}
     return JSONResponse({**request.app.openapi(), "servers": [server]})

@@ -27,7 +27,7 @@ from taskwell.api.dependencies import (
     preferences,
 )
 from taskwell.api.once import REPLAYED, Once
-from taskwell.api.problems import path_as_sent, problems
+from taskwell.api.problems import inner_path, problems
 from taskwell.api.queries import FilterDep, QueryDep
 from taskwell.api.responses import (
     batch_response,
@@ -36,6 +36,7 @@ from taskwell.api.responses import (
     task_response,
     unless_unchanged,
 )
+from taskwell.api.root_path import link
 from taskwell.api.routing import TaskwellRoute
 from taskwell.api.task_list import TaskList, check_of_list
 from taskwell.core.database import Transaction
@@ -132,7 +133,7 @@ async def create_task(
     request: Request, once: Once, settings: SettingsDep, owner: Owner, new: TaskCreate, guard: IfMatchOfList
 ) -> Response:
     """A user's first task creates the user, unless the server is set to know its users beforehand (404)."""
-    path = path_as_sent(request.scope).rstrip("/")
+    path = link(request.scope, inner_path(request.scope)).rstrip("/")
     check = check_of_list(guard, owner)
 
     async def operation(transaction: Transaction) -> Response:
@@ -266,7 +267,9 @@ async def put_task(
         if not new:
             return task_response(await tasks.update_task(transaction, owner, task_id, changes, guard=guard))
         task = await tasks.put_task(transaction, owner, task_id, changes, create_user=settings.create_users)
-        return task_response(task, 201, {"Location": path_as_sent(request.scope).rstrip("/")})
+        return task_response(
+            task, 201, {"Location": link(request.scope, inner_path(request.scope)).rstrip("/")}
+        )
 
     return await once(operation)
 

@@ -11,6 +11,7 @@ from taskwell.api.dependencies import CallerDep, DatabaseDep, preferences, refus
 from taskwell.api.once import REPLAYED, Once
 from taskwell.api.problems import problems
 from taskwell.api.responses import user_response
+from taskwell.api.root_path import link
 from taskwell.api.routing import TaskwellRoute
 from taskwell.api.stream import STREAMING_HEADERS
 from taskwell.core.database import Transaction
@@ -55,12 +56,12 @@ PathUserId = Annotated[str, Depends(user_of_path)]
     },
 )
 @needs(ADMIN, by_admin=True)
-async def create_user(once: Once, new: UserCreate) -> Response:
+async def create_user(request: Request, once: Once, new: UserCreate) -> Response:
     """Not needed before a user's first task: it fixes the id or the e-mail address beforehand."""
 
     async def operation(transaction: Transaction) -> Response:
         user = await users.create_user(transaction, new)
-        return user_response(user, 201, {"Location": f"/api/users/{quote(user.id)}"})
+        return user_response(user, 201, {"Location": link(request.scope, f"/api/users/{quote(user.id)}")})
 
     return await once(operation)
 

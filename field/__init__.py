@@ -1,0 +1,1 @@
+"""Real proxies and clients between the server and who asks it. See `__main__`."""

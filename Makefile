@@ -209,6 +209,10 @@ audit: $(READY) ## Look for known vulnerabilities in the locked dependencies (as
 sbom: $(READY) ## Write the bill of materials of the locked dependencies, sbom.json (CycloneDX)
 	$(BIN)/uvx --from cyclonedx-bom cyclonedx-py requirements requirements.txt --output-file sbom.json
 
+.PHONY: field
+field: $(READY) ## Send real clients through real proxies: nginx, Caddy, HAProxy, Apache, Varnish, those of dev servers
+	$(BIN)/python -m field $(SHORT)
+
 .PHONY: db-upgrade
 db-upgrade: $(READY) ## Apply the migrations
 	$(BIN)/taskwell db upgrade

@@ -217,13 +217,12 @@ class WellFormed:
         if sum(map(len, chain.from_iterable(scope["headers"]))) > self._MAX_HEADER_BYTES:
             detail = f"The headers are larger than {self._MAX_HEADER_BYTES:,} bytes in all."
             return problem_response(scope, "headers_too_large", detail, headers={"Connection": "close"})
-        if (violation := self._violation(scope)) is not None:
-            return response_of(scope, Invalid(violation))
         if not self._has_one_host(scope):
             response = response_of(scope, Invalid(_NO_HOST))
             response.headers["Connection"] = "close"  # another reader may have stopped here (RFC 9112, 3.2)
             return response
-        return None
+        violation = self._violation(scope)
+        return response_of(scope, Invalid(violation)) if violation else None
 
     def _violation(self, scope: Scope) -> Violation | None:
         path, query = scope.get("raw_path") or b"", scope["query_string"]

@@ -226,7 +226,8 @@ class Protocol(HttpToolsProtocol):
 
     `due`: when patience ends. `between`: nothing of a next request has come. `queued`: it waits for a place.
     `unanswered`: the requests without a whole answer, in their order; the first one is being answered.
-    `reading`: False once the client has ended its side, or has sent what is no HTTP.
+    `reading`: False once nothing more is read: the client has ended its side (`client_ended`), what it sends
+    is no HTTP, or its request has been refused.
     `offer`: the head that has just been parsed offers another protocol. `connect_to`: the target of CONNECT.
     """
 
@@ -245,6 +246,7 @@ class Protocol(HttpToolsProtocol):
         self.unread = 0
         self.unanswered: deque[Cycle] = deque()
         self.reading = True
+        self.client_ended = False
         self.offer = False
         self.connect_to: bytes | None = None
 
@@ -263,7 +265,7 @@ class Protocol(HttpToolsProtocol):
 
         A stream of events ends: this is how a browser leaves one.
         """
-        self.reading = False
+        self.reading, self.client_ended = False, True
         cycle = self.cycle
         if cycle is not None and cycle.more_body and not cycle.response_complete:
             self.truncate(cycle)
@@ -291,7 +293,7 @@ class Protocol(HttpToolsProtocol):
         is still sending would lose the answer (RFC 9112, 9.6). What comes is thrown away until it closes too,
         or its time is up.
         """
-        if cycle.more_body or "taskwell.malformed" in cycle.scope:
+        if not self.client_ended and (cycle.more_body or "taskwell.malformed" in cycle.scope):
             self.reading = False
             self.flow.resume_reading()
             self.transport.write_eof()

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import httpx2
 
+from clients import make
 from field.matrix import NotHere, Site, check, new_tasks, situation
 from field.proxies import find
 from stress.proxy import Plan, Proxy
@@ -32,6 +33,7 @@ _HEADLESS = (
     "--disable-background-networking",
 )
 FILES = Path(__file__).parents[1] / "clients"
+POSTMAN = Path(__file__).parents[1] / "postman"
 
 
 def _run(site: Site, *command: str | Path, seconds: float = 90) -> str:
@@ -124,6 +126,17 @@ def jdk(site: Site) -> None:
 @situation("Node's fetch", needs=("node", "nodejs"), everywhere=False)
 def node(site: Site) -> None:
     _run(site, "node", FILES / "node.mjs", site.url, new_tasks())
+
+
+@situation("Postman's import, run by newman", needs=("npm", "nodejs npm"), everywhere=None)
+def postman(site: Site) -> None:
+    """All optional parameters are sent, by their examples: none may be what refuses a request."""
+    make.install_node(POSTMAN)
+    lines = [line.split() for line in _run(site, "node", POSTMAN / "run.mjs", site.url).splitlines()]
+    statuses = [int(status) for _, _, status in lines]
+    # A token that the example names is not there; the user that is created may be.
+    assert [status for status in statuses if status >= 300 and status not in {404, 409}] == [], lines
+    assert sum(status < 300 for status in statuses) >= 32, lines
 
 
 @situation(

@@ -12,9 +12,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy.exc import DBAPIError
 
 from taskwell.core.database_url import BadDatabaseUrl, DatabaseUrl, parse_database_url
+from taskwell.core.faults import NotConnected
 from taskwell.core.postgres import PostgresBackend
 
 NEON_DIRECT = (
@@ -493,7 +493,7 @@ def first_words(host: str, query: str, folder: Path) -> bytes:
     with stranger(listener, folder) as heard:
         try:
             asyncio.run(connect(f"postgresql://alice:S3cr3t@{host}:{port}/app?{query}"))
-        except (ssl.SSLCertVerificationError, DBAPIError):
+        except (ssl.SSLCertVerificationError, NotConnected):
             return heard.result()
     raise AssertionError("a stranger was taken for a database")
 
@@ -528,6 +528,6 @@ class TestTlsOnTheWire:
             listener.bind(f"{folder}/.s.PGSQL.5432")
             listener.listen()
             with stranger(listener, tmp_path) as heard:
-                with pytest.raises(DBAPIError):
+                with pytest.raises(NotConnected):
                     asyncio.run(connect(f"postgresql://alice:S3cr3t@/app?host={quote(folder)}"))
                 assert b"\0database\0app\0" in heard.result()

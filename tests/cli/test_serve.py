@@ -389,7 +389,7 @@ class TestAWorkingFolderThatIsGone:
         assert done.returncode == 1
         *_, line = (done.stdout + done.stderr).splitlines()
         assert "Traceback" not in done.stderr
-        assert ".db cannot be looked for: the working folder is gone, or may not be entered" in line
+        assert " cannot be looked for: the working folder is gone, or may not be entered" in line
 
     @pytest.mark.parametrize("command", ["doctor", "db upgrade", "config"])
     def test_is_nothing_to_a_file_elsewhere(self, tmp_path: Path, command: str) -> None:

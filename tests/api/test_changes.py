@@ -147,7 +147,7 @@ class TestPaging:
             assert found["more"] is True
         assert len(ask(client, f"/api/{user}/changes", found["next"])["changes"]) == 1
 
-    @pytest.mark.parametrize("limit", ["0", "-1", "", "ten", "1.5"])
+    @pytest.mark.parametrize("limit", ["0", "-1", "ten", "1.5"])
     def test_a_limit_is_a_whole_number_from_1(self, client: httpx2.Client, feed: str, limit: str) -> None:
         assert violation(client.get(feed, params={"limit": limit}))["parameter"] == "limit"
 

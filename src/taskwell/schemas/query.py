@@ -97,9 +97,9 @@ def _parse_sort_key(text: str, descending: bool | None) -> SortKey:
 
 def names_of(parameters: Iterable[str]) -> Mapping[str, str]:
     """The parameter that each word means: its name, in camelCase too, or what other APIs call it."""
-    words = {name: name for name in parameters}
-    words |= {word: name for word, name in _PARAMETERS.items() if name in words}
-    return {spelling: name for word, name in words.items() for spelling in (word, _in_camel_case(word))}
+    names = {name: name for name in parameters}
+    words = names | {word: name for word, name in _PARAMETERS.items() if name in names}
+    return {_in_camel_case(word): name for word, name in words.items()} | words
 
 
 def _in_camel_case(word: str) -> str:

@@ -439,7 +439,7 @@ class TestConditionsThatAreNotEvaluated:
             assert client.get(path, headers={"If-None-Match": value}).status_code == 200
 
     @pytest.mark.parametrize("name", LIST_WRITES)
-    @pytest.mark.parametrize("value", ["*", '"1"', "", 'W/"x"'])
+    @pytest.mark.parametrize("value", ["*", '"1"', 'W/"x"'])
     def test_if_none_match_of_a_write_to_a_list(
         self, client: httpx2.Client, tasks: str, name: str, value: str
     ) -> None:

@@ -337,6 +337,10 @@ class TestRefusals:
             (f"{PRIVATE}?SSLMODE=require", "it has a parameter that is not known"),
             # Taken literally, half of the password would be the host's name, which is shown.
             ("postgresql://user:half@S3cr3t@db/app", "must be percent-encoded"),
+            ("postgresql://user:half@S3/cr3t@db:5432/app", "must be percent-encoded"),
+            ("postgresql://user:half@S3?cr3t@db:5432/app", "names no database"),
+            ("postgresql://user:half@S3#cr3t@db:5432/app", "must be percent-encoded"),
+            ("postgresql://user:half@1:2/cr3t@db/app", "must be percent-encoded"),
             ("postgresql://user:S3cr3t@db:99999/app", "the port must be 1 to 65535"),
             ("postgresql://user:S3cr3t@db:0/app", "the port must be 1 to 65535"),
             (f"{PRIVATE}?sslnegotiation=S3cr3t", "sslnegotiation must be postgres or direct"),

@@ -144,10 +144,11 @@ def _postgresql(url: URL, pooler: Pooler) -> DatabaseUrl:
         for name, value in url.query.items()
     }
     url = _with_places(url, parameters)
+    # An @ that is not encoded ends the password too early: what follows would pass for host and database.
+    if any("@" in part for part in (url.host or "", url.database or "", *parameters)):
+        raise BadDatabaseUrl("an @ in the user or the password must be percent-encoded: %40")
     if not url.database:
         raise BadDatabaseUrl("it names no database: postgresql://user:password@host/DATABASE")
-    if "@" in (url.host or ""):
-        raise BadDatabaseUrl("an @ in the user or the password must be percent-encoded: %40")
     if url.port is not None and not 1 <= url.port <= 65535:
         raise BadDatabaseUrl("the port must be 1 to 65535")
     # A host that begins with a slash is a directory of Unix sockets, which libpq takes as a parameter too.

@@ -224,7 +224,7 @@ class TestListTasks:
         answer = client.get(f"/api/{user}/tasks", params=following.params)
         assert violation(answer)["code"] == "invalid_cursor"
 
-    @pytest.mark.parametrize("cursor", ["", "x", "AAAA", "%00", "💥", "A" * 5000])
+    @pytest.mark.parametrize("cursor", ["x", "AAAA", "%00", "💥", "A" * 5000])
     def test_a_cursor_made_up_is_refused(self, client: httpx2.Client, tasks: str, cursor: str) -> None:
         answer = client.get(tasks, params={"cursor": cursor, "limit": "2"})
         assert violation(answer)["parameter"] == "cursor"

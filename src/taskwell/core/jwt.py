@@ -160,6 +160,7 @@ class Verifier:
         issuer = payload.get("iss")
         if self._issuers and not (isinstance(issuer, str) and issuer in self._issuers):
             self._hint_at_slash(issuer)
+            self._hint("its iss is none that TASKWELL_JWT_ISSUER names")
             raise Unauthorized("The token is of an issuer that this server does not trust.")
         # RFC 7519, 4.1.3: an aud that is there must be right, whatever else names the token's client.
         named = payload["aud"] if "aud" in payload else payload.get(self._audience_claim)
@@ -170,6 +171,7 @@ class Verifier:
             self._hint_at_audience_claim(payload)
             raise Unauthorized(f"The token does not say for whom it is meant ({self._audience_claim}).")
         if self._audiences and not self._audiences.intersection(audiences):
+            self._hint("its aud is none that TASKWELL_JWT_AUDIENCE names")
             raise Unauthorized("The token is meant for another server.")
 
     def _hint_at_audience_claim(self, payload: Mapping[str, Any]) -> None:

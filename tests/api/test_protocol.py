@@ -1,16 +1,20 @@
 """How the bytes of a connection become requests, and what becomes of those that are none."""
 
+import gc
 import json
 import logging
 import re
 import socket
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import httpx2
 import pytest
 
+from taskwell.api.protocol import Cycle, Protocol
 from tests.answers import create
 from tests.servers import LocalServer, wait_for
 
@@ -438,3 +442,32 @@ def fill(client: httpx2.Client, tasks: str, count: int = 1_000) -> None:
     operations = [{"op": "create", "task": {"title": f"{n}", "description": "x" * 200}} for n in range(count)]
     for _ in range(2):
         client.post(f"{tasks}/batch", json={"operations": operations}).raise_for_status()
+
+
+class TestBounds:
+    """What a client may have the server keep for it."""
+
+    def test_no_more_is_read_while_several_requests_wait(self, server: LocalServer) -> None:
+        # Each answer let in another read of thousands of requests.
+        pipeline = request("GET", "/api/no-such-path") * 3_000
+        with closing(socket.create_connection(("127.0.0.1", server.port))) as connection:
+            reader = threading.Thread(target=_read_on, args=(connection,), daemon=True)
+            reader.start()
+            connection.settimeout(2)
+            sent, answered_by = 0, time.monotonic() + 4
+            with suppress(TimeoutError):
+                while time.monotonic() < answered_by:
+                    sent += connection.send(pipeline)
+            waiting = [len(cycles) for cycles in _unanswered()]
+        # One read is 256 KiB at most.
+        assert max(waiting, default=0) <= 2 * 262_144 // len(request("GET", "/api/no-such-path"))
+
+
+def _unanswered() -> list[deque[Cycle]]:
+    return [one.unanswered for one in gc.get_objects() if isinstance(one, Protocol) and one.parser]
+
+
+def _read_on(connection: socket.socket) -> None:
+    with suppress(OSError):
+        while connection.recv(1_048_576):
+            pass

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 import httptools
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_RE,
     HEADER_VALUE_RE,
@@ -48,6 +48,18 @@ _NO_HTTP_METHODS = frozenset(
     b"TEARDOWN".split()
 )
 _NO_LINGER = struct.pack("ii", 1, 0)
+
+
+class Flow(FlowControl):
+    """Reads no more while several requests wait: who pipelines without end would fill the memory."""
+
+    def __init__(self, transport: asyncio.Transport, unanswered: deque["Cycle"]) -> None:
+        super().__init__(transport)
+        self.unanswered = unanswered
+
+    def resume_reading(self) -> None:
+        if self.read_paused and len(self.unanswered) < 2:
+            super().resume_reading()
 
 
 class Cycle(RequestResponseCycle):
@@ -252,6 +264,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = Flow(transport, self.unanswered)
         self.loop.call_later(LOOK_SECONDS, self.look)
 
     def connection_lost(self, exc: Exception | None) -> None:

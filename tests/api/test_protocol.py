@@ -4,6 +4,7 @@ import gc
 import json
 import logging
 import re
+import select
 import socket
 import threading
 import time
@@ -462,6 +463,32 @@ class TestBounds:
         # One read is 256 KiB at most.
         assert max(waiting, default=0) <= 2 * 262_144 // len(request("GET", "/api/no-such-path"))
 
+    @pytest.mark.parametrize(
+        ("head", "endless"),
+        [
+            (request("GET", "/health")[:-2], b"X-Field: c4n4ry\r\n" * 1_000),
+            (request("GET", "/health")[:-2] + b"X-Field: ", b"c4n4ry" * 2_000),
+            (b"GET /", b"c4n4ry" * 2_000),
+            (
+                request("POST", "/health", b"Transfer-Encoding: chunked", body=b"0\r\n"),
+                b"X: c4n4ry\r\n" * 1_000,
+            ),
+        ],
+        ids=["headers", "one header", "target", "trailers"],
+    )
+    def test_a_head_without_end_is_refused(
+        self, line: Callable[[], Line], head: bytes, endless: bytes
+    ) -> None:
+        one = line().send(head)
+        one.connection.settimeout(0.2)
+        sent = 0
+        while sent < 8_388_608 and not _has_answer(one.connection):
+            one.connection.settimeout(20)
+            one.connection.sendall(endless)
+            sent += len(endless)
+        assert sent <= 1_048_576
+        assert statuses(one.read()) == [400]
+
 
 def _unanswered() -> list[deque[Cycle]]:
     return [one.unanswered for one in gc.get_objects() if isinstance(one, Protocol) and one.parser]
@@ -471,3 +498,7 @@ def _read_on(connection: socket.socket) -> None:
     with suppress(OSError):
         while connection.recv(1_048_576):
             pass
+
+
+def _has_answer(connection: socket.socket) -> bool:
+    return bool(select.select([connection], [], [], 0.005)[0])

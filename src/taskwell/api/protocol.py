@@ -42,6 +42,8 @@ _BYTES_PER_SECOND = 8_192
 _VERSIONS = frozenset({"1.0", "1.1"})
 _ABOUT_BODIES = frozenset({b"content-length", b"expect", b"transfer-encoding"})
 _MOST_DIGITS = 20  # of a length
+# Of a head that has not ended, or of trailers. What is read with it at once may count too: 256 KiB.
+_MOST_UNFINISHED_BYTES = 524_288
 # llhttp reads RTSP and ICE as well, and only there are these methods.
 _NO_HTTP_METHODS = frozenset(
     b"ANNOUNCE DESCRIBE FLUSH GET_PARAMETER PAUSE PLAY RECORD REDIRECT SETUP SET_PARAMETER SOURCE "
@@ -238,6 +240,7 @@ class Protocol(HttpToolsProtocol):
 
     `due`: when patience ends. `between`: nothing of a next request has come. `queued`: it waits for a place.
     `unanswered`: the requests without a whole answer, in their order; the first one is being answered.
+    `unfinished`: how many bytes have come of a head or of trailers without their end.
     `reading`: False once nothing more is read: the client has ended its side (`client_ended`), what it sends
     is no HTTP, or its request has been refused.
     `offer`: the head that has just been parsed offers another protocol. `connect_to`: the target of CONNECT.
@@ -257,6 +260,7 @@ class Protocol(HttpToolsProtocol):
         self.queued: Cycle | None = None
         self.unread = 0
         self.unanswered: deque[Cycle] = deque()
+        self.unfinished = 0
         self.reading = True
         self.client_ended = False
         self.offer = False
@@ -381,9 +385,17 @@ class Protocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self.refuse_malformed()
             return
+        if not self.between and self.is_endless(data):
+            self.refuse_malformed()
+            return
         cycle = self.cycle
         if cycle is not None and cycle.more_body and not cycle.begun and self.unanswered[0] is cycle:
             self.ask_early(cycle)
+
+    def is_endless(self, data: bytes) -> bool:
+        """Whether more has come than a head may have. The parser would keep all of it in memory."""
+        self.unfinished += len(data)
+        return self.unfinished > _MOST_UNFINISHED_BYTES
 
     def parse(self, data: bytes) -> None:
         """Parse requests. One that offers another protocol is answered as any other (RFC 9110, 7.8).
@@ -449,6 +461,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.between = False
+        self.unfinished = 0
         if self.cycle is not None and self.cycle.response_complete:
             self.wait(PATIENCE_SECONDS)
 
@@ -495,6 +508,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self.due += len(body) / _BYTES_PER_SECOND
+        self.unfinished = 0
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
             return

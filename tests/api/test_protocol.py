@@ -502,3 +502,11 @@ def _read_on(connection: socket.socket) -> None:
 
 def _has_answer(connection: socket.socket) -> bool:
     return bool(select.select([connection], [], [], 0.005)[0])
+
+
+def test_nobody_who_speaks_http_1_0_is_told_to_go_on(line: Callable[[], Line], tasks: str) -> None:
+    """RFC 9110, 10.1.1: such an expectation is ignored."""
+    body = b'{"title": "Buy milk"}'
+    one = line().send(request("POST", tasks, *sized(body), b"Expect: 100-continue", version="1.0"))
+    time.sleep(0.3)
+    assert statuses(one.send(body).read()) == [201]

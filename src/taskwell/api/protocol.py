@@ -473,8 +473,9 @@ class Protocol(HttpToolsProtocol):
 
     def check_body_header(self, name: bytes, value: bytes) -> None:
         """Refuse a coding that the application had to decode, and a length that others may read otherwise."""
-        if name == b"expect":
-            self.expect_100_continue = value == b"100-continue"
+        if name == b"expect":  # in HTTP/1.0 it is ignored (RFC 9110, 10.1.1)
+            speaks_of_it = self.parser.get_http_version() != "1.0"
+            self.expect_100_continue = speaks_of_it and value == b"100-continue"
         elif value != b"chunked" if name == b"transfer-encoding" else len(value) > _MOST_DIGITS:
             raise httptools.HttpParserError
 

@@ -489,6 +489,38 @@ class TestBounds:
         assert sent <= 1_048_576
         assert statuses(one.read()) == [400]
 
+    def test_who_has_read_late_and_then_stalls_is_cut(
+        self, client: httpx2.Client, server: LocalServer, user: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tasks = f"/api/{user}/tasks"
+        monkeypatch.setattr("taskwell.api.protocol.PATIENCE_SECONDS", 2.0)
+        monkeypatch.setattr(Protocol, "pause_writing", _noting(Protocol.pause_writing, paused := []))
+        for _ in range(100):
+            client.post(tasks, json={"title": "long", "description": "d" * 2_000})
+        ask = request("GET", f"{tasks}?limit=100")
+        for before in range(5, 30):  # until the last answer is the first that waits for its reader
+            with closing(socket.socket()) as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+                connection.connect(("127.0.0.1", server.port))
+                connection.settimeout(15)
+                connection.sendall(ask * before + b"GET / HTTP/1.1\r\nHo")
+                time.sleep(0.5)
+                if not paused:
+                    continue
+                with suppress(ConnectionResetError):  # a timeout: it is never cut
+                    while connection.recv(262_144):
+                        pass
+                return
+        raise AssertionError("no answer waited")
+
+
+def _noting(function: Callable[..., object], calls: list[None]) -> Callable[..., object]:
+    def noted(*args: object) -> object:
+        calls.append(None)
+        return function(*args)
+
+    return noted
+
 
 def _unanswered() -> list[deque[Cycle]]:
     return [one.unanswered for one in gc.get_objects() if isinstance(one, Protocol) and one.parser]

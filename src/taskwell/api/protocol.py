@@ -356,7 +356,12 @@ class Protocol(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self.wait(self.timeout_keep_alive if self.is_idle() else math.inf)
+        if self.is_idle():
+            self.wait(self.timeout_keep_alive)
+        elif self.unanswered and not self.unanswered[0].more_body:
+            self.wait(math.inf)  # what it asked for is on its way
+        else:
+            self.wait(PATIENCE_SECONDS)
 
     def is_idle(self) -> bool:
         ready = self.between or not self.reading

@@ -343,6 +343,8 @@ class Settings(BaseSettings):
         scheme, separator, _ = value.get_secret_value().partition("://")
         if not separator or scheme not in {"memory", "redis", "rediss"}:
             raise ValueError("must be memory://, or a redis:// or rediss:// URL")
+        if scheme != "memory" and not _has_host(value.get_secret_value()):
+            raise ValueError("must be a URL with a host, and a port from 1 to 65535 if it has one")
         if scheme != "memory" and not (find_spec("limits") and find_spec("redis")):
             raise ValueError("needs the client of Redis: pip install 'taskwell[redis]'")
         return value

@@ -45,7 +45,7 @@ from taskwell.core.jwt import Verifier
 from taskwell.core.memory import Memory
 from taskwell.core.remarks import remarks
 from taskwell.schemas.query import KnownQueries
-from taskwell.services.house import keep_house, name_reserved_users
+from taskwell.services.house import keep_house
 
 logger = logging.getLogger("taskwell")
 
@@ -190,7 +190,6 @@ async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
             await preparation.start(settings, database),
             asyncio.create_task(feed.watch()),
             asyncio.create_task(keep_house(database, settings.trash_days)),
-            asyncio.create_task(name_reserved_users(database)),
             asyncio.create_task(app.state.metrics.keep_telling(database, feed)),
             *_fetches_of_keys(app.state.verifier),
         }

@@ -492,9 +492,9 @@ class TestBounds:
     def test_who_has_read_late_and_then_stalls_is_cut(
         self, client: httpx2.Client, server: LocalServer, user: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        tasks = f"/api/{user}/tasks"
+        tasks, paused = f"/api/{user}/tasks", list[None]()
         monkeypatch.setattr("taskwell.api.protocol.PATIENCE_SECONDS", 2.0)
-        monkeypatch.setattr(Protocol, "pause_writing", _noting(Protocol.pause_writing, paused := []))
+        monkeypatch.setattr(Protocol, "pause_writing", _noting(Protocol.pause_writing, paused))
         for _ in range(100):
             client.post(tasks, json={"title": "long", "description": "d" * 2_000})
         ask = request("GET", f"{tasks}?limit=100")

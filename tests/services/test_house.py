@@ -71,6 +71,18 @@ def claims(settings: Settings, *times: datetime) -> list[bool]:
     return asyncio.run(work())
 
 
+class TestReservedUsers:
+    def test_are_named_in_the_log(self, settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+        with local_server(settings) as server, httpx2.Client(base_url=server.url) as client:
+            create(client, TASKS)
+        now = instant(settings, LONG_AGO)
+        execute(settings, f"INSERT INTO users (id, created_at, last_seq) VALUES ('v1', {now}, 1)")
+        caplog.clear()
+        with local_server(settings) as server:
+            httpx2.get(f"{server.url}{TASKS}")
+            wait_for(lambda: "ids that are reserved now, and keep them: v1" in caplog.text)
+
+
 class TestAtTheFirstUse:
     def test_what_is_due_is_done(self, settings: Settings) -> None:
         """A server that has just been started, as on machines that scale to zero."""

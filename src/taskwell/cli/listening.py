@@ -58,6 +58,7 @@ def run(settings: Settings, listeners: Sequence[Listener], workers: int, uds: Pa
         factory=True,
         http="taskwell.api.protocol:Protocol",
         ws="none",
+        lifespan="on",  # or uvicorn would go on without one that fails
         workers=workers,
         log_level=settings.log_level,
         log_config=None,

@@ -175,8 +175,8 @@ class Verifier:
             raise Unauthorized("The token is meant for another server.")
 
     def _hint_at_audience_claim(self, payload: Mapping[str, Any]) -> None:
-        for name in ("client_id", "azp"):
-            if name in payload:
+        for name in {"client_id", "azp"} - {self._audience_claim}:
+            if name in payload and "aud" not in payload:
                 self._hint(f"it has no {self._audience_claim}, but {name}: see TASKWELL_JWT_AUDIENCE_CLAIM")
 
     def _claims(self, payload: Mapping[str, Any], expires_at: float) -> Claims:

@@ -27,8 +27,9 @@ _SWEEP = "sweep"
 
 async def keep_house(database: Database, trash_days: int) -> None:
     """Tidy up at the first use after it is due, in one of several processes; until cancelled."""
+    await _used(database)
+    await name_reserved_users(database)
     while True:
-        await _used(database)
         pause = _PERIOD
         try:
             if await database.run(claim, utc_now()):
@@ -39,10 +40,11 @@ async def keep_house(database: Database, trash_days: int) -> None:
         except Exception:
             logger.exception("tidying up has to wait")
         await asyncio.sleep(pause.total_seconds())
+        await _used(database)
 
 
 async def name_reserved_users(database: Database) -> None:
-    """Say once, as soon as the database serves, which users have an id that no new user gets."""
+    """Say once which users have an id that no new user gets. At the first use: it would wake the database."""
     found: list[str] | None = None
     while found is None:
         try:

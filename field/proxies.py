@@ -353,7 +353,7 @@ def _wait_until_up(process: subprocess.Popen[bytes], url: str, log: Path) -> Non
     last: object = None
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            last = httpx2.get(f"{url}/api/tasks?limit=1", trust_env=False)
+            last = httpx2.get(f"{url}/api/tasks?limit=1", trust_env=False, verify=False)
             if "x-request-id" in last.headers:
                 return
         except httpx2.TransportError as error:

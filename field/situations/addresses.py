@@ -10,9 +10,9 @@ from field.matrix import NotHere, Site, situation
 
 def _guesses(site: Site, addresses: Iterable[str], local: str) -> list[int]:
     """The statuses of guesses by a client at `local` which says that it is at these."""
-    transport = httpx2.HTTPTransport(local_address=local)
+    transport = httpx2.HTTPTransport(local_address=local, verify=False)
     wrong = {"Authorization": f"Bearer {uuid4().hex}"}
-    with httpx2.Client(base_url=site.url, transport=transport, timeout=30) as client:
+    with httpx2.Client(base_url=site.url, transport=transport, timeout=30, verify=False) as client:
         return [
             client.get("/api/tasks", headers={**wrong, "X-Forwarded-For": address}).status_code
             for address in addresses

@@ -156,6 +156,6 @@ def half_closed(site: Site) -> None:
 
 @situation("health is not kept by a cache")
 def not_cached(site: Site) -> None:
-    with httpx2.Client(base_url=f"http://127.0.0.1:{site.direct}") as client:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{site.direct}", verify=False) as client:
         for path in ("/health/live", "/health/ready"):
             assert client.get(path).headers.get("cache-control") == "no-store"

@@ -45,6 +45,11 @@ def _run(site: Site, *command: str | Path, seconds: float = 90) -> str:
     return done.stdout
 
 
+def _not_vite(site: Site, reason: str) -> None:
+    if site.proxy is not None and site.proxy.name == "vite":
+        raise NotHere(reason)
+
+
 def _curl(site: Site, *arguments: str, to: str | None = None) -> tuple[int, str]:
     """The status and the body."""
     command = (
@@ -83,8 +88,7 @@ def _toggle_twice(site: Site, *arguments: str, to: str | None = None) -> None:
 
 @situation("curl --http2 (offers h2c)", needs=("curl", "curl"))
 def curl_offers_http2(site: Site) -> None:
-    if site.proxy is not None and site.proxy.name == "vite":
-        raise NotHere("it takes an upgrade for its own")
+    _not_vite(site, "it takes an upgrade for its own")
     _toggle_twice(site, "--http2")
 
 
@@ -120,6 +124,7 @@ def apache_bench(site: Site) -> None:
 
 @situation("the JDK's HttpClient", needs=("java", "openjdk-17-jdk-headless"), everywhere=False)
 def jdk(site: Site) -> None:
+    _not_vite(site, "it takes an upgrade for its own")
     _run(site, "java", FILES / "Jdk.java", site.url, new_tasks())
 
 
@@ -131,6 +136,7 @@ def node(site: Site) -> None:
 @situation("Postman's import, run by newman", needs=("npm", "nodejs npm"), everywhere=None)
 def postman(site: Site) -> None:
     """All optional parameters are sent, by their examples: none may be what refuses a request."""
+    _not_vite(site, "it passes /api on alone")
     make.install_node(POSTMAN)
     lines = [line.split() for line in _run(site, "node", POSTMAN / "run.mjs", site.url).splitlines()]
     statuses = [int(status) for _, _, status in lines]
@@ -145,6 +151,7 @@ def postman(site: Site) -> None:
     everywhere=False,
 )
 def chromium(site: Site) -> None:
+    _not_vite(site, "it answers preflights itself: its pages are of the same origin")
     with _page() as (page, outcomes), _cutting(site.port) as cutting:
         query = urlencode(
             {"api": site.url, "stream": f"http://127.0.0.1:{cutting}{site.prefix}", "tasks": new_tasks()}

@@ -32,7 +32,6 @@ class TestNobody:
             ("GET", "/api"),
             ("GET", "/api/"),
             ("PUT", "/api/alice/tasks"),
-            ("OPTIONS", "/api/tasks"),
             ("GET", "/api/changes"),
             ("GET", "/api/events"),
         ],
@@ -41,6 +40,9 @@ class TestNobody:
         answer = anonymous.request(method, path)
         problem(answer, 401, "unauthorized")
         assert answer.headers["www-authenticate"] == 'Bearer realm="taskwell"'
+
+    def test_may_ask_which_methods_there_are(self, anonymous: httpx2.Client) -> None:
+        assert anonymous.options("/api/tasks").status_code == 204
 
     @pytest.mark.parametrize(
         "path", ["/health", "/health/live", "/health/ready", "/openapi.json", "/docs", "/problems"]

@@ -487,7 +487,7 @@ class TestBounds:
             one.connection.sendall(endless)
             sent += len(endless)
         assert sent <= 1_048_576
-        assert statuses(one.read()) == [400]
+        assert statuses(one.read()) == [431]
 
     def test_who_has_read_late_and_then_stalls_is_cut(
         self, client: httpx2.Client, server: LocalServer, user: str, monkeypatch: pytest.MonkeyPatch

@@ -732,7 +732,9 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[httpx2.Clien
         folder = tmp_path_factory.mktemp("parity")
         clients = []
         for url in (f"sqlite:///{folder}/test.db", stack.enter_context(new_postgres_database())):
-            server = stack.enter_context(local_server(Settings(database_url=url)))
+            # What is in the trash is of some day, and must not be purged meanwhile.
+            settings = Settings(database_url=url, trash_days=3_650)
+            server = stack.enter_context(local_server(settings))
             clients.append(stack.enter_context(httpx2.Client(base_url=server.url)))
             seed(server, clients[-1])
         yield clients

@@ -204,7 +204,7 @@ class TestListTasks:
         create(client, tasks)
         assert len(client.get(tasks, params={"limit": limit}).json()) == 1
 
-    @pytest.mark.parametrize("limit", ["0", "-1", "", "ten", "1.5", "1_0", "+5", "٣", "00"])
+    @pytest.mark.parametrize("limit", ["0", "-1", "ten", "1.5", "1_0", "+5", "٣", "00"])
     def test_a_limit_is_a_whole_number_from_1(self, client: httpx2.Client, tasks: str, limit: str) -> None:
         found = violation(client.get(tasks, params={"limit": limit}))
         assert found["parameter"] == "limit"

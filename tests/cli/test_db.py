@@ -107,11 +107,11 @@ class TestUpgradeAndDowngrade:
         upgrade(database_url)
         assert "'nonsense'" in sentence(db(database_url, "downgrade", "nonsense", "--yes"))
 
-    def test_the_migrations_address_is_the_one_that_is_shown(self, sqlite_url: str, tmp_path: Path) -> None:
-        elsewhere = f"sqlite:///{tmp_path}/elsewhere.db"
-        done = db(elsewhere, "upgrade", MIGRATION_DATABASE_URL=sqlite_url)
-        assert done.stdout == f"{sqlite_url} is at {HEAD}.\n"
-        assert not (tmp_path / "elsewhere.db").exists()
+    def test_the_migrations_address_is_the_one_that_is_shown(self) -> None:
+        elsewhere = f"postgresql://127.0.0.1:{free_port()}/elsewhere"
+        with new_postgres_database() as url:
+            done = db(elsewhere, "upgrade", MIGRATION_DATABASE_URL=url)
+            assert done.stdout == f"{shown(url)} is at {HEAD}.\n"
 
     def test_a_table_in_the_way(self) -> None:
         with new_postgres_database() as url:

@@ -244,6 +244,7 @@ class TestReservedIds:
         for user_id in ("alice", "v1", "search"):
             insert_user(url, user_id)
         with server_process(tmp_path, DATABASE_URL=url) as server:
+            httpx2.get(f"{server.url}/api/alice/tasks")
             wait_for(lambda: "reserved" in server.log())
             assert "keep them: search, v1" in server.log()
             assert httpx2.get(f"{server.url}/api/v1/tasks").json() == []

@@ -37,7 +37,9 @@ ACROSS_USERS = {
     "housekeeping looks for whose trash is to be emptied": (
         r"^SELECT tasks\.user_id FROM tasks WHERE tasks\.deleted_at <"
     ),
-    "housekeeping forgets old keys": r"^DELETE FROM idempotency_keys WHERE idempotency_keys\.created_at <",
+    "housekeeping looks for old keys to forget": (
+        r"^DELETE FROM idempotency_keys WHERE .* IN \(SELECT .* WHERE idempotency_keys\.created_at <"
+    ),
     "an e-mail address is one user's only": r"^UPDATE users SET email=.* FROM users WHERE users\.email =",
 }
 # Statements about several users, who are all named: those who asked at once.

@@ -11,7 +11,8 @@ from taskwell.core.errors import Invalid, PreconditionRequired, Violation
 
 _TAG = re.compile(r'\s*(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')
 _NUMBER = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
-_MAX_LENGTH = 6_144  # two such headers fit into what all may have
+_MAX_LENGTH = 8_192
+_MAX_LENGTH_OF_READ = 4_096  # a read may have If-None-Match too, and both fit into what all headers may have
 
 # The content codings that a proxy appends to a tag when it compresses an answer or unpacks it.
 _CODINGS = "(x-)?(gzip|compress|bzip2)|gunzip|br|zstd|deflate|identity|dcb|dcz"
@@ -55,8 +56,12 @@ def parse_tags(header: str, name: str) -> Set[str]:
         if header[place : place + 1] != ",":
             break
         place += 1
+    raise _malformed(name)
+
+
+def _malformed(name: str) -> Invalid:
     detail = 'must be * or a list of entity tags, such as "17"'
-    raise Invalid(Violation("header", name, "malformed", detail))
+    return Invalid(Violation("header", name, "malformed", detail))
 
 
 def _header(request: Request, name: str) -> str | None:
@@ -151,6 +156,8 @@ def is_expected(request: Request, tag: str) -> bool:
     """
     if b"if-match" not in lines(request.scope):
         return True
+    if len(_header(request, "if-match") or "") > _MAX_LENGTH_OF_READ:
+        raise _malformed("If-Match")
     guard = _if_match(request)
     return guard is None or tag in guard
 
@@ -201,7 +208,7 @@ async def if_match_of_read(
         Header(
             description="Answer 412 unless this is the ETag of what is read; `*`: whatever it is.",
             examples=['"17"'],
-            json_schema_extra=_TAGS,
+            json_schema_extra={**_TAGS, "maxLength": _MAX_LENGTH_OF_READ},
         ),
     ] = None,
 ) -> None:

@@ -212,9 +212,10 @@ class WellFormed:
     def _refusal(self, scope: Scope) -> Response | None:
         if "taskwell.refused" in scope:
             return response_of(scope, Overloaded())
-        if "taskwell.malformed" in scope:
+        if scope.get("taskwell.malformed") == "validation_error":
             return response_of(scope, Invalid(_NO_HTTP))
-        if sum(map(len, chain.from_iterable(scope["headers"]))) > self._MAX_HEADER_BYTES:
+        size = sum(map(len, chain.from_iterable(scope["headers"])))
+        if size > self._MAX_HEADER_BYTES or "taskwell.malformed" in scope:
             detail = f"The headers are larger than {self._MAX_HEADER_BYTES:,} bytes in all."
             return problem_response(scope, "headers_too_large", detail, headers={"Connection": "close"})
         if not self._has_one_host(scope):

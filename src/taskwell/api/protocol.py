@@ -391,7 +391,7 @@ class Protocol(HttpToolsProtocol):
             self.refuse_malformed()
             return
         if not self.between and self.is_endless(data):
-            self.refuse_malformed()
+            self.refuse_malformed("headers_too_large")
             return
         cycle = self.cycle
         if cycle is not None and cycle.more_body and not cycle.begun and self.unanswered[0] is cycle:
@@ -430,8 +430,8 @@ class Protocol(HttpToolsProtocol):
         self.offer = False
         self.parser.feed_data(b"".join([start, *lines, b"\r\n"]))
 
-    def refuse_malformed(self) -> None:
-        """Answer 400 after the requests before it, and read no more: where another begins is not known."""
+    def refuse_malformed(self, problem: str = "validation_error") -> None:
+        """Refuse it after the requests before it, and read no more: where another begins is not known."""
         self.reading = False
         cycle = self.cycle
         if not self.between and cycle is not None and cycle.more_body and cycle.scope is self.scope:
@@ -442,8 +442,9 @@ class Protocol(HttpToolsProtocol):
             cycle.disconnect()
         elif self.between:
             self.on_message_begin()
-        known = {"method": "GET", "path": "/", "raw_path": b"/", "query_string": b"", **self.scope}
-        self.scope = cast("Any", {**known, "taskwell.malformed": True})
+        path = self.url.partition(b"?")[0] if self.url.isascii() and self.url.startswith(b"/") else b"/"
+        known = {"method": "GET", "path": "/", "raw_path": path, "query_string": b"", **self.scope}
+        self.scope = cast("Any", {**known, "taskwell.malformed": problem})
         self.cycle = Cycle(self, keep_alive=False)
         self.cycle.more_body = False
         self.unanswered.append(self.cycle)

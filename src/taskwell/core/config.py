@@ -403,7 +403,9 @@ class Settings(BaseSettings):
     def must_migrate_what_is_served(self) -> Self:
         served, migrated = self.database, self.migration_database
         same = served.is_sqlite == migrated.is_sqlite
-        if not same or (served.is_sqlite and served.path.resolve() != migrated.path.resolve()):
+        if same and served.is_sqlite and served.path != migrated.path:
+            same = served.path.resolve() == migrated.path.resolve()
+        if not same:
             raise ValueError("MIGRATION_DATABASE_URL leads to another database than DATABASE_URL: remove it")
         return self
 

@@ -142,9 +142,8 @@ def _show_examples(method: str, operation: dict[str, Any], schemas: Mapping[str,
         parameter["schema"].pop("examples", None)
         if (method, name) == ("put", "if-none-match"):
             parameter["example"] = ""  # with If-Match, it would contradict
-        elif (
-            name == "idempotency-key"
-        ):  # a key belongs to one request: Postman replaces the variable each time
+        elif name == "idempotency-key":
+            # A key belongs to one request: Postman replaces the variable each time.
             parameter["example"] = operation["operationId"].removeprefix("user_") + " {{$guid}}"
         elif name in _EXAMPLES:
             parameter["example"] = _EXAMPLES[name]

@@ -159,7 +159,7 @@ stress-cut: $(READY) ## 10,000 requests whose clients go away
 
 .PHONY: scaling
 scaling: $(READY) ## Run the tests of the API against four processes on one PostgreSQL, behind HAProxy
-	TEST_PROCESSES=4 $(BIN)/python -m pytest tests/api
+	TEST_PROCESSES=4 $(BIN)/python -m pytest tests/rest tests/http
 
 .PHONY: stress-kills
 stress-kills: $(READY) ## 1,000 kill -9 of the server under writers

@@ -25,8 +25,8 @@ from bench.peers.results import Place, Results
 from bench.peers.servers import KINDS, Kind, Server
 from bench.peers.tables import tables
 from bench.peers.workloads import WORKLOADS, Run, Workload
+from harness.postgres import binaries, postgres_server
 from taskwell import __version__
-from tests.postgres import binaries, postgres_server
 
 _CONCURRENCIES = (1, 32, 100)
 _PEERS = [*dict.fromkeys(kind.peer for kind in KINDS), "pgbench"]

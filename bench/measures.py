@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bench.ledger import Ledger
 from bench.load import Figures, Request, connections, measure
-from bench.seed import seed, seeded_id
-from tests.servers import ServerProcess
+from harness.seed import seed, seeded_id
+from harness.servers import ServerProcess
 
 _CLIENTS = 32
 _AT_ONCE = 100

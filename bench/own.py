@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from bench.load import Figures
 from bench.measures import Options, Subject, first_list, memory, mixed, workloads
-from tests.postgres import postgres_server
-from tests.servers import server_process
+from harness.postgres import postgres_server
+from harness.servers import server_process
 
 T = TypeVar("T")
 

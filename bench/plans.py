@@ -33,26 +33,26 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlmodel import SQLModel
 
-from taskwell.core import migrate
-from taskwell.core.config import Settings
-from taskwell.core.database import Transaction, open_backend
-from taskwell.core.faults import Fault, fault_of
-from taskwell.core.postgres import PostgresBackend
-from taskwell.core.sqlite import SqliteBackend
-from taskwell.core.statement import Rows, Statement
+from harness.lists import list_tasks
+from harness.postgres import postgres_server
+from taskwell.core.settings import Settings
+from taskwell.database import migrate
+from taskwell.database.database import Transaction, open_backend
+from taskwell.database.faults import Fault, fault_of
+from taskwell.database.postgres import PostgresBackend
+from taskwell.database.prepared import Rows, Statement
+from taskwell.database.sqlite import SqliteBackend
 from taskwell.models import ApiToken, ErasedUser, IdempotencyKey, Task, User
 from taskwell.models.base import table_of
 from taskwell.models.user import EPOCH
 from taskwell.schemas.query import TaskFilter, TaskQuery, parse_sort
 from taskwell.schemas.task import TaskCreate, TaskRead, TaskToggle, TaskUpdate, task_json
-from taskwell.schemas.text import fold
 from taskwell.schemas.token import TokenCreate
+from taskwell.schemas.types import fold
 from taskwell.schemas.user import UserCreate
-from taskwell.services import changes, idempotency, sequence, task_lists, tasks, tokens, trash, users
-from taskwell.services.task_lists import PartKey, list_part
-from taskwell.services.together import TaskKey, get_tasks, toggle_tasks
-from tests.lists import list_tasks
-from tests.postgres import postgres_server
+from taskwell.services import changes, idempotency, sequence, task_query, tasks, tokens, trash, users
+from taskwell.services.task_query import PartKey, list_part
+from taskwell.services.task_statements import TaskKey, get_tasks, toggle_tasks
 
 PAGE = Path(__file__).parents[1] / "docs" / "plans.md"
 
@@ -374,7 +374,7 @@ def _list(name: str, query: TaskQuery, *, later: bool = False, limit: int = 51) 
 
     def of(subject: Subject) -> Run:
         if later:
-            after = task_lists.place_of(json.loads(task_json(subject.task)), query)
+            after = task_query.place_of(json.loads(task_json(subject.task)), query)
             return lambda t: list_part(t, PartKey(subject.user_id, query, limit, after))
         return lambda t: list_part(t, PartKey(subject.user_id, query, limit))
 
@@ -394,7 +394,7 @@ def _counts() -> Iterator[Operation]:
 
 
 def _count(name: str, meant: TaskFilter) -> Operation:
-    return Operation(f"count, {name}", lambda s: lambda t: task_lists.count_tasks(t, s.user_id, meant))
+    return Operation(f"count, {name}", lambda s: lambda t: task_query.count_tasks(t, s.user_id, meant))
 
 
 def _reads() -> Iterator[Operation]:

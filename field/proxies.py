@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx2
 
 from clients import make
-from tests.postgres import die_with_parent, free_ports
+from harness.postgres import die_with_parent, free_ports
 
 NODE = Path(__file__).parent / "node"
 PAGES = Path(__file__).parents[1] / "docs" / "deployment"

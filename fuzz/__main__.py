@@ -9,7 +9,7 @@ import sys
 from random import SystemRandom
 
 from fuzz.run import EXAMPLES, RUNS, SHORT, measure
-from stress.figures import table
+from harness.figures import table
 
 _DATABASES = ("sqlite", "postgresql")
 

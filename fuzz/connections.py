@@ -17,8 +17,8 @@ from uvicorn.server import ServerState
 
 from fuzz.oracle import Request
 from fuzz.streams import Stream
-from taskwell.api.admission import Admission
-from taskwell.api.middleware import Origins, WellFormed
+from taskwell.http.admission import Admission
+from taskwell.http.middleware import Origins, WellFormed
 
 _QUIET_TURNS = 5  # of the event loop: what was begun has asked the application by then
 _MOST_TURNS = 2_000

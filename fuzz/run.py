@@ -10,9 +10,9 @@ from typing import Any
 import jwt
 
 from fuzz.expectations import ENDLESS, SIGNED_IN
-from stress.figures import Figures
-from stress.programs import subject
-from tests.servers import server_process
+from harness.figures import Figures
+from harness.programs import subject
+from harness.servers import server_process
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = 500

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 import httpx2
 
+from harness.figures import Figures, table
+from harness.issuer import ALGORITHMS, AUDIENCE, SECRET, Issuer, SigningKey, bearer, running_issuer
+from harness.programs import subject
+from harness.servers import ServerProcess, server_process
 from security import matrix
 from security.corpus import hostile_tokens
-from security.issuer import ALGORITHMS, AUDIENCE, SECRET, Issuer, SigningKey, bearer, running_issuer
-from stress.figures import Figures, table
-from stress.programs import subject
-from tests.servers import ServerProcess, server_process
 
 _DATABASES = ("sqlite", "postgresql")
 _UNKNOWN_KEYS = 10_000

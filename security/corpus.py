@@ -10,7 +10,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from security.issuer import AUDIENCE, SECRET, Issuer, SigningKey, part, sign
+from harness.issuer import AUDIENCE, SECRET, Issuer, SigningKey, part, sign
 
 USER = "alice"
 _DIGESTS = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}

@@ -13,8 +13,8 @@ from uuid import uuid4
 
 import httpx2
 
-from security.issuer import Issuer, bearer
-from stress.figures import Figures
+from harness.figures import Figures
+from harness.issuer import Issuer, bearer
 
 _STREAMS = ("/events",)  # to read one would last for ever
 _OF_THE_MOMENT = ("date", "x-request-id", "content-length", "ratelimit", "ratelimit-policy")

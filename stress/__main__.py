@@ -5,9 +5,9 @@ import sys
 import time
 from random import SystemRandom
 
+from harness.figures import SHORT, Figures, Form, table
+from harness.programs import DATABASES, PROGRAMS, cores, missing, run, subject
 from stress import parity
-from stress.figures import SHORT, Figures, Form, table
-from stress.programs import DATABASES, PROGRAMS, cores, missing, run, subject
 
 
 def main() -> int:

@@ -13,16 +13,16 @@ from typing import Any
 from sqlalchemy import select
 from sqlmodel import col
 
+from harness.figures import Figures, Form
+from harness.servers import ServerProcess
 from stress.client import Connection, Request, connections
-from stress.figures import Figures, Form
-from taskwell.core.config import Settings
-from taskwell.core.database import ReadTransaction
+from taskwell.admin import backup, copy
+from taskwell.admin.copy import Progress
 from taskwell.core.errors import Gone
+from taskwell.core.settings import Settings
+from taskwell.database.database import ReadTransaction
 from taskwell.models import Task
-from taskwell.services import backups, copying
 from taskwell.services.changes import list_changes, parse_cursor
-from taskwell.services.copying import Progress
-from tests.servers import ServerProcess
 
 _BACKUPS = 100
 _WRITERS = 8
@@ -95,15 +95,15 @@ def _request(random: Random, user: str, tasks: list[str]) -> Request:
 
 def _try_one(settings: Settings, folder: Path, acknowledged: dict[str, dict[str, int]]) -> Found:
     file = folder / "tasks.bak"
-    asyncio.run(backups.back_up(settings, file, Progress()))
+    asyncio.run(backup.back_up(settings, file, Progress()))
     restored = Settings(database_url=f"sqlite:///{folder}/restored.db")
-    asyncio.run(backups.restore(restored, file, Progress(), replace=False))
+    asyncio.run(backup.restore(restored, file, Progress(), replace=False))
     return asyncio.run(_compare(restored, acknowledged))
 
 
 async def _compare(settings: Settings, acknowledged: dict[str, dict[str, int]]) -> Found:
     found = Found()
-    async with copying.reading(settings) as transaction:
+    async with copy.reading(settings) as transaction:
         for user, versions in acknowledged.items():
             rows = await transaction.all(
                 select(col(Task.id), col(Task.version)).where(col(Task.user_id) == user)

@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 from collections import Counter
 
+from harness.figures import Figures, Form
+from harness.servers import ServerProcess
 from stress.client import Connection, Request
-from stress.figures import Figures, Form
 from stress.process import resident_kib
-from tests.servers import ServerProcess
 
 _GIGABYTE = 1_000_000_000
 _SENDERS = 20  # of each kind at once

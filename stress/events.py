@@ -9,10 +9,10 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 
+from harness.figures import Figures, Form
+from harness.servers import ServerProcess
 from stress.client import Connection, Request, connections
-from stress.figures import Figures, Form
 from stress.process import resident_kib
-from tests.servers import ServerProcess
 
 _STREAMS = 1_000
 _STREAMS_OF_A_USER = 10

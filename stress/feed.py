@@ -10,10 +10,10 @@ from multiprocessing import get_context
 from random import Random
 from typing import Any
 
+from harness.figures import Figures, Form
+from harness.servers import ServerProcess
 from stress.client import Connection, Request
-from stress.figures import Figures, Form
 from stress.writers import Deeds, Orders, work
-from tests.servers import ServerProcess
 
 _CHANGES = 100_000
 _PROCESSES = 4

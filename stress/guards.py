@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import repeat
 from random import Random
 
+from harness.figures import Figures, Form
+from harness.servers import ServerProcess
 from stress.client import Connection, Request, connections
-from stress.figures import Figures, Form
-from tests.servers import ServerProcess
 
 _WRITERS = 64
 _COUNTERS = 16

@@ -8,11 +8,11 @@ from uuid import UUID
 
 import httpx2
 
-from stress.figures import Figures, Form
-from stress.slots import Slot, fill, operations, slots
-from tests.api import hostile
-from tests.api.hostile import CANARY, CUT, Answer, Case, Wire
-from tests.servers import ServerProcess
+from harness import hostile
+from harness.figures import Figures, Form
+from harness.hostile import CANARY, CUT, Answer, Case, Wire
+from harness.openapi_slots import Slot, fill, operations, slots
+from harness.servers import ServerProcess
 
 _LEAST = 1_500
 _MOST_BYTES = 4_096

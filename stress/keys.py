@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
+from harness.figures import Figures, Form
+from harness.proxy import Plan, Proxy
+from harness.servers import ServerProcess
 from stress.client import Answer, Connection, Request, connections
-from stress.figures import Figures, Form
-from stress.proxy import Plan, Proxy
-from tests.servers import ServerProcess
 
 _CREATES = 10_000
 _CLIENTS = 16

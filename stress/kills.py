@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from random import Random
 from sqlite3 import connect
 
-from stress.figures import SHORT, Figures, Form
+from harness.figures import SHORT, Figures, Form
+from harness.servers import ServerProcess
 from stress.ledger import Comparison, Ledger, compare, note, writing
 from stress.warm import WarmServers, end, warm_servers
-from taskwell.core.config import Settings
-from tests.servers import ServerProcess
+from taskwell.core.settings import Settings
 
 _KILLS = 1_000
 _WRITERS = 8

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from harness.figures import Figures
 from stress.client import Answer, Connection, Request, connections
 from stress.feed import Copy
-from stress.figures import Figures
 
 USERS = ("ann", "bob", "cid", "dot")
 _KNOWN = 50  # of a writer's tasks, the latest ones

@@ -15,14 +15,14 @@ from typing import Any
 import httpx2
 from alembic.script import ScriptDirectory
 
-from stress.figures import Figures, Form
+from harness.databases import execute
+from harness.figures import Figures, Form
+from harness.postgres import free_ports
+from harness.servers import ServerProcess, wait_for
 from stress.moves import sibling
 from stress.warm import WarmServers, end, warm_servers
-from taskwell.core import migrate
-from taskwell.core.config import Settings
-from tests.databases import execute
-from tests.postgres import free_ports
-from tests.servers import ServerProcess, wait_for
+from taskwell.core.settings import Settings
+from taskwell.database import migrate
 
 _ROUNDS = 100
 _SERVERS = 8

@@ -19,10 +19,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from stress.book import Book, Operation, Refused
+from harness.figures import Figures, Form
+from harness.servers import ServerProcess
 from stress.client import Answer, Client, Request
-from stress.figures import Figures, Form
-from tests.servers import ServerProcess
+from stress.reference_model import Book, Operation, Refused
 
 _RUNS = 2_000
 _STEPS = 30

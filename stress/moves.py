@@ -16,15 +16,15 @@ from random import Random
 
 from sqlalchemy import make_url
 
-from bench.seed import seed
-from stress.figures import Figures, Form
-from taskwell.core import migrate
-from taskwell.core.config import Settings
-from taskwell.services import copying
-from taskwell.services.copying import Progress, Summaries
-from tests.databases import execute
-from tests.postgres import postgres_server
-from tests.servers import ServerProcess
+from harness.databases import execute
+from harness.figures import Figures, Form
+from harness.postgres import postgres_server
+from harness.seed import seed
+from harness.servers import ServerProcess
+from taskwell.admin import copy
+from taskwell.admin.copy import Progress, Summaries
+from taskwell.core.settings import Settings
+from taskwell.database import migrate
 
 _TASKS = 100_000
 _KILLS = 20
@@ -119,7 +119,7 @@ def _kill(source: str, target: str, form: Form, seconds: float, figures: Figures
 
 def _contents(url: str) -> Summaries:
     async def work() -> Summaries:
-        async with copying.reading(Settings(database_url=url)) as transaction:
-            return await copying.summarize(transaction, Progress())
+        async with copy.reading(Settings(database_url=url)) as transaction:
+            return await copy.summarize(transaction, Progress())
 
     return asyncio.run(work())

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from tests.postgres import postgres_server
+from harness.postgres import postgres_server
 
 _MUTMUT = str(Path(sys.executable).with_name("mutmut"))
 _ANY = "taskwell.services.sequence.x_last_number__mutmut_1"

@@ -14,10 +14,10 @@ from random import Random
 
 import asyncpg
 
-from stress.figures import Figures, Form
+from harness.figures import Figures, Form
+from harness.postgres import PostgresServer, postgres_server
+from harness.servers import ServerProcess, server_process
 from stress.ledger import Comparison, Ledger, compare, note, writing
-from tests.postgres import PostgresServer, postgres_server
-from tests.servers import ServerProcess, server_process
 
 _OUTAGES = 200
 _WRITERS = 8

@@ -16,10 +16,10 @@ from typing import Any
 
 from httptools import HttpResponseParser
 
+from harness.figures import Figures, Form
+from harness.servers import ServerProcess
 from stress.client import Connection, Request
 from stress.cores import the_last
-from stress.figures import Figures, Form
-from tests.servers import ServerProcess
 
 _ROUNDS = 5
 _PEAK_SECONDS = 8

@@ -12,9 +12,9 @@ from random import Random
 from typing import Any
 from urllib.parse import urlencode
 
+from harness.figures import Figures, Form
+from harness.servers import server_process
 from stress.client import Answer, Client, Request
-from stress.figures import Figures, Form
-from tests.servers import server_process
 
 _REQUESTS = 20_000
 _REQUESTS_OF_A_USER = 100

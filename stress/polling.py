@@ -4,9 +4,9 @@ import statistics
 import time
 from pathlib import Path
 
+from harness.figures import Figures, Form
+from harness.servers import ServerProcess
 from stress.client import Client, Request
-from stress.figures import Figures, Form
-from tests.servers import ServerProcess
 
 _THOUSAND_TASKS = 10
 _ROUNDS = 200

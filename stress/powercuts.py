@@ -17,11 +17,11 @@ from random import Random
 from tempfile import TemporaryDirectory
 from uuid import UUID
 
+from harness.figures import Figures, Form
+from harness.servers import ServerProcess, wait_for
 from stress.disk import CHOICES, Choice, Disk, Files, Synced
-from stress.figures import Figures, Form
 from stress.ledger import writing
 from stress.recording import Event, Told, events, tracer_of, under_strace
-from tests.servers import ServerProcess, wait_for
 
 _STATES = 20_000
 _WRITES = 1_500  # which makes fewer system calls than that: each is the last one once or more

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from harness.figures import SHORT, Figures, Form, shown
+from harness.programs import DATABASES, PROGRAMS, missing
 from stress.__main__ import timed
-from stress.figures import SHORT, Figures, Form, shown
-from stress.programs import DATABASES, PROGRAMS, missing
 
 _PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
 _REASON = 100  # characters of it

@@ -7,10 +7,10 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+from harness.figures import Figures, Form
+from harness.servers import ServerProcess
 from stress.client import Connection, Request
-from stress.figures import Figures, Form
 from stress.process import children
-from tests.servers import ServerProcess
 
 PROCESSES = 2
 _RESTARTS = 50

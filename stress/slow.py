@@ -9,10 +9,10 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from harness.figures import Figures, Form
+from harness.servers import ServerProcess
 from stress.client import Connection, Request
-from stress.figures import Figures, Form
 from stress.process import connections_to
-from tests.servers import ServerProcess
 
 _SLOW = 2_000
 _READERS = 20  # each makes the server put some megabytes together

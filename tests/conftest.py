@@ -10,13 +10,13 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from taskwell.api.express import Express
-from taskwell.core.config import Settings
-from tests.beside import execute
-from tests.databases import new_database
-from tests.postgres import postgres_server
-from tests.servers import WITHOUT_SHORTCUTS, LocalServer, local_server
-from tests.several import PROCESSES, makes_sense_behind_a_proxy, several_servers
+from harness.cluster import PROCESSES, makes_sense_behind_a_proxy, several_servers
+from harness.databases import new_database
+from harness.postgres import postgres_server
+from harness.servers import WITHOUT_SHORTCUTS, LocalServer, local_server
+from harness.side_effects import execute
+from taskwell.core.settings import Settings
+from taskwell.rest.fast_path.cached_head import Express
 
 DATABASES = ("postgresql",) if PROCESSES else ("sqlite", "postgresql")
 _stack = ExitStack()

@@ -20,7 +20,7 @@ _OUT_OF_REACH = (
     # It installs from a registry, whose certificate is of today.
     "tests/deploy/test_image.py::TestDockerfile::test_its_steps_make_a_server_that_is_healthy",
     # Files keep the times of today, by which a process that wrote one just now has long been silent.
-    "tests/api/test_metrics.py::TestSeveralProcesses::test_whichever_is_asked_answers_for_all",
+    "tests/http/test_metrics.py::TestSeveralProcesses::test_whichever_is_asked_answers_for_all",
 )
 
 
@@ -45,8 +45,8 @@ def main(years: float, arguments: list[str]) -> int:
     # What is fetched from registries is fetched today.
     make.python()
     make.typescript()
-    for folder in ("issuers", "openapi"):
-        make.install_node(ROOT / "tests" / folder)
+    for folder in (Path("harness", "issuers"), Path("tests", "openapi")):
+        make.install_node(ROOT / folder)
     without = [part for test in _OUT_OF_REACH for part in ("--deselect", test)]
     with calendar(years) as environment:
         command = [sys.executable, "-m", "pytest", *without, *arguments]

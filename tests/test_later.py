@@ -12,8 +12,8 @@ import httpx2
 import jwt
 import pytest
 
+from harness.servers import server_process
 from tests.later import calendar
-from tests.servers import server_process
 
 SECRET = "a secret of thirty-two characters"
 

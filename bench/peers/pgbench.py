@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 from bench.peers.asgi.postgres import CREATE, LIST, READ, STATE, TOGGLE
 from bench.peers.data import EACH, LISTER, OTHERS, OWN, WRITER, task_id
 from bench.peers.workloads import Run, Workload
-from tests.postgres import binaries, debian_binaries
+from harness.postgres import binaries, debian_binaries
 
 _OWN_TASK = f"\\set n random(1, {OWN})\n"
 _OTHER_TASK = f"\\set other random(0, {OTHERS - 1})\n\\set n (:other + 1) * 1000000 + random(1, {EACH})\n"

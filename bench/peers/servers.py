@@ -15,8 +15,8 @@ from bench.peers import processes, wrk
 from bench.peers.data import LISTER, WRITER, Schema
 from bench.peers.install import ROOM, NotToBeHad, node, python_of
 from bench.peers.workloads import Run, Workload
-from tests.postgres import free_port
-from tests.servers import wait_for
+from harness.postgres import free_port
+from harness.servers import wait_for
 
 _PATIENCE_SECONDS = 2  # for what a run leaves behind
 _LONGER = 4  # at the most: until each client has had two or three answers

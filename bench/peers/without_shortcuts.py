@@ -4,9 +4,9 @@ import sys
 
 import uvicorn
 
-from taskwell.api import logs
-from taskwell.core.config import Settings
-from taskwell.main import create_app
+from taskwell.app import create_app
+from taskwell.core.settings import Settings
+from taskwell.http import logs
 
 if __name__ == "__main__":
     settings = Settings()

@@ -18,7 +18,7 @@ import httpx2
 from clients import make
 from field.matrix import NotHere, Site, check, new_tasks, situation
 from field.proxies import find
-from stress.proxy import Plan, Proxy
+from harness.proxy import Plan, Proxy
 
 _HEADLESS = (
     "--headless",

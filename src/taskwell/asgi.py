@@ -4,8 +4,8 @@ import sys
 
 import typer
 
+from taskwell.app import create_served_app
 from taskwell.cli.settings import load_settings
-from taskwell.main import create_served_app
 
 try:
     app = create_served_app(load_settings())

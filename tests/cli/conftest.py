@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.databases import new_database
 from tests.cli.contents import fill
-from tests.databases import new_database
 
 
 @pytest.fixture(scope="module")

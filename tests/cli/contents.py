@@ -6,15 +6,15 @@ from datetime import timedelta
 
 import httpx2
 
-from taskwell.core import migrate
+from harness.responses import create
+from harness.servers import local_server
+from harness.side_effects import execute, instant, scribble, tidy_up
+from taskwell.admin import copy
+from taskwell.admin.copy import Progress, Summary
 from taskwell.core.clock import utc_now
-from taskwell.core.config import Settings
-from taskwell.services import copying
-from taskwell.services.copying import Progress, Summary
-from tests.answers import create
-from tests.beside import execute, instant, scribble, tidy_up
+from taskwell.core.settings import Settings
+from taskwell.database import migrate
 from tests.cli.commands import done
-from tests.servers import local_server
 
 USERS = ("ada", "bob", "cid")
 TEXT = "Ærøskøbing ☃ 買い物 \U0001f9c0 'quoted' \"twice\" \\ % line\nend\ttab"
@@ -47,7 +47,7 @@ def contents(url: str) -> Mapping[str, Summary]:
     """How many rows each table has, and a digest of them."""
 
     async def work() -> Mapping[str, Summary]:
-        async with copying.reading(Settings(database_url=url)) as transaction:
-            return await copying.summarize(transaction, Progress())
+        async with copy.reading(Settings(database_url=url)) as transaction:
+            return await copy.summarize(transaction, Progress())
 
     return asyncio.run(work())

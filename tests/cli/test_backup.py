@@ -16,12 +16,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from taskwell.core.config import Settings
-from tests.answers import create
+from harness.databases import execute, new_postgres_database
+from harness.responses import create
+from harness.servers import local_server, server_process
+from taskwell.core.settings import Settings
 from tests.cli.commands import done, refused, taskwell
 from tests.cli.contents import contents, empty, fill
-from tests.databases import execute, new_postgres_database
-from tests.servers import local_server, server_process
 
 
 def rows(file: Path, statement: str) -> list[tuple[object, ...]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from taskwell.core.config import Settings, variable
+from taskwell.core.settings import Settings, variable
 from tests.cli.commands import done, taskwell
 
 SECRETS = {

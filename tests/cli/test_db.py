@@ -15,11 +15,11 @@ import pytest
 from sqlalchemy import make_url
 
 import taskwell
-from taskwell.core import migrate
-from taskwell.core.config import Settings
+from harness.databases import admin_url, execute, new_postgres_database
+from harness.postgres import free_port
+from taskwell.core.settings import Settings
+from taskwell.database import migrate
 from tests.cli.commands import taskwell as taskwell_in_process
-from tests.databases import admin_url, execute, new_postgres_database
-from tests.postgres import free_port
 
 PACKAGE = Path(taskwell.__file__).parent
 VERSIONS = Path("migrations", "versions")

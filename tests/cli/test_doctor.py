@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from bench.seed import seed
-from security.issuer import AUDIENCE, running_issuer
+from harness.databases import admin_url, execute, new_postgres_database
+from harness.issuer import AUDIENCE, running_issuer
+from harness.postgres import free_port
+from harness.seed import seed
+from taskwell.admin import doctor
 from taskwell.core.clock import utc_now
-from taskwell.core.database import ReadTransaction
-from taskwell.services import checkup
-from tests.api.test_edge import REDIS, RedisServer
+from taskwell.database.database import ReadTransaction
 from tests.cli.commands import taskwell
 from tests.cli.contents import empty
-from tests.core.test_row_level_security import by, role
-from tests.databases import admin_url, execute, new_postgres_database
-from tests.postgres import free_port
+from tests.database.test_row_security import by, role
+from tests.http.test_security import REDIS, RedisServer
 
 JWT = {"TASKWELL_AUTH": "jwt", "TASKWELL_JWT_SECRET": "known to these tests alone, 32 bytes or more"}
 
@@ -159,7 +159,7 @@ class TestSqlite:
     def test_a_disk_that_is_almost_full(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 100, 2**20))
         assert wrong(f"sqlite:///{file}", "disk").startswith("1 MiB are free")
-        monkeypatch.setattr(checkup, "_LITTLE_ROOM", 1)
+        monkeypatch.setattr(doctor, "_LITTLE_ROOM", 1)
         monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 100, 2))
         assert "too little for a backup" in noted(f"sqlite:///{file}", "disk")
 
@@ -236,7 +236,7 @@ class TestPostgres:
         assert "TASKWELL_DB_POOL_SIZE" in noted(postgres, "connections", TASKWELL_DB_POOL_SIZE="900")
 
     def test_clocks_that_differ(self, postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("taskwell.services.checkup.utc_now", lambda: utc_now() - timedelta(minutes=2))
+        monkeypatch.setattr("taskwell.admin.doctor.utc_now", lambda: utc_now() - timedelta(minutes=2))
         assert wrong(postgres, "clocks").endswith("120 s apart: set both by NTP")
 
     def test_tables_that_may_not_be_used(self, postgres: str) -> None:
@@ -287,15 +287,15 @@ class TestPostgres:
 
         async def pretending(self: ReadTransaction, statement: object) -> object:
             row = await first(self, statement)  # type: ignore[arg-type]
-            if statement is not checkup._SERVER:
+            if statement is not doctor._SERVER:
                 return row
             assert row is not None
             return type("Server", (), row._asdict() | {column: value})
 
         monkeypatch.setattr(ReadTransaction, "first", pretending)
-        monkeypatch.setattr(checkup, "is_private", lambda _: False)
+        monkeypatch.setattr(doctor, "is_private", lambda _: False)
         if column != "encrypted":
-            monkeypatch.setattr(checkup, "is_private", lambda _: True)
+            monkeypatch.setattr(doctor, "is_private", lambda _: True)
         _, found = examined(postgres)
         says = [says for levels in found.values() for level, says in levels if level == "wrong"]
         assert len(says) == 1

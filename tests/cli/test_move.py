@@ -13,18 +13,18 @@ import httpx2
 import pytest
 from sqlalchemy import Table, make_url
 
-from bench.seed import seed
-from taskwell.core.config import Settings
-from taskwell.core.database import Transaction
+from harness import side_effects
+from harness.databases import execute, new_postgres_database
+from harness.responses import problem
+from harness.seed import seed
+from harness.servers import local_server
+from taskwell.admin import copy
 from taskwell.core.errors import StorageFull
-from taskwell.services import copying
-from tests import beside
-from tests.answers import problem
+from taskwell.core.settings import Settings
+from taskwell.database.database import Transaction
 from tests.cli.commands import done, refused
 from tests.cli.contents import contents, empty, fill
-from tests.core.test_row_level_security import by, role
-from tests.databases import execute, new_postgres_database
-from tests.servers import local_server
+from tests.database.test_row_security import by, role
 
 NOWHERE = "sqlite:///nowhere.db"  # the settings' own database has no part in a move
 
@@ -167,7 +167,7 @@ class TestOthers:
         empty(database_url)
 
         async def work() -> None:
-            async with copying.frozen(Settings(database_url=database_url)):
+            async with copy.frozen(Settings(database_url=database_url)):
                 await asyncio.to_thread(self.refuse, database_url)
 
         asyncio.run(work())
@@ -210,7 +210,9 @@ class TestRefusals:
         source = f"sqlite:///{tmp_path}/source.db"
         empty(source)
         seed(source, {"ada": 1})
-        beside.execute(Settings(database_url=source), "UPDATE tasks SET description = 'a' || char(0) || 'b'")
+        side_effects.execute(
+            Settings(database_url=source), "UPDATE tasks SET description = 'a' || char(0) || 'b'"
+        )
         with new_postgres_database() as url:
             told = refused(NOWHERE, "move", source, url)
             assert "invalid byte sequence" in told

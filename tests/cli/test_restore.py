@@ -12,15 +12,15 @@ from typing import Any
 import httpx2
 import pytest
 
-from taskwell.core.config import Settings
+from harness import side_effects
+from harness.databases import execute, new_postgres_database
+from harness.responses import create, problem
+from harness.servers import local_server
+from taskwell.admin import epochs
+from taskwell.core.settings import Settings
 from taskwell.models.user import EPOCH
-from taskwell.services import epochs
-from tests import beside
-from tests.answers import create, problem
 from tests.cli.commands import done, refused, taskwell
 from tests.cli.contents import contents, empty, fill
-from tests.databases import execute, new_postgres_database
-from tests.servers import local_server
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ class TestRestore:
             "INSERT INTO tasks (user_id, id, title, completed, created_at, updated_at, version) "
             f"VALUES ('ada', '01a1fe04942475e189a6e90dc13ea379', 'STRASSE', false, {now}, {now}, 7)"
         )
-        beside.execute(Settings(database_url=database_url), user, task)
+        side_effects.execute(Settings(database_url=database_url), user, task)
         file = tmp_path / "old.bak"
         done(database_url, "backup", str(file))
         done(other, "restore", str(file))

@@ -19,12 +19,12 @@ import pytest
 from filelock import FileLock
 from sqlalchemy import make_url
 
+from harness.databases import admin_url, execute, new_postgres_database
+from harness.postgres import PostgresServer, free_port
+from harness.responses import problem
+from harness.servers import ServerProcess, server_process, wait_for
 from taskwell import __version__
-from tests.answers import problem
 from tests.core.test_database_url import stranger
-from tests.databases import admin_url, execute, new_postgres_database
-from tests.postgres import PostgresServer, free_port
-from tests.servers import ServerProcess, server_process, wait_for
 
 _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
 _PR_CAPBSET_DROP = 24

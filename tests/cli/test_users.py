@@ -6,12 +6,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from harness.postgres import free_port
+from harness.responses import create
+from harness.servers import local_server
 from taskwell.cli import users
-from taskwell.core.config import Settings
-from tests.answers import create
+from taskwell.core.settings import Settings
 from tests.cli.commands import done, refused, taskwell
-from tests.postgres import free_port
-from tests.servers import local_server
 
 
 def ids(url: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jwt
 
-from tests.servers import server_process
+from harness.servers import server_process
 
 _SECRET = "known to the server and to its sign-in"
 

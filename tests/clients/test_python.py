@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from clients import make
+from harness.servers import server_process
 from taskwell import __version__
 from tests.clients import example, run, strict_server
-from tests.servers import server_process
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from clients import make
+from harness.node import program
+from harness.servers import server_process
 from taskwell import __version__
 from tests.clients import example, run, strict_server
-from tests.node import program
-from tests.servers import server_process
 
 TSC = "node_modules/typescript/bin/tsc"
 

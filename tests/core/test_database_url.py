@@ -14,8 +14,8 @@ from urllib.parse import quote
 import pytest
 
 from taskwell.core.database_url import BadDatabaseUrl, DatabaseUrl, parse_database_url
-from taskwell.core.faults import NotConnected
-from taskwell.core.postgres import PostgresBackend
+from taskwell.database.faults import NotConnected
+from taskwell.database.postgres import PostgresBackend
 
 NEON_DIRECT = (
     "postgresql://owner:npg_S3cr3t@ep-cool-name-123456.eu-central-1.aws.neon.tech/neondb"

@@ -5,8 +5,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from taskwell.core.config import Settings
-from taskwell.main import create_app
+from taskwell.app import create_app
+from taskwell.core.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PORT = Settings.model_fields["port"].default

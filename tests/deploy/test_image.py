@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.postgres import free_port
+from harness.servers import wait_for
 from taskwell.cli import app
 from tests.deploy import (
     PORT,
@@ -23,8 +25,6 @@ from tests.deploy import (
     settings_from,
     settings_named_in,
 )
-from tests.postgres import free_port
-from tests.servers import wait_for
 
 TOOLS = Path(sys.executable).parent
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from harness.servers import LocalServer
 from tests.deploy import ROOT
-from tests.servers import LocalServer
 
 DASHBOARD = ROOT / "deploy" / "grafana" / "taskwell.json"
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yaml"

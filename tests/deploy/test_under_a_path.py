@@ -11,10 +11,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from taskwell.core.config import Settings
+from harness.postgres import free_port
+from harness.servers import local_server, serving, wait_for
+from taskwell.core.settings import Settings
 from tests.deploy.test_pages import block
-from tests.postgres import free_port
-from tests.servers import local_server, serving, wait_for
 
 PAGE = "under-a-path.md"
 NGINX = """\

@@ -13,8 +13,8 @@ from contextlib import ExitStack
 from html import escape
 from pathlib import Path
 
-from taskwell.core.config import Settings
-from tests.servers import local_server
+from harness.servers import local_server
+from taskwell.core.settings import Settings
 
 PICTURE = Path(__file__).parents[2] / "docs" / "first-minute.svg"
 _SHOWN = "http://127.0.0.1:8000"  # where `make serve` would be

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import httpx2
 
-from tests.answers import create
+from harness.databases import new_postgres_database
+from harness.responses import create
+from harness.servers import server_process
 from tests.cli.contents import contents
-from tests.databases import new_postgres_database
-from tests.servers import server_process
 
 PAGE = Path(__file__).parents[2] / "docs" / "backups.md"
 

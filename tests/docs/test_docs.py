@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from taskwell.api.problems import PROBLEM_TYPES
-from taskwell.core.config import Settings
-from tests.issuers import FOLDER
-from tests.servers import ServerProcess, server_process
+from harness.issuers import FOLDER
+from harness.servers import ServerProcess, server_process
+from taskwell.core.settings import Settings
+from taskwell.http.problems import PROBLEM_TYPES
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])

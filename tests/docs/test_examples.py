@@ -11,9 +11,9 @@ import httpx2
 import pytest
 
 from clients import make
+from harness.node import program
+from harness.servers import ServerProcess, server_process
 from tests.clients import run
-from tests.node import program
-from tests.servers import ServerProcess, server_process
 
 DOCS = Path(__file__).parents[2] / "docs"
 

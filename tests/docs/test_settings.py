@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from taskwell.core.config import Settings
-from tests.core.test_config import as_text, variable
+from taskwell.core.settings import Settings
+from tests.core.test_settings import as_text, variable
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 

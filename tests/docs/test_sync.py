@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.answers import create
+from harness.responses import create
 
 PAGE = Path(__file__).parents[2] / "docs" / "sync.md"
 

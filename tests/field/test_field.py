@@ -10,9 +10,9 @@ import field.situations  # noqa: F401 (they add themselves)
 from field.__main__ import DIRECT, column
 from field.matrix import SERVERS, Outcome
 from field.proxies import PROXIES
-from taskwell.core.config import Settings
-from tests.databases import new_database
-from tests.servers import local_server
+from harness.databases import new_database
+from harness.servers import local_server
+from taskwell.core.settings import Settings
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from fuzz.run import SHORT, fuzz
-from stress.figures import Figures
-from stress.slots import operations
+from harness.figures import Figures
+from harness.openapi_slots import operations
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT: dict[str, Any] = json.loads((ROOT / "openapi.json").read_text())

@@ -20,18 +20,18 @@ import httpx2
 import pytest
 from sqlalchemy import make_url, text
 
-from taskwell.core import migrate
+from harness.databases import admin_url, execute, new_postgres_database
+from harness.lists import list_sql
+from harness.postgres import free_port
+from harness.servers import LocalServer, local_server, server_process, wait_for
 from taskwell.core.clock import utc_now
-from taskwell.core.config import Settings
-from taskwell.core.database import Database
-from taskwell.core.migrate import OthersTables, Schema
+from taskwell.core.settings import Settings
+from taskwell.database import migrate
+from taskwell.database.database import Database
+from taskwell.database.migrate import OthersTables, Schema
 from taskwell.models import metadata
 from taskwell.schemas.query import TaskFilter, TaskQuery, parse_sort
-from taskwell.schemas.text import fold
-from tests.databases import admin_url, execute, new_postgres_database
-from tests.lists import list_sql
-from tests.postgres import free_port
-from tests.servers import LocalServer, local_server, server_process, wait_for
+from taskwell.schemas.types import fold
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ T = TypeVar("T")
 UPGRADE_WHEN_TOLD = """\
 import runpy, sys
 import asyncpg, sqlalchemy.dialects.postgresql.asyncpg
-import taskwell.cli, taskwell.core.migrate, taskwell.core.preparation, taskwell.models
+import taskwell.cli, taskwell.database.migrate, taskwell.database.startup, taskwell.models
 print("ready", flush=True)
 sys.stdin.readline()
 sys.argv[1:] = ["db", "upgrade"]

@@ -23,17 +23,18 @@ import httpx2
 import jwt
 import pytest
 
-from taskwell.core import preparation
-from taskwell.core.config import Settings
-from taskwell.core.postgres import _SESSION, PostgresBackend
-from taskwell.core.preparation import CannotStart
-from taskwell.main import create_app
-from taskwell.services import checkup, house
-from tests.answers import create, problem
-from tests.certificates import Authority
-from tests.pgbouncer import PgBouncer, program
-from tests.postgres import PostgresServer, debian_binaries
-from tests.servers import LocalServer, local_server, server_process, wait_for
+from harness.certificates import Authority
+from harness.pgbouncer import PgBouncer, program
+from harness.postgres import PostgresServer, debian_binaries
+from harness.responses import create, problem
+from harness.servers import LocalServer, local_server, server_process, wait_for
+from taskwell.admin import doctor
+from taskwell.app import create_app
+from taskwell.core.settings import Settings
+from taskwell.database import startup
+from taskwell.database.postgres import _SESSION, PostgresBackend
+from taskwell.database.startup import CannotStart
+from taskwell.services import housekeeping
 
 TASKS = "/api/ada/tasks"
 NEW = {"title": "Buy milk"}
@@ -218,7 +219,7 @@ class TestMigrations:
     def test_go_past_the_pooler(self, neon: Neon) -> None:
         """Which is not there yet."""
         neon.bouncer.stop()
-        asyncio.run(preparation.upgrade(neon.settings()))
+        asyncio.run(startup.upgrade(neon.settings()))
         with client_of(neon.settings(migrate_at_start=False)) as client:
             unavailable(client.get(TASKS))
             neon.bouncer.start()
@@ -441,8 +442,8 @@ class TestAPoolerThatIsNotToldOf:
                 assert len(client.get("/api/tasks", headers=mine).json()) == 1
 
     def test_doctor_tells_of_it(self, neon: Neon) -> None:
-        asyncio.run(preparation.upgrade(Settings(database_url=neon.url())))
-        findings = asyncio.run(checkup.examine(Settings(database_url=neon.url())))
+        asyncio.run(startup.upgrade(Settings(database_url=neon.url())))
+        findings = asyncio.run(doctor.examine(Settings(database_url=neon.url())))
         said = [finding.says for finding in findings if finding.check == "pooler"]
         (says,) = said
         assert says.startswith("a pooler is in between: nothing is kept prepared")
@@ -455,7 +456,7 @@ class TestWhatAPoolerSays:
     def refused(self, url: str) -> str:
         told = refusal(Settings(database_url=url))
         (finding,) = [
-            finding for finding in asyncio.run(checkup.examine(Settings(database_url=url)))
+            finding for finding in asyncio.run(doctor.examine(Settings(database_url=url)))
             if finding.level == "wrong"
         ]  # fmt: skip
         assert finding.says == told
@@ -666,8 +667,8 @@ class TestSleep:
     def test_the_house_is_kept_only_when_somebody_was_there(
         self, neon: Neon, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(house, "_LOOK_SECONDS", 0.01)
-        monkeypatch.setattr(house, "_PERIOD", timedelta(seconds=0.3))
+        monkeypatch.setattr(housekeeping, "_LOOK_SECONDS", 0.01)
+        monkeypatch.setattr(housekeeping, "_PERIOD", timedelta(seconds=0.3))
 
         def rounds() -> int:
             return sum("DELETE FROM idempotency_keys" in line for line in neon.heard())

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.node import install, program
+from harness.node import install, program
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent

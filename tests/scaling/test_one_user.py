@@ -12,19 +12,19 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
+from harness.databases import execute
+from harness.issuer import Issuer, bearer, running_issuer
+from harness.postgres import PostgresServer, postgres_server
+from harness.servers import local_server
+from harness.side_effects import at_once, scribble, tidy_up
 from security import matrix
-from security.issuer import Issuer, bearer, running_issuer
-from taskwell.core import row_security
-from taskwell.core.acting import acting_as
-from taskwell.core.config import Settings
-from taskwell.core.database import Database
+from taskwell.core.settings import Settings
+from taskwell.database import row_security
+from taskwell.database.database import Database
+from taskwell.database.principal import acting_as
 from taskwell.schemas.task import TaskCreate
-from taskwell.services.together import TaskKey, create_tasks, get_tasks, new_task, toggle_tasks
-from tests.beside import at_once, scribble, tidy_up
-from tests.databases import execute
-from tests.postgres import PostgresServer, postgres_server
+from taskwell.services.task_statements import TaskKey, create_tasks, get_tasks, new_task, toggle_tasks
 from tests.security.conftest import settings_for
-from tests.servers import local_server
 
 # What a table calls the user.
 TENANT = {"tasks": "user_id", "idempotency_keys": "user_id", "api_tokens": "user_id", "users": "id"}

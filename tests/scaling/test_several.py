@@ -11,16 +11,16 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.answers import create
-from tests.databases import new_postgres_database
-from tests.several import HAPROXY, NO_PROXY, Cluster, cluster
+from harness.cluster import HAPROXY, NO_PROXY, Cluster, cluster
+from harness.databases import new_postgres_database
+from harness.responses import create
 
 pytestmark = [
     pytest.mark.skipif(HAPROXY is None, reason=NO_PROXY),
     pytest.mark.timeout(600),
 ]
 ROOT = Path(__file__).parents[2]
-# `make scaling` runs all of tests/api.
+# `make scaling` runs all of tests/rest and tests/http.
 SHORT = ("TestStream", "TestCreateTask", "TestIfMatch", "TestRepeat", "TestChanges")
 
 
@@ -84,7 +84,7 @@ def test_one_that_is_stopped_is_missed_by_nobody(four: Cluster) -> None:
 
 def test_the_contract_holds_behind_the_proxy() -> None:
     """In short: the tests of the API, asked through it."""
-    arguments = ["-p", "no:xdist", "-q", "tests/api", "-k", " or ".join(SHORT)]
+    arguments = ["-p", "no:xdist", "-q", "tests/rest", "tests/http", "-k", " or ".join(SHORT)]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments],
         cwd=ROOT,

@@ -7,10 +7,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from security.issuer import ALGORITHMS, AUDIENCE, SECRET, Issuer, bearer, running_issuer
-from taskwell.core.config import Settings
-from tests.databases import new_database
-from tests.servers import LocalServer, local_server
+from harness.databases import new_database
+from harness.issuer import ALGORITHMS, AUDIENCE, SECRET, Issuer, bearer, running_issuer
+from harness.servers import LocalServer, local_server
+from taskwell.core.settings import Settings
 
 As = Callable[..., httpx2.Client]
 

@@ -9,10 +9,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from security.issuer import AUDIENCE, SECRET, Issuer, bearer, running_issuer, sign
-from tests.answers import problem
+from harness.issuer import AUDIENCE, SECRET, Issuer, bearer, running_issuer, sign
+from harness.responses import problem
+from harness.servers import local_server
 from tests.security.conftest import settings_for
-from tests.servers import local_server
 
 Ask = Callable[..., httpx2.Response]
 Serve = Callable[..., Ask]

@@ -10,13 +10,13 @@ import asyncpg
 import httpx2
 import pytest
 
+from harness.databases import new_postgres_database
+from harness.issuer import AUDIENCE, SECRET, Issuer, bearer, sign
+from harness.responses import create, problem
+from harness.servers import LocalServer, local_server
+from harness.side_effects import execute, instant
 from security.corpus import hostile_tokens
-from security.issuer import AUDIENCE, SECRET, Issuer, bearer, sign
-from tests.answers import create, problem
-from tests.beside import execute, instant
-from tests.databases import new_postgres_database
 from tests.security.conftest import As, settings_for
-from tests.servers import LocalServer, local_server
 
 
 class TestNobody:

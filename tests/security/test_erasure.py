@@ -7,10 +7,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.answers import create, problem
-from tests.databases import execute
+from harness.databases import execute
+from harness.responses import create, problem
+from harness.servers import LocalServer
 from tests.security.conftest import As
-from tests.servers import LocalServer
 
 
 def exported(client: httpx2.Client, user: str) -> list[dict[str, Any]]:

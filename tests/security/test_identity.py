@@ -6,11 +6,11 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from security.issuer import Issuer, bearer
-from taskwell.schemas.text import user_id_of
-from tests.answers import create, problem
+from harness.issuer import Issuer, bearer
+from harness.responses import create, problem
+from harness.servers import LocalServer
+from taskwell.schemas.types import user_id_of
 from tests.security.conftest import As
-from tests.servers import LocalServer
 
 # Each is made unique by what is put in place of {}.
 CLAIMS = (

@@ -9,12 +9,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from security.issuer import bearer
-from taskwell.core.config import Settings
-from tests.answers import create, problem
-from tests.issuers import FOLDER, PASSWORD, BetterAuth, OpenIDProvider, better_auth, email, oidc_provider
-from tests.node import program
-from tests.servers import LocalServer, local_server
+from harness.issuer import bearer
+from harness.issuers import FOLDER, PASSWORD, BetterAuth, OpenIDProvider, better_auth, email, oidc_provider
+from harness.node import program
+from harness.responses import create, problem
+from harness.servers import LocalServer, local_server
+from taskwell.core.settings import Settings
 
 AUDIENCE = "https://taskwell.example"
 

@@ -10,12 +10,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from security.issuer import ALGORITHMS, AUDIENCE, Issuer, SigningKey, bearer, running_issuer
-from taskwell.core import jwks
-from taskwell.core.jwks import KeySet, KeysUnavailable
-from tests.answers import problem
+from harness.issuer import ALGORITHMS, AUDIENCE, Issuer, SigningKey, bearer, running_issuer
+from harness.responses import problem
+from harness.servers import LocalServer, local_server, wait_for
+from taskwell.auth import jwks
+from taskwell.auth.jwks import KeySet, KeysUnavailable
 from tests.security.conftest import settings_for
-from tests.servers import LocalServer, local_server, wait_for
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from security.issuer import AUDIENCE, Issuer, SigningKey, bearer
-from taskwell.api import logs
-from taskwell.core.config import Settings
-from tests.servers import server_process
+from harness.issuer import AUDIENCE, Issuer, SigningKey, bearer
+from harness.servers import server_process
+from taskwell.core.settings import Settings
+from taskwell.http import logs
 
 PRIVATE = ("canary-title", "canary-search", "canary-cookie", "canary-key", "canary-body", "canary-email")
 

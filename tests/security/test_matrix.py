@@ -4,14 +4,14 @@ import pytest
 from fastapi.routing import iter_route_contexts
 from pydantic import SecretStr
 
+from harness.issuer import Issuer
+from harness.servers import LocalServer
 from security import matrix
 from security.__main__ import measure
-from security.issuer import Issuer
-from taskwell.api.callers import TASKS_READ, access_of
-from taskwell.api.routing import TaskwellRoute
-from taskwell.core.config import Settings
-from taskwell.main import create_app
-from tests.servers import LocalServer
+from taskwell.app import create_app
+from taskwell.auth.authorization import TASKS_READ, access_of
+from taskwell.core.settings import Settings
+from taskwell.rest.routing import TaskwellRoute
 
 
 @pytest.mark.plan("A12")

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import httpx2
 import pytest
 
-from security.issuer import Issuer, bearer
-from taskwell.api.callers import Caller
+from harness.issuer import Issuer, bearer
+from harness.servers import LocalServer
+from taskwell.auth.authorization import Caller
 from tests.security.conftest import As
 from tests.security.test_tokens import new_token
-from tests.servers import LocalServer
 
 
 def end_of_a_stream(server: LocalServer, token: str) -> float:

@@ -10,12 +10,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from security.issuer import bearer
+from harness.databases import execute
+from harness.issuer import bearer
+from harness.responses import create, problem, unknown_id, violation
+from harness.servers import LocalServer, wait_for
 from taskwell.services.tokens import is_well_formed, new_secret
-from tests.answers import create, problem, unknown_id, violation
-from tests.databases import execute
 from tests.security.conftest import As
-from tests.servers import LocalServer, wait_for
 
 TOKENS = "/api/users/me/tokens"
 

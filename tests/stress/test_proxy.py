@@ -3,7 +3,7 @@ import gc
 
 import pytest
 
-from stress.proxy import Plan, Proxy
+from harness.proxy import Plan, Proxy
 
 
 @pytest.mark.parametrize("turns", range(12))

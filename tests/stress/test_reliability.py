@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.figures import Figures
+from harness.programs import PROGRAMS
 from stress import reliability
-from stress.figures import Figures
-from stress.programs import PROGRAMS
 from stress.reliability import GOALS, Row, page
 
 MAKEFILE = (Path(__file__).parents[2] / "Makefile").read_text()

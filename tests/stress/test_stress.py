@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.databases import new_postgres_database
+from harness.figures import SHORT, Figures, Form, table
+from harness.programs import missing, run
 from stress import parity
-from stress.figures import SHORT, Figures, Form, table
-from stress.programs import missing, run
-from tests.databases import new_postgres_database
 
 FORM = Form(SHORT, seed=1)
 

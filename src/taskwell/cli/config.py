@@ -6,9 +6,9 @@ import re
 import typer
 from pydantic import SecretStr
 
-from taskwell.cli.backups import AsJson
+from taskwell.cli.backup import AsJson
 from taskwell.cli.settings import load_settings
-from taskwell.core.config import Settings, origins, variable
+from taskwell.core.settings import Settings, origins, variable
 
 
 def config(as_json: AsJson = False) -> None:

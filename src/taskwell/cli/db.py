@@ -7,7 +7,7 @@ import typer
 
 from taskwell.cli.running import need_database, run
 from taskwell.cli.settings import fail, load_settings
-from taskwell.core.config import Settings
+from taskwell.core.settings import Settings
 
 T = TypeVar("T")
 
@@ -17,9 +17,9 @@ app = typer.Typer(help="The schema of the database.", no_args_is_help=True)
 @app.command()
 def upgrade(revision: Annotated[str, typer.Argument(help="Where to.")] = "head") -> None:
     """Apply the migrations. Safe to run at any time, also from several places at once."""
-    from taskwell.core import preparation
+    from taskwell.database import startup
 
-    settings, place = _run(lambda settings: preparation.upgrade(settings, revision), makes=True)
+    settings, place = _run(lambda settings: startup.upgrade(settings, revision), makes=True)
     typer.echo(f"{settings.migration_database} is at {place}.")
 
 
@@ -29,7 +29,7 @@ def downgrade(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Take migrations back. What only the newer schema holds is lost; at base, that is everything."""
-    from taskwell.core import migrate
+    from taskwell.database import migrate
 
     if not yes:
         question = f"What the schema at {revision} does not hold is lost for ever. Go on?"
@@ -41,7 +41,7 @@ def downgrade(
 @app.command()
 def check() -> None:
     """Compare the database with the models. Ends with 1 if they differ."""
-    from taskwell.core import migrate
+    from taskwell.database import migrate
 
     settings, difference = _run(migrate.check)
     if difference is not None:
@@ -52,7 +52,7 @@ def check() -> None:
 @app.command()
 def revision(message: Annotated[str, typer.Argument(help="What it does, in a few words.")]) -> None:
     """Write the next migration from what the models have and the database has not (for developers)."""
-    from taskwell.core import migrate
+    from taskwell.database import migrate
 
     _run(lambda settings: migrate.revision(settings, message), makes=True)
 
@@ -63,10 +63,10 @@ def new_epoch() -> None:
 
     Clients begin their copies anew, and no ETag of before is taken for one of now.
     """
-    from taskwell.services import copying, epochs
+    from taskwell.admin import copy, epochs
 
     async def work(settings: Settings) -> int:
-        async with copying.loading(settings) as transaction:
+        async with copy.loading(settings) as transaction:
             return await epochs.begin_epoch(transaction)
 
     settings, epoch = _run(work)

@@ -9,12 +9,12 @@ import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from taskwell.cli.backups import AsJson
+from taskwell.cli.backup import AsJson
 from taskwell.cli.settings import complaints
-from taskwell.core.config import Settings
+from taskwell.core.settings import Settings
 
 if TYPE_CHECKING:
-    from taskwell.services.checkup import Finding
+    from taskwell.admin.doctor import Finding
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -30,7 +30,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def _examined() -> "list[Finding]":
-    from taskwell.services.checkup import Finding, examine
+    from taskwell.admin.doctor import Finding, examine
 
     try:
         settings = Settings()

@@ -16,7 +16,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from taskwell.cli.settings import fail
-from taskwell.core.config import Settings
+from taskwell.core.settings import Settings
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -54,9 +54,9 @@ def bound(hosts: Sequence[str], port: int, uds: Path | None) -> Iterator[list[Li
 def run(settings: Settings, listeners: Sequence[Listener], workers: int, uds: Path | None) -> None:
     """As `uvicorn.run` does, which takes no sockets."""
     config = uvicorn.Config(
-        "taskwell.main:create_logging_app",
+        "taskwell.app:create_logging_app",
         factory=True,
-        http="taskwell.api.protocol:Protocol",
+        http="taskwell.http.connection:Protocol",
         ws="none",
         lifespan="on",  # or uvicorn would go on without one that fails
         workers=workers,

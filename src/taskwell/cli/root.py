@@ -13,9 +13,9 @@ from typing import Annotated
 import typer
 
 from taskwell import __version__
-from taskwell.cli import backups, config, db, doctor, moves, tokens, users
+from taskwell.cli import backup, config, db, doctor, move, tokens, users
 from taskwell.cli.settings import fail, load_settings
-from taskwell.core.config import Settings, is_loopback, open_to_all
+from taskwell.core.settings import Settings, is_loopback, open_to_all
 
 app = typer.Typer(
     help="A task backend on SQLite or PostgreSQL.",
@@ -51,9 +51,9 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the API. Creates and migrates the database first."""
-    from taskwell.api import logs
     from taskwell.cli.listening import bound, run
-    from taskwell.core.remarks import remarks
+    from taskwell.core.settings_warnings import remarks
+    from taskwell.http import logs
 
     if root_path is not None:
         os.environ["TASKWELL_ROOT_PATH"] = root_path or "/"  # the processes that serve read it there
@@ -94,9 +94,9 @@ def _refuse_public(settings: Settings, hosts: Sequence[str]) -> None:
 
 def _prepare(settings: Settings) -> None:
     """What cannot be mended by waiting is told here, without a traceback."""
-    from taskwell.core.database import Database
     from taskwell.core.database_url import BadDatabaseUrl
-    from taskwell.core.preparation import CannotStart, prepare
+    from taskwell.database.database import Database
+    from taskwell.database.startup import CannotStart, prepare
 
     async def prepare_once() -> None:
         database = Database(settings)
@@ -125,7 +125,7 @@ def _numbers_shared(settings: Settings, workers: int) -> Iterator[None]:
 
 def openapi() -> None:
     """Print the OpenAPI document."""
-    from taskwell.main import create_app
+    from taskwell.app import create_app
 
     typer.echo(json.dumps(create_app(load_settings()).openapi(), indent=2, ensure_ascii=False))
 
@@ -134,7 +134,7 @@ def openapi() -> None:
 _SERVING, _DATA, _PEOPLE = "The server", "The data", "Who has access"
 for _command in (serve, doctor.doctor, config.config, openapi):
     app.command(rich_help_panel=_SERVING)(_command)
-for _move in (backups.backup, backups.restore, moves.move):
+for _move in (backup.backup, backup.restore, move.move):
     app.command(rich_help_panel=_DATA)(_move)
 app.add_typer(db.app, name="db", rich_help_panel=_DATA)
 app.add_typer(users.app, name="users", rich_help_panel=_PEOPLE)

@@ -11,9 +11,9 @@ import typer
 from taskwell.cli.settings import fail, load_settings
 
 if TYPE_CHECKING:
-    from taskwell.core.database import Database
+    from taskwell.admin.copy import Progress
     from taskwell.core.database_url import DatabaseUrl
-    from taskwell.services.copying import Progress
+    from taskwell.database.database import Database
 
 T = TypeVar("T")
 
@@ -22,11 +22,11 @@ def run(work: Coroutine[Any, Any, T], url: "DatabaseUrl") -> T:
     """`url`: of the database, should an error be its own."""
     from alembic.util import CommandError
 
+    from taskwell.admin.copy import CannotCopy, Differs
     from taskwell.core.database_url import BadDatabaseUrl
     from taskwell.core.errors import TaskwellError
-    from taskwell.core.faults import reason_of
-    from taskwell.core.preparation import CannotStart
-    from taskwell.services.copying import CannotCopy, Differs
+    from taskwell.database.faults import reason_of
+    from taskwell.database.startup import CannotStart
 
     try:
         return asyncio.run(work)
@@ -41,7 +41,7 @@ def run(work: Coroutine[Any, Any, T], url: "DatabaseUrl") -> T:
 def need_database(url: "DatabaseUrl") -> None:
     """A file that is not there would be made, and look like one in which there is nothing."""
     from taskwell.core.database_url import BadDatabaseUrl
-    from taskwell.core.sqlite_file import absolute
+    from taskwell.database.sqlite_file import absolute
 
     try:
         there = not url.is_sqlite or absolute(url.path).exists()
@@ -53,9 +53,9 @@ def need_database(url: "DatabaseUrl") -> None:
 
 def on_database(work: "Callable[[Database], Awaitable[T]]", *, makes: bool = False) -> T:
     """Work on the database as the server does, prepared in the same way. `makes`: it, if there is none."""
-    from taskwell.core.acting import EVERYBODY, acting_as
-    from taskwell.core.database import Database
-    from taskwell.core.preparation import prepare
+    from taskwell.database.database import Database
+    from taskwell.database.principal import EVERYBODY, acting_as
+    from taskwell.database.startup import prepare
 
     settings = load_settings()
     if not makes:
@@ -77,7 +77,7 @@ def on_database(work: "Callable[[Database], Awaitable[T]]", *, makes: bool = Fal
 @contextmanager
 def progress_shown(label: str) -> "Iterator[Progress]":
     """A bar on standard error, where that is a terminal."""
-    from taskwell.services.copying import Progress
+    from taskwell.admin.copy import Progress
 
     if not sys.stderr.isatty():
         yield Progress()

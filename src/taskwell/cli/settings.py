@@ -7,7 +7,7 @@ import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from taskwell.core.config import Settings
+from taskwell.core.settings import Settings
 
 
 def load_settings() -> Settings:

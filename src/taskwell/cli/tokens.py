@@ -30,8 +30,8 @@ def create(
     from pydantic import TypeAdapter, ValidationError
 
     from taskwell.core.clock import utc_now
-    from taskwell.schemas.text import UserId
     from taskwell.schemas.token import TokenCreate
+    from taskwell.schemas.types import UserId
     from taskwell.services import tokens
 
     expires_at = utc_now() + timedelta(days=days) if days else None

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from taskwell.cli.backups import AsJson
+from taskwell.cli.backup import AsJson
 from taskwell.cli.running import on_database
 from taskwell.cli.settings import fail
 

@@ -1,11 +1,11 @@
-"""Run by Alembic on the connection that `core.migrate` hands it; it owns no URL and no transaction."""
+"""Run by Alembic on the connection that `database.migrate` hands it; it owns no URL and no transaction."""
 
 from typing import Any
 
 from alembic import context
 from sqlalchemy import Index, UnaryExpression
 
-from taskwell.core.migrate import VERSION_TABLE
+from taskwell.database.migrate import VERSION_TABLE
 from taskwell.models import metadata
 
 connection = context.config.attributes["connection"]

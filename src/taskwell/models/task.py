@@ -57,7 +57,7 @@ class Task(SQLModel, table=True):
     completed_at: datetime | None = None
     created_at: datetime = Field(default_factory=utc_now)
     updated_at: datetime = Field(default_factory=utc_now)
-    # Title and description as they are sorted and searched, the same on every database: `schemas.text.fold`.
+    # Title and description as they are sorted and searched, the same on every database: `schemas.types.fold`.
     title_key: str = Field(sa_type=TextKey, sa_column_kwargs={"server_default": ""})
     description_key: str | None = Field(default=None, sa_type=TextKey)
     # The user's number at the latest write of this task: its ETag and its place in the feed.

@@ -8,7 +8,7 @@ from pydantic import MISSING, ConfigDict, Field, StrictInt, TypeAdapter
 from taskwell.models.base import SEQUENCE_END
 from taskwell.schemas.base import INT64, Input
 from taskwell.schemas.task import TaskCreate, TaskDeleted, TaskRead, TaskToggle, TaskUpdate
-from taskwell.schemas.text import TaskId
+from taskwell.schemas.types import TaskId
 
 MAX_OPERATIONS = 1_000
 

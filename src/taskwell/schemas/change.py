@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter
 
 from taskwell.schemas.base import INT64, Instant
 from taskwell.schemas.task import TaskRead
-from taskwell.schemas.text import EXAMPLE_ID
+from taskwell.schemas.types import EXAMPLE_ID
 
 
 @dataclass(frozen=True, slots=True)

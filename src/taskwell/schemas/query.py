@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import NamedTuple
 
-from taskwell.core.memory import Memory
+from taskwell.core.bounded_cache import Memory
 
 SORT_NAMES = ("created_at", "updated_at", "title", "completed")
 # What other APIs call a parameter. docs/lists.md has these words, docs/migrating.md those that are not taken.

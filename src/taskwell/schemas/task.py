@@ -10,7 +10,7 @@ from pydantic import MISSING, ConfigDict, Field, StrictBool, TypeAdapter
 from taskwell.models import Task
 from taskwell.models.base import table_of
 from taskwell.schemas.base import INT64, Input, Instant
-from taskwell.schemas.text import EXAMPLE_ID, Description, Title
+from taskwell.schemas.types import EXAMPLE_ID, Description, Title
 
 Completed = Annotated[StrictBool, Field(description="Whether the task is done.", examples=[True])]
 

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSc
 from pydantic_core import PydanticCustomError
 
 from taskwell.schemas.base import Input, Instant, Moment
-from taskwell.schemas.text import EXAMPLE_ID, Name
+from taskwell.schemas.types import EXAMPLE_ID, Name
 
 _SCOPES = ("tasks:read", "tasks:write", "admin")
 

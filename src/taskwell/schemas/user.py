@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from taskwell.schemas.base import Input, Instant
-from taskwell.schemas.text import Email, UserId
+from taskwell.schemas.types import Email, UserId
 
 
 class UserCreate(Input):

@@ -2,8 +2,8 @@
 
 from itertools import groupby
 
-from taskwell.core.database import Transaction
 from taskwell.core.errors import PreconditionRequired, TaskwellError
+from taskwell.database.database import Transaction
 from taskwell.schemas.batch import (
     BatchResult,
     BatchResults,

@@ -12,8 +12,8 @@ from typing import Any, Self
 from sqlalchemy import Row, select
 from sqlmodel import col
 
-from taskwell.core.database import ReadTransaction
 from taskwell.core.errors import Gone, Invalid, Violation
+from taskwell.database.database import ReadTransaction
 from taskwell.models import Task, User
 from taskwell.models.user import EPOCH
 from taskwell.schemas.change import Change, ChangePage, TaskGone

@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncGenerator, Sequence
 
-from taskwell.core import json
-from taskwell.core.database import Database, ReadTransaction
+from taskwell.core import strict_json
+from taskwell.database.database import Database, ReadTransaction
 from taskwell.schemas.task import TaskDeleted, TaskRead, task_json
 from taskwell.schemas.token import token_json
 from taskwell.schemas.user import UserRead, user_json
@@ -30,4 +30,4 @@ async def _tasks(transaction: ReadTransaction, user_id: str, after: int) -> Sequ
 
 
 def _line(kind: bytes, record: bytes) -> bytes:
-    return b'{"%s":%s}\n' % (kind, json.in_one_line(record))
+    return b'{"%s":%s}\n' % (kind, strict_json.in_one_line(record))

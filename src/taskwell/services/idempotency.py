@@ -10,8 +10,8 @@ from sqlalchemy import ColumnElement, delete, func, select, tuple_
 from sqlmodel import col
 
 from taskwell.core.clock import utc_now
-from taskwell.core.database import Transaction
 from taskwell.core.errors import Conflict, KeyReused
+from taskwell.database.database import Transaction
 from taskwell.models import IdempotencyKey
 
 _DIGEST_BYTES = 32

@@ -11,8 +11,8 @@ from sqlalchemy import BigInteger, ColumnElement, Executable, Row, bindparam, li
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 from sqlmodel import col
 
-from taskwell.core.database import ReadTransaction, Transaction
-from taskwell.core.statement import Statement
+from taskwell.database.database import ReadTransaction, Transaction
+from taskwell.database.prepared import Statement
 from taskwell.models import User
 from taskwell.services.users import UserNotFound, new_user
 

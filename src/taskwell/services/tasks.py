@@ -14,8 +14,8 @@ from sqlmodel import col
 from uuid_utils.compat import uuid7
 
 from taskwell.core.clock import utc_now
-from taskwell.core.database import ReadTransaction, Transaction
 from taskwell.core.errors import Invalid, NotFound, PreconditionFailed, Violation
+from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.models import Task
 from taskwell.models.base import table_of
 from taskwell.schemas.task import (
@@ -27,7 +27,7 @@ from taskwell.schemas.task import (
     TaskToggle,
     TaskUpdate,
 )
-from taskwell.schemas.text import fold
+from taskwell.schemas.types import fold
 from taskwell.services.sequence import Number, first_or_next_number, next_number, next_numbers, write
 from taskwell.services.users import UserNotFound
 

@@ -18,8 +18,8 @@ from sqlmodel import col
 from uuid_utils.compat import uuid7
 
 from taskwell.core.clock import utc_now
-from taskwell.core.database import ReadTransaction, Transaction
 from taskwell.core.errors import Conflict, Invalid, NotFound, Violation
+from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.models import ApiToken, User
 from taskwell.schemas.token import TokenCreate, TokenCreated, TokenRead
 from taskwell.services.sequence import next_numbers

@@ -6,11 +6,11 @@ from datetime import datetime
 from sqlalchemy import delete, func, select, update
 from sqlmodel import col
 
-from taskwell.core.database import Transaction
+from taskwell.database.database import Transaction
 from taskwell.models import Task, User
 from taskwell.schemas.query import TaskFilter
 from taskwell.services.sequence import next_numbers
-from taskwell.services.task_lists import conditions
+from taskwell.services.task_query import conditions
 from taskwell.services.tasks import instant_of_write
 
 _PURGED_AT_ONCE = 1_000

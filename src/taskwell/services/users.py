@@ -9,11 +9,11 @@ from sqlmodel import col
 from uuid_utils.compat import uuid7
 
 from taskwell.core.clock import utc_now
-from taskwell.core.database import ReadTransaction, Transaction
 from taskwell.core.errors import Conflict, NotFound
+from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.models import ErasedUser, IdempotencyKey, Task, User
 from taskwell.models.user import EPOCH, UNKNOWN_USERS
-from taskwell.schemas.text import RESERVED_USER_IDS, is_reserved
+from taskwell.schemas.types import RESERVED_USER_IDS, is_reserved
 from taskwell.schemas.user import UserCreate, UserRead
 
 Insert = postgresql.Insert | sqlite.Insert

@@ -1,0 +1,1 @@
+"""What tests, stress, bench, security, fuzz and field share: servers, databases, issuers."""

@@ -1,0 +1,215 @@
+"""Backups: one file, whichever database it is of, which tells whether it is still as it was written.
+
+A backup is an SQLite database of the revision that the live one had. Beside each table's rows it has their
+number and digest, so that a restore can see whether they are still as they were written.
+"""
+
+import os
+import shutil
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pydantic import TypeAdapter
+from sqlalchemy import Column, MetaData, Table, Text, select, text
+
+from taskwell.admin import copy, epochs
+from taskwell.admin.copy import CannotCopy, Differs, Progress, Summary
+from taskwell.core.clock import utc_now
+from taskwell.core.settings import Settings
+from taskwell.database import migrate
+from taskwell.database.connection import OnTheSpot
+from taskwell.database.database import ReadTransaction, Transaction
+from taskwell.database.faults import fault_of
+from taskwell.database.migrate import Schema
+from taskwell.database.sqlite_file import absolute, lone_file
+
+_CONTENTS = Table("taskwell_backup", MetaData(), Column("contents", Text()))
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """What a backup says of itself: what it holds. All that was acknowledged when it was begun is in it."""
+
+    taken_at: datetime
+    revision: str
+    tables: dict[str, Summary]
+
+    @property
+    def rows(self) -> int:
+        return sum(summary.rows for summary in self.tables.values())
+
+
+_BACKUP = TypeAdapter(Backup)
+
+
+async def back_up(settings: Settings, file: Path, progress: Progress) -> Backup:
+    """Write everything that is committed to a new file. Whoever reads or writes meanwhile is not held up.
+
+    Raises:
+        CannotCopy: the file exists, or there is nothing to back up.
+    """
+    _refuse_place(file)
+    taken_at = utc_now()
+    async with copy.reading(settings) as source:
+        progress.expect(2 * await copy.count_rows(source))
+        with TemporaryDirectory(prefix=".taskwell-backup-", dir=file.parent) as folder:
+            made = Path(folder) / "backup.db"
+            backup = await _write(source, made, taken_at, progress)
+            with lone_file(made, "ro") as connection:
+                await check_backup(ReadTransaction(connection), backup, progress)
+            _publish(made, file)
+    return backup
+
+
+def _refuse_place(file: Path) -> None:
+    if file.exists():
+        raise _exists(file)
+    folder = absolute(file).parent
+    if not folder.is_dir():
+        raise CannotCopy(f"{file.parent} is no folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CannotCopy(f"{file.parent} may not be written: give the backup another place")
+
+
+def _exists(file: Path) -> CannotCopy:
+    return CannotCopy(f"{file} exists already: a backup replaces nothing")
+
+
+async def _write(source: ReadTransaction, made: Path, taken_at: datetime, progress: Progress) -> Backup:
+    revision = await source.look(migrate.revision_of)
+    assert revision is not None
+    with lone_file(made, "rw") as connection:
+        target = Transaction(connection)
+        await target.look(lambda connection: migrate.bring_to(connection, revision))
+        tables = await copy.copy(source, target, progress)
+        backup = Backup(taken_at, revision, dict(tables))
+        await target.look(_CONTENTS.create)
+        await target.insert_rows(_CONTENTS, [{"contents": _BACKUP.dump_json(backup).decode()}])
+    return backup
+
+
+def _publish(made: Path, file: Path) -> None:
+    """Give a whole file its name, unless somebody else has taken it. A power cut leaves it there."""
+    _sync(made)
+    try:
+        os.link(made, file)
+    except FileExistsError:
+        raise _exists(file) from None
+    except OSError:  # a file system without links
+        if file.exists():
+            raise _exists(file) from None
+        made.rename(file)
+    if os.name != "nt":
+        _sync(file.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+async def read_backup(file: Path) -> Backup:
+    """What a file says of itself, not checked yet.
+
+    Raises:
+        CannotCopy: it is no backup, or one of a newer taskwell.
+    """
+    with _opened(file) as connection:
+        return await _contents(ReadTransaction(connection), file)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[OnTheSpot]:
+    if not file.is_file():
+        raise CannotCopy(f"there is no file {file}")
+    try:
+        with lone_file(file, "ro") as connection:
+            yield connection
+    except Exception as error:
+        if (fault := fault_of(error)) is None:
+            raise
+        raise CannotCopy(
+            f"{file} cannot be read as a backup: {fault.name.lower().replace('_', ' ')}"
+        ) from error
+
+
+async def _contents(transaction: ReadTransaction, file: Path) -> Backup:
+    if not await transaction.look(
+        lambda connection: connection.dialect.has_table(connection, _CONTENTS.name)
+    ):
+        raise CannotCopy(
+            f"{file} is no backup that taskwell made; a database file is brought in by `taskwell move`"
+        )
+    row = await transaction.first(select(_CONTENTS))
+    backup = _BACKUP.validate_json(row[0]) if row else None
+    if backup is None or await transaction.look(migrate.state_of) is Schema.AHEAD:
+        raise CannotCopy(f"{file} is of a newer taskwell: restore it with that one")
+    return backup
+
+
+async def check_backup(transaction: ReadTransaction, backup: Backup, progress: Progress) -> None:
+    """Raises Differs: the file is damaged, or does not hold what it says."""
+    (first, *_) = await transaction.all(text("PRAGMA integrity_check"))
+    if first[0] != "ok":
+        raise Differs(f"the backup is damaged: {first[0]}")
+    if await transaction.first(text("PRAGMA foreign_key_check")) is not None:
+        raise Differs("the backup is damaged: rows refer to others that are missing")
+    if await transaction.look(migrate.revision_of) != backup.revision:
+        raise Differs("the backup is damaged: it is not of the revision that it says")
+    try:
+        await copy.compare(backup.tables, transaction, progress)
+    except Differs as error:
+        raise Differs(f"the backup does not hold what it says: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """`epoch`: where every sequence goes on."""
+
+    backup: Backup
+    epoch: int
+
+
+async def restore(settings: Settings, file: Path, progress: Progress, *, replace: bool) -> Restored:
+    """Fill the database from a backup, in one transaction, and begin a new epoch.
+
+    Raises:
+        CannotCopy: the file is no backup, or the database is not empty and nothing is to be replaced.
+        Differs: the backup is damaged; or the database has not become what it says, and is left as it was.
+    """
+    backup = await read_backup(file)
+    progress.expect(3 * backup.rows)
+    with _opened(file) as connection:
+        await check_backup(ReadTransaction(connection), backup, progress)
+    with TemporaryDirectory(prefix="taskwell-restore-") as folder:
+        async with _at_the_head(file, Path(folder)) as source, copy.loading(settings) as target:
+            known = await epochs.highest_number(target)
+            if replace:
+                await copy.clear(target)
+            elif await copy.count_rows(target):
+                raise CannotCopy(
+                    "the database is not empty: --replace puts the backup in place of what it holds"
+                )
+            await copy.compare(await copy.copy(source, target, progress), target, progress)
+            return Restored(backup, await epochs.begin_epoch(target, known))
+
+
+@asynccontextmanager
+async def _at_the_head(file: Path, folder: Path) -> AsyncGenerator[ReadTransaction]:
+    """A backup as the present schema has it; an older one is migrated, in a copy."""
+    with lone_file(file, "ro") as connection:
+        is_old = migrate.state_of(connection.sync_connection) is Schema.BEHIND
+    if is_old:
+        file = Path(shutil.copyfile(file, folder / "backup.db"))
+        file.chmod(0o600)
+        with lone_file(file, "rw") as connection:
+            migrate.bring_to(connection.sync_connection, "head")
+    with lone_file(file, "ro") as connection:
+        yield ReadTransaction(connection)

@@ -1,0 +1,390 @@
+"""What may be wrong with a set-up, each said with its remedy. It is looked at and never changed."""
+
+import os
+import shutil
+from collections.abc import AsyncGenerator, Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+from sqlalchemy import Row, text
+
+from taskwell.auth.jwks import KeysUnavailable, OtherIssuer, check_name
+from taskwell.auth.jwt import Verifier
+from taskwell.core.clock import utc_now
+from taskwell.core.database_url import BadDatabaseUrl, DatabaseUrl, is_private
+from taskwell.core.settings import Settings, is_loopback
+from taskwell.core.settings_warnings import remarks
+from taskwell.database import migrate, row_security
+from taskwell.database.database import Database, ReadTransaction, open_backend
+from taskwell.database.faults import Fault, NotConnected, fault_of, lasting_reason, refusal
+from taskwell.database.migrate import OthersTables, Schema
+from taskwell.database.postgres import PostgresBackend
+from taskwell.database.sqlite_file import absolute, closed_files, refuse_network_file_system
+from taskwell.models import metadata
+from taskwell.services import users
+
+Level = Literal["good", "note", "wrong"]
+
+_MIB = 2**20
+_LITTLE_ROOM = 64 * _MIB
+_SKEW = timedelta(seconds=5)
+_OLDEST_POSTGRES = 15
+_PATIENCE_SECONDS = 3.0
+_THROUGH_POOLER = "migrations go through the pooler: set MIGRATION_DATABASE_URL to the direct address"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`check`: what was looked at. `wrong` has to be mended, a `note` may be as it is meant. No secret."""
+
+    check: str
+    level: Level
+    says: str
+
+
+Findings = AsyncGenerator[Finding]
+Inside = Callable[[ReadTransaction, Settings, bool], Findings]
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Everything that was found, good or not, in the order in which it was looked at."""
+    checks: tuple[Callable[[Settings], Findings], ...] = (
+        _settings,
+        _sqlite if settings.database.is_sqlite else _postgresql,
+        _migration_url,
+        _issuers,
+        _rate_limit,
+    )
+    return [finding for check in checks for finding in [found async for found in check(settings)]]
+
+
+async def _settings(settings: Settings) -> Findings:
+    noted = (Finding("settings", "note", says) for says in remarks(settings))
+    found = [*_who_gets_in(settings), *_where_the_data_is(settings), *noted]
+    for finding in found or [Finding("settings", "good", "the settings agree with each other")]:
+        yield finding
+
+
+def _who_gets_in(settings: Settings) -> Iterator[Finding]:
+    stub = settings.auth == "stub"
+    public = [] if settings.uds else [host for host in settings.host if not is_loopback(host)]
+    if stub and public:
+        if settings.allow_stub_auth_on_public_address:
+            says = "whoever reaches the port can read and change every task, as the settings allow"
+            yield Finding("settings", "note", says)
+        else:
+            says = f"on {public[0]} nobody is asked for credentials, so the server will not start: "
+            yield Finding("settings", "wrong", f"{says}set TASKWELL_AUTH=jwt or TASKWELL_HOST=127.0.0.1")
+    if stub and (settings.jwt_secret or settings.jwt_issuer):
+        says = "tokens are set up, but nobody is asked for one: set TASKWELL_AUTH=jwt"
+        yield Finding("settings", "wrong", says)
+
+
+def _where_the_data_is(settings: Settings) -> Iterator[Finding]:
+    if settings.migration_database.pooled:
+        yield Finding("settings", "note", _THROUGH_POOLER)
+
+
+async def _sqlite(settings: Settings) -> Findings:
+    url = settings.database
+    try:
+        absolute(url.path)
+    except BadDatabaseUrl as error:
+        yield Finding("files", "wrong", str(error))
+        return
+    found = [*_file_system(settings), *_permissions(url), *_room(url)]
+    for finding in found:
+        yield finding
+    if any(finding.level == "wrong" for finding in found):
+        return
+    if not url.path.exists():
+        yield Finding("database", "note", f"there is no {url.path} yet: the server makes it when it starts")
+        return
+    async for finding in _database(settings, _inside_sqlite):
+        yield finding
+
+
+def _file_system(settings: Settings) -> Iterator[Finding]:
+    try:
+        refuse_network_file_system(settings.database.path)
+    except BadDatabaseUrl as error:
+        allowed = settings.allow_network_file_system
+        yield Finding("file system", "note" if allowed else "wrong", str(error))
+
+
+def _permissions(url: DatabaseUrl) -> Iterator[Finding]:
+    folder = absolute(url.path).parent
+    if not folder.is_dir():
+        yield Finding("files", "wrong", f"there is no folder {folder}: make it")
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        yield Finding("files", "wrong", f"{folder} may not be written: give it to the user of the server")
+    else:
+        closed = closed_files(absolute(url.path))
+        for file in closed:
+            yield Finding("files", "wrong", f"{file} may not be written: give it to the user of the server")
+        if not closed:
+            yield Finding("files", "good", f"{folder} and what is in it may be written")
+
+
+def _room(url: DatabaseUrl) -> Iterator[Finding]:
+    folder = absolute(url.path).parent
+    if not folder.is_dir():
+        return
+    free = shutil.disk_usage(folder).free
+    taken = url.path.stat().st_size if url.path.exists() else 0
+    room = f"{free // _MIB:,} MiB are free on the disk of {folder}"
+    if free < _LITTLE_ROOM:
+        yield Finding("disk", "wrong", f"{room}: make room before writes fail")
+    elif free < 2 * taken:
+        yield Finding("disk", "note", f"{room}: too little for a backup beside {url.path.name}")
+    else:
+        yield Finding("disk", "good", room)
+
+
+async def _inside_sqlite(transaction: ReadTransaction, settings: Settings, _pooled: bool) -> Findings:
+    path = settings.database.path
+    (first, *_) = await transaction.all(text("PRAGMA integrity_check"))
+    if first[0] != "ok":
+        says = f"{path} is damaged: move it away with its -wal, and run `taskwell restore` with a backup"
+        yield Finding("integrity", "wrong", says)
+    elif await transaction.first(text("PRAGMA foreign_key_check")) is not None:
+        says = f"{path} has rows that refer to others that are missing: something else than taskwell wrote"
+        yield Finding("integrity", "wrong", says)
+    else:
+        yield Finding("integrity", "good", f"{path} is whole")
+
+
+async def _postgresql(settings: Settings) -> Findings:
+    async for finding in _database(settings, _inside_postgresql):
+        yield finding
+
+
+async def _database(settings: Settings, inside: Inside) -> Findings:
+    """Whether it answers, what is inside, its schema, and what keeps its users apart."""
+    database = Database(settings)
+    try:
+        async with database.backend.reading() as connection:
+            transaction = ReadTransaction(connection)
+            await transaction.first(text("SELECT 1"))
+            yield Finding("database", "good", f"{settings.database} answers")
+            pooled = isinstance(database.backend, PostgresBackend) and database.backend.pooled
+            if pooled:
+                yield _pooler(settings)
+            async for finding in inside(transaction, settings, pooled):
+                yield finding
+            schema = await transaction.look(migrate.state_of)
+            others = await transaction.look(migrate.others_tables)
+            async for finding in _users(transaction, schema):
+                yield finding
+        if others:
+            yield Finding("schema", "wrong", str(OthersTables(settings, others)))
+            return
+        yield _schema(settings, schema)
+        async for finding in _users_apart(settings, database, schema):
+            yield finding
+    except Exception as error:
+        if (reason := _why(settings.database, error)) is None:
+            raise
+        yield Finding("database", "wrong", reason)
+    finally:
+        await database.close()
+
+
+async def _users(transaction: ReadTransaction, schema: Schema) -> Findings:
+    reserved = await users.list_reserved_users(transaction) if schema is Schema.CURRENT else []
+    if reserved:
+        says = f"these have ids that are reserved now, and keep them: {', '.join(reserved[:20])}"
+        yield Finding("users", "note", says)
+
+
+async def _users_apart(settings: Settings, database: Database, schema: Schema) -> Findings:
+    obstacle = await row_security.arrange(settings, database, may_alter=False)
+    if database.backend.keeps_users_apart:
+        yield Finding("row-level security", "good", "PostgreSQL itself keeps users apart")
+    elif obstacle is not None and schema is Schema.CURRENT:
+        level: Level = "wrong" if settings.row_level_security == "on" else "note"
+        yield Finding("row-level security", level, obstacle)
+
+
+def _pooler(settings: Settings) -> Finding:
+    says = "a pooler is in between: nothing is kept prepared, and time limits are the role's"
+    migrated = settings.migration_database
+    if migrated.pooled or str(migrated) != str(settings.database):  # told already, or not so
+        return Finding("pooler", "good", says)
+    return Finding("pooler", "note", f"{says}; {_THROUGH_POOLER}")
+
+
+def _why(url: DatabaseUrl, error: Exception) -> str | None:
+    if (lasting := lasting_reason(url, error)) is not None:
+        return lasting
+    if isinstance(error, NotConnected):
+        return refusal(url, error)
+    match fault_of(error):
+        case None:
+            return None
+        case Fault.BUSY:
+            return f"{url} is busy, or has no connection left: see who uses it"
+        case _:
+            return f"{url} cannot be reached: check that it is running, the host, the port and the network"
+
+
+def _schema(settings: Settings, schema: Schema) -> Finding:
+    match schema:
+        case Schema.CURRENT:
+            return Finding("schema", "good", "the schema is that of this taskwell")
+        case Schema.AHEAD:
+            return Finding("schema", "wrong", "the schema is of a newer taskwell: install that one")
+        case Schema.BEHIND if settings.migrate_at_start:
+            says = "the schema is behind: the server migrates it when it starts"
+            return Finding("schema", "note", says)
+        case _:
+            return Finding("schema", "wrong", "the schema is behind: run `taskwell db upgrade`")
+
+
+_SERVER = text(
+    """
+    SELECT current_setting('server_version_num')::int / 10000 AS version,
+        current_setting('server_encoding') AS encoding,
+        pg_is_in_recovery() AS standby,
+        current_setting('default_transaction_read_only') = 'on' AS read_only,
+        (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS encrypted,
+        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+            AS connections,
+        clock_timestamp() AS now
+    """
+)
+
+
+async def _inside_postgresql(transaction: ReadTransaction, settings: Settings, pooled: bool) -> Findings:
+    before = utc_now()
+    server = await transaction.first(_SERVER)
+    assert server is not None
+    middle = before + (utc_now() - before) / 2
+    found = [*_server(server), *_connection(server, settings, pooled=pooled), *_clocks(server.now - middle)]
+    for finding in found or [Finding("server", "good", f"PostgreSQL {server.version}, which takes changes")]:
+        yield finding
+    denied = await _denied(transaction)
+    if denied:
+        says = f"the role may not read and write {', '.join(denied)}: GRANT it SELECT, INSERT, UPDATE, DELETE"
+        yield Finding("privileges", "wrong", says)
+
+
+def _server(server: Row[Any]) -> Iterator[Finding]:
+    if server.version < _OLDEST_POSTGRES:
+        says = f"PostgreSQL {server.version} is too old: version {_OLDEST_POSTGRES} or later is needed"
+        yield Finding("server", "wrong", says)
+    if server.encoding != "UTF8":
+        says = f"the database's encoding is {server.encoding}, which lacks characters: make one with UTF8"
+        yield Finding("server", "wrong", says)
+    if server.standby:
+        yield Finding("server", "wrong", "this is a standby, which takes no changes: name the primary")
+    elif server.read_only:
+        says = "it takes no changes: default_transaction_read_only is on, for the role or the database"
+        yield Finding("server", "wrong", says)
+
+
+def _connection(server: Row[Any], settings: Settings, *, pooled: bool) -> Iterator[Finding]:
+    url = settings.database
+    if pooled:
+        return  # what is on its other side is the pooler's business
+    host = str(url.url.host or url.connect_args.get("host", ""))
+    if not server.encrypted and not host.startswith("/") and not is_private(host):
+        says = "passwords and tasks cross the network unencrypted: add sslmode=require to DATABASE_URL"
+        yield Finding("encryption", "wrong", says)
+    most = settings.workers * (settings.db_pool_size + settings.db_max_overflow)
+    if most > server.connections:
+        says = f"{settings.workers} processes may open {most} connections, and the server has "
+        yield Finding("connections", "note", f"{says}{server.connections}: lower TASKWELL_DB_POOL_SIZE")
+
+
+def _clocks(skew: timedelta) -> Iterator[Finding]:
+    if abs(skew) > _SKEW:
+        seconds = abs(skew).total_seconds()
+        says = f"the clocks of this machine and of the database are {seconds:,.0f} s apart: set both by NTP"
+        yield Finding("clocks", "wrong", says)
+
+
+async def _denied(transaction: ReadTransaction) -> list[str]:
+    """The tables that the role may not use, of those that are there."""
+    rights = " AND ".join(
+        f"has_table_privilege(oid, '{right}')" for right in ("SELECT", "INSERT", "UPDATE", "DELETE")
+    )
+    kept = " AND relkind = 'r' AND pg_table_is_visible(oid)"
+    statement = text(f"SELECT relname FROM pg_class WHERE relname = ANY(:names) {kept} AND NOT ({rights})")  # noqa: S608 (made of constants)
+    names = [*metadata.tables, migrate.VERSION_TABLE]
+    return [row[0] for row in await transaction.all(statement.bindparams(names=names))]
+
+
+async def _migration_url(settings: Settings) -> Findings:
+    """The direct address, where it is another one."""
+    url = settings.migration_database
+    if url.is_sqlite or str(url) == str(settings.database):
+        return
+    try:
+        there, here = await _name_of(settings, url), await _name_of(settings, settings.database)
+    except Exception as error:
+        if (reason := _why(url, error)) is None:
+            raise
+        yield Finding("migrations", "wrong", reason)
+        return
+    if there == here:
+        yield Finding("migrations", "good", f"{url} answers")
+    else:
+        says = f"MIGRATION_DATABASE_URL leads to the database {there}, DATABASE_URL to {here}"
+        yield Finding("migrations", "wrong", says)
+
+
+async def _name_of(settings: Settings, url: DatabaseUrl) -> str:
+    backend = open_backend(settings, url)
+    try:
+        async with backend.reading() as connection:
+            row = await ReadTransaction(connection).first(text("SELECT current_database()"))
+    finally:
+        await backend.close()
+    return str(row[0]) if row else ""
+
+
+async def _issuers(settings: Settings) -> Findings:
+    if settings.auth != "jwt":
+        return
+    key_sets = Verifier(settings).key_sets
+    for issuer, keys in key_sets.items():
+        try:
+            await keys.find(None, "RS256")
+        except KeysUnavailable:
+            says = f"the keys of {issuer} are not to be had ({keys.obstacle}): "
+            yield Finding("issuers", "wrong", f"{says}check TASKWELL_JWT_ISSUER, and its JWKS URL")
+        else:
+            yield Finding("issuers", "good", f"the keys of {issuer} are at hand")
+    for issuer in settings.jwt_issuer if settings.jwt_jwks_url or settings.jwt_secret else ():
+        # Their names are only compared with those of tokens, so a wrong one is seen by nothing else.
+        try:
+            await check_name(issuer)
+        except OtherIssuer as error:
+            yield Finding("issuers", "wrong", f"tokens of {issuer} will be refused: {error}")
+        except Exception:  # noqa: BLE001, S110 (it need not have such a document)
+            pass
+
+
+async def _rate_limit(settings: Settings) -> Findings:
+    url = settings.rate_limit_storage.get_secret_value()
+    if url.startswith("memory:"):
+        return
+    try:
+        await _ping(url)
+    except Exception as error:  # noqa: BLE001 (whatever it is, nobody is limited)
+        says = f"requests are not counted, since Redis cannot be reached ({type(error).__name__}): "
+        yield Finding("rate limit", "wrong", f"{says}check TASKWELL_RATE_LIMIT_STORAGE")
+    else:
+        yield Finding("rate limit", "good", "Redis answers")
+
+
+async def _ping(url: str) -> None:
+    from redis.asyncio import Redis  # noqa: PLC0415 (an extra)
+
+    client = Redis.from_url(url, socket_timeout=_PATIENCE_SECONDS, socket_connect_timeout=_PATIENCE_SECONDS)
+    try:
+        await client.get("taskwell")
+    finally:
+        await client.aclose()

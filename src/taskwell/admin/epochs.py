@@ -1,0 +1,57 @@
+"""New time lines: after a restore, or where acknowledged writes were lost, every sequence goes on far away.
+
+What was handed out in the lost time line (ETags, cursors) can then not be taken for anything of the new one.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Mapped
+from sqlmodel import col
+
+from taskwell.core.clock import utc_now
+from taskwell.database.database import ReadTransaction, Transaction
+from taskwell.models import ErasedUser, User
+from taskwell.models.base import SEQUENCE_END
+from taskwell.models.user import EPOCH, UNKNOWN_USERS
+
+_ZERO = datetime(2026, 1, 1, tzinfo=UTC)
+_LENGTH = timedelta(minutes=15)  # 2^21 of them are 59 years
+
+
+async def highest_number(transaction: ReadTransaction) -> int:
+    """The highest number that any sequence of this database has come to; 0 where there is none."""
+    return max(
+        await _highest(transaction, col(User.last_seq)), await _highest(transaction, col(ErasedUser.next_seq))
+    )
+
+
+async def _highest(transaction: ReadTransaction, number: Mapped[int]) -> int:
+    row = await transaction.first(select(func.coalesce(func.max(number), 0)))
+    assert row is not None
+    highest: int = row[0]
+    return highest
+
+
+async def begin_epoch(transaction: Transaction, above: int = 0) -> int:
+    """Let every sequence go on in the same new epoch, beyond `above` and all that is here.
+
+    Returns the number of the epoch.
+    Whoever is not here yet begins there too: they may have been, in the time line that was lost.
+    """
+    epoch = _next_epoch(max(above, await highest_number(transaction)), utc_now())
+    start = epoch * EPOCH
+    numbers = {col(User.last_seq): start, col(User.purged_seq): start}
+    await transaction.execute(update(User).values(numbers))
+    mark = transaction.insert(ErasedUser).values(digest=UNKNOWN_USERS, next_seq=start)
+    await transaction.execute(mark.on_conflict_do_update(index_elements=["digest"], set_={"next_seq": start}))
+    return epoch
+
+
+def _next_epoch(highest: int, now: datetime) -> int:
+    """The clock has a say because the database may be gone: one backup can be restored twice.
+
+    The two time lines begin alike, and only when they began tells their numbers apart.
+    """
+    by_clock = (now - _ZERO) // _LENGTH
+    return max(highest // EPOCH + 1, by_clock if by_clock < SEQUENCE_END // EPOCH else 0)

@@ -1,0 +1,276 @@
+"""The application."""
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from taskwell import __version__
+from taskwell.auth.jwt import Verifier
+from taskwell.core.bounded_cache import Memory
+from taskwell.core.errors import Unavailable
+from taskwell.core.settings import Settings
+from taskwell.core.settings_warnings import remarks
+from taskwell.database import startup
+from taskwell.database.database import Database
+from taskwell.database.principal import EVERYBODY, acting_as
+from taskwell.http import logs, problems, traces
+from taskwell.http.admission import Admission
+from taskwell.http.authentication import Authentication
+from taskwell.http.metrics import Metrics
+from taskwell.http.middleware import (
+    Alike,
+    BodyLimit,
+    CatchAll,
+    Cors,
+    Options,
+    Origins,
+    RequestId,
+    WellFormed,
+)
+from taskwell.http.security import Forwarded, Guesses, LocalOnly, RateLimit, SecurityHeaders, TrustedHosts
+from taskwell.rest import openapi
+from taskwell.rest.fast_path.cached_head import Express
+from taskwell.rest.fast_path.direct_dispatch import Plain
+from taskwell.rest.routes import router
+from taskwell.schemas.query import KnownQueries
+from taskwell.services.housekeeping import keep_house
+from taskwell.services.live_changes import Feed
+
+logger = logging.getLogger("taskwell")
+
+_STATIC = Path(__file__).parent / "rest" / "static"
+
+
+_NO_LIFESPAN = (
+    "The lifespan of this application has not run: the application that mounts it has to run it in its own, "
+    "`async with tasks.router.lifespan_context(tasks): yield`."
+)
+_WIRING = """\
+The lifespan of taskwell has not run, so it has no database. Starlette and FastAPI do not run the lifespan of
+what they mount: run it in that of the application outside.
+
+    tasks = create_app()
+
+    @asynccontextmanager
+    async def lifespan(app):
+        async with tasks.router.lifespan_context(tasks):
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+    app.mount("/tasks", tasks)"""
+
+
+class NotStarted:
+    """Stands where the lifespan puts what requests need: whoever asks for something of it is told."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def __getattr__(self, name: str) -> Any:
+        if not self._told:
+            self._told = True
+            logger.error(_WIRING)
+        raise Unavailable(_NO_LIFESPAN, reason="preparing")
+
+
+class Application(FastAPI):
+    """`traced`: whether somebody had set up OpenTelemetry when it was made."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.traced = self._native_telemetry.enabled()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.traced:
+            traces.hide_query(scope)
+        if self.traced or self.middleware_stack is None:
+            await super().__call__(scope, receive, send)
+        else:  # what Starlette does; FastAPI would ask at each request whether it is traced
+            scope["app"] = self
+            await self.middleware_stack(scope, receive, send)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Without FastAPI's three outermost: there are layers here for mistakes and for large bodies."""
+        whole: Any = super().build_middleware_stack()
+        return traces.ShownQuery(whole) if self.traced else whole.app.app.app
+
+
+def create_app(settings: Settings | None = None, *, shortcuts: bool = True) -> FastAPI:
+    """The application on a database; the environment's settings unless others are given.
+
+    `shortcuts` False: every request goes through FastAPI, and nothing is asked for together; for whoever
+    wants to see that it makes no difference.
+    """
+    return _application(settings or Settings(), shortcuts=shortcuts)
+
+
+def _application(settings: Settings, *, shortcuts: bool = True, local: bool = False) -> FastAPI:
+    """`local`: whoever comes by an address that others can reach is refused."""
+    app = Application(
+        title="taskwell",
+        version=__version__,
+        lifespan=_lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+        telemetry={"logs": False},  # they would repeat what exceptions say
+    )
+    app.state.settings = settings
+    app.state.database = app.state.feed = NotStarted()
+    app.state.admission = Admission()
+    app.state.metrics = Metrics(settings.metrics_folder)
+    # Without credentials a page of this very machine can do no more than its user.
+    app.state.origins = Origins(settings.cors_origins, loopback=settings.auth == "stub")
+    app.state.queries = KnownQueries()
+    app.state.noted_emails = Memory()
+    app.state.verifier = Verifier(settings) if settings.auth == "jwt" else None
+    app.include_router(router)
+    app.mount("/assets", StaticFiles(directory=_STATIC))
+    problems.install(app)
+    openapi.install(app)
+    app.state.shortcuts = shortcuts
+    if shortcuts and not app.traced:  # a trace has the route, which is FastAPI's to find
+        app.add_middleware(Plain, settings=settings, queries=app.state.queries)
+    _add_layers(app, settings, local=local)
+    return app
+
+
+def _add_layers(app: FastAPI, settings: Settings, *, local: bool) -> None:
+    """The last one added is the outermost."""
+    stub = settings.auth == "stub"
+    limited = not stub and settings.rate_limit != "none"
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(Alike)
+    if limited:
+        storage_url = settings.rate_limit_storage.get_secret_value()
+        app.add_middleware(RateLimit, rate=settings.rate_limit, storage_url=storage_url)
+    app.add_middleware(Authentication, verifier=app.state.verifier)
+    if limited:
+        app.add_middleware(Guesses, rate=settings.rate_limit)
+    app.add_middleware(Options)
+    app.add_middleware(TrustedHosts, allowed=settings.allowed_hosts, stub=stub)
+    if local:
+        app.add_middleware(LocalOnly)
+    app.add_middleware(WellFormed)
+    app.add_middleware(CatchAll)
+    app.add_middleware(Cors, policy=app.state.origins)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestId, metrics=app.state.metrics)
+    app.add_middleware(
+        Forwarded,
+        proxies=settings.forwarded_allow_ips,
+        root_path=settings.served_path,
+        origin=settings.public_origin,
+    )
+
+
+@asynccontextmanager
+async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
+    settings: Settings = app.state.settings
+    admission: Admission = app.state.admission
+    database = Database(settings, gathers=app.state.shortcuts, more_to_come=admission.lets_in_more)
+    app.state.database = database
+    feed = Feed(database)
+    app.state.feed = feed
+    with acting_as(EVERYBODY):
+        background = {
+            await startup.start(settings, database),
+            asyncio.create_task(feed.watch()),
+            asyncio.create_task(keep_house(database, settings.trash_days)),
+            asyncio.create_task(app.state.metrics.keep_telling(database, feed)),
+            *_fetches_of_keys(app.state.verifier),
+        }
+    try:
+        with _told_to_end(admission, settings.drain_seconds, feed.close):
+            express = Express(app, database, feed) if app.state.shortcuts and not app.traced else None
+            yield {
+                "admission": admission,
+                "express": express,
+                "origins": app.state.origins,
+                "root_path": settings.served_path,
+            }
+    finally:
+        feed.close()
+        for task in background:
+            task.cancel()
+        await asyncio.wait(background)
+        await database.close()
+        await traces.flush()
+
+
+def _fetches_of_keys(verifier: Verifier | None) -> set[asyncio.Task[None]]:
+    """The first, before anybody asks; an issuer that is away keeps no server from starting."""
+    key_sets = verifier.key_sets.values() if verifier else ()
+    return {asyncio.create_task(keys.refresh()) for keys in key_sets}
+
+
+@contextmanager
+def _told_to_end(admission: Admission, drain_seconds: float, end: Callable[[], None]) -> Iterator[None]:
+    """At the signal to end say that it ends, and after the time for draining call `end` and let it.
+
+    Open streams have to be ended then: the server waits for them before it ends the lifespan.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals; an embedder ends its streams itself
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def pass_on(number: int) -> None:
+        end()
+        if callable(handler := before[signal.Signals(number)]):
+            handler(number, None)
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        seconds = 0.0 if admission.ending else drain_seconds  # who says it twice does not want to wait
+        admission.ending = True
+        loop.call_soon_threadsafe(loop.call_later, seconds, pass_on, number)
+
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def create_logging_app() -> FastAPI:
+    """What `taskwell serve` runs in each process."""
+    return _alone(Settings())
+
+
+def create_served_app(settings: Settings) -> FastAPI:
+    """What any other server runs, which may listen where `taskwell serve` would refuse to."""
+    app = _alone(settings, local=settings.auth == "stub" and not settings.allow_stub_auth_on_public_address)
+    for remark in remarks(settings):
+        logger.warning("%s", remark)
+    return app
+
+
+def _alone(settings: Settings, *, local: bool = False) -> FastAPI:
+    """The application in a process that has nothing else to do."""
+    logs.install(settings)
+    traces.install(settings)
+    app = _application(settings, local=local)
+    # What is there for good need not be looked through for garbage again and again: that would stop the
+    # process for a tenth of a second each time.
+    gc.collect()
+    gc.freeze()
+    # A thread of the database waits so long for its turn while the loop is busy, several times for a write.
+    sys.setswitchinterval(0.000_1)
+    return app

@@ -1,0 +1,101 @@
+"""Who may do what. Every route says what it needs; one that does not cannot be made."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+
+from taskwell.core.errors import Forbidden, Invalid, Violation
+from taskwell.database.principal import EVERYBODY, act_as
+from taskwell.schemas.types import is_reserved, why_reserved
+
+TASKS_READ = "tasks:read"
+TASKS_WRITE = "tasks:write"
+ADMIN = "admin"
+# One's own account and tokens: whoever signs in has it. No API token does, so none can make another.
+ACCOUNT = "account"
+OF_A_USER = frozenset({TASKS_READ, TASKS_WRITE, ACCOUNT})
+ALL = OF_A_USER | {ADMIN}
+
+_ACCOUNT_NEEDED = "Only a user who has signed in may do this; an API token may not."
+_STREAM_SECONDS = 600.0
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """`anybody`: the caller acts for whatever user a path names, as in stub mode.
+
+    `expires_at`: when the credentials do, in seconds of the epoch.
+    """
+
+    user_id: str
+    scopes: frozenset[str]
+    email: str | None = None
+    anybody: bool = False
+    expires_at: float = math.inf
+
+    def stream_seconds(self) -> float:
+        """How long a stream may go on before the credentials are looked at again."""
+        return math.inf if self.anybody else min(self.expires_at - time.time(), _STREAM_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What an operation needs. `scope` None: nothing. `by_admin`: ADMIN will do too, for any user."""
+
+    scope: str | None
+    by_admin: bool = False
+
+
+def needs(scope: str, *, by_admin: bool = False) -> Callable[[Endpoint], Endpoint]:
+    """Declare what the route of an endpoint needs."""
+    return _declaring(Access(scope, by_admin))
+
+
+def public(endpoint: Endpoint) -> Endpoint:
+    """Declare that the route of an endpoint is everybody's."""
+    return _declaring(Access(None))(endpoint)
+
+
+def _declaring(access: Access) -> Callable[[Endpoint], Endpoint]:
+    def declare(endpoint: Endpoint) -> Endpoint:
+        endpoint.access = access  # type: ignore[attr-defined]
+        return endpoint
+
+    return declare
+
+
+def access_of(endpoint: Callable[..., Any]) -> Access:
+    """Raises TypeError: the endpoint declares nothing."""
+    access = getattr(endpoint, "access", None)
+    if not isinstance(access, Access):
+        raise TypeError(f"the route of {endpoint.__name__} must say what it needs: @needs(...) or @public")
+    return access
+
+
+def authorize(request: Request, access: Access) -> None:
+    """Before anything of the request is read, and whether or not what it asks for exists.
+
+    Raises:
+        Forbidden: the caller may not.
+        Invalid: the path has a reserved word where a user's id belongs, as in `/api/v1/tasks`.
+    """
+    if access.scope is None:
+        return
+    caller: Caller = request.scope["taskwell.caller"]
+    if access.by_admin and ADMIN in caller.scopes:
+        act_as(EVERYBODY)
+        return
+    if access.scope not in caller.scopes:
+        raise Forbidden(_ACCOUNT_NEEDED) if access.scope == ACCOUNT else Forbidden(scope=access.scope)
+    named = request.path_params.get("user_id", request.path_params.get("id", caller.user_id))
+    if named != caller.user_id and not caller.anybody:
+        if is_reserved(named):
+            name = "user_id" if "user_id" in request.path_params else "id"
+            raise Invalid(Violation("path", name, "reserved", why_reserved(named)))
+        raise Forbidden

@@ -1,0 +1,72 @@
+"""`taskwell backup` and `taskwell restore`."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from taskwell.cli.running import progress_shown, run
+from taskwell.cli.settings import load_settings
+
+if TYPE_CHECKING:
+    from taskwell.admin.backup import Backup
+    from taskwell.admin.copy import Summary
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where to; it must not exist yet.")], as_json: AsJson = False
+) -> None:
+    """Write everything to one file, beside a server that goes on. It can be restored to either database."""
+    from taskwell.admin import backup
+
+    settings = load_settings()
+    with progress_shown("Backing up") as progress:
+        made = run(backup.back_up(settings, file, progress), settings.migration_database)
+    if as_json:
+        typer.echo(json.dumps({"file": str(file), **_described(made)}))
+    else:
+        typer.echo(f"{file} holds {in_words(made.tables)}.")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="A backup.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put it in place of what the database holds.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fill an empty database from a backup. Clients then begin their copies anew."""
+    from taskwell.admin import backup
+
+    settings = load_settings()
+    url = settings.migration_database
+    found = run(backup.read_backup(file), url)
+    if replace and not yes:
+        as_of = found.taken_at.isoformat(timespec="seconds")
+        question = f"Everything in {url} is given up for {in_words(found.tables)}, as of {as_of}. Go on?"
+        typer.confirm(question, abort=True, err=True)
+    with progress_shown("Restoring") as progress:
+        done = run(backup.restore(settings, file, progress, replace=replace), url)
+    if as_json:
+        typer.echo(json.dumps({"database": str(url), **_described(done.backup), "epoch": done.epoch}))
+    else:
+        typer.echo(f"{url} holds {in_words(done.backup.tables)}, and goes on in epoch {done.epoch}.")
+
+
+def _described(made: "Backup") -> dict[str, Any]:
+    return {
+        "taken_at": made.taken_at.isoformat(),
+        "revision": made.revision,
+        "rows": {name: table.rows for name, table in made.tables.items()},
+    }
+
+
+def in_words(tables: "Mapping[str, Summary]") -> str:
+    """How much of what people know of: `2 users, 1,000 tasks, 1 api tokens`."""
+    told = ("users", "tasks", "api_tokens")
+    return ", ".join(f"{tables[name].rows:,} {name.replace('_', ' ')}" for name in told if name in tables)

@@ -1,0 +1,1 @@
+"""Transactions, coalescing and locks on SQLite and PostgreSQL."""

@@ -1,0 +1,169 @@
+"""Those who ask while others are being answered are asked for together.
+
+Under load a round trip, a transaction and a commit are shared by all who wait for one; and who asks alone
+waits for nobody. A group waits only where it is known that more are to come, which is so under overload.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
+from contextvars import ContextVar
+from functools import partial
+from itertools import islice
+from typing import Generic, NamedTuple, TypeVar
+
+from taskwell.core.histogram import GROUPS, Histogram
+from taskwell.database.principal import acting_as
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+# For so many keys at once an answer each, in their order: a value, an error that is of this key alone, or
+# one of these that takes longer, for which nobody else is to wait.
+AnswerAll = Callable[[Sequence[K]], Awaitable[Sequence[V | Exception | asyncio.Future[V]]]]
+Spawn = Callable[[Coroutine[object, object, None]], object]
+
+_ENOUGH = 64  # a larger group takes hardly less for each
+_TURNS = 16  # of the event loop, at most: of a rare kind there would never be enough
+
+_since: ContextVar[float | None] = ContextVar("since", default=None)
+
+
+def nobody() -> bool:
+    """More are to come: none that are known of."""
+    return False
+
+
+def waiting_since() -> float:
+    """Since when those wait on whose behalf something is done just now, on the monotonic clock."""
+    since = _since.get()
+    return time.monotonic() if since is None else since
+
+
+class _Asked(NamedTuple, Generic[V]):
+    answer: asyncio.Future[V]
+    since: float
+
+
+class Together(Generic[K, V]):
+    """A queue in front of a function that answers many at once.
+
+    No key is asked for twice at a time. With `shared`, all who wait for a key get its next answer, which is
+    never one that was begun before they came; without it each gets an answer of their own, one after another.
+    """
+
+    def __init__(
+        self,
+        answer_all: AnswerAll[K, V],
+        spawn: Spawn,
+        *,
+        most: int,
+        shared: bool,
+        more_to_come: Callable[[], bool] = nobody,
+    ) -> None:
+        self._answer_all = answer_all
+        self._spawn = spawn
+        self.most = most
+        self._shared = shared
+        self._more_to_come = more_to_come
+        # On whose behalf, and what; in the order in which they came.
+        self._waiting: dict[tuple[str, K], list[_Asked[V]]] = {}
+        self._asking = 0
+        self._busy: set[tuple[str, K]] = set()
+        self._running = 0
+        self._due = False
+        self.sizes = Histogram(GROUPS)
+
+    def ask(self, acting: str, key: K, *, lanes: int) -> asyncio.Future[V]:
+        """`acting`: on whose behalf, so that only what is of the same is asked for at once.
+
+        `lanes`: how many groups may be under way at a time.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[V] = loop.create_future()
+        self._waiting.setdefault((acting, key), []).append(_Asked(answer, time.monotonic()))
+        self._asking += 1
+        self._begin(lanes)
+        return answer
+
+    def _begin(self, lanes: int) -> None:
+        """A task begins after all that this turn of the loop brings: as much as there are connections."""
+        if not self._due and self._running < lanes:
+            self._due = True
+            self._spawn(self._run(lanes))
+
+    async def _gathered(self) -> dict[tuple[str, K], list[_Asked[V]]]:
+        """The next group. Who is sure to come is waited for a little, if there are not enough yet."""
+        for _ in range(_TURNS):
+            if not (self._asking and self._more_to_come()):
+                break
+            await asyncio.sleep(0)
+            if self._asking >= _ENOUGH:
+                break
+        return self._next()
+
+    def _next(self) -> dict[tuple[str, K], list[_Asked[V]]]:
+        """The keys of the first who waits and of those behind who may go along."""
+        free = [asked for asked in self._waiting if asked not in self._busy]
+        same = (asked for asked in free if asked[0] == free[0][0])
+        group = {}
+        for asked in list(islice(same, self.most)):
+            answers = self._waiting[asked]
+            if self._shared or len(answers) == 1:
+                group[asked] = self._waiting.pop(asked)
+            else:
+                group[asked] = [answers.pop(0)]
+        self._asking -= sum(map(len, group.values()))
+        self._busy.update(group)
+        if group:
+            self.sizes.add(len(group))
+        return group
+
+    async def _run(self, lanes: int) -> None:
+        self._due = False
+        self._running += 1
+        try:
+            # The next turn of the loop may be long in coming, so the next group does not wait for it.
+            while group := await self._gathered():
+                if self._waiting:
+                    self._begin(lanes)
+                await self._answer(group)
+        finally:
+            self._running -= 1
+
+    async def _answer(self, group: dict[tuple[str, K], list[_Asked[V]]]) -> None:
+        acting = next(iter(group))[0]
+        _since.set(_oldest(group.values()))  # for this task and what it begins
+        with acting_as(acting):
+            outcomes = await self._outcomes([key for _, key in group])
+        self._busy.difference_update(group)
+        for asked, outcome in zip(group.values(), outcomes, strict=True):
+            for answer, _ in asked:
+                settle(answer, outcome)
+
+    async def _outcomes(self, keys: Sequence[K]) -> Sequence[V | Exception | asyncio.Future[V]]:
+        try:
+            return await self._answer_all(keys)
+        except Exception as error:  # noqa: BLE001 (it is raised for whoever asked)
+            return [error] * len(keys)
+
+
+def _oldest(group: Iterable[Sequence[_Asked[V]]]) -> float:
+    return min(asked[0].since for asked in group)
+
+
+def settle(answer: asyncio.Future[V], outcome: V | Exception | asyncio.Future[V]) -> None:
+    """Give an answer, if somebody still waits for it."""
+    if answer.done():
+        return
+    if isinstance(outcome, asyncio.Future):
+        outcome.add_done_callback(partial(_pass_on, answer))
+    elif isinstance(outcome, Exception):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)
+
+
+def _pass_on(answer: asyncio.Future[V], later: asyncio.Future[V]) -> None:
+    error = later.exception()
+    settle(answer, error if isinstance(error, Exception) else later.result())

@@ -1,0 +1,565 @@
+"""The one door to the data: `Database.read` and `Database.run`.
+
+A service function is handed a transaction and builds its statements; it never commits. `run` begins, runs,
+commits and only then returns, so an answer is never given before its write is safe. A function may be run
+twice (a deadlock, a connection lost before COMMIT was sent), so it has no effect but in the database.
+"""
+
+import asyncio
+import itertools
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from sqlalchemy import Connection, Executable, Row, Table, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import SQLModel
+
+from taskwell.core.database_url import DatabaseUrl
+from taskwell.core.errors import FileMoved, Held, TaskwellError, Unavailable
+from taskwell.core.histogram import Histogram
+from taskwell.core.settings import Settings
+from taskwell.database.coalescing import AnswerAll, Together, nobody, settle
+from taskwell.database.connection import AnyConnection, driven
+from taskwell.database.faults import Fault, NotConnected, error_of, fault_of, reason_of
+from taskwell.database.postgres import COMMAND_SECONDS, PostgresBackend
+from taskwell.database.prepared import Rows, Statement
+from taskwell.database.principal import EVERYBODY, acting_user
+from taskwell.database.sqlite import SqliteBackend
+from taskwell.database.sqlite_file import refuse_network_file_system
+from taskwell.database.user_locks import Turns
+
+P = ParamSpec("P")
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+
+
+class OfAUser(Hashable, Protocol):
+    """What a write is about."""
+
+    @property
+    def user_id(self) -> str: ...
+
+
+W = TypeVar("W", bound=OfAUser)
+
+logger = logging.getLogger("taskwell")
+
+# How often a transaction is tried in all. One that was refused as read-only may meet the new primary.
+_ATTEMPTS = {Fault.CONFLICT: 4, Fault.LOST: 4, Fault.CONFUSED: 4, Fault.READ_ONLY: 2}
+_AWAY_SECONDS = 1.0
+_TOLD_EVERY_SECONDS = 10.0
+_GROUP = 100  # at most so many are asked for together
+_ON_THE_SPOT = 24  # the same, where a turn of the event loop takes as long as they do
+_LANES = 1  # groups at a time: a second one would be small, and wait for the rows of the first
+
+
+class ReadTransaction:
+    """What a service may do when it only reads: its type says so."""
+
+    def __init__(self, connection: AnyConnection) -> None:
+        self._connection = connection
+        self.dialect = connection.dialect.name
+
+    @property
+    def writes_in_ctes(self) -> bool:
+        """Whether a statement that writes may stand inside another one, so that two take one round trip."""
+        return self.dialect == "postgresql"
+
+    async def all(self, statement: Executable) -> Sequence[Row[Any]]:
+        return (await self._connection.execute(statement)).all()
+
+    async def first(self, statement: Executable) -> Row[Any] | None:
+        return (await self._connection.execute(statement)).first()
+
+    async def look(self, work: Callable[[Connection], T]) -> T:
+        """For what is not a statement: what the schema has."""
+        return await self._connection.run_sync(work)
+
+    async def find(self, statement: Statement, **values: object) -> Rows:
+        """All rows of a statement that is kept prepared."""
+        return await statement.run(self._connection, values)
+
+
+class Transaction(ReadTransaction):
+    """What a service may do when it writes.
+
+    `waits`: for rows that somebody else holds. If not, whoever wants one gets `Held` for an outcome.
+    """
+
+    def __init__(self, connection: AnyConnection, *, waits: bool = True) -> None:
+        super().__init__(connection)
+        self.waits = waits
+
+    def insert(self, table: type[SQLModel]) -> postgresql.Insert | sqlite.Insert:
+        """An INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
+        return postgresql.insert(table) if self.writes_in_ctes else sqlite.insert(table)
+
+    async def execute(self, statement: Executable) -> None:
+        await self._connection.execute(statement)
+
+    async def insert_rows(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        await self._connection.execute(insert(table), rows)
+
+
+class Database:
+    """The application's database. `serving` is set once its schema is known to be right.
+
+    `gathers` False: what is asked for together is asked for one by one. `more_to_come`: whether somebody is
+    sure to ask in the next turn of the event loop.
+    """
+
+    def __init__(
+        self, settings: Settings, *, gathers: bool = True, more_to_come: Callable[[], bool] = nobody
+    ) -> None:
+        self._url = settings.database
+        self.backend = open_backend(settings, self._url, gathers=gathers)
+        self._gathers = gathers
+        self._more_to_come = more_to_come
+        self._group_writes = asyncio.Lock()
+        self.serving = False
+        self.uses = 0  # how often it was asked, so that nobody wakes it who need not
+        self.turns = Turns()
+        self.retries: Counter[str] = Counter()  # by the fault that was the reason
+        self._together: dict[Hashable, Together[Any, Any]] = {}
+        self._looked: dict[Hashable, Any] = {}  # up, in this turn of the event loop
+        self._pending: set[asyncio.Future[Any]] = set()
+        self._away = False
+        self._away_until = 0.0
+        self._told_until = 0.0
+        self._damaged = False
+
+    async def read(
+        self,
+        function: Callable[Concatenate[ReadTransaction, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a function that only reads, and awaits nothing but its statements.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+
+        async def attempt() -> T:
+            return await self.backend.read(
+                lambda connection: function(ReadTransaction(connection), *args, **kwargs)
+            )
+
+        return await self._unbroken(self._retried(attempt))
+
+    async def peek(
+        self,
+        function: Callable[Concatenate[ReadTransaction, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """As `read`, for a few rows by their keys: SQLite is asked on the spot, where a thread costs more."""
+
+        async def attempt() -> T:
+            async with self.backend.reading() as connection:
+                return await function(ReadTransaction(connection), *args, **kwargs)
+
+        return await self._unbroken(self._retried(attempt))
+
+    async def run(
+        self,
+        function: Callable[Concatenate[Transaction, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a function in one transaction and commit it. It awaits nothing but its statements.
+
+        Raises:
+            Unavailable: the database cannot be reached; nothing was changed.
+            OutcomeUnknown: the connection was lost while COMMIT was on its way.
+            StorageFull: the disk is full; nothing was changed.
+        """
+
+        async def attempt() -> T:
+            return await self.backend.write(
+                lambda connection: function(Transaction(connection), *args, **kwargs)
+            )
+
+        return await self._unbroken(self._retried(attempt, writes=True))
+
+    async def run_in_turn(self, user_id: str, function: Callable[[Transaction], Awaitable[T]]) -> T:
+        """As `run`, one at a time for each user.
+
+        Their writes wait for each other anyway, on one row: here they do so without a connection.
+        """
+        if self.backend.dialect == "sqlite":  # nobody waits for a row there
+            return await self.run(function)
+        async with self.turns.of(user_id):
+            return await self.run(function)
+
+    def read_together(
+        self,
+        function: Callable[[ReadTransaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
+        key: K,
+        *,
+        most: int = _GROUP,
+        short: bool = True,
+    ) -> asyncio.Future[T]:
+        """What a function that only reads has for a key, asked for along with what others want just now.
+
+        The function gets different keys, `most` of them at most, and gives an answer for each, in their
+        order, by statements that are kept prepared. `short`: it is a few rows by their keys, as for `peek`.
+        """
+        together = self._together.get((function, short))
+        if together is None:
+
+            async def look(keys: Sequence[K]) -> Sequence[T | Exception]:
+                return await (self._ask(function, keys) if short else self.read(function, keys))
+
+            together = self._gathering((function, short), look, most=most, shared=True)
+        return self._asked(together, key)
+
+    def look_up(
+        self,
+        function: Callable[[ReadTransaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
+        key: K,
+        *,
+        most: int = _GROUP,
+    ) -> asyncio.Future[T]:
+        """As `read_together`, for a few rows that hardly anybody else wants just now.
+
+        SQLite is asked on the spot: there is no round trip that could be shared, and nothing to wait for.
+        Unless more are to come, who may want the same.
+        """
+        backend = self.backend
+        if not isinstance(backend, SqliteBackend) or not self._gathers:
+            return self.read_together(function, key, most=most)
+        if self._more_to_come():
+            return self.read_together(function, key, most=_ON_THE_SPOT)
+        try:
+            self._refuse_what_cannot_be(writes=False)
+            self.uses += 1
+            outcome = self._looked_up(backend, function, key)
+        except Exception:  # noqa: BLE001 (it comes again, if it is still so)
+            return self.read_together(function, key, most=_ON_THE_SPOT)
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        settle(answer, outcome)
+        return answer
+
+    def _looked_up(
+        self,
+        backend: SqliteBackend,
+        function: Callable[[ReadTransaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
+        key: K,
+    ) -> T | TaskwellError:
+        """Once in a turn of the event loop, which may bring as many requests as there are connections.
+
+        The loop takes things in their order: it forgets what was found before it tells anybody of a write
+        that came later.
+        """
+        outcome: T | TaskwellError | None = self._looked.get((function, key))
+        if outcome is None:
+            with backend.at_once() as connection:
+                (outcome,) = driven(function(ReadTransaction(connection), [key]))
+            if not self._looked:
+                asyncio.get_running_loop().call_soon(self._looked.clear)
+            self._looked[function, key] = outcome
+        return outcome
+
+    async def run_together(
+        self,
+        function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
+        key: W,
+    ) -> T:
+        """Write along with others who want the same of other keys: all in one transaction.
+
+        On PostgreSQL that is one statement, which is kept prepared. The function gives an outcome for each
+        key, in their order. One that is an error is raised for that key alone, and has changed nothing.
+
+        Raises: as `run`.
+        """
+        if self.turns.is_taken(key.user_id):
+            async with self.turns.of(key.user_id):
+                pass  # what the user is doing is over: nobody else has had to wait for it
+        return await self.write_together(function, key)
+
+    def write_together(
+        self,
+        function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
+        key: W,
+    ) -> asyncio.Future[T]:
+        """As `run_together`, for a user who has nothing under way that takes longer (`turns`)."""
+        together = self._together.get(function)
+        if together is None:
+            write = partial(self._one_by_one_if_need_be, function)
+            together = self._gathering(function, write, most=_GROUP, shared=False)
+        return self._asked(together, key)
+
+    def _gathering(
+        self, name: Hashable, answer_all: AnswerAll[K, T], *, most: int, shared: bool
+    ) -> Together[K, T]:
+        together = Together(
+            answer_all,
+            self._spawn,
+            most=most if self._gathers else 1,
+            shared=shared and self._gathers,
+            more_to_come=self._more_to_come,
+        )
+        self._together[name] = together
+        return together
+
+    def _asked(self, together: Together[K, T], key: K) -> asyncio.Future[T]:
+        acting = acting_user() if self.backend.keeps_users_apart else EVERYBODY
+        return together.ask(acting, key, lanes=self._lanes(together))
+
+    def _lanes(self, together: Together[Any, Any]) -> int:
+        """Groups grow by waiting for each other; what cannot be grouped need not wait."""
+        grouped = together.most > 1 and not self.backend.keeps_users_apart
+        return _LANES if grouped else self.backend.most_at_once
+
+    async def _ask(
+        self,
+        function: Callable[[ReadTransaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
+        keys: Sequence[K],
+    ) -> Sequence[T | TaskwellError]:
+        async def attempt() -> Sequence[T | TaskwellError]:
+            async with self.backend.asking() as connection:
+                return await function(ReadTransaction(connection), keys)
+
+        return await self._retried(attempt)
+
+    async def _one_by_one_if_need_be(
+        self,
+        function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
+        keys: Sequence[W],
+    ) -> Sequence[T | Exception | asyncio.Future[T]]:
+        """One who makes the transaction fail is not to fail the others, nor to make them wait."""
+        try:
+            async with self._alone():
+                written = await self._write_at_once(function, keys)
+            return self._held_in_turn(function, keys, written)
+        except TaskwellError:
+            raise
+        except Exception:
+            if len(keys) == 1:
+                raise
+        outcomes: list[T | Exception] = []
+        for key in keys:
+            try:
+                outcomes += await self._write_at_once(function, [key])
+            except Exception as error:  # noqa: BLE001 (it is raised for whoever asked)
+                outcomes.append(error)
+        return self._held_in_turn(function, keys, outcomes)
+
+    def _alone(self) -> AbstractAsyncContextManager[None]:
+        """While no other group writes: of two large ones the second would find most users held by the first.
+
+        Only under overload. Else groups are small, and to wait would be one more round trip.
+        """
+        backend = self.backend
+        hold_each_other = backend.dialect == "postgresql" and not backend.keeps_users_apart
+        return self._group_writes if hold_each_other and self._more_to_come() else nullcontext()
+
+    def _held_in_turn(
+        self,
+        function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
+        keys: Sequence[W],
+        outcomes: Sequence[T | Exception],
+    ) -> Sequence[T | Exception | asyncio.Future[T]]:
+        """Whoever wants what somebody else holds waits for it without the others, in the user's own turn."""
+        held: dict[str, list[W]] = {}
+        for key, outcome in zip(keys, outcomes, strict=True):
+            if isinstance(outcome, Held):
+                held.setdefault(key.user_id, []).append(key)
+        if not held:
+            return outcomes
+        later: dict[W, asyncio.Future[T]] = {}
+        for user_id, own in held.items():
+            written = self._spawn(self._write_in_turn(function, user_id, own))
+            later |= {key: self._spawn(_one_of(written, place)) for place, key in enumerate(own)}
+        return [later.get(key, outcome) for key, outcome in zip(keys, outcomes, strict=True)]
+
+    async def _write_in_turn(
+        self,
+        function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
+        user_id: str,
+        keys: Sequence[W],
+    ) -> Sequence[T | TaskwellError]:
+        async with self.turns.of(user_id):
+            return await self._write_at_once(function, keys, waits=True)
+
+    async def _write_at_once(
+        self,
+        function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
+        keys: Sequence[W],
+        *,
+        waits: bool = False,
+    ) -> Sequence[T | TaskwellError]:
+        async def attempt() -> Sequence[T | TaskwellError]:
+            return await self.backend.write_at_once(
+                lambda connection: function(Transaction(connection, waits=waits), keys)
+            )
+
+        return await self._retried(attempt, writes=True)
+
+    async def _unbroken(self, work: Coroutine[Any, Any, T]) -> T:
+        """Carried to its end even if the caller is cancelled: a driver stopped half-way keeps its locks."""
+        return await asyncio.shield(self._spawn(work))
+
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._pending.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Future[Any]) -> None:
+        self._pending.discard(task)
+        if not task.cancelled():
+            task.exception()  # fetched, since the caller may be gone
+
+    async def _retried(self, attempt: Callable[[], Awaitable[T]], *, writes: bool = False) -> T:
+        for attempts in itertools.count(1):
+            self._refuse_what_cannot_be(writes=writes)
+            self.uses += 1
+            try:
+                outcome = await attempt()
+            except TaskwellError as error:
+                self._note_refusal(error)
+                raise
+            except Exception as error:
+                fault = fault_of(error)
+                if fault is None:
+                    raise
+                self._note(fault, error)
+                if attempts >= _ATTEMPTS.get(fault, 1):
+                    self._tell_of_connections(fault, error)
+                    raise error_of(fault) from error
+                self.retries[fault.name.lower()] += 1
+            else:
+                if self._away:
+                    self._away = False
+                    logger.warning("%s answers again", self._url)
+                return outcome
+            await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311 (jitter, no secret)
+        raise AssertionError  # the last turn returns or raises
+
+    def _note_refusal(self, error: TaskwellError) -> None:
+        if isinstance(error, FileMoved):
+            self._tell(error.detail)
+
+    def _tell_of_connections(self, fault: Fault, error: Exception) -> None:
+        """That none was to be had, or that each was lost."""
+        if fault is Fault.LOST or isinstance(error, NotConnected):
+            self._tell(reason_of(self._url, error))
+
+    def _note(self, fault: Fault, error: Exception) -> None:
+        match fault:
+            case Fault.AWAY:
+                self._tell(reason_of(self._url, error))
+                self._away = True
+                self._away_until = time.monotonic() + _AWAY_SECONDS
+            case Fault.READ_ONLY:
+                self._tell(reason_of(self._url, error))
+                self.backend.give_up_sessions()
+            case Fault.FULL:
+                self._tell(reason_of(self._url, error))
+            case Fault.CONFUSED if isinstance(self.backend, PostgresBackend):
+                self.backend.expect_pooler("it has changed the session beneath a statement")
+            case Fault.BROKEN if not self._damaged:
+                self._damaged = True
+                logger.error(
+                    "the database is damaged; nothing is written until it is restored", exc_info=error
+                )
+            case Fault.REFUSED:
+                logger.error(
+                    "row-level security refused a statement; if it was turned on while this server was "
+                    "running, start the server again",
+                    exc_info=error,
+                )
+
+    def _tell(self, reason: str | None) -> None:
+        """Why requests are refused, to whoever reads the log; not once for each of them."""
+        now = time.monotonic()
+        if now >= self._told_until:
+            self._told_until = now + _TOLD_EVERY_SECONDS
+            logger.warning("requests are refused: %s", reason)
+
+    def _refuse_what_cannot_be(self, *, writes: bool) -> None:
+        """Those who come while nobody answers are told at once, instead of queueing for the same wait."""
+        if not self.serving:
+            preparing = "The database is being prepared; nothing was changed. Try again."
+            raise Unavailable(preparing, reason="preparing")
+        if time.monotonic() < self._away_until:
+            raise Unavailable()
+        if writes and self._damaged:  # what is written into it may damage more
+            raise error_of(Fault.BROKEN)
+
+    async def check(self) -> None:
+        """Whether it can be used, as far as is known. Where lately it could not, it is asked.
+
+        That is once a second at most. SQLite is always asked, where nobody has to wake up for it.
+
+        Raises:
+            Unavailable: it cannot.
+        """
+        self._refuse_what_cannot_be(writes=True)
+        if self._away or self.backend.dialect == "sqlite":
+            await self.peek(_nothing)
+
+    @property
+    def available(self) -> bool:
+        """Whether it could be used when last it was. Asks nobody."""
+        return self.serving and not (self._away or self._damaged)
+
+    def group_sizes(self) -> dict[str, Histogram]:
+        """How many were asked for together, by what they asked for."""
+        sizes = {}
+        for name, together in self._together.items():
+            function: Any = name[0] if isinstance(name, tuple) else name
+            sizes[function.__name__] = together.sizes
+        if isinstance(self.backend, SqliteBackend):
+            sizes["sqlite_writes"] = self.backend.writer.group_sizes
+        return sizes
+
+    async def close(self) -> None:
+        """Wait for what is under way, and for what that brings with it; then close the connections."""
+        while self._pending:
+            await asyncio.wait(self._pending)
+        await self.backend.close()
+
+
+async def _one_of(written: Awaitable[Sequence[T | TaskwellError]], place: int) -> T:
+    outcome = (await written)[place]
+    if isinstance(outcome, TaskwellError):
+        raise outcome
+    return outcome
+
+
+async def _nothing(transaction: ReadTransaction) -> None:
+    await transaction.first(select(1))
+
+
+def open_backend(
+    settings: Settings,
+    url: DatabaseUrl,
+    *,
+    gathers: bool = True,
+    command_seconds: float | None = COMMAND_SECONDS,
+) -> SqliteBackend | PostgresBackend:
+    """`command_seconds`: how long a statement may take; None: as long as it likes.
+
+    Raises:
+        BadDatabaseUrl: the file would lie on a network file system.
+    """
+    if not url.is_sqlite:
+        return PostgresBackend(
+            url,
+            pool_size=settings.db_pool_size,
+            max_overflow=settings.db_max_overflow,
+            pool_timeout_seconds=settings.db_pool_timeout_seconds,
+            command_seconds=command_seconds,
+        )
+    if not settings.allow_network_file_system:
+        refuse_network_file_system(url.path)
+    return SqliteBackend(url, gathers=gathers)

@@ -1,0 +1,472 @@
+"""PostgreSQL 15 or later, direct or through a pooler in transaction mode.
+
+Where row-level security is active, whatever is read or written is in a transaction that says first who acts.
+It is begun in the same round trip, on the driver's own connection. SQLAlchemy takes that for autocommit and
+knows of no transaction; the pool does, and ends what is left of it when the connection comes back.
+"""
+
+import asyncio
+import logging
+import re
+import select
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeVar
+
+import asyncpg
+from sqlalchemy import Connection, Dialect, event, text
+from sqlalchemy.exc import EmulatedDBAPIException
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import PoolProxiedConnection, PoolResetState
+from sqlalchemy.util.concurrency import greenlet_spawn
+
+from taskwell.core.database_url import DatabaseUrl
+from taskwell.core.errors import InUse, OutcomeUnknown
+from taskwell.database.connection import OnTheDriver, driver_of
+from taskwell.database.faults import Fault, NotConnected, fault_of, never_sent
+from taskwell.database.principal import EVERYBODY, acting_user
+
+T = TypeVar("T")
+
+logger = logging.getLogger("taskwell")
+
+_SESSION = {
+    "application_name": "taskwell",
+    "statement_timeout": "10s",
+    "lock_timeout": "2s",
+    "idle_in_transaction_session_timeout": "10s",
+    "jit": "off",  # every statement is short: compiling it costs more than running it
+    # Rows are found by an index. A plan is kept while a table grows, and of one that is nearly empty it would
+    # be as quick to read all.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+# The driver's own 'utf-8' is spelled otherwise than the server's: a pooler would set it for each statement.
+_POOLED_SESSION = {"client_encoding": "UTF8"}
+_REFUSED_PARAMETER = "unsupported startup parameter"
+_CONNECT_SECONDS = 5
+COMMAND_SECONDS = 15  # longer than statement_timeout: the server gives up first, and says why
+_ACTING = re.compile(r"[A-Za-z0-9._~@:|+=*-]*", re.ASCII)  # an id, everybody or nobody: no quotation mark
+_OTHERS = text(
+    """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'taskwell' AND pid <> pg_backend_pid()
+    """
+)
+_ENDING_SECONDS = 2.0
+_SPARE_SECONDS = 1.0
+_MIGRATION_LOCK = 7_459_103_311  # any number: it only has to be taskwell's own in the database
+
+
+class PostgresBackend:
+    """A pool of connections."""
+
+    dialect = "postgresql"
+
+    def __init__(
+        self,
+        url: DatabaseUrl,
+        *,
+        pool_size: int = 10,
+        max_overflow: int = 10,
+        pool_timeout_seconds: float = 2.0,
+        command_seconds: float | None = COMMAND_SECONDS,
+    ) -> None:
+        self._url = url
+        self._command_seconds = command_seconds
+        self._engine = create_async_engine(
+            url.url,
+            pool_size=pool_size,
+            max_overflow=max_overflow,
+            pool_timeout=pool_timeout_seconds,
+            pool_recycle=240,  # Neon suspends after 300 idle seconds, and its sessions end with it
+            pool_use_lifo=True,
+            # A write is joined with the one row of its number, which needs no condition.
+            enable_from_linting=False,
+        )
+        # A read is one statement, so it needs no BEGIN and COMMIT around it: two round trips less.
+        self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.most_connections = pool_size + max_overflow
+        # Of what cannot be asked for together. Others want connections too, and those beyond the ones that
+        # are kept are opened and closed each time.
+        self.most_at_once = max(1, pool_size // 2)
+        self.row_security = False  # whether it is active for this role, as far as is known
+        event.listen(self._engine.sync_engine, "do_connect", self._connect)
+        event.listen(self._engine.sync_engine, "reset", _roll_back)
+        self._ending: set[asyncio.Task[None]] = set()
+        self._spare: PoolProxiedConnection | None = None
+        self._spare_until = 0.0
+        self.waiting = 0  # for a connection
+        self._timeouts = 0
+
+    @property
+    def keeps_users_apart(self) -> bool:
+        """Whether a transaction can be of one user only."""
+        return self.row_security
+
+    async def obey_row_security(self) -> None:
+        """From now on say who acts, in sessions that by themselves are nobody's."""
+        self.row_security = True
+        self._give_up_spare()
+        await self._engine.dispose()
+
+    @property
+    def pooled(self) -> bool:
+        """Whether a pooler in transaction mode is in between, as far as is known."""
+        return self._url.pooled
+
+    def expect_pooler(self, reason: str) -> None:
+        """From now on prepare nothing: a pooler gives each transaction another session."""
+        if not self.pooled:
+            logger.info("%s is behind a pooler (%s): nothing is kept prepared", self._url, reason)
+            self._url = self._url.through_pooler()
+            self.give_up_sessions()
+
+    def _connect(self, dialect: Dialect, _record: Any, places: Any, parameters: dict[str, Any]) -> Any:
+        """A new connection, and what is found out by it.
+
+        A pooler refuses start-up parameters that it does not know, or has a number of its own for the
+        server's process, by which a client would end a statement.
+        """
+
+        def connect() -> Any:
+            with _answers_named():
+                return dialect.connect(*places, **parameters, **self._arguments())
+
+        if self._url.pooler != "auto":
+            return connect()
+        try:
+            connection = connect()
+        except NotConnected as error:
+            if _REFUSED_PARAMETER not in error.words:
+                raise
+            self.expect_pooler(error.words)
+            return connect()
+        if _has_own_process(connection):
+            return connection
+        connection.terminate()
+        self.expect_pooler("another process answers than the one that was named")
+        return connect()
+
+    def _arguments(self) -> dict[str, Any]:
+        """What the driver is told."""
+        arguments = {
+            "timeout": _CONNECT_SECONDS,
+            "command_timeout": self._command_seconds,
+            **self._url.connect_args,
+        }
+        if self.pooled:
+            # A name would stay behind in a session that the next statement does not meet, and others do.
+            arguments["prepared_statement_name_func"] = _nameless
+        # A pooler refuses start-up parameters it does not know.
+        session = _POOLED_SESSION if self.pooled else _SESSION
+        if not self.row_security and not self.pooled:
+            # Another server may turn it on. One that does not say who acts goes on as before.
+            session = session | {"taskwell.user_id": EVERYBODY}
+        arguments["server_settings"] = session | arguments.get("server_settings", {})
+        return arguments
+
+    async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        async with self.reading() as connection:
+            return await work(connection)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[AsyncConnection]:
+        connection = await self._checked_out(self._autocommit.connect().start())
+        try:
+            if self.row_security:
+                await _begin(connection)
+            yield connection
+        finally:
+            if self.row_security:
+                self._end_later(connection)
+            else:
+                await connection.close()
+
+    @asynccontextmanager
+    async def asking(self) -> AsyncGenerator[AsyncConnection | OnTheDriver]:
+        """A connection for statements that are kept prepared, each by itself."""
+        if self.row_security:
+            async with self.reading() as connection:
+                yield connection
+            return
+        pooled = self._take_spare()
+        if pooled is None:
+            pooled = await self._checked_out(self._alive())
+        try:
+            yield OnTheDriver(self._engine.dialect, pooled)
+        finally:
+            await self._leave(pooled)
+
+    def _take_spare(self) -> PoolProxiedConnection | None:
+        """What the last one who asked has left: for a connection the pool takes as long as for a look-up."""
+        spare = self._spare
+        if spare is None:
+            return None
+        driver: Any = spare.driver_connection
+        too_old = self._spare_until < time.monotonic()
+        if too_old or driver is None or driver.is_closed() or _has_unread(driver):
+            self._give_up_spare()  # the pool knows what to do with it
+            return None
+        self._spare = None
+        return spare
+
+    async def _leave(self, pooled: PoolProxiedConnection) -> None:
+        """To the next one who asks; or, where others want it, to the pool."""
+        pool: Any = self._engine.pool
+        if pool.overflow() > 0:  # it may be one too many, and closed
+            await greenlet_spawn(pooled.close)
+        elif self.waiting:
+            pooled.close()
+        else:
+            self._give_up_spare()
+            self._spare, self._spare_until = pooled, time.monotonic() + _SPARE_SECONDS
+
+    def _give_up_spare(self) -> None:
+        """Whoever wants a connection from the pool finds there all that nobody uses."""
+        if self._spare is not None:
+            self._spare.close()
+            self._spare = None
+
+    async def _alive(self) -> PoolProxiedConnection:
+        """A connection that its server has not ended while it was idle, as Neon does.
+
+        A statement that is lost on the way leaves in doubt whether it was run: one that could be known to be
+        lost beforehand is not to be sent.
+        """
+        for _ in range(self.most_connections + 1):  # all that there are may have ended, but not a new one
+            pooled = await greenlet_spawn(self._engine.sync_engine.pool.connect)
+            driver: Any = pooled.driver_connection
+            if not driver.is_closed() and _has_unread(driver):
+                await asyncio.sleep(0.001)  # for the driver to read it
+            if not driver.is_closed():
+                return pooled
+            await greenlet_spawn(pooled.invalidate)
+        raise asyncpg.ConnectionDoesNotExistError
+
+    def _end_later(self, connection: AsyncConnection) -> None:
+        """What has been read need not wait for the round trip that ends the transaction."""
+        task = asyncio.ensure_future(connection.close())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncGenerator[AsyncConnection]:
+        engine = self._autocommit if self.row_security else self._engine
+        connection = await self._checked_out(engine.connect().start())
+        try:
+            if self.row_security:
+                await _begin(connection)
+            yield connection
+        finally:
+            await connection.close()
+
+    async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """A transaction.
+
+        Raises:
+            OutcomeUnknown: the connection was lost while COMMIT was on its way.
+        """
+        async with self.writing() as connection:
+            await connection.begin()
+            result = await work(connection)
+            try:
+                await self.commit(connection)
+            except Exception as error:
+                if _may_have_been_done(error):
+                    raise OutcomeUnknown from error
+                raise
+            return result
+
+    async def write_at_once(self, work: Callable[[AsyncConnection | OnTheDriver], Awaitable[T]]) -> T:
+        """A transaction of a single statement that is kept prepared: where it can, it is the transaction.
+
+        Raises:
+            OutcomeUnknown: the connection was lost while the statement was on its way, or its COMMIT.
+        """
+        if self.row_security:
+            return await self.write(work)
+        async with self.asking() as connection:
+            try:
+                return await work(connection)
+            except Exception as error:
+                if _may_have_been_done(error):
+                    raise OutcomeUnknown from error
+                raise
+
+    def give_up_sessions(self) -> None:
+        """All that there are now, each when it is wanted next."""
+        self._give_up_spare()
+        pool: Any = self._engine.pool
+        pool._invalidate(None)  # noqa: SLF001 (the public way would close them under whoever uses them)
+
+    async def commit(self, connection: AsyncConnection) -> None:
+        await connection.commit()
+        if driver_of(connection).is_in_transaction():
+            await _execute(connection, "COMMIT")
+
+    async def migrate(self, work: Callable[[Connection], T], patience_seconds: float) -> T:
+        """A transaction that no other migration shares. The lock ends with it, also behind a pooler."""
+        self._give_up_spare()
+        async with self._engine.connect() as connection, connection.begin():
+            await connection.execute(text(f"SET LOCAL lock_timeout = '{patience_seconds:.0f}s'"))
+            await connection.execute(text(f"SET LOCAL statement_timeout = '{patience_seconds:.0f}s'"))
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+            await connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+            await connection.execute(text("SET LOCAL statement_timeout = 0"))
+            await connection.execute(text(f"SET LOCAL taskwell.user_id = '{EVERYBODY}'"))
+            return await connection.run_sync(work)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[AsyncConnection]:
+        """One state of everything, however long it is read and whoever writes meanwhile."""
+        async with self._long("ISOLATION LEVEL REPEATABLE READ, READ ONLY") as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def frozen(self, tables: Sequence[str]) -> AsyncGenerator[AsyncConnection]:
+        """The same, while nobody writes to the tables and no server is connected.
+
+        Raises:
+            InUse: one is.
+        """
+        async with self._long("ISOLATION LEVEL REPEATABLE READ, READ WRITE") as connection:
+            await connection.execute(text(f"LOCK TABLE {', '.join(tables)} IN SHARE MODE"))
+            await _refuse_others(connection)
+            yield connection
+
+    @asynccontextmanager
+    async def loading(self, tables: Sequence[str]) -> AsyncGenerator[AsyncConnection]:
+        """A transaction that may take its time. Whoever else writes meanwhile is told to try again."""
+        async with self._long("ISOLATION LEVEL READ COMMITTED") as connection:
+            await connection.execute(text(f"LOCK TABLE {', '.join(tables)} IN EXCLUSIVE MODE"))
+            yield connection
+            # So much at once is unknown to the planner, until autovacuum comes by.
+            await connection.execute(text(f"ANALYZE {', '.join(tables)}"))
+
+    @asynccontextmanager
+    async def _long(self, mode: str) -> AsyncGenerator[AsyncConnection]:
+        """A transaction on behalf of everybody, in which a statement may take its time."""
+        self._give_up_spare()
+        async with self._engine.connect() as connection, connection.begin():
+            await connection.execute(text(f"SET TRANSACTION {mode}"))
+            await connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+            await connection.execute(text("SET LOCAL statement_timeout = 0"))
+            await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            await connection.execute(text("SET LOCAL tcp_keepalives_idle = 60"))  # a client may vanish
+            await connection.execute(text(f"SET LOCAL taskwell.user_id = '{EVERYBODY}'"))
+            yield connection
+
+    async def _checked_out(self, connection: Awaitable[T]) -> T:
+        self._give_up_spare()
+        self.waiting += 1
+        try:
+            return await connection
+        except PoolTimeout:
+            self._timeouts += 1
+            raise
+        finally:
+            self.waiting -= 1
+
+    def pool_numbers(self) -> dict[str, int]:
+        pool: Any = self._engine.pool
+        spare = int(self._spare is not None)
+        return {
+            "size": pool.size(),
+            "in_use": pool.checkedout() - spare,
+            "idle": pool.checkedin() + spare,
+            "waiting": self.waiting,
+            "timeouts": self._timeouts,
+        }
+
+    async def close(self) -> None:
+        if self._ending:
+            await asyncio.wait(self._ending)
+        self._give_up_spare()
+        await self._engine.dispose()
+
+
+@contextmanager
+def _answers_named() -> Iterator[None]:
+    """Tell what a server says instead of letting somebody in from what befalls a connection."""
+    try:
+        yield
+    except (EmulatedDBAPIException, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+        said = error.driver_exception if isinstance(error, EmulatedDBAPIException) else error
+        if isinstance(said, asyncpg.PostgresError) and said.severity is None:
+            raise  # the driver's own: the connection was lost
+        raise NotConnected(said) from error
+
+
+def _has_own_process(connection: Any) -> bool:
+    """Whether the server's process that answers is the one that was named at the beginning."""
+
+    async def ask(driver: asyncpg.Connection) -> bool:
+        statement = await driver.prepare("SELECT pg_backend_pid()", name="")  # no name that would stay behind
+        return bool(await statement.fetchval() == driver.get_server_pid())
+
+    try:
+        with _answers_named():
+            return bool(connection.run_async(ask))
+    except BaseException:
+        connection.terminate()
+        raise
+
+
+def _has_unread(driver: Any) -> bool:
+    """Whether the server has said something unasked: that it ends the session, most likely."""
+    socket = driver._transport.get_extra_info("socket")  # noqa: SLF001 (there is no other way)
+    if socket is None or not hasattr(select, "poll"):
+        return True  # it is closing; or this is Windows, and only the event loop can tell
+    poll = select.poll()
+    poll.register(socket.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+async def _refuse_others(connection: AsyncConnection) -> None:
+    """Raises InUse. A session that has just ended is still listed for a moment."""
+    deadline = time.monotonic() + _ENDING_SECONDS
+    while (await connection.execute(_OTHERS)).scalar_one():
+        if time.monotonic() > deadline:
+            raise InUse("a server is connected to the database: stop it first")
+        await asyncio.sleep(0.1)
+
+
+def _may_have_been_done(error: Exception) -> bool:
+    """Whether what was sent last may have reached the server, which cannot be asked any more."""
+    return fault_of(error) in {Fault.LOST, Fault.AWAY} and not never_sent(error)
+
+
+def _nameless() -> str:
+    return ""
+
+
+async def _begin(connection: AsyncConnection) -> None:
+    acting = acting_user()
+    if not _ACTING.fullmatch(acting):
+        raise ValueError("no id of a user")
+    await _execute(connection, f"BEGIN; SET LOCAL taskwell.user_id = '{acting}'")
+
+
+async def _execute(connection: AsyncConnection, statement: str) -> None:
+    driver = driver_of(connection)
+    try:
+        await driver.execute(statement)
+    except asyncpg.PostgresError:
+        raise  # the server has answered, so the driver knows where the transaction stands
+    except BaseException as error:
+        lost = driver.is_closed() and isinstance(error, Exception)
+        await connection.invalidate(error)
+        if lost:
+            raise asyncpg.ConnectionDoesNotExistError from error
+        raise
+
+
+def _roll_back(connection: Any, _record: Any, state: PoolResetState) -> None:
+    """End what was begun on the driver's own connection, however it was left."""
+    driver = connection.driver_connection
+    if state.asyncio_safe and not driver.is_closed() and driver.is_in_transaction():
+        connection.run_async(lambda driver: driver.execute("ROLLBACK"))

@@ -1,0 +1,1 @@
+"""What every protocol over HTTP needs; it knows no task."""

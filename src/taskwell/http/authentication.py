@@ -1,0 +1,115 @@
+"""Who is asking: settled before routing, for all that is under /api."""
+
+import hashlib
+import math
+import time
+from contextlib import suppress
+from functools import partial
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from taskwell.auth.authorization import ALL, OF_A_USER, TASKS_READ, TASKS_WRITE, Caller
+from taskwell.auth.jwt import Claims, Verifier
+from taskwell.core.bounded_cache import Memory
+from taskwell.core.errors import TaskwellError, Unauthorized
+from taskwell.database.database import Database
+from taskwell.database.principal import EVERYBODY, acting_as
+from taskwell.http.headers import lines
+from taskwell.http.problems import response_of
+from taskwell.schemas.types import Email, is_reserved, user_id_of
+from taskwell.services import tokens, users
+
+STUB_CALLER = Caller("default", ALL, anybody=True)
+_EMAIL: TypeAdapter[str] = TypeAdapter(Email)
+
+
+class Authentication:
+    """Without a verifier nobody is asked. Cookies are never read: a page can send them, but no token."""
+
+    def __init__(self, app: ASGIApp, verifier: Verifier | None) -> None:
+        self.app = app
+        self.verifier = verifier
+        self._noted: Memory[UUID, float] = Memory()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not f"{scope['path']}/".startswith("/api/"):
+            await self.app(scope, receive, send)
+            return
+        try:
+            caller = await self._caller(scope)
+        except TaskwellError as error:
+            await response_of(scope, error)(scope, receive, send)
+            return
+        scope["taskwell.caller"] = caller
+        with acting_as(EVERYBODY if caller.anybody else caller.user_id):
+            await self.app(scope, receive, send)
+
+    async def _caller(self, scope: Scope) -> Caller:
+        if self.verifier is None:
+            return STUB_CALLER
+        token = _bearer([value.decode("latin-1") for value in lines(scope).get(b"authorization", ())])
+        if not token.startswith(tokens.PREFIX):
+            claims = await self.verifier.verify(token)
+            caller = _caller_of(claims, known=await self._is_known(scope, claims.subject))
+            digest = hashlib.sha256(token.encode()).digest()
+            scope.setdefault("taskwell.checks", []).append(partial(self.verifier.knows, digest))
+            return caller
+        scope["taskwell.each_time"] = True  # it can be revoked
+        with acting_as(EVERYBODY):
+            return await self._owner(scope["app"].state.database, token)
+
+    async def _is_known(self, scope: Scope, subject: str) -> bool:
+        """Whether it is the id of a user who was here before it was reserved."""
+        if not is_reserved(subject):
+            return False
+        with acting_as(EVERYBODY):
+            user = await scope["app"].state.database.read(users.find_user, subject)
+        return user is not None
+
+    async def _owner(self, database: Database, secret: str) -> Caller:
+        well_formed = tokens.is_well_formed(secret)
+        owner = await database.peek(tokens.find_owner, secret) if well_formed else None
+        if owner is None:
+            raise Unauthorized("The token is not known, has expired or was revoked.")
+        if owner.use_is_due:
+            await self._note_use(database, owner)
+        expires_at = owner.expires_at.timestamp() if owner.expires_at else math.inf
+        return Caller(owner.user_id, owner.scopes, expires_at=expires_at)
+
+    async def _note_use(self, database: Database, owner: tokens.Owner) -> None:
+        """Once a minute by this process; a database that takes no writes refuses no reader for it."""
+        now = time.monotonic()
+        if now < self._noted.get(owner.token_id, 0.0):
+            return
+        self._noted[owner.token_id] = now + tokens.USE_IS_NOTED_EVERY.total_seconds()
+        with suppress(TaskwellError):
+            await database.run(tokens.note_use, owner.user_id, owner.token_id)
+
+
+def _bearer(headers: list[str]) -> str:
+    """RFC 6750, 2.1."""
+    if not headers:
+        raise Unauthorized
+    scheme, _, token = headers[0].partition(" ")
+    if len(headers) > 1 or scheme.lower() != "bearer" or not token.strip() or not token.isascii():
+        raise Unauthorized("The Authorization header must be one: Bearer, a space and the token.")
+    return token.strip()
+
+
+def _caller_of(claims: Claims, *, known: bool) -> Caller:
+    """Whoever has signed in may do everything of their own, unless the token names scopes of this server."""
+    try:
+        user_id = claims.subject if known else user_id_of(claims.subject)
+    except ValueError as error:
+        raise Unauthorized(f"The claim that names the token's user {error}.") from None
+    named = claims.scopes & {TASKS_READ, TASKS_WRITE}
+    return Caller(user_id, named or OF_A_USER, _email(claims.email), expires_at=claims.expires_at)
+
+
+def _email(text: str | None) -> str | None:
+    try:
+        return None if text is None else _EMAIL.validate_python(text)
+    except ValidationError:
+        return None

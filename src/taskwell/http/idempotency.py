@@ -1,0 +1,220 @@
+"""Writes, and writes that a client may repeat: the `Idempotency-Key` header.
+
+The key is reserved in the transaction of the effect. So a repeat finds the effect with its answer, or
+neither; nothing has to be kept for a request that failed half-way.
+"""
+
+import asyncio
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Header, Request, Response
+
+from taskwell.auth.authorization import Caller
+from taskwell.core.bounded_cache import Memory
+from taskwell.core.errors import (
+    Conflict,
+    Invalid,
+    NotFound,
+    PreconditionFailed,
+    TaskwellError,
+    Violation,
+)
+from taskwell.database.database import Database, OfAUser, Transaction
+from taskwell.database.principal import EVERYBODY, acting_as
+from taskwell.http.problems import inner_path, response_of
+from taskwell.rest.dependencies import DatabaseDep, Owner
+from taskwell.services import idempotency, users
+from taskwell.services.idempotency import InProgress, Kept
+
+W = TypeVar("W", bound=OfAUser)
+T = TypeVar("T")
+Operation = Callable[[Transaction], Awaitable[Response]]
+
+# For the OpenAPI document.
+_KEY: dict[str, Any] = {"maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}
+REPLAYED = {
+    "Idempotent-Replayed": {
+        "description": "`true` on the answer of a repeat.",
+        "schema": {"type": "string"},
+    }
+}
+_CONDITIONS = ("if-match", "if-none-match")
+_PATIENCE_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+_MAX_ANSWER_BYTES = 1_048_576
+_KEPT_HEADERS = ("content-type", "etag", "location", "link", "preference-applied")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
+_PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+class Write:
+    """How a route writes: the operation in one transaction, once for each key."""
+
+    def __init__(self, request: Request, database: Database, owner: str, key: str | None) -> None:
+        self.request = request
+        self.database = database
+        self.owner = owner
+        self.key = key
+
+    async def __call__(self, operation: Operation) -> Response:
+        """Run the operation, or give the answer that it got before.
+
+        Raises:
+            KeyReused: the key belongs to another request.
+            InProgress: the same request is still running.
+        """
+        if self.key is None:
+            response = await self.database.run_in_turn(self.owner, operation)
+        else:
+            response = await self._keyed(self.key, operation)
+        await self._written()
+        return response
+
+    async def together(
+        self,
+        function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
+        wanted: W,
+    ) -> T:
+        """What the function has for one of the many that are wanted together; without a key to keep it by."""
+        outcome = await self.database.run_together(function, wanted)
+        await self._written()
+        return outcome
+
+    async def _written(self) -> None:
+        self.request.app.state.feed.wake(self.owner)
+        caller: Caller = self.request.scope["taskwell.caller"]
+        if caller.email is not None:
+            await self._note_email(caller, caller.email)
+
+    async def _note_email(self, caller: Caller, email: str) -> None:
+        """Fill it in once the user is there. That it cannot be is no reason to refuse the write."""
+        noted: Memory[str, str] = self.request.app.state.noted_emails
+        if noted.get(caller.user_id) == email:
+            return
+        noted[caller.user_id] = email
+        with suppress(TaskwellError), acting_as(EVERYBODY):
+            await self.database.run(users.set_email, caller.user_id, email)
+
+    async def _keyed(self, key: str, operation: Operation) -> Response:
+        fingerprint = await self._fingerprint()
+        for pause in (*_PATIENCE_SECONDS, None):
+            try:
+                return await self._attempt(key, fingerprint, operation)
+            except InProgress:
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
+        raise AssertionError  # the last turn returns or raises
+
+    async def _attempt(self, key: str, fingerprint: bytes, operation: Operation) -> Response:
+        failure: TaskwellError | None = None
+        conditions = self._conditions()
+
+        async def keyed(transaction: Transaction) -> Response:
+            nonlocal failure
+            kept = await idempotency.reserve(transaction, self.owner, key, fingerprint)
+            if kept is not None:
+                response = _unpack(kept.answer)
+                # A failure under other conditions had no effect: the request is tried under its own.
+                if response.status_code < 400 or kept.conditions == conditions:
+                    return response
+            if failure is None:
+                try:
+                    response = await operation(transaction)
+                except (NotFound, Conflict, PreconditionFailed) as error:
+                    failure = error
+                    raise
+            else:
+                response = response_of(self.request.scope, failure)
+            kept = Kept(_pack(response), b"" if response.status_code < 400 else conditions)
+            await idempotency.keep(transaction, self.owner, key, fingerprint, kept)
+            return response
+
+        try:
+            return await self.database.run_in_turn(self.owner, keyed)
+        except (NotFound, Conflict, PreconditionFailed):
+            if failure is None:
+                raise
+            # What was begun is undone. That it failed is kept by itself: there is no effect to be kept with.
+            return await self.database.run_in_turn(self.owner, keyed)
+
+    async def _fingerprint(self) -> bytes:
+        request = self.request
+        return _digest(
+            request.method.encode(),
+            # Without the root path: a client may repeat it by another way.
+            inner_path(request.scope).rstrip("/").encode(),
+            request.scope["query_string"],
+            self.owner.encode(),
+            b"" if request.method == "DELETE" else await request.body(),
+        )
+
+    def _conditions(self) -> bytes:
+        """A digest of the request's conditions; empty if it has none."""
+        values = [", ".join(self.request.headers.getlist(name)).encode() for name in _CONDITIONS]
+        return _digest(*values) if any(values) else b""
+
+
+def _digest(*parts: bytes) -> bytes:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8) + part)
+    return digest.digest()
+
+
+async def write_of_request(
+    request: Request,
+    database: DatabaseDep,
+    owner: Owner,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="Any printable ASCII of up to 255 characters, new for each request. A repeat within "
+            "24 hours gets the first answer, with `Idempotent-Replayed: true`.",
+            examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
+            json_schema_extra=_KEY,
+        ),
+    ] = None,
+) -> Write:
+    key = None if idempotency_key is None else _key(request.headers.getlist("idempotency-key"))
+    return Write(request, database, owner, key)
+
+
+def _key(values: list[str]) -> str:
+    """The key, alike with and without the quotes of a structured field (RFC 9651)."""
+    text = values[0].strip() if len(values) == 1 else ""
+    if quoted := _QUOTED.fullmatch(text):
+        text = re.sub(r"\\(.)", r"\1", quoted[1])
+    if not _PRINTABLE.fullmatch(text):
+        detail = "must be one text of 1 to 255 printable ASCII characters"
+        raise Invalid(Violation("header", "Idempotency-Key", "malformed", detail))
+    return text
+
+
+def _pack(response: Response) -> bytes:
+    """Status, headers and body, in a size that can be kept.
+
+    Raises:
+        Invalid: too much to be kept.
+    """
+    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    head = json.dumps([response.status_code, headers]).encode()
+    answer = zlib.compress(head + b"\n" + bytes(response.body), level=1)
+    if len(answer) > _MAX_ANSWER_BYTES:
+        detail = "the answer is too large to be kept for an Idempotency-Key; do less at once"
+        raise Invalid(Violation("header", "Idempotency-Key", "too_large", detail))
+    return answer
+
+
+def _unpack(answer: bytes) -> Response:
+    head, _, body = zlib.decompress(answer).partition(b"\n")
+    status, headers = json.loads(head)
+    return Response(body, status, {**headers, "Idempotent-Replayed": "true"})
+
+
+Once = Annotated[Write, Depends(write_of_request)]

@@ -1,0 +1,226 @@
+"""What the server tells Prometheus.
+
+It counts in plain numbers, and words are made of them when somebody asks: a request costs a look-up and two
+additions. Several processes behind one port tell each other theirs by files in a folder, once a second, so
+that whichever is asked answers for all of them. What an ended process has counted stays counted.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from prometheus_client import generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.types import Scope
+
+from taskwell import __version__
+from taskwell.core.histogram import SECONDS, Histogram
+from taskwell.database.database import Database
+from taskwell.services.live_changes import Feed
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+NO_ROUTE = "none"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# Told from the beginning, or an alert would not see the first of them.
+_REASONS = ("away", "busy", "preparing", "read_only", "damaged", "outcome_unknown", "keys", "full")
+_TOLD_EVERY_SECONDS = 1.0
+_SILENT_SECONDS = 15.0  # who has told nothing for so long has ended, in whatever way
+
+# How the numbers of several processes become one; all others are added up.
+_MERGED = {"taskwell_info": max, "process_start_time_seconds": min}
+
+
+class Metrics:
+    """What one process counts. `folder`: where it tells the others, if there are any."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.under_way = 0
+        self.unavailable = Counter(dict.fromkeys(_REASONS, 0))
+        self._requests: dict[tuple[str, str, int], Histogram] = {}
+        self._started = time.time()
+        self._file = folder / f"{os.getpid()}-{time.time_ns()}.json" if folder else None
+
+    def note_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        durations = self._requests.get((method, route, status))
+        if durations is None:  # a method that nobody knows may be any word
+            known = (method if method in _METHODS else "other", route, status)
+            durations = self._requests.setdefault(known, Histogram(SECONDS))
+        durations.add(seconds)
+
+    def page(self, database: Database, feed: Feed) -> bytes:
+        """All that there is to tell, in Prometheus' words."""
+        own = [*self._counters(database), *self._gauges(database, feed)]
+        return generate_latest(_Page(_merged([own, *self._told_by_others()])))
+
+    async def keep_telling(self, database: Database, feed: Feed) -> None:
+        """Tell the others until cancelled; at the end only what was counted, since nothing goes on."""
+        if self._file is None:
+            return
+        try:
+            while True:
+                self._tell([*self._counters(database), *self._gauges(database, feed)])
+                await asyncio.sleep(_TOLD_EVERY_SECONDS)
+        finally:
+            self._tell(self._counters(database))
+
+    def _tell(self, families: Iterable[Metric]) -> None:
+        assert self._file is not None
+        new = self._file.with_suffix(".new")
+        with contextlib.suppress(OSError):  # what cannot be told now is told the next time
+            new.write_text(json.dumps([_Family.of(family) for family in families]))
+            new.replace(self._file)
+
+    def _told_by_others(self) -> Iterator[list[Metric]]:
+        files = self._file.parent.glob("*.json") if self._file else ()
+        for file in files:
+            if file == self._file:
+                continue
+            with contextlib.suppress(OSError):
+                silent = time.time() - file.stat().st_mtime > _SILENT_SECONDS
+                told = [_Family(*members).metric() for members in json.loads(file.read_text())]
+                yield [family for family in told if not (silent and family.type == "gauge")]
+
+    def _counters(self, database: Database) -> Iterator[Metric]:
+        requests = HistogramMetricFamily(
+            "taskwell_http_request_duration_seconds",
+            "Requests, and how long each took until its answer was sent",
+            labels=("method", "route", "status"),
+        )
+        for (method, route, status), durations in self._requests.items():
+            _add(requests, (method, route, str(status)), durations)
+        groups = HistogramMetricFamily(
+            "taskwell_group_size", "How many were asked for, or written, together", labels=("of",)
+        )
+        for name, sizes in database.group_sizes().items():
+            _add(groups, (name,), sizes)
+        yield requests
+        yield groups
+        yield _counter(
+            "taskwell_unavailable", "Answers 503 and 507, by their reason", "reason", self.unavailable
+        )
+        yield _counter("taskwell_database_retries", "Work that was begun anew", "fault", database.retries)
+        timeouts = database.backend.pool_numbers().get("timeouts", 0)
+        told = "Requests that got no connection in time"
+        yield CounterMetricFamily("taskwell_database_pool_timeouts", told, value=timeouts)
+        cpu = "Total user and system CPU time spent in seconds"
+        yield CounterMetricFamily("process_cpu_seconds", cpu, value=time.process_time())
+
+    def _gauges(self, database: Database, feed: Feed) -> Iterator[Metric]:
+        info = GaugeMetricFamily("taskwell_info", "What runs", labels=("version", "database"))
+        info.add_metric((__version__, database.backend.dialect), 1)
+        yield info
+        yield GaugeMetricFamily("taskwell_processes", "Processes that serve", value=1)
+        yield GaugeMetricFamily(
+            "taskwell_http_requests_in_progress", "Requests under way", value=self.under_way
+        )
+        yield from _of_the_database(database)
+        yield GaugeMetricFamily("taskwell_event_streams", "Open streams of live changes", value=feed.streams)
+        yield GaugeMetricFamily("taskwell_event_users", "Users whom they are of", value=feed.users)
+        start = "Start time of the process since the Unix epoch in seconds"
+        yield GaugeMetricFamily("process_start_time_seconds", start, value=self._started)
+        yield from _of_the_system()
+
+
+class _Family(NamedTuple):
+    """A metric that can be written down."""
+
+    name: str
+    documentation: str
+    type: str
+    samples: list[tuple[str, dict[str, str], float]]
+
+    @classmethod
+    def of(cls, metric: Metric) -> "_Family":
+        samples = [(sample.name, sample.labels, sample.value) for sample in metric.samples]
+        return cls(metric.name, metric.documentation, metric.type, samples)
+
+    def metric(self) -> Metric:
+        metric = Metric(self.name, self.documentation, self.type)
+        for name, labels, value in self.samples:
+            metric.add_sample(name, labels, value)
+        return metric
+
+
+class _Page(Collector):
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def _merged(told: Iterable[list[Metric]]) -> Iterator[Metric]:
+    """One family for each name, with the numbers of all processes."""
+    families: dict[str, Metric] = {}
+    values: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], list[float]]] = {}
+    for family in (family for families_of_one in told for family in families_of_one):
+        families.setdefault(family.name, family)
+        samples = values.setdefault(family.name, {})
+        for sample in family.samples:
+            samples.setdefault((sample.name, tuple(sample.labels.items())), []).append(sample.value)
+    for name, family in families.items():
+        merge: Any = _MERGED.get(name, sum)
+        metric = Metric(name, family.documentation, family.type)
+        for (sample_name, labels), numbers in values[name].items():
+            metric.add_sample(sample_name, dict(labels), merge(numbers))
+        yield metric
+
+
+def _add(family: HistogramMetricFamily, labels: tuple[str, ...], histogram: Histogram) -> None:
+    so_far, buckets = 0, []
+    for bound, count in zip((*map(str, histogram.bounds), "+Inf"), histogram.counts, strict=True):
+        so_far += count
+        buckets.append((bound, float(so_far)))
+    family.add_metric(labels, buckets, histogram.total)
+
+
+def _counter(name: str, documentation: str, label: str, counts: Counter[str]) -> Metric:
+    family = CounterMetricFamily(name, documentation, labels=(label,))
+    for value, count in counts.items():
+        family.add_metric((value,), count)
+    return family
+
+
+def _of_the_database(database: Database) -> Iterator[Metric]:
+    """Each is 0 or more for a process, so that all of them can be added up."""
+    backend = database.backend
+    pool = backend.pool_numbers()
+    connections = GaugeMetricFamily(
+        "taskwell_database_connections", "Connections to the database", labels=("state",)
+    )
+    for state in ("in_use", "idle"):
+        connections.add_metric((state,), pool[state])
+    yield connections
+    for name, documentation, value in (
+        ("available", "Processes to which the database is available", int(database.available)),
+        ("connections_max", "How many connections there may be", backend.most_connections),
+        ("waiting", "Requests that wait for a connection, or for SQLite's writer", backend.waiting),
+    ):
+        yield GaugeMetricFamily(f"taskwell_database_{name}", documentation, value=value)
+
+
+def _of_the_system() -> Iterator[Metric]:
+    """Where the system tells: on Linux."""
+    with contextlib.suppress(OSError):
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        resident = pages * os.sysconf("SC_PAGE_SIZE")
+        yield GaugeMetricFamily("process_resident_memory_bytes", "Resident memory in bytes", value=resident)
+        files = sum(1 for _ in Path("/proc/self/fd").iterdir())
+        yield GaugeMetricFamily("process_open_fds", "Open file descriptors", value=files)
+
+
+def route_of(scope: Scope) -> str:
+    """The template of the route that a request has taken."""
+    known: str | None = scope.get("taskwell.route")
+    if known is not None:
+        return known
+    context = scope.get("fastapi", {}).get("effective_route_context")
+    found = getattr(context, "path_format", None) or getattr(scope.get("route"), "path_format", None)
+    return found or NO_ROUTE

@@ -1,0 +1,377 @@
+"""What every request passes before it is routed. Pure ASGI: a class each, from the outermost inwards.
+
+A layer that only lets pass is a function that gives what is within to be awaited: a coroutine for each layer
+would take half a microsecond to begin, and again for each message.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Awaitable
+from functools import partial
+from itertools import chain
+from random import getrandbits
+from urllib.parse import unquote_to_bytes
+
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from taskwell.core.errors import Invalid, Overloaded, Violation
+from taskwell.core.origins import pattern_of
+from taskwell.http import logs
+from taskwell.http.headers import Header, lines
+from taskwell.http.methods import methods_at
+from taskwell.http.metrics import Metrics, route_of
+from taskwell.http.problems import path_as_sent, problem_response, response_of
+
+logger = logging.getLogger("taskwell")
+
+
+class RequestId:
+    """Give each request an id, the client's own if it is a harmless one, and say it in answer and log.
+
+    And note how it went.
+
+    `taskwell.status` is in the scope once the answer has begun.
+    """
+
+    _HARMLESS = re.compile(rb"[A-Za-z0-9-]{1,64}")
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        sent = lines(scope).get(b"x-request-id", [b""])[0]
+        # To be told from others is all that an id is for, so chance needs to be no secret's.
+        request_id = sent.decode() if self._HARMLESS.fullmatch(sent) else f"{getrandbits(128):032x}"
+        scope["taskwell.request_id"] = request_id
+        logs.request_id.set(request_id)
+        self.metrics.under_way += 1
+        start = scope.get("taskwell.begun") or time.perf_counter()
+
+        def send_with_id(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start":
+                scope["taskwell.status"] = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            return send(message)
+
+        try:
+            await self.app(scope, receive, send_with_id)
+        finally:
+            seconds = time.perf_counter() - start
+            method, status = scope["method"], scope.get("taskwell.status", 0)
+            self.metrics.under_way -= 1
+            self.metrics.note_request(method, route_of(scope), status, seconds)
+            # As it was sent: a path that is decoded could break the line.
+            logs.note_request(request_id, method, path_as_sent(scope), status, seconds)
+
+
+_STRANGE_ORIGIN = Violation(
+    "header", "Origin", "not_allowed", "may not call this server: see TASKWELL_CORS_ORIGINS"
+)
+_STRANGE_REQUEST = Violation(
+    "header", "Access-Control-Request", "not_allowed", "names a method that is not known here, or no header"
+)
+VARY: Header = (b"vary", b"Origin")
+_LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
+_EXPOSED = (
+    "ETag", "Idempotent-Replayed", "Link", "Location", "Preference-Applied", "RateLimit",
+    "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id", "X-Total-Count",
+)  # fmt: skip
+
+
+class Origins(CORSMiddleware):
+    """Whose pages may call: Starlette's rules, with every request header for an origin that is allowed.
+
+    A named origin may send credentials (`credentials: "include"` is a habit of many clients): no cookie is
+    ever read here, so it gains nothing by that. `*` may not. Where a page of the Internet calls a server in a
+    private network, the browser asks for that too, and a named origin may.
+    """
+
+    _FIELD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+    _TOKENS = re.compile(rf"[ \t]*({_FIELD}([ \t]*,[ \t]*{_FIELD})*)?[ \t]*")
+
+    def __init__(self, allowed: tuple[str, ...], *, loopback: bool) -> None:
+        named = "*" not in allowed
+        patterns = [pattern_of(allowed), _LOOPBACK_ORIGIN if loopback else None]
+        super().__init__(
+            PlainTextResponse(),  # nothing is passed on by this
+            allow_origins=frozenset(origin for origin in allowed if "*." not in origin),
+            allow_origin_regex="|".join(filter(None, patterns)) or None,
+            allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=("*",),
+            allow_credentials=named,
+            allow_private_network=named,
+            expose_headers=_EXPOSED,
+        )
+        self._told = [(name.lower().encode(), value.encode()) for name, value in self.simple_headers.items()]
+
+    def headers_for(self, origin: bytes) -> list[Header]:
+        """What an answer says to a page; a page of a strange origin may not read it."""
+        if self.allow_all_origins:
+            return [*self._told, VARY]
+        if self.is_allowed_origin(origin.decode("latin-1")):
+            return [(b"access-control-allow-origin", origin), *self._told, VARY]
+        return [VARY]
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Any header passes, since the origin is what is looked at; what cannot be one does not."""
+        response = super().preflight_response(request_headers)
+        names = request_headers.get("access-control-request-headers", "")
+        if not self._TOKENS.fullmatch(names):
+            response.status_code = 400
+        return response
+
+
+class Cors:
+    """Tell browsers whose pages may read an answer. A refused preflight is a problem like any other."""
+
+    def __init__(self, app: ASGIApp, policy: Origins) -> None:
+        self.app = app
+        self.policy = policy
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        origins = lines(scope).get(b"origin") if scope["type"] == "http" else None
+        if origins is None:
+            return self.app(scope, receive, partial(_send_with, send, [VARY]))
+        if scope["method"] != "OPTIONS" or b"access-control-request-method" not in lines(scope):
+            return self.app(scope, receive, partial(_send_with, send, self.policy.headers_for(origins[0])))
+        response = self.policy.preflight_response(Headers(scope=scope))
+        if response.status_code != 200:
+            names = ("vary", "access-control-allow-origin", "access-control-allow-credentials")
+            kept = {name: response.headers[name] for name in names if name in response.headers}
+            error = Invalid(_STRANGE_REQUEST if "access-control-allow-origin" in kept else _STRANGE_ORIGIN)
+            response = response_of(scope, error)
+            response.headers.update(kept)
+        return response(scope, receive, send)
+
+
+def _send_with(send: Send, headers: list[Header], message: Message) -> Awaitable[None]:
+    """`Vary` even where no page asks: to a page the same answer would have other headers."""
+    if message["type"] == "http.response.start":
+        message["headers"] = [*message["headers"], *headers]
+    return send(message)
+
+
+class CatchAll:
+    """A mistake of ours is a problem too, inside the layers that add their headers to every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            await self.app(scope, receive, send)
+        except ClientDisconnect:
+            return
+        except Exception:
+            logger.exception("request %s failed", scope["taskwell.request_id"])
+            if "taskwell.status" in scope:  # the connection has to break, or half a list would look whole
+                raise
+            detail = "The server made a mistake; its log has the details under the request's id."
+            await problem_response(scope, "internal_error", detail)(scope, receive, send)
+
+
+_NO_HTTP = Violation(
+    "request", "request", "malformed", "is not valid HTTP/1.1: check its first line, headers and body length"
+)
+_NO_HOST = Violation("header", "Host", "malformed", "must be given once, as a name or an address")
+_NO_TEXT = "is not percent-encoded UTF-8 text"
+
+
+class WellFormed:
+    """Refuse what two readers could take differently: a path or query (RFC 3986, 2.1 and 3.3), or a host.
+
+    And whatever comes when the server is overloaded (`taskwell.refused`), and what the parser could not read
+    (`taskwell.malformed`).
+    """
+
+    _MAX_HEADER_BYTES = 16_384
+    _HOST = re.compile(rb"([A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
+    _SIMPLE = re.compile(rb"[!-$&-~]*")  # neither escapes nor control characters
+    _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+    _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        response = self._refusal(scope) if scope["type"] == "http" else None
+        return (response or self.app)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        if "taskwell.refused" in scope:
+            return response_of(scope, Overloaded())
+        if scope.get("taskwell.malformed") == "validation_error":
+            return response_of(scope, Invalid(_NO_HTTP))
+        size = sum(map(len, chain.from_iterable(scope["headers"])))
+        if size > self._MAX_HEADER_BYTES or "taskwell.malformed" in scope:
+            detail = f"The headers are larger than {self._MAX_HEADER_BYTES:,} bytes in all."
+            return problem_response(scope, "headers_too_large", detail, headers={"Connection": "close"})
+        if not self._has_one_host(scope):
+            response = response_of(scope, Invalid(_NO_HOST))
+            response.headers["Connection"] = "close"  # another reader may have stopped here (RFC 9112, 3.2)
+            return response
+        violation = self._violation(scope)
+        return response_of(scope, Invalid(violation)) if violation else None
+
+    def _violation(self, scope: Scope) -> Violation | None:
+        path, query = scope.get("raw_path") or b"", scope["query_string"]
+        if not self._SIMPLE.fullmatch(path) and (refused := self._refused_path(path)):
+            return refused
+        if query and (not self._is_text(query) or b"%00" in query):
+            return Violation("query", "query", "malformed", f"{_NO_TEXT} without NUL")
+        return None
+
+    def _has_one_host(self, scope: Scope) -> bool:
+        hosts = lines(scope).get(b"host", ())
+        if not hosts:
+            return bool(scope["http_version"] == "1.0")  # many a health check speaks it
+        return len(hosts) == 1 and self._HOST.fullmatch(hosts[0]) is not None
+
+    def _refused_path(self, path: bytes) -> Violation | None:
+        if not self._is_text(path) or self._CONTROL.search(unquote_to_bytes(path)):
+            return Violation("path", "path", "malformed", f"{_NO_TEXT} without control characters")
+        if b"%2f" in path.lower():
+            return Violation("path", "path", "malformed", "must not contain an encoded slash")
+        return None
+
+    def _is_text(self, part: bytes) -> bool:
+        if b"%" not in part and part.isascii():
+            return True
+        try:
+            unquote_to_bytes(part).decode()
+        except UnicodeDecodeError:
+            return False
+        return not self._BROKEN_ESCAPE.search(part)
+
+
+class Options:
+    """Answer OPTIONS with the methods of the path (RFC 9110, 9.3.7). Preflights are answered before, by Cors.
+
+    No credentials are needed: what it says is the same for everybody, and health checks send none.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] != "http" or scope["method"] != "OPTIONS":
+            return self.app(scope, receive, send)
+        allowed = ", ".join(methods_at(scope["app"].routes, scope["path"]))
+        return Response(status_code=204, headers={"Allow": allowed})(scope, receive, send)
+
+
+class Alike:
+    """Serve a path with a trailing slash like the one without it, and HEAD like GET without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        usual = scope["type"] != "http" or (scope["method"] != "HEAD" and scope["path"][-1:] != "/")
+        return (self.app if usual else self._alike)(scope, receive, send)
+
+    async def _alike(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        asked = scope
+        if len(path) > 1 and path.endswith("/"):
+            scope = {**scope, "path": path[:-1]}
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        try:
+            await (self.app if asked["method"] == scope["method"] else self._head)(scope, receive, send)
+        finally:
+            if asked is not scope:
+                asked["taskwell.route"] = route_of(scope)
+
+    async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ended = False
+
+        async def send_no_body(message: Message) -> None:
+            nonlocal ended
+            if ended:
+                raise OSError  # what a server raises when the client is gone: a stream stops here
+            if message["type"] == "http.response.body":
+                ended = True
+                message = {"type": "http.response.body", "body": b"", "more_body": False}
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_no_body)
+        except ClientDisconnect:
+            if not ended:
+                raise
+
+
+class BodyLimit:
+    """Read the whole body of a request that may have one, or answer 413 as soon as it is too large.
+
+    It is `taskwell.body` in the scope, and can still be received. How long it may take is the protocol's.
+    """
+
+    _METHODS = frozenset({"POST", "PUT", "PATCH"})
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] != "http" or scope["method"] not in self._METHODS:
+            return self.app(scope, receive, send)
+        declared = lines(scope).get(b"content-length", [b"0"])[0]
+        if not declared.strip(b"0") and b"transfer-encoding" not in lines(scope):
+            scope["taskwell.body"] = b""
+            return self.app(scope, receive, send)
+        return self._read(declared, scope, receive, send)
+
+    async def _read(self, declared: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        if not declared.isdigit() or int(declared[:20]) > self.max_bytes:
+            await self._refuse(scope, receive, send)
+            return
+        body = await self._whole(receive)
+        if len(body) > self.max_bytes:
+            await self._refuse(scope, receive, send)
+            return
+        scope["taskwell.body"] = body
+        whole: Message | None = {"type": "http.request", "body": body, "more_body": False}
+
+        async def receive_whole() -> Message:
+            nonlocal whole
+            message, whole = whole, None
+            return message or await receive()
+
+        await self.app(scope, receive_whole, send)
+
+    async def _whole(self, receive: Receive) -> bytes:
+        """The body, or as much of it as shows that it is too large.
+
+        Raises:
+            ClientDisconnect: the client left before its end, or was cut since it took too long.
+        """
+        body = bytearray()
+        more = True
+        while more and len(body) <= self.max_bytes:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        return bytes(body)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        detail = f"The body is larger than {self.max_bytes:,} bytes."
+        # The rest of the body is not read, so the connection cannot serve another request.
+        headers = {"Connection": "close"}
+        response = problem_response(scope, "payload_too_large", detail, headers=headers)
+        await response(scope, receive, send)

@@ -1,0 +1,388 @@
+"""Every error as `application/problem+json` (RFC 9457): one table of types, one place that writes them.
+
+An answer is made of the table's words, of sentences the program wrote, and of the request's path; never of
+what an exception says or of what the client sent.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
+
+from taskwell.core.errors import (
+    Conflict,
+    Forbidden,
+    Gone,
+    Invalid,
+    KeyReused,
+    NotFound,
+    Overloaded,
+    PreconditionFailed,
+    PreconditionRequired,
+    RateLimited,
+    StorageFull,
+    TaskwellError,
+    Unauthorized,
+    Unavailable,
+    Violation,
+)
+from taskwell.http.methods import methods_at
+from taskwell.http.root_path import link, public
+
+MEDIA_TYPE = "application/problem+json"
+_MAX_VIOLATIONS = 20
+_MAX_INSTANCE = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """`meaning` and `remedy` are what `/problems/<token>` says."""
+
+    token: str
+    status: int
+    meaning: str
+    remedy: str
+
+    @property
+    def title(self) -> str:
+        return self.token.replace("_", " ").title()
+
+
+PROBLEM_TYPES = {
+    problem.token: problem
+    for problem in (
+        ProblemType(
+            "validation_error",
+            400,
+            "The request cannot be understood, or breaks a rule.",
+            "Mend what `errors` names: `pointer` is a place in the body, `parameter` one of the path, "
+            "the query or the header. The same request will fail again.",
+        ),
+        ProblemType(
+            "unauthorized",
+            401,
+            "Nobody knows who is asking: there is no bearer token, or it is not accepted.",
+            "Send `Authorization: Bearer` with a token. If one was sent, `detail` says why it will not do; "
+            "mostly it has expired, and your sign-in gives a new one.",
+        ),
+        ProblemType(
+            "forbidden",
+            403,
+            "Who is asking is known, and may not do this: the data is another user's, or the token's scopes "
+            "do not suffice.",
+            "Use your own id in the path, or `/api/tasks` without one. If `detail` names a scope, use a "
+            "token that has it.",
+        ),
+        ProblemType(
+            "not_found",
+            404,
+            "There is nothing at this path: it never existed, was deleted, or belongs to somebody else. "
+            "Which of these is not told.",
+            "Check the id. A deleted task is in the trash for a while.",
+        ),
+        ProblemType(
+            "method_not_allowed",
+            405,
+            "The path exists and does not know this method.",
+            "The `Allow` header lists the methods it knows.",
+        ),
+        ProblemType(
+            "conflict",
+            409,
+            "The id or the e-mail address is taken already, or a request with the same Idempotency-Key is "
+            "still running.",
+            "Choose another id or address, or use the user that exists. With a `Retry-After` header: repeat "
+            "the request after as many seconds.",
+        ),
+        ProblemType(
+            "gone",
+            410,
+            "The cursor cannot be followed any more: what came after it has been purged, or the database was "
+            "restored from a backup.",
+            "Forget the local copy and fetch everything anew, without `since`.",
+        ),
+        ProblemType(
+            "precondition_failed",
+            412,
+            "The task or the list is not as the request believes it to be: it has been changed, or the task "
+            "exists already.",
+            "The `ETag` header is that of the task or the list as it stands. Read it again, and decide anew.",
+        ),
+        ProblemType(
+            "payload_too_large",
+            413,
+            "The body is larger than the server takes.",
+            "Send less at once.",
+        ),
+        ProblemType(
+            "unsupported_media_type",
+            415,
+            "The body is not declared as JSON in UTF-8, or is compressed.",
+            "Send `Content-Type: application/json`; PATCH and PUT also take `application/merge-patch+json`.",
+        ),
+        ProblemType(
+            "idempotency_key_reused",
+            422,
+            "The `Idempotency-Key` was used for another request: another method, path, query or body.",
+            "Use a new key for each request, and the same one only to repeat it.",
+        ),
+        ProblemType(
+            "precondition_required",
+            428,
+            "This server changes a task only if the request says which version it means.",
+            "Send the task's `ETag` as `If-Match`.",
+        ),
+        ProblemType(
+            "rate_limited",
+            429,
+            "Too many requests in a short time.",
+            "Repeat the request after as many seconds as the `Retry-After` header says. The `RateLimit` "
+            "header tells beforehand how many are left.",
+        ),
+        ProblemType(
+            "headers_too_large",
+            431,
+            "The request's headers are larger than 16 KiB in all.",
+            "Send fewer or shorter headers; often a cookie or a token has grown too large.",
+        ),
+        ProblemType(
+            "internal_error",
+            500,
+            "The server made a mistake. Its log has the details under the `request_id`.",
+            "Report it to the server's operator with the `request_id`.",
+        ),
+        ProblemType(
+            "overloaded",
+            503,
+            "The server has more to do than it can. Nothing was changed.",
+            "Repeat the request after as many seconds as the `Retry-After` header says; if it is refused "
+            "again, wait longer each time.",
+        ),
+        ProblemType(
+            "database_unavailable",
+            503,
+            "The database cannot be reached, or is busy. Nothing was changed, unless `detail` says that it "
+            "is unknown.",
+            "Repeat the request after as many seconds as the `Retry-After` header says.",
+        ),
+        ProblemType(
+            "storage_full",
+            507,
+            "The server has no room left. Nothing was changed; reading still works.",
+            "The server's operator has to make room. To repeat the request does not help until then.",
+        ),
+    )
+}
+
+_TOKEN_OF_STATUS = {problem.status: problem.token for problem in PROBLEM_TYPES.values()}
+_TOKEN_OF_KIND: dict[type[TaskwellError], str] = {
+    Invalid: "validation_error",
+    Unauthorized: "unauthorized",
+    Forbidden: "forbidden",
+    RateLimited: "rate_limited",
+    NotFound: "not_found",
+    Conflict: "conflict",
+    Gone: "gone",
+    PreconditionFailed: "precondition_failed",
+    KeyReused: "idempotency_key_reused",
+    PreconditionRequired: "precondition_required",
+    Overloaded: "overloaded",
+    Unavailable: "database_unavailable",
+    StorageFull: "storage_full",
+}
+
+
+def problems(*tokens: str, database: bool = True) -> dict[int | str, dict[str, Any]]:
+    """The error answers of an operation in the OpenAPI document: those named, and those that all have."""
+    always = ["validation_error", "internal_error", *(["database_unavailable"] if database else [])]
+    found = [PROBLEM_TYPES[token] for token in (*tokens, *always)]
+    answers: dict[int | str, dict[str, Any]] = {problem.status: documented(problem) for problem in found}
+    if database:
+        overloaded = documented(PROBLEM_TYPES["overloaded"])["description"]
+        answers[503]["description"] += f"\n\n{overloaded}"
+    return answers
+
+
+def documented(problem: ProblemType) -> dict[str, Any]:
+    """The answer that a problem is, in the OpenAPI document."""
+    example = {
+        "type": problem.token,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.meaning,
+        "instance": "/api/tasks",
+        "request_id": "5c0a6cc4d6c44b7f9b2f7d3c2d7f9b1e",
+    }
+    schema = {"$ref": "#/components/schemas/Problem"}
+    answer: dict[str, Any] = {
+        "description": f"`{problem.token}`: {problem.meaning}",
+        "content": {MEDIA_TYPE: {"schema": schema, "example": example}},
+    }
+    if problem.status == 412:
+        text = {"type": "string"}
+        answer["headers"] = {"ETag": {"description": "That of what is there.", "schema": text}}
+    return answer
+
+
+def path_as_sent(scope: Scope) -> str:
+    """The request's path as the client knows it, still percent-encoded."""
+    return public(scope, inner_path(scope))
+
+
+def inner_path(scope: Scope) -> str:
+    """The same without the root path."""
+    return instance_of(scope.get("raw_path") or quote(scope["path"]).encode())
+
+
+def instance_of(path: bytes) -> str:
+    return path.decode("ascii", "replace")[:_MAX_INSTANCE]
+
+
+def problem_members(token: str, detail: str, instance: str, request_id: str) -> dict[str, Any]:
+    problem = PROBLEM_TYPES[token]
+    return {
+        "type": token,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": detail,
+        "instance": instance,
+        "request_id": request_id,
+    }
+
+
+def problem_response(
+    scope: Scope,
+    token: str,
+    detail: str,
+    *,
+    violations: Iterable[Violation] = (),
+    headers: Mapping[str, str] | None = None,
+    index: int | None = None,
+) -> Response:
+    request_id = scope.get("taskwell.request_id", "")
+    members = problem_members(token, detail, path_as_sent(scope), request_id)
+    if index is not None:
+        members["index"] = index
+        members["detail"] = f"operation {index}: {detail}"
+    if errors := [_error(violation) for violation in violations]:
+        members["errors"] = errors[:_MAX_VIOLATIONS]
+    return Response(
+        json.dumps(members),
+        members["status"],
+        {"Link": f'<{link(scope, f"/problems/{token}")}>; rel="describedby"', **(headers or {})},
+        MEDIA_TYPE,
+    )
+
+
+def _error(violation: Violation) -> dict[str, str]:
+    place = "pointer" if violation.source == "body" else "parameter"
+    return {place: violation.name, "code": violation.code, "detail": violation.detail}
+
+
+def install(app: FastAPI) -> None:
+    """Have every exception that reaches the application answered here."""
+    app.add_exception_handler(TaskwellError, _taskwell_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+
+
+async def _taskwell_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TaskwellError)
+    return response_of(request.scope, error)
+
+
+def response_of(scope: Scope, error: TaskwellError) -> Response:
+    token = next(_TOKEN_OF_KIND[kind] for kind in type(error).__mro__ if kind in _TOKEN_OF_KIND)
+    if isinstance(error, Unavailable | StorageFull):
+        scope["app"].state.metrics.unavailable[error.reason] += 1
+    violations = error.violations if isinstance(error, Invalid) else ()
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    match error:
+        case PreconditionFailed():
+            headers["ETag"] = f'"{error.tag}"'
+        case Unauthorized():
+            headers["WWW-Authenticate"] = _challenge("invalid_token" if error.refused else None)
+        case Forbidden(scope=str(scope_needed)):
+            headers["WWW-Authenticate"] = _challenge("insufficient_scope", scope=scope_needed)
+    return problem_response(
+        scope, token, error.detail, violations=violations, headers=headers, index=error.index
+    )
+
+
+def _challenge(error: str | None, **members: str) -> str:
+    """RFC 6750, 3."""
+    parameters = {"realm": "taskwell", **({"error": error} if error else {}), **members}
+    return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parameters.items())
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    violations = [_violation(item) for item in error.errors()[:_MAX_VIOLATIONS]]
+    return await _taskwell_error(request, Invalid(*violations))
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    match error.status_code:
+        case 404:
+            detail = "There is nothing at this path."
+        case 405:
+            headers["Allow"] = ", ".join(methods_at(request.app.routes, request.scope["path"]))
+            detail = f"The methods known here are {headers['Allow']}."
+        case status if status in _TOKEN_OF_STATUS:
+            detail = PROBLEM_TYPES[_TOKEN_OF_STATUS[status]].meaning
+        case _:
+            raise error
+    token = _TOKEN_OF_STATUS[error.status_code]
+    return problem_response(request.scope, token, detail, headers=headers)
+
+
+_DETAILS = {
+    "int_type": ("invalid_type", "must be a whole number"),
+    "greater_than_equal": ("out_of_range", "is out of range"),
+    "less_than": ("out_of_range", "is out of range"),
+    "union_tag_not_found": ("required", "must say its op"),
+    "union_tag_invalid": ("invalid_op", "must have an op among create, update, delete, toggle and restore"),
+    "list_type": ("invalid_type", "must be an array"),
+    "missing": ("required", "is required"),
+    "string_type": ("invalid_type", "must be a string"),
+    "string_unicode": ("invalid_text", "must not contain half of a surrogate pair"),
+    "bool_type": ("invalid_type", "must be true or false"),
+    "model_attributes_type": ("invalid_type", "must be a JSON object"),
+    "model_type": ("invalid_type", "must be a JSON object"),
+    "dict_type": ("invalid_type", "must be a JSON object"),
+    "missing_sentinel_error": ("invalid", "is not valid"),
+}
+# Codes that this program raises itself: their sentences are its own.
+_OUR_CODES = {
+    "blank", "invalid_email", "invalid_id", "invalid_limit", "invalid_text", "reserved", "too_long",
+    "too_short", "unknown_member", "invalid_flag", "invalid_instant", "invalid_order", "invalid_scope",
+    "invalid_sort", "invalid_status",
+}  # fmt: skip
+
+
+def _violation(error: Mapping[str, Any]) -> Violation:
+    kind = error["type"]
+    limits = error.get("ctx", {})
+    if "field_type" in limits:  # a list's length, of which Pydantic's own sentence would tell the client's
+        detail = f"must have {limits.get('min_length', 1)} to {limits.get('max_length', 1_000):,} items"
+        code = kind
+    elif kind in _OUR_CODES:
+        code, detail = kind, error["msg"]
+    else:
+        code, detail = _DETAILS.get(kind, ("invalid", "is not valid"))
+    source, *path = error["loc"]
+    if path[:1] == ["operations"]:
+        path = path[:2] + path[3:]  # Pydantic puts the tag of the union there, which is no member
+    if source != "body":
+        return Violation(source, str(path[0]) if path else source, code, detail)
+    return Violation("body", "".join(f"/{part}" for part in path), code, detail)

@@ -1,0 +1,73 @@
+"""Traces, by OpenTelemetry. FastAPI makes the spans; here is where they go, and what is kept out of them."""
+
+import asyncio
+import logging
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from taskwell import __version__
+from taskwell.core.settings import Settings
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+logger = logging.getLogger("taskwell")
+
+_FLUSH_MILLISECONDS = 2_000
+_NO_EXTRA = "OTEL_EXPORTER_OTLP_ENDPOINT is set, but no traces are sent: pip install 'taskwell[otel]'"
+
+_providers: list["TracerProvider"] = []  # one, once the traces of this process are sent somewhere
+
+
+def install(settings: Settings) -> None:
+    """Before the application is made, which asks whether there are traces."""
+    if not settings.otlp_endpoint:
+        return
+    if not _is_there("opentelemetry.sdk") or not _is_there("opentelemetry.exporter.otlp.proto.http"):
+        logger.warning(_NO_EXTRA)
+        return
+    from opentelemetry import trace  # noqa: PLC0415 (the rest is an extra, and slow to import)
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    named = {"service.name": settings.otel_service_name, "service.version": __version__}
+    provider = TracerProvider(resource=Resource.create(named))
+    endpoint = f"{settings.otlp_endpoint.rstrip('/')}/v1/traces"
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    trace.set_tracer_provider(provider)
+    _providers[:] = [provider]
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+async def flush() -> None:
+    """Send what has not been sent yet; a collector that is away is not waited for."""
+    for provider in _providers:
+        await asyncio.to_thread(provider.force_flush, _FLUSH_MILLISECONDS)
+
+
+def hide_query(scope: Scope) -> None:
+    """What is searched for is nobody's business, and whoever makes spans writes down the query."""
+    if scope["type"] == "http":
+        scope["taskwell.query"], scope["query_string"] = scope["query_string"], b""
+
+
+class ShownQuery:
+    """Behind whoever makes spans: the query is there again."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if "taskwell.query" in scope:
+            scope["query_string"] = scope.pop("taskwell.query")
+        await self.app(scope, receive, send)

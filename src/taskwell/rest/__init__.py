@@ -1,0 +1,1 @@
+"""The REST API: routes, their input and their answers."""

@@ -1,0 +1,97 @@
+"""What a route may ask for: every `Annotated` alias."""
+
+from typing import Annotated
+
+from fastapi import Depends, Header, Path, Query, Request
+from pydantic import BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from taskwell.auth.authorization import Caller
+from taskwell.core.errors import Invalid, Violation
+from taskwell.core.settings import Settings
+from taskwell.database.database import Database
+from taskwell.rest.routing import parse_preferences
+from taskwell.schemas.types import KnownUserId, TaskId, is_reserved, why_reserved
+from taskwell.services.users import find_user
+
+MAX_LIMIT = 1_000
+
+
+async def settings_of_request(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+async def database_of_request(request: Request) -> Database:
+    database: Database = request.app.state.database
+    return database
+
+
+async def caller_of_request(request: Request) -> Caller:
+    caller: Caller = request.scope["taskwell.caller"]
+    return caller
+
+
+async def owner_of_request(request: Request, caller: Annotated[Caller, Depends(caller_of_request)]) -> str:
+    """Whose tasks are meant: the path's user's at the second mount, else the caller's."""
+    user_id: str = request.path_params.get("user_id", caller.user_id)
+    return user_id
+
+
+async def refuse_reserved(database: Database, parameter: str, user_id: str) -> None:
+    """A user who is older than the reservation of their id goes on as before.
+
+    Raises:
+        Invalid: the id is reserved, and no user has it.
+    """
+    if is_reserved(user_id) and await database.read(find_user, user_id) is None:
+        raise Invalid(Violation("path", parameter, "reserved", why_reserved(user_id)))
+
+
+async def path_user(
+    user_id: Annotated[KnownUserId, Path(description="Whose tasks.")],
+    database: Annotated[Database, Depends(database_of_request)],
+) -> None:
+    """Checks the path's user and shows it in the OpenAPI document of the second mount."""
+    await refuse_reserved(database, "user_id", user_id)
+
+
+async def preferences(
+    prefer: Annotated[
+        list[str] | None,
+        WithJsonSchema({"type": "string", "examples": ["handling=strict"]}),  # the lines of it are one list
+        Header(
+            description="`handling=strict`: refuse members and parameters that are not known, instead of "
+            "ignoring them. `return=representation`: have a deletion answer with what was deleted."
+        ),
+    ] = None,
+) -> dict[str, str]:
+    return parse_preferences(prefer or ())
+
+
+def _limit(value: object) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdecimal()) or not text.strip("0"):
+        raise PydanticCustomError("invalid_limit", "must be a whole number from 1")
+    return min(int(text.lstrip("0")[:5]), MAX_LIMIT)
+
+
+DatabaseDep = Annotated[Database, Depends(database_of_request)]
+SettingsDep = Annotated[Settings, Depends(settings_of_request)]
+CallerDep = Annotated[Caller, Depends(caller_of_request)]
+Owner = Annotated[str, Depends(owner_of_request)]
+Preferences = Annotated[dict[str, str], Depends(preferences)]
+PathTaskId = Annotated[TaskId, Path(description="The task's id.")]
+Limit = Annotated[
+    int | None,
+    BeforeValidator(_limit),
+    WithJsonSchema({"type": "integer", "minimum": 1}),
+    Query(
+        description=f"At most so many tasks, with a `Link` to the next; more than {MAX_LIMIT:,} is taken as "
+        "that. Without it the whole list is sent.",
+        examples=[50],
+    ),
+]
+Cursor = Annotated[
+    str | None, Query(description="Where to go on: from the `Link` of the page before; opaque.")
+]

@@ -1,0 +1,1 @@
+"""Frequent requests, answered without the middleware or without FastAPI."""

@@ -1,0 +1,303 @@
+"""Plain requests of known clients, answered without the layers and without a task of their own.
+
+For a request about a single task, or for a page of them, the way through the layers costs more than all the
+rest, and to who sends the same headers they say the same each time. So the head of an answer that has come
+all the way is kept, with gaps for what differs from one answer to the next. A later request of its kind, with
+the same headers from the same address, is asked for at once, and what is found is put below that head.
+
+There are no second rules. Whatever is not plain goes the long way; and so does an error, once it is known.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from random import getrandbits
+from re import Match
+from typing import Any, NamedTuple, Protocol
+
+from fastapi import FastAPI, Request
+from starlette.types import Scope
+
+from taskwell.auth.authorization import TASKS_READ, TASKS_WRITE, Caller
+from taskwell.core.bounded_cache import Memory
+from taskwell.core.settings import Settings
+from taskwell.database.database import Database
+from taskwell.database.principal import EVERYBODY, acting_as
+from taskwell.http import logs
+from taskwell.http.headers import Header, lines
+from taskwell.http.metrics import Metrics
+from taskwell.http.problems import inner_path, path_as_sent
+from taskwell.http.root_path import link, note_origin, note_root, root_of
+from taskwell.http.security import RateLimit
+from taskwell.rest.fast_path.direct_dispatch import PATH, ROUTES, UNUSUAL, parsed
+from taskwell.rest.pages import TaskList
+from taskwell.schemas.query import KnownQueries, TaskQuery
+from taskwell.schemas.task import TaskCreate
+from taskwell.schemas.types import is_user_id
+from taskwell.services.live_changes import Feed
+from taskwell.services.task_query import list_parts
+from taskwell.services.task_statements import (
+    NewTask,
+    TaskKey,
+    create_tasks,
+    get_tasks,
+    new_task,
+    toggle_tasks,
+)
+from taskwell.services.users import UserNotFound
+
+# These differ from one request to the next, and make no difference to the layers.
+_OF_NO_MEANING = frozenset({b"content-length", b"traceparent", b"tracestate", b"baggage"})
+# With one of these a request is answered otherwise than the one before it.
+_TELLING = UNUSUAL | {b"if-none-match", b"x-request-id", b"expect"}
+_GAPS = frozenset({b"content-length", b"etag", b"location", b"ratelimit", b"x-request-id"})
+_LINK = b"%(link)b"  # a whole line, where there is one
+_CLIENTS = 1_000
+_LONGEST_HEADERS = 4_096  # bytes; whoever sends more is not remembered
+
+
+class Exchange(Protocol):
+    """A request and its answer. `lesson` is told the status and the headers of one that comes all the way."""
+
+    scope: Scope
+    body: bytearray
+    keep_alive: bool
+    begun: bool
+    lesson: Callable[[int, Sequence[Header]], None] | None
+
+    def answer(self, status: int, head: bytes, body: bytes) -> None: ...
+    def go_the_long_way(self) -> None: ...
+
+
+Wanted = TaskKey | NewTask | TaskList
+
+
+class Told(NamedTuple):
+    """What an answer tells. `location`: of what was made. `link`: where the next page is."""
+
+    json: str
+    etag: str
+    location: str = ""
+    link: str | None = None
+
+
+class Kind(NamedTuple):
+    """`needs`: the caller's scope. `status`: of the answer, when it is no error."""
+
+    function: Callable[..., Any]
+    needs: str
+    status: int
+    writes: bool = True
+
+
+_GET = Kind(get_tasks, TASKS_READ, 200, writes=False)
+_TOGGLE = Kind(toggle_tasks, TASKS_WRITE, 200)
+_CREATE = Kind(create_tasks, TASKS_WRITE, 201)
+_LIST = Kind(list_parts, TASKS_READ, 200, writes=False)
+# By the method, and by the last part that a path has.
+_KINDS: Mapping[tuple[str, str | None], Kind] = {
+    ("GET", "task_id"): _GET,
+    ("POST", "toggle"): _TOGGLE,
+    ("POST", None): _CREATE,
+    ("POST", "user_id"): _CREATE,
+    ("GET", None): _LIST,
+    ("GET", "user_id"): _LIST,
+}
+
+
+@dataclass(slots=True)
+class Client:
+    """What the layers say to some headers. `checks`: what they look at besides, and may see otherwise now."""
+
+    caller: Caller
+    checks: Sequence[Callable[[], bool]]
+    limit: RateLimit | None
+    root_path: str
+    heads: dict[Kind, bytes] = field(default_factory=dict)
+
+    def may(self, kind: Kind, owner: str) -> bool:
+        caller = self.caller
+        own = is_user_id(owner) if caller.anybody else owner == caller.user_id
+        return own and kind.needs in caller.scopes and all(check() for check in self.checks)
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request on its way. `ratelimit`: what the client is told of its limit."""
+
+    exchange: Exchange
+    kind: Kind
+    wanted: Wanted
+    client: Client
+    owner: str
+    route: str
+    ratelimit: bytes
+    begun: float
+
+
+class Express:
+    """What is known of clients, and how their plain requests are answered."""
+
+    def __init__(self, app: FastAPI, database: Database, feed: Feed) -> None:
+        self._database = database
+        self._feed = feed
+        self._settings: Settings = app.state.settings
+        self._origin = self._settings.public_origin
+        self._metrics: Metrics = app.state.metrics
+        self._queries: KnownQueries = app.state.queries
+        self._noted_emails: Memory[str, str] = app.state.noted_emails
+        self._clients: Memory[tuple[object, ...], Client] = Memory(_CLIENTS)
+
+    def take(self, exchange: Exchange) -> bool:
+        """Answer a request that is whole. If False, it has to go the long way, and may be learned from."""
+        scope = exchange.scope
+        found = PATH.fullmatch(scope["path"])
+        kind = _KINDS.get((scope["method"], found.lastgroup)) if found else None
+        if found is None or kind is None or not self._is_plain(kind, scope):
+            return False
+        key = _key(exchange)
+        client = self._clients.get(key)
+        if client is None or kind not in client.heads:
+            exchange.lesson = partial(self._learn, key, kind, scope)
+            return False
+        if client.root_path:
+            note_root(scope, client.root_path)
+        if self._origin:
+            note_origin(scope, self._origin)
+        owner = found["user_id"] or client.caller.user_id
+        wanted = self._wanted(kind, owner, found, exchange) if client.may(kind, owner) else None
+        if wanted is None or not exchange.keep_alive or not self._may_be_written(kind, owner, client):
+            return False
+        ratelimit = client.limit.take(client.caller.user_id) if client.limit else b""
+        if ratelimit is None:
+            return False
+        route = ROUTES[found.lastgroup, found["user_id"] is not None]
+        asked = Asked(exchange, kind, wanted, client, owner, route, ratelimit, time.perf_counter())
+        # Not even what is at hand is told at once: to answer all that a turn of the loop brings after all of
+        # it was read takes two thirds of the time.
+        self._ask(asked).add_done_callback(partial(self._end, asked))
+        return True
+
+    def _is_plain(self, kind: Kind, scope: Scope) -> bool:
+        """Whether the address says no more than is understood here: of lists only that a page is wanted."""
+        if b"%" in scope["raw_path"]:
+            return False
+        if kind is not _LIST:
+            return not scope["query_string"]
+        _, limit = self._queries.find(scope["query_string"]) or (None, None)
+        return limit is not None
+
+    def _wanted(self, kind: Kind, owner: str, found: Match[str], exchange: Exchange) -> Wanted | None:
+        """None: what the body says needs a longer answer."""
+        if kind is _CREATE:
+            new = parsed(bytes(exchange.body), TaskCreate) if self._has_room(exchange) else None
+            return None if new is None else new_task(owner, new)
+        if exchange.body:
+            return None
+        if kind is _LIST:
+            query, limit = self._queries.find(exchange.scope["query_string"]) or (TaskQuery(), None)
+            return TaskList(Request(exchange.scope), self._database, owner, query, limit)
+        return TaskKey(owner, found["task_id"])
+
+    def _has_room(self, exchange: Exchange) -> bool:
+        return len(exchange.body) <= self._settings.max_body_bytes
+
+    def _may_be_written(self, kind: Kind, owner: str, client: Client) -> bool:
+        """Whether nothing has to be waited for, looked at or noted besides."""
+        if not kind.writes:
+            return True
+        if self._database.turns.is_taken(owner) or (kind is _TOGGLE and self._settings.require_if_match):
+            return False
+        email = client.caller.email
+        return email is None or self._noted_emails.get(client.caller.user_id) == email
+
+    def _ask(self, asked: Asked) -> asyncio.Future[Any]:
+        asked.exchange.begun = True
+        self._metrics.under_way += 1
+        caller = asked.client.caller
+        with acting_as(EVERYBODY if caller.anybody else caller.user_id):
+            if isinstance(asked.wanted, TaskList):
+                return asked.wanted.part()
+            ask = self._database.write_together if asked.kind.writes else self._database.look_up
+            return ask(asked.kind.function, asked.wanted)
+
+    def _end(self, asked: Asked, answer: asyncio.Future[Any]) -> None:
+        self._metrics.under_way -= 1
+        error = answer.exception()
+        if error is None:
+            self._tell(asked, answer.result())
+        else:
+            self._go_the_long_way(asked, error)
+
+    def _tell(self, asked: Asked, outcome: Any) -> None:
+        exchange, kind = asked.exchange, asked.kind
+        if kind.writes:
+            self._feed.wake(asked.owner)
+        told = _told(asked, outcome)
+        body = told.json.encode()
+        request_id = f"{getrandbits(128):032x}"
+        head = asked.client.heads[kind] % {
+            b"content-length": b"%d" % len(body),
+            b"etag": told.etag.encode(),
+            b"location": told.location.encode(),
+            b"link": b"link: %b\r\n" % told.link.encode() if told.link else b"",
+            b"ratelimit": asked.ratelimit,
+            b"x-request-id": request_id.encode(),
+        }
+        exchange.answer(kind.status, head, body)
+        method, seconds = exchange.scope["method"], time.perf_counter() - asked.begun
+        self._metrics.note_request(method, asked.route, kind.status, seconds)
+        logs.note_request(request_id, method, path_as_sent(exchange.scope), kind.status, seconds)
+
+    def _go_the_long_way(self, asked: Asked, error: BaseException) -> None:
+        """To be told what has happened; or to create the user, if it is only that there is none yet."""
+        exchange, scope = asked.exchange, asked.exchange.scope
+        if asked.client.limit is not None:
+            asked.client.limit.give_back(asked.client.caller.user_id)  # it is counted there
+        scope["taskwell.begun"] = asked.begun
+        if not isinstance(error, UserNotFound):
+            scope["taskwell.outcome"] = error
+        exchange.go_the_long_way()
+
+    def _learn(
+        self, key: tuple[object, ...], kind: Kind, scope: Scope, status: int, headers: Sequence[Header]
+    ) -> None:
+        """From an answer that has come all the way."""
+        sent = lines(scope)
+        # Of a scope that was copied on its way, as below another server's root path, nothing is known.
+        known = "taskwell.caller" in scope and "taskwell.each_time" not in scope
+        telling = status != kind.status or not _TELLING.isdisjoint(sent) or not known
+        if telling or sum(len(name) + len(value) for name, value in scope["headers"]) > _LONGEST_HEADERS:
+            return
+        client = self._clients.get(key)
+        if client is None:
+            checks, limit = scope.get("taskwell.checks", ()), scope.get("taskwell.limit")
+            client = Client(scope["taskwell.caller"], checks, limit, root_of(scope))
+            self._clients[key] = client
+        kept = [_with_gaps(header) for header in headers if header[0] != b"link"]
+        client.heads[kind] = b"".join([*kept, _LINK])
+
+
+def _told(asked: Asked, outcome: Any) -> Told:
+    wanted = asked.wanted
+    if isinstance(wanted, TaskList):
+        page = wanted.page(outcome)
+        return Told(page.json, page.etag, link=page.link)
+    scope = asked.exchange.scope
+    location = f"{link(scope, inner_path(scope))}/{wanted.id}" if asked.kind is _CREATE else ""
+    return Told(outcome.json, f'"{outcome.version}"', location)
+
+
+def _key(exchange: Exchange) -> tuple[object, ...]:
+    """Whom the layers would take the request to be of. They believe a proxy by its address."""
+    scope = exchange.scope
+    address = scope["client"]
+    sent = [header for header in scope["headers"] if header[0] not in _OF_NO_MEANING]
+    return (address and address[0], scope["scheme"], *sent)
+
+
+def _with_gaps(header: Header) -> bytes:
+    name, value = header
+    return b"%b: %b\r\n" % (name, b"%%(%b)b" % name if name in _GAPS else value.replace(b"%", b"%%"))

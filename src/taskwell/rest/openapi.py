@@ -1,0 +1,152 @@
+"""The OpenAPI document, as generators like it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import iter_route_contexts
+
+from taskwell.auth.authorization import ADMIN, Access, access_of
+from taskwell.http.problems import MEDIA_TYPE, PROBLEM_TYPES, documented
+from taskwell.rest.routing import JSON, MERGE_PATCH
+from taskwell.schemas.problem import Problem
+from taskwell.schemas.types import EXAMPLE_ID
+
+_DESCRIPTION = """\
+Every operation on tasks exists twice: at `/api/tasks` for the caller, and at `/api/{user_id}/tasks` for the
+user in the path. Every error is a problem (RFC 9457).
+"""
+_TAGS = [
+    {"name": "tasks", "description": "What is to be done."},
+    {"name": "users", "description": "Whose tasks they are."},
+    {"name": "changes", "description": "What has changed, asked for or live."},
+    {"name": "tokens", "description": "For programs that act as a user."},
+    {"name": "operations", "description": "For whoever runs the server."},
+]
+
+
+_SECURITY_SCHEMES = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A JWT of an issuer that the server trusts, or an API token (`tw_…`). With "
+        "`TASKWELL_AUTH=stub` nobody is asked.",
+    }
+}
+_REFUSALS = {
+    str(PROBLEM_TYPES[token].status): documented(PROBLEM_TYPES[token])
+    for token in ("unauthorized", "forbidden", "rate_limited")
+}
+# Tools that make requests of the document send every parameter that has an example, all at once. So these can
+# be sent together, and leave a request as it is.
+_EXAMPLES: Mapping[str, Any] = {
+    "completed": False,
+    "created_after": "2020-01-01T00:00:00Z",
+    "created_before": "2100-01-01T00:00:00Z",
+    "cursor": "",
+    "deleted": False,
+    "id": "alice",
+    "if-match": "*",
+    "if-none-match": '"0"',
+    "last-event-id": "0",
+    "lastEventId": "0",
+    "limit": 50,
+    "prefer": "handling=lenient",
+    "q": "milk",
+    "since": "0",
+    "sort": "completed,-updated_at",
+    "status": "pending",
+    "task_id": EXAMPLE_ID,
+    "token_id": EXAMPLE_ID,
+    "updated_after": "2020-01-01T00:00:00Z",
+    "updated_before": "2100-01-01T00:00:00Z",
+    "user_id": "alice",
+}
+
+
+def install(app: FastAPI) -> None:
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI documents
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title="taskwell",
+        version=app.version,
+        description=_DESCRIPTION,
+        license_info={"name": "MIT", "identifier": "MIT"},
+        routes=app.routes,
+        tags=_TAGS,
+        # The host is the one where the document was found; what is served has the root path here.
+        servers=[{"url": "/"}],
+    )
+    accesses = {
+        route.unique_id: access_of(route.endpoint)
+        for route in iter_route_contexts(app.routes)
+        if getattr(route, "include_in_schema", False) and route.endpoint is not None
+    }
+    for path in document["paths"].values():
+        for method, operation in path.items():
+            _secure(operation, accesses[operation["operationId"]])
+            _correct(method, operation)
+            _show_examples(method, operation, document["components"]["schemas"])
+    document["components"]["securitySchemes"] = _SECURITY_SCHEMES
+    schemas = document["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= problem.pop("$defs")
+    schemas["Problem"] = problem
+    document["components"]["schemas"] = dict(sorted(schemas.items()))
+    return document
+
+
+def _secure(operation: dict[str, Any], access: Access) -> None:
+    """In stub mode nobody is asked, which the document cannot say: `{}` means that it may be so."""
+    if access.scope is None:
+        operation["security"] = []
+        return
+    scopes = [access.scope, *([ADMIN] if access.by_admin else [])]
+    operation["security"] = [{"bearer": scopes}, {}]
+    operation["responses"] |= _REFUSALS
+
+
+def _correct(method: str, operation: dict[str, Any]) -> None:
+    """Say what FastAPI cannot know, or says of itself."""
+    if MEDIA_TYPE not in operation["responses"].get("422", {}).get("content", {}):
+        operation["responses"].pop("422", None)  # its validation error, which is a 400 here
+    operation["responses"] = dict(sorted(operation["responses"].items()))
+    content = operation.get("requestBody", {}).get("content", {})
+    if method in {"patch", "put"}:
+        content[MERGE_PATCH] = content[JSON]
+    for answer in operation["responses"].values():
+        # FastAPI makes it up from the operation's id, and generators a class from it.
+        answer.get("content", {}).get(JSON, {}).get("schema", {}).pop("title", None)
+    for parameter in operation.get("parameters", []):
+        # A parameter can be absent; it cannot be null.
+        schema = parameter["schema"]
+        for choice in schema.pop("anyOf", []):
+            if choice != {"type": "null"}:
+                schema |= choice
+
+
+def _show_examples(method: str, operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:
+    """Give each parameter and body an example where every tool looks for it."""
+    for parameter in operation.get("parameters", []):
+        name = parameter["name"]
+        parameter["schema"].pop("examples", None)
+        if (method, name) == ("put", "if-none-match"):
+            parameter["example"] = ""  # with If-Match, it would contradict
+        elif name == "idempotency-key":
+            # A key belongs to one request: Postman replaces the variable each time.
+            parameter["example"] = operation["operationId"].removeprefix("user_") + " {{$guid}}"
+        elif name in _EXAMPLES:
+            parameter["example"] = _EXAMPLES[name]
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        name = content["schema"]["$ref"].rpartition("/")[2]
+        content["example"] = schemas[name]["examples"][0]

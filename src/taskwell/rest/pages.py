@@ -1,0 +1,204 @@
+"""Lists of tasks as they are answered: whole, or a page."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, Callable, Set
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.datastructures import QueryParams
+
+from taskwell.core.errors import PreconditionFailed
+from taskwell.database.database import Database
+from taskwell.http.conditional import is_expected, is_unchanged
+from taskwell.http.headers import lines
+from taskwell.http.problems import inner_path
+from taskwell.http.root_path import link
+from taskwell.rest.cursors import bad_cursor, decode_cursor, encode_cursor
+from taskwell.schemas.query import TaskQuery
+from taskwell.services.sequence import last_numbers
+from taskwell.services.task_query import Part, PartKey, Place, count_tasks, list_parts, place_of
+
+_JSON = "application/json"
+_CHUNK = 1_000
+_SHORT = 101
+_NEWEST = TaskQuery()
+
+
+class ListChanged(PreconditionFailed):
+    detail = "The list is not as the request believes it to be: read it again."
+
+
+class Page(NamedTuple):
+    """`link`: where the next one is, if there is one."""
+
+    json: str
+    etag: str
+    link: str | None
+
+
+class TaskList:
+    """A list as it was asked for: whole, or a page of it."""
+
+    def __init__(
+        self,
+        request: Request,
+        database: Database,
+        owner: str,
+        query: TaskQuery,
+        limit: int | None,
+        cursor: str | None = None,
+    ) -> None:
+        self.request = request
+        self.database = database
+        self.owner = owner
+        self.query = query
+        self.limit = limit
+        self.cursor = cursor
+
+    async def response(self, *, counted: bool) -> Response:
+        """The answer: 304, a page with its `Link`, or the whole list.
+
+        The check for 304 reads the user's last number, not the tasks.
+
+        Raises:
+            ListChanged: `If-Match` does not hold.
+        """
+        after = self._decode(self.cursor)
+        if b"if-none-match" in lines(self.request.scope):
+            number = await self.database.read_together(last_numbers, self.owner)
+            self._check(number)
+            etag = self._etag(number)
+            if is_unchanged(self.request, etag):
+                return Response(status_code=304, headers={"ETag": etag})
+        part = await self.part(after)
+        self._check(part.number)
+        headers = {}
+        if counted:
+            count = await self.database.read(count_tasks, self.owner, self.query.filter)
+            headers = {"X-Total-Count": str(count), "Preference-Applied": "count=exact"}
+        if self.limit is None:
+            return self._whole(part, {"ETag": self._etag(part.number), **headers})
+        page = self.page(part)
+        if page.link:
+            headers["Link"] = page.link
+        return Response(page.json, headers={"ETag": page.etag, **headers}, media_type=_JSON)
+
+    def part(self, after: Place | None = None) -> asyncio.Future[Part]:
+        """The tasks that follow a place: of a page one more than it has, if there is one."""
+        size = _CHUNK if self.limit is None else self.limit + 1
+        key = PartKey(self.owner, self.query, size, after)
+        # A short page in the index's own order is a matter of microseconds; anything else may take its time.
+        if size <= _SHORT and self.query == _NEWEST:
+            return self.database.look_up(list_parts, key, most=1)
+        return self.database.read_together(list_parts, key, most=1, short=False)
+
+    def page(self, part: Part) -> Page:
+        etag = self._etag(part.number)
+        if self.limit is None or part.count <= self.limit:
+            return Page(f"[{part.json}]", etag, None)
+        part = part.without_last()
+        sent = QueryParams(self.request.scope["query_string"])  # in the client's words, by every way
+        others = [(name, value) for name, value in sent.multi_items() if name != "cursor"]
+        query = urlencode([*others, ("cursor", self._encode(part))])
+        scope = self.request.scope
+        return Page(f"[{part.json}]", etag, f'<{link(scope, inner_path(scope))}?{query}>; rel="next"')
+
+    def _whole(self, part: Part, headers: dict[str, str]) -> Response:
+        """A chunk at a time: memory does not grow with the list, and a slow reader holds no connection.
+
+        The first chunk is there before the answer begins, so a fault is an error answer; a later one breaks
+        the connection.
+        """
+        if part.count < _CHUNK:
+            return Response(f"[{part.json}]", headers=headers, media_type=_JSON)
+        return StreamingResponse(self._chunks(part), headers=headers, media_type=_JSON)
+
+    async def _chunks(self, part: Part) -> AsyncGenerator[str]:
+        yield f"[{part.json}"
+        while part.count == _CHUNK:
+            part = await self.part(place_of(part.last(), self.query))
+            if part.count:
+                yield f",{part.json}"
+        yield "]"
+
+    def _etag(self, number: int | None) -> str:
+        return f'"{self._tag(number)}"'
+
+    def _tag(self, number: int | None) -> str:
+        return _tag_of_list(self.owner, self.query, number, str(self.limit), self.cursor or "")
+
+    def _check(self, number: int | None) -> None:
+        if b"if-match" in lines(self.request.scope) and not is_expected(self.request, self._tag(number)):
+            raise ListChanged(self._tag(number))
+
+    def _encode(self, part: Part) -> str:
+        place = [_to_text(value) for value in place_of(part.last(), self.query)]
+        return encode_cursor(place, query=(self.owner, *self.query.fingerprint()))
+
+    def _decode(self, cursor: str | None) -> Place | None:
+        if cursor is None:
+            return None
+        texts = decode_cursor(cursor, query=(self.owner, *self.query.fingerprint()))
+        names = [key.name for key in self.query.order()]
+        try:
+            place = [_FROM_TEXT[name](text) for name, text in zip(names, texts, strict=True)]
+        except ValueError:
+            raise bad_cursor() from None
+        if [_to_text(value) for value in place] != texts:  # another spelling of it than ours
+            raise bad_cursor()
+        return tuple(place)
+
+
+def _tag_of_list(
+    owner: str, query: TaskQuery, number: int | None, limit: str = "None", cursor: str = ""
+) -> str:
+    """The number of the owner's latest write, with what makes this list another one than all others."""
+    # With the owner: a browser keeps `/api/tasks` by its address alone, also when another user signs in.
+    parts = (owner, *query.fingerprint(), limit, cursor)
+    digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
+    return f"{number or 0}-{digest}"
+
+
+def check_of_list(
+    guard: Set[str] | None, owner: str, query: TaskQuery = _NEWEST
+) -> Callable[[int], None] | None:
+    """How a write checks the user's last number, once nobody else can take the next; None: not at all.
+
+    It raises ListChanged if no tag of the guard is that of the whole list of the query.
+    """
+    if guard is None:
+        return None
+
+    def check(number: int) -> None:
+        tag = _tag_of_list(owner, query, number)
+        if tag not in guard:
+            raise ListChanged(tag)
+
+    return check
+
+
+def _to_text(value: Any) -> str:
+    if isinstance(value, UUID):
+        return value.hex
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.utcoffset() != timedelta(0):
+        raise ValueError
+    return instant
+
+
+_FROM_TEXT: dict[str, Any] = {
+    "created_at": _instant,
+    "updated_at": _instant,
+    "title": str,
+    "completed": "True".__eq__,
+    "id": UUID,
+}

@@ -1,0 +1,22 @@
+"""The table of contents: one line a router; the tasks' twice."""
+
+from fastapi import APIRouter, Depends
+
+from taskwell.rest.dependencies import path_user
+from taskwell.rest.routes import changes, docs, health, metrics, problems, tasks, tokens, users
+
+router = APIRouter()
+router.include_router(health.router, prefix="/health")
+router.include_router(metrics.router, prefix="/metrics")
+router.include_router(docs.router)
+router.include_router(problems.router, prefix="/problems")
+router.include_router(tokens.router, prefix="/api/users/me/tokens")
+router.include_router(users.router, prefix="/api/users")
+for room, prefix in ((tasks.router, "/tasks"), (changes.router, "")):
+    router.include_router(room, prefix=f"/api{prefix}")
+    router.include_router(
+        room,
+        prefix=f"/api/{{user_id}}{prefix}",
+        dependencies=[Depends(path_user)],
+        generate_unique_id_function=lambda route: f"user_{route.name}",
+    )

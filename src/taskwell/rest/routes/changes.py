@@ -1,0 +1,134 @@
+"""What has changed, asked for or live; at both mounts, as tasks are."""
+
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+
+from taskwell.auth.authorization import TASKS_READ, needs
+from taskwell.core.errors import Gone
+from taskwell.http.problems import problems
+from taskwell.http.sse import EventStream
+from taskwell.rest.dependencies import MAX_LIMIT, CallerDep, DatabaseDep, Limit, Owner, preferences
+from taskwell.rest.responses import changes_response
+from taskwell.rest.routing import TaskwellRoute
+from taskwell.schemas.change import ChangePage
+from taskwell.services import changes
+from taskwell.services.live_changes import Feed
+
+router = APIRouter(route_class=TaskwellRoute, tags=["changes"], dependencies=[Depends(preferences)])
+
+# For the OpenAPI document.
+_CURSOR: dict[str, Any] = {"pattern": "^([0-9]{1,16}(-[0-9]{1,16})?)?$"}
+
+Since = Annotated[
+    str | None,
+    Query(
+        description="The `next` of the answer before. Without it, from the beginning.",
+        json_schema_extra=_CURSOR,
+    ),
+]
+
+
+@router.get(
+    "/changes",
+    response_model=ChangePage,
+    summary="List changes",
+    responses={200: {"description": "Changes in their order."}, **problems("gone")},
+)
+@needs(TASKS_READ)
+async def list_changes(
+    database: DatabaseDep, owner: Owner, since: Since = None, limit: Limit = None
+) -> Response:
+    """Each task that has changed since a cursor, once, in its latest state; a deleted one as a mark.
+
+    To follow them for ever: keep `next`, and ask again with it. On 410, forget the copy and begin anew.
+    """
+    cursor = changes.parse_cursor(since) if since else None
+    return changes_response(
+        await database.read(changes.list_changes, owner, cursor, limit=limit or MAX_LIMIT)
+    )
+
+
+class Place(NamedTuple):
+    """Where a stream is to go on, and where the request says so."""
+
+    source: str
+    name: str
+    text: str
+
+
+def _spelling(name: str) -> Any:
+    """Another name of `lastEventId`, which some clients use."""
+    return Query(alias=name, include_in_schema=False)
+
+
+async def place_of_request(
+    since: Annotated[
+        str | None,
+        Query(description="A number to go on from; 0 is the beginning.", json_schema_extra=_CURSOR),
+    ] = None,
+    last_event_id: Annotated[
+        str | None,
+        Header(
+            description="The same, as a browser says it when it connects again. It goes before the query.",
+            json_schema_extra=_CURSOR,
+        ),
+    ] = None,
+    in_query: Annotated[
+        str | None,
+        Query(
+            alias="lastEventId",
+            description="The same, as polyfills of `EventSource` say it. It goes before `since`.",
+            json_schema_extra=_CURSOR,
+        ),
+    ] = None,
+    in_capitals: Annotated[str | None, _spelling("lastEventID")] = None,
+    in_snake_case: Annotated[str | None, _spelling("last_event_id")] = None,
+    as_header: Annotated[str | None, _spelling("Last-Event-ID")] = None,
+) -> Place | None:
+    """What a client sends when it connects again is later than what its address says. Empty is absent."""
+    given = (
+        ("header", "Last-Event-ID", last_event_id),
+        ("query", "lastEventId", in_query),
+        ("query", "lastEventID", in_capitals),
+        ("query", "last_event_id", in_snake_case),
+        ("query", "Last-Event-ID", as_header),
+        ("query", "since", since),
+    )
+    return next((Place(source, name, text) for source, name, text in given if text), None)
+
+
+@router.get(
+    "/events",
+    response_class=Response,
+    summary="Follow changes live",
+    responses={
+        200: {
+            "description": "Server-sent events: first `event: ready`, with the number that the stream "
+            "follows as its `id`; then `event: task`, `id` its number, `data` as in `changes`.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        **problems("gone"),
+    },
+)
+@needs(TASKS_READ)
+async def follow_changes(
+    request: Request,
+    database: DatabaseDep,
+    caller: CallerDep,
+    owner: Owner,
+    place: Annotated[Place | None, Depends(place_of_request)],
+) -> Response:
+    """Without a number to go on from, the changes from now on. A comment comes after 15 s of silence.
+
+    With credentials a stream ends when they do, and after ten minutes: a client connects again and misses
+    nothing.
+    """
+    feed: Feed = request.app.state.feed
+    feed.refuse_too_many()
+    since = changes.parse_cursor(place.text, place.source, place.name) if place else None
+    try:
+        start = await database.read(changes.start_of, owner, since)
+    except Gone:
+        raise Gone(place.name if place else "since") from None
+    return EventStream(feed.stream(owner, start, seconds=caller.stream_seconds()))

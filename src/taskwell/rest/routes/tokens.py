@@ -1,0 +1,78 @@
+"""API tokens: the caller's own."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from taskwell.auth.authorization import ACCOUNT, ADMIN, needs
+from taskwell.core.errors import Forbidden, Invalid, Violation
+from taskwell.database.database import Transaction
+from taskwell.http.idempotency import REPLAYED, Once
+from taskwell.http.problems import problems
+from taskwell.rest.dependencies import CallerDep, DatabaseDep, SettingsDep, preferences
+from taskwell.rest.responses import token_response, tokens_response
+from taskwell.rest.routing import TaskwellRoute
+from taskwell.schemas.token import TokenCreate, TokenCreated, TokenRead
+from taskwell.schemas.types import TaskId
+from taskwell.services import tokens
+
+router = APIRouter(route_class=TaskwellRoute, tags=["tokens"], dependencies=[Depends(preferences)])
+
+PathTokenId = Annotated[TaskId, Path(description="The token's id.")]
+
+
+@router.get(
+    "",
+    response_model=list[TokenRead],
+    summary="List the caller's tokens",
+    responses={200: {"description": "The tokens, the newest first."}, **problems()},
+)
+@needs(ACCOUNT)
+async def list_tokens(database: DatabaseDep, caller: CallerDep) -> Response:
+    """Those that have expired too; what would let anybody use them is not kept."""
+    return tokens_response(await database.read(tokens.list_tokens, caller.user_id))
+
+
+@router.post(
+    "",
+    response_model=TokenCreated,
+    status_code=201,
+    summary="Create a token",
+    responses={
+        201: {"description": "The new token, shown this once."},
+        **problems("not_found", "conflict", "payload_too_large", "unsupported_media_type", "storage_full"),
+    },
+)
+@needs(ACCOUNT)
+async def create_token(
+    request: Request, database: DatabaseDep, settings: SettingsDep, caller: CallerDep, new: TokenCreate
+) -> Response:
+    """It may do what its scopes say, as the caller. It can neither make tokens nor end the account."""
+    if ADMIN in new.scopes and ADMIN not in caller.scopes:
+        raise Forbidden(scope=ADMIN)
+    if "idempotency-key" in request.headers:
+        # A kept answer would keep the token. One too many can be revoked.
+        detail = "has no meaning here: an answer that shows a token is never kept"
+        raise Invalid(Violation("header", "Idempotency-Key", "not_allowed", detail))
+    created = await database.run(tokens.create_token, caller.user_id, new, create_user=settings.create_users)
+    return token_response(created)
+
+
+@router.delete(
+    "/{token_id}",
+    status_code=204,
+    summary="Revoke a token",
+    responses={
+        204: {"description": "Nobody gets in by it any more.", "headers": REPLAYED},
+        **problems("not_found", "conflict", "idempotency_key_reused", "storage_full"),
+    },
+)
+@needs(ACCOUNT)
+async def revoke_token(once: Once, caller: CallerDep, token_id: PathTokenId) -> Response:
+    """It is refused from now on; streams that are open by it end within ten minutes."""
+
+    async def operation(transaction: Transaction) -> Response:
+        await tokens.revoke_token(transaction, caller.user_id, token_id)
+        return Response(status_code=204)
+
+    return await once(operation)

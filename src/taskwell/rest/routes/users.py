@@ -1,0 +1,128 @@
+"""Users."""
+
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi.responses import StreamingResponse
+
+from taskwell.auth.authorization import ACCOUNT, ADMIN, TASKS_READ, needs
+from taskwell.database.database import Transaction
+from taskwell.http.idempotency import REPLAYED, Once
+from taskwell.http.problems import problems
+from taskwell.http.root_path import link
+from taskwell.http.sse import STREAMING_HEADERS
+from taskwell.rest.dependencies import CallerDep, DatabaseDep, preferences, refuse_reserved
+from taskwell.rest.responses import user_response
+from taskwell.rest.routing import TaskwellRoute
+from taskwell.schemas.types import KnownUserId
+from taskwell.schemas.user import UserCreate, UserRead
+from taskwell.services import users
+from taskwell.services.export import export_lines
+
+router = APIRouter(route_class=TaskwellRoute, tags=["users"], dependencies=[Depends(preferences)])
+
+_TEXT = {"schema": {"type": "string"}}
+
+
+# Not `user_id`, which is whose tasks are meant: a caller's keys are their own whomever they delete.
+async def user_of_path(
+    user_id: Annotated[KnownUserId, Path(alias="id", description="The user's id.")], database: DatabaseDep
+) -> str:
+    await refuse_reserved(database, "id", user_id)
+    return user_id
+
+
+PathUserId = Annotated[str, Depends(user_of_path)]
+
+
+@router.post(
+    "",
+    response_model=UserRead,
+    status_code=201,
+    summary="Create a user",
+    responses={
+        201: {
+            "description": "The new user.",
+            "headers": {"Location": {"description": "The user's path.", **_TEXT}, **REPLAYED},
+        },
+        **problems(
+            "conflict",
+            "payload_too_large",
+            "unsupported_media_type",
+            "idempotency_key_reused",
+            "storage_full",
+        ),
+    },
+)
+@needs(ADMIN, by_admin=True)
+async def create_user(request: Request, once: Once, new: UserCreate) -> Response:
+    """Not needed before a user's first task: it fixes the id or the e-mail address beforehand."""
+
+    async def operation(transaction: Transaction) -> Response:
+        user = await users.create_user(transaction, new)
+        return user_response(user, 201, {"Location": link(request.scope, f"/api/users/{quote(user.id)}")})
+
+    return await once(operation)
+
+
+@router.get("/me", summary="Read the caller", responses={200: {"description": "The caller."}, **problems()})
+@needs(TASKS_READ)
+async def get_me(database: DatabaseDep, caller: CallerDep) -> UserRead:
+    """Who is asking, also before their first write."""
+    user = await database.read(users.find_user, caller.user_id)
+    return user or UserRead(id=caller.user_id, email=caller.email, created_at=None)
+
+
+@router.get(
+    "/{id}",  # noqa: FAST003 (it has an alias)
+    summary="Read a user",
+    responses={200: {"description": "The user."}, **problems("not_found")},
+)
+@needs(TASKS_READ, by_admin=True)
+async def get_user(database: DatabaseDep, user_id: PathUserId) -> UserRead:
+    """A user who has written something, or was created beforehand; else a 404."""
+    return await database.read(users.get_user, user_id)
+
+
+@router.delete(
+    "/{id}",  # noqa: FAST003 (it has an alias)
+    status_code=204,
+    summary="Delete a user",
+    responses={
+        204: {"description": "Deleted.", "headers": REPLAYED},
+        **problems("not_found", "conflict", "idempotency_key_reused", "storage_full"),
+    },
+)
+@needs(ACCOUNT, by_admin=True)
+async def delete_user(request: Request, once: Once, user_id: PathUserId) -> Response:
+    """Delete the user, all of their tasks, tokens and kept answers, for ever."""
+
+    async def operation(transaction: Transaction) -> Response:
+        await users.delete_user(transaction, user_id)
+        return Response(status_code=204)
+
+    response = await once(operation)
+    request.app.state.noted_emails.pop(user_id, None)
+    return response
+
+
+@router.get(
+    "/{id}/export",  # noqa: FAST003 (it has an alias)
+    response_class=Response,
+    summary="Export a user's data",
+    responses={
+        200: {
+            "description": "A line of JSON for each thing: `user` first, then each `token` and `task`.",
+            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+        },
+        **problems("not_found"),
+    },
+)
+@needs(ACCOUNT, by_admin=True)
+async def export_user(database: DatabaseDep, user_id: PathUserId) -> Response:
+    """Everything that is kept of a user. A task that changes meanwhile may come twice: the last counts."""
+    user = await database.read(users.get_user, user_id)
+    lines = export_lines(database, user)
+    headers = {**STREAMING_HEADERS, "Content-Disposition": 'attachment; filename="taskwell.ndjson"'}
+    return StreamingResponse(lines, headers=headers, media_type="application/x-ndjson")

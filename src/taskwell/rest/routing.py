@@ -1,0 +1,140 @@
+"""How the words of a request are read before FastAPI validates them: its JSON, its query, its preferences."""
+
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from email.message import Message
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import Header, Query
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers, QueryParams
+
+from taskwell.auth.authorization import access_of, authorize
+from taskwell.core import strict_json
+from taskwell.core.errors import Invalid, Violation
+from taskwell.http.conditional import refuse_unknown_conditions
+from taskwell.http.problems import problem_response
+from taskwell.schemas.base import strict_handling
+from taskwell.schemas.query import names_of
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class UnderstoodRequest(Request):
+    """A request whose JSON has been read already, strictly, and whose query is in this API's own words."""
+
+    value: Any = None
+    query: QueryParams | None = None
+
+    @property
+    def query_params(self) -> QueryParams:
+        return super().query_params if self.query is None else self.query
+
+    async def json(self) -> Any:
+        return self.value
+
+
+class TaskwellRoute(APIRoute):
+    """The route of every operation."""
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+        access = access_of(self.endpoint)
+        names, headers = names_of(_names(self.dependant, Query)), _names(self.dependant, Header)
+        # A slip in the filter of what is to be deleted would delete too much.
+        careful = self.methods == {"DELETE"} and bool(names)
+        media_types = (JSON,) if self.methods == {"POST"} else (JSON, MERGE_PATCH)
+
+        async def handler(original: Request) -> Response:
+            authorize(original, access)
+            request = UnderstoodRequest(original.scope, original.receive)
+            refuse_unknown_conditions(request, headers)
+            preferences = parse_preferences(request.headers.getlist("prefer"))
+            strict = preferences.get("handling") == "strict"
+            if request.scope["query_string"]:
+                request.query = _in_own_words(request.query_params, names, strict or careful, not careful)
+            if self.body_field and (body := await request.body()):
+                if not _is_json(request.headers, media_types):
+                    return _unsupported(request, media_types)
+                request.value = _read(body)
+            token = strict_handling.set(strict)
+            try:
+                response = await handle(request)
+            finally:
+                strict_handling.reset(token)
+            if strict:
+                response.headers.append("Preference-Applied", "handling=strict")
+            return response
+
+        return handler
+
+
+def _names(dependant: Dependant, kind: type[Query | Header]) -> set[str]:
+    return {field.alias for field in get_flat_params(dependant) if isinstance(field.field_info, kind)}
+
+
+def parse_preferences(lines: Iterable[str]) -> dict[str, str]:
+    """The values of `Prefer` (RFC 7240) by name, the first of each; without their parameters."""
+    preferences: dict[str, str] = {}
+    for line in lines:
+        for item in line.split(","):
+            name, _, value = item.partition(";")[0].partition("=")
+            preferences.setdefault(name.strip().lower(), value.strip().strip('"').lower())
+    return preferences
+
+
+def _in_own_words(query: QueryParams, names: Mapping[str, str], strict: bool, blank: bool) -> QueryParams:
+    """The parameters by their own names, without those that are empty. `blank`: whether one may be.
+
+    Raises:
+        Invalid: a parameter comes twice, under whatever names; one is blank and may not be; `strict`, and one
+            is not known.
+    """
+    sent = query.multi_items()
+    given = [(names[word], value) for word, value in sent if word in names]
+    for name, value in given:
+        if not blank and not value.strip():
+            raise Invalid(Violation("query", name, "blank", "must not be blank: leave it out to mean all"))
+    understood = [(name, value) for name, value in given if value]
+    for name, count in Counter(name for name, _ in understood).items():
+        if count > 1:
+            raise Invalid(Violation("query", name, "repeated", "must be given once, by one name"))
+    if strict and len(given) < len(sent):
+        known = f"has a parameter other than {', '.join(sorted(set(names.values()))) or 'none'}"
+        raise Invalid(Violation("query", "query", "unknown_parameter", known))
+    return QueryParams(understood)
+
+
+def _is_json(headers: Headers, media_types: tuple[str, ...]) -> bool:
+    message = Message()
+    message["Content-Type"] = headers.get("content-type", "")
+    charset = message.get_param("charset", "utf-8")
+    return (
+        len(headers.getlist("content-type")) == 1
+        and message.get_content_type() in media_types
+        and str(charset).lower() in {"utf-8", "utf8"}
+        and all(coding.lower() == "identity" for coding in headers.getlist("content-encoding"))
+    )
+
+
+def _unsupported(request: Request, media_types: tuple[str, ...]) -> Response:
+    known = ", ".join(media_types)
+    name = {"POST": "Accept-Post", "PATCH": "Accept-Patch"}.get(request.method, "Accept")
+    detail = f"The body must be {' or '.join(media_types)}, in UTF-8 and not compressed."
+    return problem_response(request.scope, "unsupported_media_type", detail, headers={name: known})
+
+
+def _read(body: bytes) -> Any:
+    try:
+        value = strict_json.loads_body(body)
+    except strict_json.MalformedJson as error:
+        raise Invalid(Violation("body", "", "malformed_json", str(error))) from None
+    if value is None:  # FastAPI would take it for no body at all
+        raise Invalid(Violation("body", "", "invalid_type", "must be a JSON object"))
+    return value

@@ -1,0 +1,182 @@
+"""Live changes: one watcher for each process, and a stream for each connection.
+
+The watcher asks the database which of the connected users have written: one query for all, and none while
+nobody is connected. A write of this very process wakes it at once. It asks rather than listens, since a
+pooler passes no notifications on.
+"""
+
+import asyncio
+import contextlib
+import math
+from collections import deque
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field, replace
+
+from taskwell.core import strict_json
+from taskwell.core.errors import Gone, Overloaded, TaskwellError
+from taskwell.database.database import Database
+from taskwell.schemas.change import Change, change_json
+from taskwell.services.changes import Cursor, Start, list_changes
+from taskwell.services.sequence import last_numbers
+
+_POLL_SECONDS = 0.5
+_HEARTBEAT_SECONDS = 15.0
+_READ_AT_ONCE = 100
+_REMEMBERED = 256
+_MOST_STREAMS = 5_000
+
+
+@dataclass
+class _Channel:
+    """What is known of one user: the number that has been seen, and the latest events."""
+
+    number: int
+    streams: int = 0
+    ended: bool = False
+    # Events in their order; nothing is missing between `since` and `number`.
+    since: int = 0
+    events: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, number: int, event: bytes) -> None:
+        if len(self.events) == self.events.maxlen:
+            self.since = self.events[0][0]
+        self.events.append((number, event))
+        self.number = number
+
+    def announce(self) -> None:
+        """Wake whoever waits; who comes later waits for the next news."""
+        news, self.news = self.news, asyncio.Event()
+        news.set()
+
+
+class Feed:
+    """The live changes of all users that are connected to this process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._channels: dict[str, _Channel] = {}
+        self._woken = asyncio.Event()
+        self._closed = False
+
+    @property
+    def users(self) -> int:
+        return len(self._channels)
+
+    @property
+    def streams(self) -> int:
+        return sum(channel.streams for channel in self._channels.values())
+
+    def wake(self, user_id: str) -> None:
+        """A write of this process has been committed."""
+        if user_id in self._channels:
+            self._woken.set()
+
+    def refuse_too_many(self) -> None:
+        """Raises Overloaded: this process has as many streams as it may have."""
+        if sum(channel.streams for channel in self._channels.values()) >= _MOST_STREAMS:
+            raise Overloaded("There are as many event streams as this server can have.")
+
+    def close(self) -> None:
+        """End every stream."""
+        self._closed = True
+        for channel in self._channels.values():
+            channel.announce()
+
+    async def watch(self) -> None:
+        """Look for news until cancelled."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await self._woken.wait()
+            self._woken.clear()
+            if not self._channels:
+                await self._woken.wait()
+                continue
+            # While the database is away the streams stay; what they miss is read when it is back.
+            with contextlib.suppress(TaskwellError):
+                await self._look()
+
+    async def _look(self) -> None:
+        watched = dict(self._channels)
+        numbers = await self._database.read(last_numbers, list(watched))
+        for (user_id, channel), number in zip(watched.items(), numbers, strict=True):
+            if number < channel.number:  # the user has been deleted, perhaps made anew
+                channel.ended = True
+                self._channels.pop(user_id, None)
+                channel.announce()
+            elif number > channel.number:
+                await self._read(user_id, channel, number)
+
+    async def _read(self, user_id: str, channel: _Channel, number: int) -> None:
+        """Everything up to `number`, which the database had when it was asked."""
+        more = True
+        while more:
+            try:
+                found = await self._database.read(
+                    list_changes, user_id, Cursor.at(channel.number), limit=_READ_AT_ONCE
+                )
+            except Gone:
+                channel.ended = True
+                break
+            for change in found.changes:
+                channel.add(change.version, _event(change))
+            more = found.more
+        channel.number = max(channel.number, number)  # not every number has a change
+        channel.announce()
+
+    async def stream(self, user_id: str, start: Start, *, seconds: float = math.inf) -> AsyncGenerator[bytes]:
+        """Events that follow the start, for as long as is said; a comment when there is nothing to say.
+
+        The watcher begins at the number that the user had then, if nobody else is connected.
+        """
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
+        since = start.since
+        channel = self._channels.setdefault(user_id, _Channel(start.last, since=start.last))
+        channel.streams += 1
+        self._woken.set()
+        try:
+            yield _beginning(since)
+            while not (self._closed or channel.ended) and clock() < end:
+                news = channel.news
+                events, since = await self._following(user_id, channel, since)
+                if events:
+                    yield b"".join(events)
+                    continue
+                try:
+                    # Not wait_for, which before Python 3.12 can swallow the end of the stream.
+                    async with asyncio.timeout(min(_HEARTBEAT_SECONDS, end - clock())):
+                        await news.wait()
+                except TimeoutError:
+                    yield b": still here\n\n"
+        finally:
+            channel.streams -= 1
+            if not channel.streams and self._channels.get(user_id) is channel:
+                del self._channels[user_id]
+
+    async def _following(self, user_id: str, channel: _Channel, since: Cursor) -> tuple[list[bytes], Cursor]:
+        """The next events behind a cursor: from memory, or for a stream that is behind from the database."""
+        if since.number >= channel.number:
+            return [], since
+        if since.number >= channel.since:
+            events = [found for found in channel.events if found[0] > since.number][:_READ_AT_ONCE]
+            last = events[-1][0] if events else channel.number
+            return [event for _, event in events], replace(since, number=last)
+        found = await self._database.read(list_changes, user_id, since, limit=_READ_AT_ONCE)
+        last = found.changes[-1].version if found.changes else since.number
+        return [_event(change) for change in found.changes], replace(since, number=last)
+
+
+def _beginning(since: Cursor) -> bytes:
+    """The number to come back with, for a client that is cut before the first change.
+
+    The event has data, since browsers pass over one without.
+    """
+    ready = b'id: %b\nevent: ready\ndata: {"version":%d}\n\n' % (since.event_id().encode(), since.number)
+    return b": welcome\n\n" + ready
+
+
+def _event(change: Change) -> bytes:
+    data = strict_json.in_one_line(change_json(change))
+    return b"id: %d\nevent: task\ndata: %b\n\n" % (change.version, data)

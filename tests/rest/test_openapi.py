@@ -1,0 +1,240 @@
+"""The OpenAPI document and the page that shows it."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from taskwell.app import create_app
+from taskwell.core.settings import Settings
+from taskwell.schemas.types import EXAMPLE_ID
+
+COMMITTED = Path(__file__).parents[2] / "openapi.json"
+TASKS = ("/api/tasks", "/api/{user_id}/tasks")
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return create_app(Settings(database_url="sqlite:///unused.db")).openapi()
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (method, path, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def request_of_examples(
+    client: httpx2.Client, method: str, path: str, operation: dict[str, Any]
+) -> httpx2.Request:
+    """Every parameter with an example, and the body's."""
+    values: dict[str, dict[str, Any]] = {"path": {}, "query": {}, "header": {}}
+    for parameter in operation.get("parameters", []):
+        if "example" in parameter:
+            value = parameter["example"]
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            values[parameter["in"]][parameter["name"]] = text
+    content = operation.get("requestBody", {}).get("content", {})
+    body = content["application/json"]["example"] if content else None
+    url = path.format_map(values["path"])
+    return client.build_request(method, url, params=values["query"], headers=values["header"], json=body)
+
+
+@pytest.mark.plan("A10")
+class TestDocument:
+    def test_the_committed_one_is_the_codes(self, document: dict[str, Any]) -> None:
+        assert json.loads(COMMITTED.read_text()) == document, "run `make openapi`"
+
+    def test_it_is_served(self, client: httpx2.Client, document: dict[str, Any]) -> None:
+        assert client.get("/openapi.json").json() == document
+        assert document["openapi"].startswith("3.1.")
+
+    def test_operation_ids_are_short_unique_and_stable(self, document: dict[str, Any]) -> None:
+        ids = [operation["operationId"] for _, _, operation in operations(document)]
+        assert ids == [
+            "is_live", "is_ready", "list_tokens", "create_token", "revoke_token",
+            "create_user", "get_me", "get_user", "delete_user", "export_user",
+            "list_tasks", "create_task", "delete_tasks", "run_batch", "get_task", "update_task", "put_task",
+            "delete_task", "restore_task", "toggle_task", "complete_task",
+            "user_list_tasks", "user_create_task", "user_delete_tasks", "user_run_batch", "user_get_task",
+            "user_update_task", "user_put_task", "user_delete_task", "user_restore_task", "user_toggle_task",
+            "user_complete_task",
+            "list_changes", "follow_changes", "user_list_changes", "user_follow_changes",
+        ]  # fmt: skip
+
+    def test_both_mounts_say_the_same(self, document: dict[str, Any]) -> None:
+        paths = document["paths"]
+        mounted = ("/api/tasks", "/api/changes", "/api/events")
+        for path in [path for path in paths if path.startswith(mounted)]:
+            twin = paths[path.replace("/api/", "/api/{user_id}/", 1)]
+            assert twin.keys() == paths[path].keys()
+            for method, operation in paths[path].items():
+                assert twin[method]["responses"] == operation["responses"]
+                assert twin[method].get("requestBody") == operation.get("requestBody")
+                others = [item for item in twin[method]["parameters"] if item["name"] != "user_id"]
+                assert others == operation["parameters"]
+
+    def test_every_error_is_a_problem(self, document: dict[str, Any]) -> None:
+        for _, _, operation in operations(document):
+            for status, answer in operation["responses"].items():
+                if int(status) >= 400:
+                    (media_type,) = answer["content"]
+                    assert media_type == "application/problem+json"
+                    assert answer["content"][media_type]["schema"] == {"$ref": "#/components/schemas/Problem"}
+
+    def test_each_operation_lists_the_errors_it_can_give(  # noqa: C901, PLR0912 (a table, in the form of a program)
+        self, document: dict[str, Any]
+    ) -> None:
+        for method, path, operation in operations(document):
+            errors = {int(status) for status in operation["responses"] if int(status) >= 400}
+            expected = {400, 500} if path == "/health/live" else {400, 500, 503}
+            if path.startswith("/api/"):
+                expected |= {401, 403, 429}
+            if "requestBody" in operation:
+                expected |= {413, 415}
+            if method != "get":
+                expected |= {409, 422, 507} if operation["operationId"] != "create_token" else {404, 409, 507}
+            if "{task_id}" in path or (method == "post" and path.startswith(TASKS)):
+                expected |= {404}
+            if path.startswith(TASKS):
+                expected |= {412}
+            if method != "get" and ("{task_id}" in path or path.endswith("/batch")):
+                expected |= {428}
+            if path.endswith(("/changes", "/events")):
+                expected |= {410}
+            if path.startswith("/api/users/{id}") or "{token_id}" in path:
+                expected |= {404}
+            assert errors == expected, (method, path)
+
+    def test_every_operation_and_parameter_is_described(self, document: dict[str, Any]) -> None:
+        for method, path, operation in operations(document):
+            assert operation["summary"], (method, path)
+            for parameter in operation.get("parameters", []):
+                assert parameter["description"], (method, path, parameter["name"])
+                assert "anyOf" not in parameter["schema"]
+
+    def test_every_input_has_an_example(self, document: dict[str, Any]) -> None:
+        schemas = document["components"]["schemas"]
+        for name in ("TaskCreate", "TaskUpdate", "TaskToggle", "Batch", "UserCreate", "TokenCreate"):
+            assert schemas[name]["examples"]
+
+    def test_its_examples_can_be_sent_as_they_are(
+        self, client: httpx2.Client, document: dict[str, Any]
+    ) -> None:
+        """All of them at once, as Postman does; what they name is there, or is a 404 or a 409."""
+        client.delete("/api/users/alice")
+        sent = 0
+        for method, path, operation in operations(document):
+            if path.endswith("/events"):
+                continue
+            for mount in ("/api/tasks", "/api/alice/tasks") if "{task_id}" in path else ():
+                client.put(f"{mount}/{EXAMPLE_ID}", json={"title": "x"}, headers={"If-None-Match": "*"})
+            answer = client.send(request_of_examples(client, method, path, operation))
+            assert answer.is_success or answer.status_code in {404, 409}, (method, path, answer.text)
+            sent += answer.is_success
+        assert sent >= 32
+
+    def test_every_field_of_an_answer_is_always_there(self, document: dict[str, Any]) -> None:
+        names = (
+            "TaskRead", "TaskDeleted", "TasksDeleted", "BatchResult", "BatchResults", "TaskGone",
+            "ChangePage", "UserRead", "TokenRead", "TokenCreated",
+        )  # fmt: skip
+        for name in names:
+            schema = document["components"]["schemas"][name]
+            assert schema["required"] == list(schema["properties"])
+
+    def test_what_a_task_or_list_answers_has_an_etag(self, document: dict[str, Any]) -> None:
+        for method, path, operation in operations(document):
+            for status, answer in operation["responses"].items():
+                content = answer.get("content", {}).get("application/json", {})
+                name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+                expected = name in {"TaskRead", "TaskDeleted"} or status in {"304", "412"}
+                if method == "get" and path.endswith("/tasks"):
+                    expected |= status == "200"
+                assert ("ETag" in answer.get("headers", {})) == expected, (method, path, status)
+
+    def test_what_can_be_read_again_can_be_unchanged(self, document: dict[str, Any]) -> None:
+        for method, path, operation in operations(document):
+            expected = method == "get" and path.startswith(TASKS)
+            assert ("304" in operation["responses"]) == expected, (method, path)
+
+    def test_each_operation_shows_its_headers(self, document: dict[str, Any]) -> None:
+        for method, path, operation in operations(document):
+            shown = {item["name"] for item in operation.get("parameters", []) if item["in"] == "header"}
+            expected = {"prefer"} if not path.startswith("/health/") else set()
+            if method != "get" and operation["operationId"] != "create_token":
+                expected |= {"idempotency-key"}
+            if path.startswith(TASKS):
+                expected |= {"if-match"}
+            if path.startswith(TASKS) and (method == "get" or operation["operationId"].endswith("put_task")):
+                expected |= {"if-none-match"}
+            if path.endswith("/events"):
+                expected |= {"last-event-id"}
+            assert shown == expected, (method, path)
+
+    def test_a_repeated_write_says_so(self, document: dict[str, Any]) -> None:
+        for method, path, operation in operations(document):
+            for status, answer in operation["responses"].items():
+                expected = method != "get" and status in {"200", "201", "204"}
+                expected &= operation["operationId"] != "create_token"
+                assert ("Idempotent-Replayed" in answer.get("headers", {})) == expected, (
+                    method,
+                    path,
+                    status,
+                )
+
+    def test_a_list_shows_how_it_can_be_asked_for(self, document: dict[str, Any]) -> None:
+        (shown, deleted) = (
+            {
+                item["name"]
+                for item in document["paths"]["/api/tasks"][method]["parameters"]
+                if item["in"] == "query"
+            }
+            for method in ("get", "delete")
+        )
+        filters = {
+            "completed", "status", "q", "created_after", "created_before", "updated_after", "updated_before",
+        }  # fmt: skip
+        assert deleted == filters
+        assert shown == filters | {"deleted", "sort", "limit", "cursor"}
+
+    def test_a_stream_is_one(self, document: dict[str, Any]) -> None:
+        for path in ("/api/events", "/api/{user_id}/events"):
+            assert list(document["paths"][path]["get"]["responses"]["200"]["content"]) == [
+                "text/event-stream"
+            ]
+
+    def test_nothing_refers_to_what_is_not_there(self, document: dict[str, Any]) -> None:
+        for name in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)):
+            assert name in document["components"]["schemas"]
+
+
+@pytest.mark.plan("A10")
+class TestDocsPage:
+    def test_the_root_leads_there(self, client: httpx2.Client) -> None:
+        answer = client.get("/")
+        assert answer.is_redirect
+        assert answer.headers["location"] == "/docs"
+
+    def test_everything_it_loads_is_served_here(self, client: httpx2.Client) -> None:
+        page = client.get("/docs").text
+        for link in re.findall(r'(?:src|href|data-openapi)="([^"]+)"', page):
+            assert link.startswith("/")
+            assert client.get(link).status_code == 200, link
+
+    def test_its_policy_lets_nothing_else_in(self, client: httpx2.Client) -> None:
+        answer = client.get("/docs")
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+        assert "unsafe" not in policy
+        assert not re.search(r"<script>|<style|\son\w+=|style=", answer.text)
+
+    def test_an_asset_that_is_not_there_is_a_problem(self, client: httpx2.Client) -> None:
+        answer = client.get("/assets/nothing.js")
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"

@@ -517,7 +517,7 @@ class Database:
         sizes = {}
         for name, together in self._together.items():
             function: Any = name[0] if isinstance(name, tuple) else name
-            sizes[function.__name__] = together.sizes
+            sizes[getattr(function, "metric_label", function.__name__)] = together.sizes
         if isinstance(self.backend, SqliteBackend):
             sizes["sqlite_writes"] = self.backend.writer.group_sizes
         return sizes

@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, ColumnElement, Executable, Row, bindparam, li
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 from sqlmodel import col
 
+from taskwell.database.coalescing import labelled
 from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.database.prepared import Statement
 from taskwell.models import User
@@ -32,6 +33,7 @@ async def last_number(transaction: ReadTransaction, user_id: str) -> int:
     return rows[0][0] if rows else 0
 
 
+@labelled("last_numbers")
 async def last_numbers(transaction: ReadTransaction, user_ids: Sequence[str]) -> Sequence[int]:
     """As `last_number`, for each of the users in their order."""
     if not transaction.writes_in_ctes:

@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlmodel import col
 
 from taskwell.core.bounded_cache import Memory
+from taskwell.database.coalescing import labelled
 from taskwell.database.database import ReadTransaction
 from taskwell.database.prepared import Statement
 from taskwell.models import Task, User
@@ -81,6 +82,7 @@ async def list_part(transaction: ReadTransaction, key: PartKey) -> Part:
     return Part(row[0] or "", row[1], row[2])
 
 
+@labelled("list_parts")
 async def list_parts(transaction: ReadTransaction, keys: Sequence[PartKey]) -> Sequence[Part]:
     return [await list_part(transaction, key) for key in keys]
 

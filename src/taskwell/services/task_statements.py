@@ -18,6 +18,7 @@ from uuid_utils.compat import uuid7
 
 from taskwell.core.clock import utc_now
 from taskwell.core.errors import Held
+from taskwell.database.coalescing import labelled
 from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.database.prepared import Rows, Statement
 from taskwell.models import Task
@@ -61,6 +62,7 @@ def new_task(user_id: str, new: TaskCreate) -> NewTask:
     return NewTask(user_id, uuid7(), new.title, keys[0], new.description, keys[1], new.completed, utc_now())
 
 
+@labelled("get_tasks")
 async def get_tasks(
     transaction: ReadTransaction, keys: Sequence[TaskKey]
 ) -> Sequence[TaskJson | TaskNotFound]:
@@ -70,6 +72,7 @@ async def get_tasks(
     return _in_order(keys, await transaction.find(statement, **_values(keys)))
 
 
+@labelled("toggle_tasks")
 async def toggle_tasks(
     transaction: Transaction, keys: Sequence[TaskKey]
 ) -> Sequence[TaskJson | TaskNotFound | Held]:
@@ -89,6 +92,7 @@ async def toggle_tasks(
     ]
 
 
+@labelled("create_tasks")
 async def create_tasks(
     transaction: Transaction, wanted: Sequence[NewTask]
 ) -> Sequence[TaskJson | UserNotFound | Held]:

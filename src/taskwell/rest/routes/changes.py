@@ -31,6 +31,7 @@ Since = Annotated[
 
 @router.get(
     "/changes",
+    name="list_changes",
     response_model=ChangePage,
     summary="List changes",
     responses={200: {"description": "Changes in their order."}, **problems("gone")},
@@ -100,6 +101,7 @@ async def place_of_request(
 
 @router.get(
     "/events",
+    name="follow_changes",
     response_class=Response,
     summary="Follow changes live",
     responses={

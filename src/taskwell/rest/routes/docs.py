@@ -32,19 +32,19 @@ _PAGE = """<!doctype html>
 """
 
 
-@router.get("/")
+@router.get("/", name="lead_to_docs")
 async def lead_to_docs(request: Request) -> RedirectResponse:
     return RedirectResponse(link(request.scope, "/docs"))
 
 
-@router.get("/docs")
+@router.get("/docs", name="show_docs")
 async def show_docs(request: Request) -> HTMLResponse:
     root = escape(public(request.scope, ""))
     page = _PAGE.format(root=root, assets=f"{root}/assets")
     return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
 
 
-@router.get("/openapi.json")
+@router.get("/openapi.json", name="show_openapi")
 async def show_openapi(request: Request) -> JSONResponse:
     """With the path under which this client finds the server."""
     server = {"url": link(request.scope, "") or "/"}

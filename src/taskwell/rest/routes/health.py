@@ -13,7 +13,7 @@ from taskwell.rest.routing import TaskwellRoute
 router = APIRouter(route_class=TaskwellRoute, tags=["operations"])
 
 
-@router.get("/live", summary="Is the process alive?", responses=problems(database=False))
+@router.get("/live", name="is_live", summary="Is the process alive?", responses=problems(database=False))
 @public
 async def is_live() -> dict[str, str]:
     """Touches nothing else: a server whose database is away is alive."""
@@ -21,7 +21,7 @@ async def is_live() -> dict[str, str]:
 
 
 @router.get("", name="is_healthy", include_in_schema=False)  # what load balancers ask for by themselves
-@router.get("/ready", summary="Can it serve?", responses=problems())
+@router.get("/ready", name="is_ready", summary="Can it serve?", responses=problems())
 @public
 async def is_ready(request: Request, database: DatabaseDep) -> dict[str, Any]:
     """Whether the database could be used when last it was, and how its connections are used.

@@ -12,7 +12,7 @@ from taskwell.rest.routing import TaskwellRoute
 router = APIRouter(route_class=TaskwellRoute, include_in_schema=False)
 
 
-@router.get("")
+@router.get("", name="show_metrics")
 @public
 async def show_metrics(request: Request, settings: SettingsDep, database: DatabaseDep) -> Response:
     """It tells how much is going on, though nothing of anybody: not everybody's where people sign in."""

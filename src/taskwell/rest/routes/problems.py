@@ -28,7 +28,7 @@ _PAGE = """<!doctype html>
 """
 
 
-@router.get("")
+@router.get("", name="list_problems")
 async def list_problems(request: Request) -> Response:
     if not _reads_html(request):
         return JSONResponse([_members(problem) for problem in PROBLEM_TYPES.values()])
@@ -40,7 +40,7 @@ async def list_problems(request: Request) -> Response:
     return _page(request, "Problems", f"<ul>\n{items}\n</ul>")
 
 
-@router.get("/{token}")
+@router.get("/{token}", name="explain_problem")
 async def explain_problem(request: Request, token: str) -> Response:
     problem = PROBLEM_TYPES.get(token)
     if problem is None:

@@ -82,6 +82,7 @@ _BODY = ("payload_too_large", "unsupported_media_type")
 
 @router.get(
     "",
+    name="list_tasks",
     response_model=list[TaskRead],
     summary="List tasks",
     dependencies=[Depends(if_match_of_read), Depends(if_none_match)],
@@ -123,6 +124,7 @@ async def list_tasks(
 
 @router.post(
     "",
+    name="create_task",
     response_model=TaskRead,
     status_code=201,
     summary="Create a task",
@@ -152,6 +154,7 @@ async def create_task(
 
 @router.delete(
     "",
+    name="delete_tasks",
     response_model=TasksDeleted,
     summary="Delete many tasks",
     responses={
@@ -175,6 +178,7 @@ async def delete_tasks(once: Once, owner: Owner, meant: FilterDep, guard: IfMatc
 
 @router.post(
     "/batch",
+    name="run_batch",
     response_model=BatchResults,
     summary="Do many things at once",
     responses={
@@ -206,6 +210,7 @@ async def run_batch(
 
 @router.get(
     "/{task_id}",
+    name="get_task",
     response_model=TaskRead,
     summary="Read a task",
     dependencies=[Depends(if_match_of_read), Depends(if_none_match)],
@@ -227,6 +232,7 @@ async def get_task(
 
 @router.patch(
     "/{task_id}",
+    name="update_task",
     response_model=TaskRead,
     summary="Change a task",
     responses={**_CHANGED, **problems(*_BODY, *_GUARDED)},
@@ -245,6 +251,7 @@ async def update_task(
 
 @router.put(
     "/{task_id}",
+    name="put_task",
     response_model=TaskRead,
     summary="Change a task, or create it under an id of one's own",
     dependencies=[Depends(if_none_match_any)],
@@ -276,6 +283,7 @@ async def put_task(
 
 @router.delete(
     "/{task_id}",
+    name="delete_task",
     status_code=204,
     summary="Delete a task",
     responses={
@@ -305,6 +313,7 @@ async def delete_task(
 
 @router.post(
     "/{task_id}/restore",
+    name="restore_task",
     response_model=TaskRead,
     summary="Restore a task",
     responses={**_CHANGED, **problems(*_GUARDED)},
@@ -328,6 +337,7 @@ async def restore_task(once: Once, owner: Owner, task_id: PathTaskId, guard: IfM
 )
 @router.post(
     "/{task_id}/toggle",
+    name="toggle_task",
     response_model=TaskRead,
     summary="Toggle a task",
     responses={**_CHANGED, **problems(*_BODY, *_GUARDED)},

@@ -23,6 +23,7 @@ PathTokenId = Annotated[TaskId, Path(description="The token's id.")]
 
 @router.get(
     "",
+    name="list_tokens",
     response_model=list[TokenRead],
     summary="List the caller's tokens",
     responses={200: {"description": "The tokens, the newest first."}, **problems()},
@@ -35,6 +36,7 @@ async def list_tokens(database: DatabaseDep, caller: CallerDep) -> Response:
 
 @router.post(
     "",
+    name="create_token",
     response_model=TokenCreated,
     status_code=201,
     summary="Create a token",
@@ -60,6 +62,7 @@ async def create_token(
 
 @router.delete(
     "/{token_id}",
+    name="revoke_token",
     status_code=204,
     summary="Revoke a token",
     responses={

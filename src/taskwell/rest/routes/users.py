@@ -38,6 +38,7 @@ PathUserId = Annotated[str, Depends(user_of_path)]
 
 @router.post(
     "",
+    name="create_user",
     response_model=UserRead,
     status_code=201,
     summary="Create a user",
@@ -66,7 +67,12 @@ async def create_user(request: Request, once: Once, new: UserCreate) -> Response
     return await once(operation)
 
 
-@router.get("/me", summary="Read the caller", responses={200: {"description": "The caller."}, **problems()})
+@router.get(
+    "/me",
+    name="get_me",
+    summary="Read the caller",
+    responses={200: {"description": "The caller."}, **problems()},
+)
 @needs(TASKS_READ)
 async def get_me(database: DatabaseDep, caller: CallerDep) -> UserRead:
     """Who is asking, also before their first write."""
@@ -76,6 +82,7 @@ async def get_me(database: DatabaseDep, caller: CallerDep) -> UserRead:
 
 @router.get(
     "/{id}",  # noqa: FAST003 (it has an alias)
+    name="get_user",
     summary="Read a user",
     responses={200: {"description": "The user."}, **problems("not_found")},
 )
@@ -87,6 +94,7 @@ async def get_user(database: DatabaseDep, user_id: PathUserId) -> UserRead:
 
 @router.delete(
     "/{id}",  # noqa: FAST003 (it has an alias)
+    name="delete_user",
     status_code=204,
     summary="Delete a user",
     responses={
@@ -109,6 +117,7 @@ async def delete_user(request: Request, once: Once, user_id: PathUserId) -> Resp
 
 @router.get(
     "/{id}/export",  # noqa: FAST003 (it has an alias)
+    name="export_user",
     response_class=Response,
     summary="Export a user's data",
     responses={

@@ -182,7 +182,7 @@ def _add_layers(app: FastAPI, settings: Settings, *, local: bool) -> None:
 async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
     settings: Settings = app.state.settings
     admission: Admission = app.state.admission
-    database = Database(settings, gathers=app.state.shortcuts, more_to_come=admission.lets_in_more)
+    database = Database(settings, coalesce=app.state.shortcuts, more_expected=admission.lets_in_more)
     app.state.database = database
     feed = Feed(database)
     app.state.feed = feed

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from taskwell.database import coalescing
-from taskwell.database.coalescing import Together
+from taskwell.database.coalescing import Coalescer
 from taskwell.database.principal import acting_user
 
 Seen = list[tuple[str, list[str]]]
@@ -16,19 +16,19 @@ Seen = list[tuple[str, list[str]]]
 class Source:
     """Answers a key with itself and the number of the call; lets its user decide when."""
 
-    def __init__(self, *, most: int = 100, shared: bool = True) -> None:
+    def __init__(self, *, max_size: int = 100, shared: bool = True) -> None:
         self.seen: Seen = []
         self.failures: dict[str, Exception] = {}
         self.failure: Exception | None = None
         self.gates: list[asyncio.Event] = []
         self.more = False
-        self.together: Together[str, str] = Together(
-            self._answer, self._spawn, most=most, shared=shared, more_to_come=lambda: self.more
+        self.together: Coalescer[str, str] = Coalescer(
+            self._answer, self._spawn, max_size=max_size, shared=shared, more_expected=lambda: self.more
         )
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def ask(self, key: str, acting: str = "*", lanes: int = 1) -> "asyncio.Future[str]":
-        return asyncio.ensure_future(self.together.ask(acting, key, lanes=lanes))
+    def ask(self, key: str, acting: str = "*", max_in_flight: int = 1) -> "asyncio.Future[str]":
+        return asyncio.ensure_future(self.together.ask(acting, key, max_in_flight=max_in_flight))
 
     async def _answer(self, keys: Sequence[str]) -> Sequence[str | Exception]:
         self.seen.append((acting_user(), list(keys)))
@@ -85,11 +85,11 @@ class TestTogether:
 
     def test_a_key_is_never_asked_for_twice_at_a_time(self) -> None:
         async def work() -> None:
-            source = Source(most=1)
+            source = Source(max_size=1)
             source.gates = [asyncio.Event() for _ in range(4)]
-            answers = [source.ask("a", lanes=4)]
+            answers = [source.ask("a", max_in_flight=4)]
             await settle()
-            answers += [source.ask(key, lanes=4) for key in "aab"]
+            answers += [source.ask(key, max_in_flight=4) for key in "aab"]
             await settle()
             assert [keys for _, keys in source.seen] == [["a"], ["b"]]
             for gate in source.gates:
@@ -118,9 +118,9 @@ class TestTogether:
 
     def test_no_more_than_so_many_at_once_in_no_more_than_so_many_lanes(self) -> None:
         async def work() -> None:
-            source = Source(most=2)
+            source = Source(max_size=2)
             source.gates = [asyncio.Event() for _ in range(3)]
-            asked = [source.ask(key, lanes=2) for key in "abcde"]
+            asked = [source.ask(key, max_in_flight=2) for key in "abcde"]
             await settle()
             assert [keys for _, keys in source.seen] == [["a", "b"], ["c", "d"]]
             for gate in source.gates:
@@ -185,7 +185,7 @@ class TestMoreToCome:
         asyncio.run(work())
 
     def test_but_not_when_there_are_enough(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(coalescing, "_ENOUGH", 3)
+        monkeypatch.setattr(coalescing, "_GOOD_SIZE", 3)
 
         async def work() -> None:
             source = Source()
@@ -203,18 +203,18 @@ class TestMoreToCome:
             source = Source()
             source.more = True
             asked = source.ask("a")
-            for _ in range(coalescing._TURNS + 5):
+            for _ in range(coalescing._MAX_LOOP_TURNS + 5):
                 await asyncio.sleep(0)
             assert asked.done()
 
         asyncio.run(work())
 
     def test_from_one_group_to_the_next_others_have_a_turn(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(coalescing, "_ENOUGH", 1)
+        monkeypatch.setattr(coalescing, "_GOOD_SIZE", 1)
         seen_at_each_turn = []
 
         async def work() -> None:
-            source = Source(most=1)
+            source = Source(max_size=1)
             source.more = True
             asked = [source.ask(key) for key in "abc"]
             while not all(one.done() for one in asked):

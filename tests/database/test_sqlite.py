@@ -21,7 +21,7 @@ from taskwell.core.database_url import BadDatabaseUrl, parse_database_url
 from taskwell.core.errors import Unavailable
 from taskwell.core.settings import Settings
 from taskwell.database import migrate, sqlite, sqlite_writer
-from taskwell.database.coalescing import nobody
+from taskwell.database.coalescing import never
 from taskwell.database.database import Database, ReadTransaction, Transaction
 from taskwell.database.prepared import Statement
 from taskwell.database.sqlite import SqliteBackend
@@ -45,9 +45,9 @@ async def backend_of(path: Path) -> AsyncGenerator[SqliteBackend]:
 
 
 @asynccontextmanager
-async def database_of(path: Path, more_to_come: Callable[[], bool] = nobody) -> AsyncGenerator[Database]:
+async def database_of(path: Path, more_expected: Callable[[], bool] = never) -> AsyncGenerator[Database]:
     """A database with a table of one number."""
-    database = Database(Settings(database_url=f"sqlite:///{path}"), more_to_come=more_to_come)
+    database = Database(Settings(database_url=f"sqlite:///{path}"), more_expected=more_expected)
     database.serving = True
     await database.backend.write(make_counter)
     try:

@@ -14,7 +14,7 @@ from harness.databases import new_database
 from taskwell.core.errors import Held, NotFound
 from taskwell.core.settings import Settings
 from taskwell.database import coalescing
-from taskwell.database.coalescing import nobody
+from taskwell.database.coalescing import never
 from taskwell.database.database import Database, Transaction
 from taskwell.database.prepared import Statement
 from taskwell.database.principal import EVERYBODY, acting_as
@@ -44,12 +44,12 @@ def opened(
     database_url: str,
     work: Callable[[Database], Awaitable[T]],
     *,
-    more_to_come: Callable[[], bool] = nobody,
+    more_expected: Callable[[], bool] = never,
 ) -> T:
     settings = Settings(database_url=database_url)
 
     async def open_and_work() -> T:
-        database = Database(settings, more_to_come=more_to_come)
+        database = Database(settings, more_expected=more_expected)
         try:
             (await start(settings, database)).cancel()
             return await work(database)
@@ -212,7 +212,7 @@ class TestOverload:
         self, database_url: str, overloaded: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Whoever is held has a connection of their own, and these would be opened by the dozen."""
-        monkeypatch.setattr(coalescing, "_ENOUGH", 1)
+        monkeypatch.setattr(coalescing, "_GOOD_SIZE", 1)
         held: list[bool] = []
 
         async def hold_all(transaction: Transaction, keys: Sequence[TaskKey]) -> Sequence[TaskKey]:
@@ -234,7 +234,7 @@ class TestOverload:
             await asyncio.gather(first, database.write_together(counted, new))
             assert any(held) is not overloaded
 
-        opened(database_url, work, more_to_come=lambda: overloaded)
+        opened(database_url, work, more_expected=lambda: overloaded)
 
 
 _HOLD_ALL = Statement(text("UPDATE users SET last_seq = last_seq RETURNING pg_sleep(0.1)"))

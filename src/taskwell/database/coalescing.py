@@ -21,11 +21,11 @@ F = TypeVar("F", bound=Callable[..., object])
 
 # For so many keys at once an answer each, in their order: a value, an error that is of this key alone, or
 # one of these that takes longer, for which nobody else is to wait.
-AnswerAll = Callable[[Sequence[K]], Awaitable[Sequence[V | Exception | asyncio.Future[V]]]]
+RunGroup = Callable[[Sequence[K]], Awaitable[Sequence[V | Exception | asyncio.Future[V]]]]
 Spawn = Callable[[Coroutine[object, object, None]], object]
 
-_ENOUGH = 64  # a larger group takes hardly less for each
-_TURNS = 16  # of the event loop, at most: of a rare kind there would never be enough
+_GOOD_SIZE = 64  # a larger group takes hardly less for each
+_MAX_LOOP_TURNS = 16  # of the event loop, at most: of a rare kind there would never be enough
 
 _since: ContextVar[float | None] = ContextVar("since", default=None)
 
@@ -40,7 +40,7 @@ def labelled(label: str) -> Callable[[F], F]:
     return label_it
 
 
-def nobody() -> bool:
+def never() -> bool:
     """More are to come: none that are known of."""
     return False
 
@@ -51,12 +51,12 @@ def waiting_since() -> float:
     return time.monotonic() if since is None else since
 
 
-class _Asked(NamedTuple, Generic[V]):
+class _Waiter(NamedTuple, Generic[V]):
     answer: asyncio.Future[V]
     since: float
 
 
-class Together(Generic[K, V]):
+class Coalescer(Generic[K, V]):
     """A queue in front of a function that answers many at once.
 
     No key is asked for twice at a time. With `shared`, all who wait for a key get its next answer, which is
@@ -65,102 +65,102 @@ class Together(Generic[K, V]):
 
     def __init__(
         self,
-        answer_all: AnswerAll[K, V],
+        run_group: RunGroup[K, V],
         spawn: Spawn,
         *,
-        most: int,
+        max_size: int,
         shared: bool,
-        more_to_come: Callable[[], bool] = nobody,
+        more_expected: Callable[[], bool] = never,
     ) -> None:
-        self._answer_all = answer_all
+        self._run_group = run_group
         self._spawn = spawn
-        self.most = most
+        self.max_size = max_size
         self._shared = shared
-        self._more_to_come = more_to_come
+        self._more_expected = more_expected
         # On whose behalf, and what; in the order in which they came.
-        self._waiting: dict[tuple[str, K], list[_Asked[V]]] = {}
-        self._asking = 0
+        self._waiting: dict[tuple[str, K], list[_Waiter[V]]] = {}
+        self._waiting_count = 0
         self._busy: set[tuple[str, K]] = set()
         self._running = 0
-        self._due = False
+        self._scheduled = False
         self.sizes = Histogram(GROUPS)
 
-    def ask(self, acting: str, key: K, *, lanes: int) -> asyncio.Future[V]:
+    def ask(self, acting: str, key: K, *, max_in_flight: int) -> asyncio.Future[V]:
         """`acting`: on whose behalf, so that only what is of the same is asked for at once.
 
-        `lanes`: how many groups may be under way at a time.
+        `max_in_flight`: how many groups may be under way at a time.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[V] = loop.create_future()
-        self._waiting.setdefault((acting, key), []).append(_Asked(answer, time.monotonic()))
-        self._asking += 1
-        self._begin(lanes)
+        self._waiting.setdefault((acting, key), []).append(_Waiter(answer, time.monotonic()))
+        self._waiting_count += 1
+        self._start(max_in_flight)
         return answer
 
-    def _begin(self, lanes: int) -> None:
+    def _start(self, max_in_flight: int) -> None:
         """A task begins after all that this turn of the loop brings: as much as there are connections."""
-        if not self._due and self._running < lanes:
-            self._due = True
-            self._spawn(self._run(lanes))
+        if not self._scheduled and self._running < max_in_flight:
+            self._scheduled = True
+            self._spawn(self._run(max_in_flight))
 
-    async def _gathered(self) -> dict[tuple[str, K], list[_Asked[V]]]:
+    async def _next_full_group(self) -> dict[tuple[str, K], list[_Waiter[V]]]:
         """The next group. Who is sure to come is waited for a little, if there are not enough yet."""
-        for _ in range(_TURNS):
-            if not (self._asking and self._more_to_come()):
+        for _ in range(_MAX_LOOP_TURNS):
+            if not (self._waiting_count and self._more_expected()):
                 break
             await asyncio.sleep(0)
-            if self._asking >= _ENOUGH:
+            if self._waiting_count >= _GOOD_SIZE:
                 break
-        return self._next()
+        return self._next_group()
 
-    def _next(self) -> dict[tuple[str, K], list[_Asked[V]]]:
+    def _next_group(self) -> dict[tuple[str, K], list[_Waiter[V]]]:
         """The keys of the first who waits and of those behind who may go along."""
-        free = [asked for asked in self._waiting if asked not in self._busy]
-        same = (asked for asked in free if asked[0] == free[0][0])
+        free = [entry for entry in self._waiting if entry not in self._busy]
+        same = (entry for entry in free if entry[0] == free[0][0])
         group = {}
-        for asked in list(islice(same, self.most)):
-            answers = self._waiting[asked]
+        for entry in list(islice(same, self.max_size)):
+            answers = self._waiting[entry]
             if self._shared or len(answers) == 1:
-                group[asked] = self._waiting.pop(asked)
+                group[entry] = self._waiting.pop(entry)
             else:
-                group[asked] = [answers.pop(0)]
-        self._asking -= sum(map(len, group.values()))
+                group[entry] = [answers.pop(0)]
+        self._waiting_count -= sum(map(len, group.values()))
         self._busy.update(group)
         if group:
             self.sizes.add(len(group))
         return group
 
-    async def _run(self, lanes: int) -> None:
-        self._due = False
+    async def _run(self, max_in_flight: int) -> None:
+        self._scheduled = False
         self._running += 1
         try:
             # The next turn of the loop may be long in coming, so the next group does not wait for it.
-            while group := await self._gathered():
+            while group := await self._next_full_group():
                 if self._waiting:
-                    self._begin(lanes)
-                await self._answer(group)
+                    self._start(max_in_flight)
+                await self._run_one(group)
         finally:
             self._running -= 1
 
-    async def _answer(self, group: dict[tuple[str, K], list[_Asked[V]]]) -> None:
+    async def _run_one(self, group: dict[tuple[str, K], list[_Waiter[V]]]) -> None:
         acting = next(iter(group))[0]
         _since.set(_oldest(group.values()))  # for this task and what it begins
         with acting_as(acting):
-            outcomes = await self._outcomes([key for _, key in group])
+            outcomes = await self._outcomes_of([key for _, key in group])
         self._busy.difference_update(group)
-        for asked, outcome in zip(group.values(), outcomes, strict=True):
-            for answer, _ in asked:
+        for entry, outcome in zip(group.values(), outcomes, strict=True):
+            for answer, _ in entry:
                 settle(answer, outcome)
 
-    async def _outcomes(self, keys: Sequence[K]) -> Sequence[V | Exception | asyncio.Future[V]]:
+    async def _outcomes_of(self, keys: Sequence[K]) -> Sequence[V | Exception | asyncio.Future[V]]:
         try:
-            return await self._answer_all(keys)
+            return await self._run_group(keys)
         except Exception as error:  # noqa: BLE001 (it is raised for whoever asked)
             return [error] * len(keys)
 
 
-def _oldest(group: Iterable[Sequence[_Asked[V]]]) -> float:
-    return min(asked[0].since for asked in group)
+def _oldest(group: Iterable[Sequence[_Waiter[V]]]) -> float:
+    return min(entry[0].since for entry in group)
 
 
 def settle(answer: asyncio.Future[V], outcome: V | Exception | asyncio.Future[V]) -> None:

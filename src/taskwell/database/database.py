@@ -24,7 +24,7 @@ from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import FileMoved, Held, TaskwellError, Unavailable
 from taskwell.core.histogram import Histogram
 from taskwell.core.settings import Settings
-from taskwell.database.coalescing import AnswerAll, Together, nobody, settle
+from taskwell.database.coalescing import Coalescer, RunGroup, never, settle
 from taskwell.database.connection import AnyConnection, driven
 from taskwell.database.faults import Fault, NotConnected, error_of, fault_of, reason_of
 from taskwell.database.postgres import COMMAND_SECONDS, PostgresBackend
@@ -54,9 +54,9 @@ logger = logging.getLogger("taskwell")
 _ATTEMPTS = {Fault.CONFLICT: 4, Fault.LOST: 4, Fault.CONFUSED: 4, Fault.READ_ONLY: 2}
 _AWAY_SECONDS = 1.0
 _TOLD_EVERY_SECONDS = 10.0
-_GROUP = 100  # at most so many are asked for together
-_ON_THE_SPOT = 24  # the same, where a turn of the event loop takes as long as they do
-_LANES = 1  # groups at a time: a second one would be small, and wait for the rows of the first
+_MAX_GROUP = 100  # at most so many are asked for together
+_MAX_INLINE_GROUP = 24  # the same, where a turn of the event loop takes as long as they do
+_MAX_IN_FLIGHT = 1  # groups at a time: a second one would be small, and wait for the rows of the first
 
 
 class ReadTransaction:
@@ -110,23 +110,23 @@ class Transaction(ReadTransaction):
 class Database:
     """The application's database. `serving` is set once its schema is known to be right.
 
-    `gathers` False: what is asked for together is asked for one by one. `more_to_come`: whether somebody is
-    sure to ask in the next turn of the event loop.
+    `coalesce` False: nothing is coalesced. `more_expected`: whether more calls are sure to come in the next
+    turn of the event loop.
     """
 
     def __init__(
-        self, settings: Settings, *, gathers: bool = True, more_to_come: Callable[[], bool] = nobody
+        self, settings: Settings, *, coalesce: bool = True, more_expected: Callable[[], bool] = never
     ) -> None:
         self._url = settings.database
-        self.backend = open_backend(settings, self._url, gathers=gathers)
-        self._gathers = gathers
-        self._more_to_come = more_to_come
+        self.backend = open_backend(settings, self._url, coalesce=coalesce)
+        self._coalesce = coalesce
+        self._more_expected = more_expected
         self._group_writes = asyncio.Lock()
         self.serving = False
         self.uses = 0  # how often it was asked, so that nobody wakes it who need not
         self.turns = Turns()
         self.retries: Counter[str] = Counter()  # by the fault that was the reason
-        self._together: dict[Hashable, Together[Any, Any]] = {}
+        self._coalescers: dict[Hashable, Coalescer[Any, Any]] = {}
         self._looked: dict[Hashable, Any] = {}  # up, in this turn of the event loop
         self._pending: set[asyncio.Future[Any]] = set()
         self._away = False
@@ -203,7 +203,7 @@ class Database:
         function: Callable[[ReadTransaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
         key: K,
         *,
-        most: int = _GROUP,
+        max_size: int = _MAX_GROUP,
         short: bool = True,
     ) -> asyncio.Future[T]:
         """What a function that only reads has for a key, asked for along with what others want just now.
@@ -211,21 +211,21 @@ class Database:
         The function gets different keys, `most` of them at most, and gives an answer for each, in their
         order, by statements that are kept prepared. `short`: it is a few rows by their keys, as for `peek`.
         """
-        together = self._together.get((function, short))
-        if together is None:
+        coalescer = self._coalescers.get((function, short))
+        if coalescer is None:
 
             async def look(keys: Sequence[K]) -> Sequence[T | Exception]:
                 return await (self._ask(function, keys) if short else self.read(function, keys))
 
-            together = self._gathering((function, short), look, most=most, shared=True)
-        return self._asked(together, key)
+            coalescer = self._new_coalescer((function, short), look, max_size=max_size, shared=True)
+        return self._enqueue(coalescer, key)
 
     def look_up(
         self,
         function: Callable[[ReadTransaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
         key: K,
         *,
-        most: int = _GROUP,
+        max_size: int = _MAX_GROUP,
     ) -> asyncio.Future[T]:
         """As `read_together`, for a few rows that hardly anybody else wants just now.
 
@@ -233,16 +233,16 @@ class Database:
         Unless more are to come, who may want the same.
         """
         backend = self.backend
-        if not isinstance(backend, SqliteBackend) or not self._gathers:
-            return self.read_together(function, key, most=most)
-        if self._more_to_come():
-            return self.read_together(function, key, most=_ON_THE_SPOT)
+        if not isinstance(backend, SqliteBackend) or not self._coalesce:
+            return self.read_together(function, key, max_size=max_size)
+        if self._more_expected():
+            return self.read_together(function, key, max_size=_MAX_INLINE_GROUP)
         try:
             self._refuse_what_cannot_be(writes=False)
             self.uses += 1
             outcome = self._looked_up(backend, function, key)
         except Exception:  # noqa: BLE001 (it comes again, if it is still so)
-            return self.read_together(function, key, most=_ON_THE_SPOT)
+            return self.read_together(function, key, max_size=_MAX_INLINE_GROUP)
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         settle(answer, outcome)
         return answer
@@ -290,33 +290,33 @@ class Database:
         key: W,
     ) -> asyncio.Future[T]:
         """As `run_together`, for a user who has nothing under way that takes longer (`turns`)."""
-        together = self._together.get(function)
-        if together is None:
+        coalescer = self._coalescers.get(function)
+        if coalescer is None:
             write = partial(self._one_by_one_if_need_be, function)
-            together = self._gathering(function, write, most=_GROUP, shared=False)
-        return self._asked(together, key)
+            coalescer = self._new_coalescer(function, write, max_size=_MAX_GROUP, shared=False)
+        return self._enqueue(coalescer, key)
 
-    def _gathering(
-        self, name: Hashable, answer_all: AnswerAll[K, T], *, most: int, shared: bool
-    ) -> Together[K, T]:
-        together = Together(
+    def _new_coalescer(
+        self, name: Hashable, answer_all: RunGroup[K, T], *, max_size: int, shared: bool
+    ) -> Coalescer[K, T]:
+        coalescer = Coalescer(
             answer_all,
             self._spawn,
-            most=most if self._gathers else 1,
-            shared=shared and self._gathers,
-            more_to_come=self._more_to_come,
+            max_size=max_size if self._coalesce else 1,
+            shared=shared and self._coalesce,
+            more_expected=self._more_expected,
         )
-        self._together[name] = together
-        return together
+        self._coalescers[name] = coalescer
+        return coalescer
 
-    def _asked(self, together: Together[K, T], key: K) -> asyncio.Future[T]:
+    def _enqueue(self, coalescer: Coalescer[K, T], key: K) -> asyncio.Future[T]:
         acting = acting_user() if self.backend.keeps_users_apart else EVERYBODY
-        return together.ask(acting, key, lanes=self._lanes(together))
+        return coalescer.ask(acting, key, max_in_flight=self._max_in_flight(coalescer))
 
-    def _lanes(self, together: Together[Any, Any]) -> int:
+    def _max_in_flight(self, coalescer: Coalescer[Any, Any]) -> int:
         """Groups grow by waiting for each other; what cannot be grouped need not wait."""
-        grouped = together.most > 1 and not self.backend.keeps_users_apart
-        return _LANES if grouped else self.backend.most_at_once
+        grouped = coalescer.max_size > 1 and not self.backend.keeps_users_apart
+        return _MAX_IN_FLIGHT if grouped else self.backend.most_at_once
 
     async def _ask(
         self,
@@ -359,7 +359,7 @@ class Database:
         """
         backend = self.backend
         hold_each_other = backend.dialect == "postgresql" and not backend.keeps_users_apart
-        return self._group_writes if hold_each_other and self._more_to_come() else nullcontext()
+        return self._group_writes if hold_each_other and self._more_expected() else nullcontext()
 
     def _held_in_turn(
         self,
@@ -515,9 +515,9 @@ class Database:
     def group_sizes(self) -> dict[str, Histogram]:
         """How many were asked for together, by what they asked for."""
         sizes = {}
-        for name, together in self._together.items():
+        for name, coalescer in self._coalescers.items():
             function: Any = name[0] if isinstance(name, tuple) else name
-            sizes[getattr(function, "metric_label", function.__name__)] = together.sizes
+            sizes[getattr(function, "metric_label", function.__name__)] = coalescer.sizes
         if isinstance(self.backend, SqliteBackend):
             sizes["sqlite_writes"] = self.backend.writer.group_sizes
         return sizes
@@ -544,7 +544,7 @@ def open_backend(
     settings: Settings,
     url: DatabaseUrl,
     *,
-    gathers: bool = True,
+    coalesce: bool = True,
     command_seconds: float | None = COMMAND_SECONDS,
 ) -> SqliteBackend | PostgresBackend:
     """`command_seconds`: how long a statement may take; None: as long as it likes.
@@ -562,4 +562,4 @@ def open_backend(
         )
     if not settings.allow_network_file_system:
         refuse_network_file_system(url.path)
-    return SqliteBackend(url, gathers=gathers)
+    return SqliteBackend(url, coalesce=coalesce)

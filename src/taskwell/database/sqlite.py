@@ -40,12 +40,12 @@ class SqliteBackend:
     most_at_once = _READERS
     most_connections = _READERS + 2  # one is at hand, and one for who reads in between
 
-    def __init__(self, url: DatabaseUrl, *, gathers: bool = True) -> None:
+    def __init__(self, url: DatabaseUrl, *, coalesce: bool = True) -> None:
         self.path = absolute(url.path)
         self._url = url
         self._file = SqliteFile(self.path)
         self._file_seen_until = 0.0
-        self.writer = SqliteWriter(url, self._file, gathers=gathers)
+        self.writer = SqliteWriter(url, self._file, coalesce=coalesce)
         self._readers = _reading_engine(url, pool_size=self.most_connections)
         event.listen(self._readers, "connect", self._file.note)
         self._at_hand: OnTheDriver | None = None  # one of the readers

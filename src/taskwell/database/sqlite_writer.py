@@ -47,9 +47,9 @@ class SqliteWriter:
     While it does so it holds a lock on the file `<database>-lock`, which keeps the other processes out.
     """
 
-    def __init__(self, url: DatabaseUrl, file: SqliteFile, *, gathers: bool) -> None:
+    def __init__(self, url: DatabaseUrl, file: SqliteFile, *, coalesce: bool) -> None:
         self._file = file
-        self._most = _GROUP if gathers else 1
+        self._most = _GROUP if coalesce else 1
         self.engine = _engine(url)
         event.listen(self.engine, "connect", file.note)
         self._connection: Connection | None = None

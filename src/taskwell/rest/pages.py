@@ -94,8 +94,8 @@ class TaskList:
         key = PartKey(self.owner, self.query, size, after)
         # A short page in the index's own order is a matter of microseconds; anything else may take its time.
         if size <= _SHORT and self.query == _NEWEST:
-            return self.database.look_up(list_parts, key, most=1)
-        return self.database.read_together(list_parts, key, most=1, short=False)
+            return self.database.look_up(list_parts, key, max_size=1)
+        return self.database.read_together(list_parts, key, max_size=1, short=False)
 
     def page(self, part: Part) -> Page:
         etag = self._etag(part.number)

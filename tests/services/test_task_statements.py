@@ -170,7 +170,7 @@ class TestToggle:
 
             if database.backend.dialect == "sqlite":
                 return
-            long = asyncio.create_task(database.run_in_turn("ada", long_write))
+            long = asyncio.create_task(database.run_serialized("ada", long_write))
             await begun.wait()
             hers = asyncio.create_task(toggle(database, "ada", made["ada"]))
             async with asyncio.timeout(5):
@@ -194,7 +194,7 @@ class TestToggle:
         async def work(database: Database) -> None:
             await begin(database)
             made = [json.loads((await create(database, "ada")).json)["id"] for _ in range(20)]
-            async with database.turns.of("ada"):
+            async with database.user_locks.lock("ada"):
                 waiting = [
                     asyncio.create_task(database.run_together(counted, TaskKey("ada", task))) for task in made
                 ]

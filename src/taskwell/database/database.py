@@ -32,7 +32,7 @@ from taskwell.database.prepared import Rows, Statement
 from taskwell.database.principal import EVERYBODY, acting_user
 from taskwell.database.sqlite import SqliteBackend
 from taskwell.database.sqlite_file import refuse_network_file_system
-from taskwell.database.user_locks import Turns
+from taskwell.database.user_locks import KeyedLocks
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -124,7 +124,7 @@ class Database:
         self._group_writes = asyncio.Lock()
         self.serving = False
         self.uses = 0  # how often it was asked, so that nobody wakes it who need not
-        self.turns = Turns()
+        self.user_locks = KeyedLocks()
         self.retries: Counter[str] = Counter()  # by the fault that was the reason
         self._coalescers: dict[Hashable, Coalescer[Any, Any]] = {}
         self._looked: dict[Hashable, Any] = {}  # up, in this turn of the event loop
@@ -188,14 +188,14 @@ class Database:
 
         return await self._unbroken(self._retried(attempt, writes=True))
 
-    async def run_in_turn(self, user_id: str, function: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def run_serialized(self, user_id: str, function: Callable[[Transaction], Awaitable[T]]) -> T:
         """As `run`, one at a time for each user.
 
         Their writes wait for each other anyway, on one row: here they do so without a connection.
         """
         if self.backend.dialect == "sqlite":  # nobody waits for a row there
             return await self.run(function)
-        async with self.turns.of(user_id):
+        async with self.user_locks.lock(user_id):
             return await self.run(function)
 
     def read_together(
@@ -279,8 +279,8 @@ class Database:
 
         Raises: as `run`.
         """
-        if self.turns.is_taken(key.user_id):
-            async with self.turns.of(key.user_id):
+        if self.user_locks.is_locked(key.user_id):
+            async with self.user_locks.lock(key.user_id):
                 pass  # what the user is doing is over: nobody else has had to wait for it
         return await self.write_together(function, key)
 
@@ -338,7 +338,7 @@ class Database:
         try:
             async with self._alone():
                 written = await self._write_at_once(function, keys)
-            return self._held_in_turn(function, keys, written)
+            return self._retry_held(function, keys, written)
         except TaskwellError:
             raise
         except Exception:
@@ -350,7 +350,7 @@ class Database:
                 outcomes += await self._write_at_once(function, [key])
             except Exception as error:  # noqa: BLE001 (it is raised for whoever asked)
                 outcomes.append(error)
-        return self._held_in_turn(function, keys, outcomes)
+        return self._retry_held(function, keys, outcomes)
 
     def _alone(self) -> AbstractAsyncContextManager[None]:
         """While no other group writes: of two large ones the second would find most users held by the first.
@@ -361,7 +361,7 @@ class Database:
         hold_each_other = backend.dialect == "postgresql" and not backend.keeps_users_apart
         return self._group_writes if hold_each_other and self._more_expected() else nullcontext()
 
-    def _held_in_turn(
+    def _retry_held(
         self,
         function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
         keys: Sequence[W],
@@ -376,17 +376,17 @@ class Database:
             return outcomes
         later: dict[W, asyncio.Future[T]] = {}
         for user_id, own in held.items():
-            written = self._spawn(self._write_in_turn(function, user_id, own))
+            written = self._spawn(self._write_serialized(function, user_id, own))
             later |= {key: self._spawn(_one_of(written, place)) for place, key in enumerate(own)}
         return [later.get(key, outcome) for key, outcome in zip(keys, outcomes, strict=True)]
 
-    async def _write_in_turn(
+    async def _write_serialized(
         self,
         function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
         user_id: str,
         keys: Sequence[W],
     ) -> Sequence[T | TaskwellError]:
-        async with self.turns.of(user_id):
+        async with self.user_locks.lock(user_id):
             return await self._write_at_once(function, keys, waits=True)
 
     async def _write_at_once(

@@ -10,18 +10,18 @@ from taskwell.core.errors import Busy
 _PATIENCE_SECONDS = 5.0
 
 
-class Turns:
+class KeyedLocks:
     """One at a time for each name, in the order in which they came."""
 
     def __init__(self) -> None:
         # A lock lives as long as somebody holds it or waits for it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def is_taken(self, name: str) -> bool:
+    def is_locked(self, name: str) -> bool:
         return name in self._locks
 
     @asynccontextmanager
-    async def of(self, name: str, *, patience_seconds: float = _PATIENCE_SECONDS) -> AsyncGenerator[None]:
+    async def lock(self, name: str, *, patience_seconds: float = _PATIENCE_SECONDS) -> AsyncGenerator[None]:
         """Raises Busy: the turn did not come in time."""
         lock = self._locks.get(name)
         if lock is None:

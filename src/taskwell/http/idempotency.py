@@ -69,7 +69,7 @@ class Write:
             InProgress: the same request is still running.
         """
         if self.key is None:
-            response = await self.database.run_in_turn(self.owner, operation)
+            response = await self.database.run_serialized(self.owner, operation)
         else:
             response = await self._keyed(self.key, operation)
         await self._written()
@@ -136,12 +136,12 @@ class Write:
             return response
 
         try:
-            return await self.database.run_in_turn(self.owner, keyed)
+            return await self.database.run_serialized(self.owner, keyed)
         except (NotFound, Conflict, PreconditionFailed):
             if failure is None:
                 raise
             # What was begun is undone. That it failed is kept by itself: there is no effect to be kept with.
-            return await self.database.run_in_turn(self.owner, keyed)
+            return await self.database.run_serialized(self.owner, keyed)
 
     async def _fingerprint(self) -> bytes:
         request = self.request

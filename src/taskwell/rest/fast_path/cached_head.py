@@ -208,7 +208,9 @@ class Express:
         """Whether nothing has to be waited for, looked at or noted besides."""
         if not kind.writes:
             return True
-        if self._database.turns.is_taken(owner) or (kind is _TOGGLE and self._settings.require_if_match):
+        if self._database.user_locks.is_locked(owner) or (
+            kind is _TOGGLE and self._settings.require_if_match
+        ):
             return False
         email = client.caller.email
         return email is None or self._noted_emails.get(client.caller.user_id) == email

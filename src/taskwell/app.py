@@ -24,7 +24,7 @@ from taskwell.core.settings import Settings
 from taskwell.core.settings_warnings import remarks
 from taskwell.database import startup
 from taskwell.database.database import Database
-from taskwell.database.principal import EVERYBODY, acting_as
+from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.http import logs, problems, traces
 from taskwell.http.admission import Admission
 from taskwell.http.authentication import Authentication
@@ -186,7 +186,7 @@ async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
     app.state.database = database
     feed = Feed(database)
     app.state.feed = feed
-    with acting_as(EVERYBODY):
+    with as_user(ALL_USERS):
         background = {
             await startup.start(settings, database),
             asyncio.create_task(feed.watch()),

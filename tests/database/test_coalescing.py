@@ -8,7 +8,7 @@ import pytest
 
 from taskwell.database import coalescing
 from taskwell.database.coalescing import Coalescer
-from taskwell.database.principal import acting_user
+from taskwell.database.principal import current_user
 
 Seen = list[tuple[str, list[str]]]
 
@@ -31,7 +31,7 @@ class Source:
         return asyncio.ensure_future(self.together.ask(acting, key, max_in_flight=max_in_flight))
 
     async def _answer(self, keys: Sequence[str]) -> Sequence[str | Exception]:
-        self.seen.append((acting_user(), list(keys)))
+        self.seen.append((current_user(), list(keys)))
         number = len(self.seen)
         if self.gates:
             await self.gates[number - 1].wait()

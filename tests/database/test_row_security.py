@@ -30,7 +30,7 @@ from taskwell.database import migrate, startup
 from taskwell.database.database import Database, ReadTransaction, Transaction
 from taskwell.database.postgres import PostgresBackend
 from taskwell.database.prepared import Statement
-from taskwell.database.principal import EVERYBODY, acting_as
+from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.database.startup import CannotStart
 from taskwell.models import User
 from taskwell.schemas.batch import Batch
@@ -167,7 +167,7 @@ async def settled(database: Database) -> People:
         await tokens.create_token(transaction, user, new, create_user=False)
 
     for user in ("ada", "bob"):
-        with acting_as(EVERYBODY):
+        with as_user(ALL_USERS):
             await database.run(settle, user)
     return People(kept, deleted)
 
@@ -201,7 +201,7 @@ class TestRows:
     def test_a_user_sees_their_own(self, settings: Settings) -> None:
         async def work(database: Database) -> None:
             await settled(database)
-            with acting_as("ada"):
+            with as_user("ada"):
                 assert await all_owners(database) == {table: ["ada"] * n for table, n in HAVE.items()}
 
         opened(settings, work)
@@ -209,7 +209,7 @@ class TestRows:
     def test_everybody_sees_all(self, settings: Settings) -> None:
         async def work(database: Database) -> None:
             await settled(database)
-            with acting_as(EVERYBODY):
+            with as_user(ALL_USERS):
                 both = {table: ["ada"] * n + ["bob"] * n for table, n in HAVE.items()}
                 assert await all_owners(database) == both
 
@@ -218,7 +218,7 @@ class TestRows:
     def test_a_look_up_finds_no_others(self, settings: Settings) -> None:
         async def work(database: Database) -> None:
             await settled(database)
-            with acting_as("ada"):
+            with as_user("ada"):
                 assert await database.peek(last_number, "ada") == 3
                 assert await database.peek(last_number, "bob") == 0
             assert await database.peek(last_number, "ada") == 0
@@ -233,7 +233,7 @@ class TestRows:
 
         async def work(database: Database) -> None:
             await settled(database)
-            with acting_as("ada"):
+            with as_user("ada"):
                 (row,) = await database.run(look)
                 assert tuple(row) == (3,)
 
@@ -245,12 +245,12 @@ class TestRows:
 
         async def work(database: Database) -> None:
             await settled(database)
-            with acting_as("ada"):
+            with as_user("ada"):
                 theirs = f"{table} SET {owner} = {owner} WHERE {owner} = 'bob'"
                 assert await database.run(written, f"UPDATE {theirs}") == 0
                 assert await database.run(written, f"UPDATE {table} SET {owner} = {owner}") == HAVE[table]
                 assert await database.run(written, f"DELETE FROM {table} WHERE {owner} = 'bob'") == 0
-            with acting_as(EVERYBODY):
+            with as_user(ALL_USERS):
                 assert await database.read(owners, table) == ["ada"] * HAVE[table] + ["bob"] * HAVE[table]
 
         opened(settings, work)
@@ -270,11 +270,11 @@ class TestRows:
     ) -> None:
         async def work(database: Database) -> None:
             await settled(database)
-            with acting_as(EVERYBODY):
+            with as_user(ALL_USERS):
                 before = await all_owners(database)
-            with acting_as("ada"), pytest.raises(Forbidden):
+            with as_user("ada"), pytest.raises(Forbidden):
                 await database.run(written, statement)
-            with acting_as(EVERYBODY):
+            with as_user(ALL_USERS):
                 assert await all_owners(database) == before
 
         opened(settings, work)
@@ -283,11 +283,11 @@ class TestRows:
     def test_a_user_goes_with_all_that_is_theirs(self, settings: Settings) -> None:
         async def work(database: Database) -> None:
             await settled(database)
-            with acting_as("ada"):
+            with as_user("ada"):
                 with pytest.raises(NotFound):
                     await database.run(users.delete_user, "bob")
                 await database.run(users.delete_user, "ada")
-            with acting_as(EVERYBODY):
+            with as_user(ALL_USERS):
                 assert await all_owners(database) == {table: ["bob"] * n for table, n in HAVE.items()}
 
         opened(settings, work)
@@ -297,11 +297,11 @@ class TestRows:
         address = "ada@example.com"
 
         async def work(database: Database) -> None:
-            with acting_as(EVERYBODY):
+            with as_user(ALL_USERS):
                 await database.run(users.create_user, UserCreate(id="ada", email=address))
             for new in (UserCreate(id="bob", email=address), UserCreate(id="ada")):
                 assert new.id is not None
-                with acting_as(new.id), pytest.raises(users.UserTaken):
+                with as_user(new.id), pytest.raises(users.UserTaken):
                     await database.run(users.create_user, new)
 
         opened(settings, work)
@@ -312,9 +312,9 @@ class TestRows:
 
         async def work(database: Database) -> None:
             for name in ("a'; SET LOCAL taskwell.user_id = '*", "a\\", "a\n", "\0"):
-                with acting_as(name), pytest.raises(ValueError, match="no id of a user"):
+                with as_user(name), pytest.raises(ValueError, match="no id of a user"):
                     await database.read(owners, "users")
-            with acting_as(f"aZ9{characters}"):
+            with as_user(f"aZ9{characters}"):
                 assert await database.read(owners, "users") == []
 
         opened(settings, work)
@@ -379,10 +379,10 @@ class TestTransactions:
         async def work(database: Database) -> None:
             await settled(database)
             process, *_ = await idle_session(database)
-            with acting_as("ada"), suppress(Failure, DBAPIError):
+            with as_user("ada"), suppress(Failure, DBAPIError):
                 await getattr(database, how)(function)
             assert await idle_session(database) == (process, "", 0)
-            with acting_as("bob"):
+            with as_user("bob"):
                 assert await database.read(owners, "users") == ["bob"]
 
         opened(settings, work)
@@ -391,7 +391,7 @@ class TestTransactions:
         async def work(database: Database) -> None:
             await settled(database)
             process, *_ = await idle_session(database)
-            with acting_as("ada"), pytest.raises(Forbidden):
+            with as_user("ada"), pytest.raises(Forbidden):
                 await database.run(add, "bob")
             assert await idle_session(database) == (process, "", 0)
 
@@ -405,7 +405,7 @@ class TestTransactions:
             begins = [lambda: database.run(add), lambda: database.read(look)]
             for moment in range(1, 31):
                 for begin in begins:
-                    with acting_as("ada"):
+                    with as_user("ada"):
                         caller = asyncio.ensure_future(begin())
                     for _ in range(moment):
                         await asyncio.sleep(0)
@@ -414,7 +414,7 @@ class TestTransactions:
             while database._pending:
                 await asyncio.wait(database._pending)
             assert (await idle_session(database))[1:] == ("", 0)
-            with acting_as("ada"):
+            with as_user("ada"):
                 assert await database.read(owners, "tasks") == ["ada"] * 30
 
         opened(settings, work)
@@ -435,14 +435,14 @@ class TestTransactions:
             backend = backend_of(database)
             for moment in range(1, 41):
                 for transaction in (read, write):
-                    with acting_as("ada"):
+                    with as_user("ada"):
                         task = asyncio.create_task(transaction(backend))
                     for _ in range(moment):
                         await asyncio.sleep(0)
                     task.cancel()
                     await asyncio.wait([task])
                     assert (await idle_session(database))[1:] in {("", 0), (None, 0)}
-                    with acting_as(EVERYBODY):
+                    with as_user(ALL_USERS):
                         await database.run(written, "DELETE FROM users")
 
         opened(settings, work)
@@ -463,7 +463,7 @@ class TestTransactions:
                 await transaction.first(text("SELECT 1"))
 
         async def work(database: Database) -> None:
-            with acting_as("ada"):
+            with as_user("ada"):
                 await database.read(end_session)
                 assert await listed(database) == 0
                 await database.read(end_session)
@@ -484,7 +484,7 @@ class TestTransactions:
             await asyncio.gather(*(database.read(wait_for_others) for _ in range(sessions)))
             ended = await asyncio.to_thread(shared.sql, END_SESSIONS)
             assert len(ended) >= sessions
-            with acting_as("ada"):
+            with as_user("ada"):
                 await asyncio.gather(*(database.run(add) for _ in range(sessions)))
                 assert await listed(database) == sessions
 
@@ -494,7 +494,7 @@ class TestTransactions:
         async def work(database: Database) -> None:
             for statement in END_SESSION_AT_COMMIT:
                 await asyncio.to_thread(place.sql, statement)
-            with acting_as("ada"), pytest.raises(OutcomeUnknown):
+            with as_user("ada"), pytest.raises(OutcomeUnknown):
                 await database.run(add)
 
         opened(settings_of(place, row_level_security="on"), work)
@@ -682,7 +682,7 @@ class TestServers:
 
         async def admit(database: Database) -> str:
             new = TokenCreate(name="admin", scopes=["admin"])
-            with acting_as(EVERYBODY):
+            with as_user(ALL_USERS):
                 return (await database.run(tokens.create_token, "root", new, create_user=True)).token
 
         token = opened(settings, admit)
@@ -697,7 +697,7 @@ class TestServers:
     def test_the_house_is_kept_for_everybody(self, settings: Settings) -> None:
         async def work(database: Database) -> None:
             await settled(database)
-            with acting_as(EVERYBODY):
+            with as_user(ALL_USERS):
                 for table in ("tasks SET deleted_at", "idempotency_keys SET created_at"):
                     await database.run(written, f"UPDATE {table} = now() - interval '40 days'")
                 await tidy_up(database, trash_days=30)
@@ -773,7 +773,7 @@ class TestForgottenFilters:
         async def work(database: Database) -> None:
             people = await settled(database)
             before = await everything(database)
-            with forgetful(database), acting_as("ada"), pytest.raises(NotFound):
+            with forgetful(database), as_user("ada"), pytest.raises(NotFound):
                 await ATTACKS[attack](database, people.tasks["bob"], people.trash["bob"])
             assert await everything(database) == before
 
@@ -783,7 +783,7 @@ class TestForgottenFilters:
     def test_without_row_level_security_it_is(self, place: Place, attack: str) -> None:
         async def work(database: Database) -> None:
             people = await settled(database)
-            with forgetful(database), acting_as("ada"):
+            with forgetful(database), as_user("ada"):
                 await ATTACKS[attack](database, people.tasks["bob"], people.trash["bob"])
 
         opened(settings_of(place, row_level_security="off"), work)
@@ -791,7 +791,7 @@ class TestForgottenFilters:
     def test_lists_and_changes_are_ones_own(self, settings: Settings) -> None:
         async def work(database: Database) -> None:
             people = await settled(database)
-            with forgetful(database), acting_as("ada"):
+            with forgetful(database), as_user("ada"):
                 own = people.tasks["ada"]
                 found = await database.read(list_tasks, "ada", TaskQuery(), limit=10)
                 assert [task.id for task in found] == [own]
@@ -814,7 +814,7 @@ class TestForgottenFilters:
         async def work(database: Database) -> None:
             people = await settled(database)
             before = [row for row in await everything(database) if row[0] == "bob"]
-            with forgetful(database), acting_as("ada"):
+            with forgetful(database), as_user("ada"):
                 await database.run(add)
                 own = people.tasks["ada"]
                 await database.run(tasks.update_task, "ada", own, TaskUpdate(title="Buy bread"))
@@ -834,7 +834,7 @@ async def everything(database: Database) -> list[tuple[Any, ...]]:
     async def read(transaction: ReadTransaction) -> list[tuple[Any, ...]]:
         return sorted(tuple(row) for row in await transaction.all(text(statement)))
 
-    with acting_as(EVERYBODY):
+    with as_user(ALL_USERS):
         return await database.read(read)
 
 
@@ -847,7 +847,7 @@ class TestPlans:
             await asyncio.to_thread(place.sql, MANY_USERS)
             await asyncio.to_thread(place.sql, MANY_TASKS)
             await asyncio.to_thread(place.sql, "ANALYZE tasks")
-            with acting_as("user-1"):
+            with as_user("user-1"):
                 async with backend_of(database).reading() as connection:
                     return await explained(connection)
 

@@ -21,7 +21,7 @@ from security import matrix
 from taskwell.core.settings import Settings
 from taskwell.database import row_security
 from taskwell.database.database import Database
-from taskwell.database.principal import acting_as
+from taskwell.database.principal import as_user
 from taskwell.schemas.task import TaskCreate
 from taskwell.services.task_statements import TaskKey, create_tasks, get_tasks, new_task, toggle_tasks
 from tests.security.conftest import settings_for
@@ -148,7 +148,7 @@ async def together(settings: Settings) -> None:
 
 
 async def in_turn(database: Database, user: str) -> None:
-    with acting_as(user):
+    with as_user(user):
         task = new_task(user, TaskCreate(title="Buy milk"))
         key = TaskKey(user, str(task.id))
         await database.run_together(create_tasks, task)

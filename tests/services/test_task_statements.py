@@ -17,7 +17,7 @@ from taskwell.database import coalescing
 from taskwell.database.coalescing import never
 from taskwell.database.database import Database, Transaction
 from taskwell.database.prepared import Statement
-from taskwell.database.principal import EVERYBODY, acting_as
+from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.database.startup import start
 from taskwell.schemas.task import TaskCreate, task_json
 from taskwell.services import tasks
@@ -56,7 +56,7 @@ def opened(
         finally:
             await database.close()
 
-    with acting_as(EVERYBODY):
+    with as_user(ALL_USERS):
         return asyncio.run(open_and_work())
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from taskwell.core.errors import Forbidden, Invalid, Violation
-from taskwell.database.principal import EVERYBODY, act_as
+from taskwell.database.principal import ALL_USERS, set_user
 from taskwell.schemas.types import is_reserved, why_reserved
 
 TASKS_READ = "tasks:read"
@@ -89,7 +89,7 @@ def authorize(request: Request, access: Access) -> None:
         return
     caller: Caller = request.scope["taskwell.caller"]
     if access.by_admin and ADMIN in caller.scopes:
-        act_as(EVERYBODY)
+        set_user(ALL_USERS)
         return
     if access.scope not in caller.scopes:
         raise Forbidden(_ACCOUNT_NEEDED) if access.scope == ACCOUNT else Forbidden(scope=access.scope)

@@ -54,7 +54,7 @@ def need_database(url: "DatabaseUrl") -> None:
 def on_database(work: "Callable[[Database], Awaitable[T]]", *, makes: bool = False) -> T:
     """Work on the database as the server does, prepared in the same way. `makes`: it, if there is none."""
     from taskwell.database.database import Database
-    from taskwell.database.principal import EVERYBODY, acting_as
+    from taskwell.database.principal import ALL_USERS, as_user
     from taskwell.database.startup import prepare
 
     settings = load_settings()
@@ -66,7 +66,7 @@ def on_database(work: "Callable[[Database], Awaitable[T]]", *, makes: bool = Fal
         try:
             if (obstacle := await prepare(settings, database)) is not None:
                 fail(obstacle)
-            with acting_as(EVERYBODY):
+            with as_user(ALL_USERS):
                 return await work(database)
         finally:
             await database.close()

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
 from taskwell.core.histogram import GROUPS, Histogram
-from taskwell.database.principal import acting_as
+from taskwell.database.principal import as_user
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -145,7 +145,7 @@ class Coalescer(Generic[K, V]):
     async def _run_one(self, group: dict[tuple[str, K], list[_Waiter[V]]]) -> None:
         acting = next(iter(group))[0]
         _since.set(_oldest(group.values()))  # for this task and what it begins
-        with acting_as(acting):
+        with as_user(acting):
             outcomes = await self._outcomes_of([key for _, key in group])
         self._busy.difference_update(group)
         for entry, outcome in zip(group.values(), outcomes, strict=True):

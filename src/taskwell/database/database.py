@@ -29,7 +29,7 @@ from taskwell.database.connection import AnyConnection, driven
 from taskwell.database.faults import Fault, NotConnected, error_of, fault_of, reason_of
 from taskwell.database.postgres import COMMAND_SECONDS, PostgresBackend
 from taskwell.database.prepared import Rows, Statement
-from taskwell.database.principal import EVERYBODY, acting_user
+from taskwell.database.principal import ALL_USERS, current_user
 from taskwell.database.sqlite import SqliteBackend
 from taskwell.database.sqlite_file import refuse_network_file_system
 from taskwell.database.user_locks import KeyedLocks
@@ -310,7 +310,7 @@ class Database:
         return coalescer
 
     def _enqueue(self, coalescer: Coalescer[K, T], key: K) -> asyncio.Future[T]:
-        acting = acting_user() if self.backend.keeps_users_apart else EVERYBODY
+        acting = current_user() if self.backend.keeps_users_apart else ALL_USERS
         return coalescer.ask(acting, key, max_in_flight=self._max_in_flight(coalescer))
 
     def _max_in_flight(self, coalescer: Coalescer[Any, Any]) -> int:

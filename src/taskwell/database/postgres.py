@@ -26,7 +26,7 @@ from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import InUse, OutcomeUnknown
 from taskwell.database.connection import OnTheDriver, driver_of
 from taskwell.database.faults import Fault, NotConnected, fault_of, never_sent
-from taskwell.database.principal import EVERYBODY, acting_user
+from taskwell.database.principal import ALL_USERS, current_user
 
 T = TypeVar("T")
 
@@ -165,7 +165,7 @@ class PostgresBackend:
         session = _POOLED_SESSION if self.pooled else _SESSION
         if not self.row_security and not self.pooled:
             # Another server may turn it on. One that does not say who acts goes on as before.
-            session = session | {"taskwell.user_id": EVERYBODY}
+            session = session | {"taskwell.user_id": ALL_USERS}
         arguments["server_settings"] = session | arguments.get("server_settings", {})
         return arguments
 
@@ -317,7 +317,7 @@ class PostgresBackend:
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
             await connection.execute(text("SET LOCAL lock_timeout = '5s'"))
             await connection.execute(text("SET LOCAL statement_timeout = 0"))
-            await connection.execute(text(f"SET LOCAL taskwell.user_id = '{EVERYBODY}'"))
+            await connection.execute(text(f"SET LOCAL taskwell.user_id = '{ALL_USERS}'"))
             return await connection.run_sync(work)
 
     @asynccontextmanager
@@ -357,7 +357,7 @@ class PostgresBackend:
             await connection.execute(text("SET LOCAL statement_timeout = 0"))
             await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             await connection.execute(text("SET LOCAL tcp_keepalives_idle = 60"))  # a client may vanish
-            await connection.execute(text(f"SET LOCAL taskwell.user_id = '{EVERYBODY}'"))
+            await connection.execute(text(f"SET LOCAL taskwell.user_id = '{ALL_USERS}'"))
             yield connection
 
     async def _checked_out(self, connection: Awaitable[T]) -> T:
@@ -445,7 +445,7 @@ def _nameless() -> str:
 
 
 async def _begin(connection: AsyncConnection) -> None:
-    acting = acting_user()
+    acting = current_user()
     if not _ACTING.fullmatch(acting):
         raise ValueError("no id of a user")
     await _execute(connection, f"BEGIN; SET LOCAL taskwell.user_id = '{acting}'")

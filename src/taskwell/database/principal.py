@@ -2,13 +2,13 @@
 
 from contextvars import ContextVar
 
-EVERYBODY = "*"  # no user's id, since it has a character that none may have
+ALL_USERS = "*"  # no user's id, since it has a character that none may have
 
 _acting: ContextVar[str] = ContextVar("taskwell_acting", default="")
 
 
-class acting_as:  # noqa: N801 (used like a function; a generator would cost each request a microsecond)
-    """Within it, only what is the user's can be read or written; for `EVERYBODY`, everything."""
+class as_user:  # noqa: N801 (used like a function; a generator would cost each request a microsecond)
+    """Within it, only what is the user's can be read or written; for `ALL_USERS`, everything."""
 
     def __init__(self, user_id: str) -> None:
         self._user_id = user_id
@@ -20,11 +20,11 @@ class acting_as:  # noqa: N801 (used like a function; a generator would cost eac
         _acting.reset(self._token)
 
 
-def act_as(user_id: str) -> None:
-    """From now on, until the end of the `acting_as` that this is within."""
+def set_user(user_id: str) -> None:
+    """From now on, until the end of the `as_user` that this is within."""
     _acting.set(user_id)
 
 
-def acting_user() -> str:
+def current_user() -> str:
     """Nobody ("") unless it was said."""
     return _acting.get()

@@ -15,7 +15,7 @@ from taskwell.auth.jwt import Claims, Verifier
 from taskwell.core.bounded_cache import Memory
 from taskwell.core.errors import TaskwellError, Unauthorized
 from taskwell.database.database import Database
-from taskwell.database.principal import EVERYBODY, acting_as
+from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.http.headers import lines
 from taskwell.http.problems import response_of
 from taskwell.schemas.types import Email, is_reserved, user_id_of
@@ -43,7 +43,7 @@ class Authentication:
             await response_of(scope, error)(scope, receive, send)
             return
         scope["taskwell.caller"] = caller
-        with acting_as(EVERYBODY if caller.anybody else caller.user_id):
+        with as_user(ALL_USERS if caller.anybody else caller.user_id):
             await self.app(scope, receive, send)
 
     async def _caller(self, scope: Scope) -> Caller:
@@ -57,14 +57,14 @@ class Authentication:
             scope.setdefault("taskwell.checks", []).append(partial(self.verifier.knows, digest))
             return caller
         scope["taskwell.each_time"] = True  # it can be revoked
-        with acting_as(EVERYBODY):
+        with as_user(ALL_USERS):
             return await self._owner(scope["app"].state.database, token)
 
     async def _is_known(self, scope: Scope, subject: str) -> bool:
         """Whether it is the id of a user who was here before it was reserved."""
         if not is_reserved(subject):
             return False
-        with acting_as(EVERYBODY):
+        with as_user(ALL_USERS):
             user = await scope["app"].state.database.read(users.find_user, subject)
         return user is not None
 

@@ -26,7 +26,7 @@ from taskwell.core.errors import (
     Violation,
 )
 from taskwell.database.database import Database, OfAUser, Transaction
-from taskwell.database.principal import EVERYBODY, acting_as
+from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.http.problems import inner_path, response_of
 from taskwell.rest.dependencies import DatabaseDep, Owner
 from taskwell.services import idempotency, users
@@ -97,7 +97,7 @@ class Write:
         if noted.get(caller.user_id) == email:
             return
         noted[caller.user_id] = email
-        with suppress(TaskwellError), acting_as(EVERYBODY):
+        with suppress(TaskwellError), as_user(ALL_USERS):
             await self.database.run(users.set_email, caller.user_id, email)
 
     async def _keyed(self, key: str, operation: Operation) -> Response:

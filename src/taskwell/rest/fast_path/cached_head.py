@@ -24,7 +24,7 @@ from taskwell.auth.authorization import TASKS_READ, TASKS_WRITE, Caller
 from taskwell.core.bounded_cache import Memory
 from taskwell.core.settings import Settings
 from taskwell.database.database import Database
-from taskwell.database.principal import EVERYBODY, acting_as
+from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.http import logs
 from taskwell.http.headers import Header, lines
 from taskwell.http.metrics import Metrics
@@ -219,7 +219,7 @@ class Express:
         asked.exchange.begun = True
         self._metrics.under_way += 1
         caller = asked.client.caller
-        with acting_as(EVERYBODY if caller.anybody else caller.user_id):
+        with as_user(ALL_USERS if caller.anybody else caller.user_id):
             if isinstance(asked.wanted, TaskList):
                 return asked.wanted.part()
             ask = self._database.write_together if asked.kind.writes else self._database.look_up

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskwell import __version__
 from taskwell.auth.jwt import Verifier
-from taskwell.core.bounded_cache import Memory
+from taskwell.core.bounded_cache import BoundedCache
 from taskwell.core.errors import Unavailable
 from taskwell.core.settings import Settings
 from taskwell.core.settings_warnings import remarks
@@ -136,7 +136,7 @@ def _application(settings: Settings, *, shortcuts: bool = True, local: bool = Fa
     # Without credentials a page of this very machine can do no more than its user.
     app.state.origins = Origins(settings.cors_origins, loopback=settings.auth == "stub")
     app.state.queries = KnownQueries()
-    app.state.noted_emails = Memory()
+    app.state.noted_emails = BoundedCache()
     app.state.verifier = Verifier(settings) if settings.auth == "jwt" else None
     app.include_router(router)
     app.mount("/assets", StaticFiles(directory=_STATIC))

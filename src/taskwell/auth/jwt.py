@@ -17,7 +17,7 @@ from jwt.algorithms import Algorithm, ECAlgorithm, HMACAlgorithm, OKPAlgorithm, 
 
 from taskwell.auth.jwks import KeySet
 from taskwell.core import strict_json
-from taskwell.core.bounded_cache import Memory
+from taskwell.core.bounded_cache import BoundedCache
 from taskwell.core.errors import Unauthorized
 from taskwell.core.settings import Settings
 
@@ -78,7 +78,7 @@ class Verifier:
         self.key_sets = {issuer: KeySet(issuer, url) for issuer, url in pairs}
         self._hinted: set[str] = set()
         # A signature costs more than all else that a request needs.
-        self._remembered: Memory[bytes, tuple[Claims, float]] = Memory()
+        self._remembered: BoundedCache[bytes, tuple[Claims, float]] = BoundedCache()
 
     async def verify(self, token: str) -> Claims:
         """Raises Unauthorized, and KeysUnavailable while it cannot be known."""

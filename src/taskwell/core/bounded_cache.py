@@ -6,7 +6,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Memory(dict[K, V]):
+class BoundedCache(dict[K, V]):
     """Forgets everything rather than grow beyond `most` entries."""
 
     def __init__(self, most: int = 10_000) -> None:

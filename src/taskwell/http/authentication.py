@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskwell.auth.authorization import ALL, OF_A_USER, TASKS_READ, TASKS_WRITE, Caller
 from taskwell.auth.jwt import Claims, Verifier
-from taskwell.core.bounded_cache import Memory
+from taskwell.core.bounded_cache import BoundedCache
 from taskwell.core.errors import TaskwellError, Unauthorized
 from taskwell.database.database import Database
 from taskwell.database.principal import ALL_USERS, as_user
@@ -31,7 +31,7 @@ class Authentication:
     def __init__(self, app: ASGIApp, verifier: Verifier | None) -> None:
         self.app = app
         self.verifier = verifier
-        self._noted: Memory[UUID, float] = Memory()
+        self._noted: BoundedCache[UUID, float] = BoundedCache()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not f"{scope['path']}/".startswith("/api/"):

@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Header, Request, Response
 
 from taskwell.auth.authorization import Caller
-from taskwell.core.bounded_cache import Memory
+from taskwell.core.bounded_cache import BoundedCache
 from taskwell.core.errors import (
     Conflict,
     Invalid,
@@ -93,7 +93,7 @@ class Write:
 
     async def _note_email(self, caller: Caller, email: str) -> None:
         """Fill it in once the user is there. That it cannot be is no reason to refuse the write."""
-        noted: Memory[str, str] = self.request.app.state.noted_emails
+        noted: BoundedCache[str, str] = self.request.app.state.noted_emails
         if noted.get(caller.user_id) == email:
             return
         noted[caller.user_id] = email

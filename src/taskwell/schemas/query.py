@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import NamedTuple
 
-from taskwell.core.bounded_cache import Memory
+from taskwell.core.bounded_cache import BoundedCache
 
 SORT_NAMES = ("created_at", "updated_at", "title", "completed")
 # What other APIs call a parameter. docs/lists.md has these words, docs/migrating.md those that are not taken.
@@ -113,7 +113,7 @@ class KnownQueries:
     _LONGEST = 512  # bytes: all of them take some megabytes at most
 
     def __init__(self) -> None:
-        self._queries: Memory[bytes, tuple[TaskQuery, int | None]] = Memory()
+        self._queries: BoundedCache[bytes, tuple[TaskQuery, int | None]] = BoundedCache()
         self._queries[b""] = (TaskQuery(), None)
 
     def find(self, text: bytes) -> tuple[TaskQuery, int | None] | None:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlmodel import col
 
-from taskwell.core.bounded_cache import Memory
+from taskwell.core.bounded_cache import BoundedCache
 from taskwell.database.coalescing import labelled
 from taskwell.database.database import ReadTransaction
 from taskwell.database.prepared import Statement
@@ -88,7 +88,7 @@ async def list_parts(transaction: ReadTransaction, keys: Sequence[PartKey]) -> S
 
 
 # Lists that differ in nothing but values are one statement; these are all there have been of late.
-_STATEMENTS: Memory[Hashable, Statement] = Memory(1_000)
+_STATEMENTS: BoundedCache[Hashable, Statement] = BoundedCache(1_000)
 
 
 def prepared(dialect: str, key: PartKey) -> Statement:

@@ -21,7 +21,7 @@ from fastapi import FastAPI, Request
 from starlette.types import Scope
 
 from taskwell.auth.authorization import TASKS_READ, TASKS_WRITE, Caller
-from taskwell.core.bounded_cache import Memory
+from taskwell.core.bounded_cache import BoundedCache
 from taskwell.core.settings import Settings
 from taskwell.database.database import Database
 from taskwell.database.principal import ALL_USERS, as_user
@@ -147,8 +147,8 @@ class Express:
         self._origin = self._settings.public_origin
         self._metrics: Metrics = app.state.metrics
         self._queries: KnownQueries = app.state.queries
-        self._noted_emails: Memory[str, str] = app.state.noted_emails
-        self._clients: Memory[tuple[object, ...], Client] = Memory(_CLIENTS)
+        self._noted_emails: BoundedCache[str, str] = app.state.noted_emails
+        self._clients: BoundedCache[tuple[object, ...], Client] = BoundedCache(_CLIENTS)
 
     def take(self, exchange: Exchange) -> bool:
         """Answer a request that is whole. If False, it has to go the long way, and may be learned from."""

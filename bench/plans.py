@@ -40,7 +40,7 @@ from taskwell.database import migrate
 from taskwell.database.database import Transaction, open_backend
 from taskwell.database.faults import Fault, fault_of
 from taskwell.database.postgres import PostgresBackend
-from taskwell.database.prepared import Rows, Statement
+from taskwell.database.prepared import PreparedStatement, Rows
 from taskwell.database.sqlite import SqliteBackend
 from taskwell.models import ApiToken, ErasedUser, IdempotencyKey, Task, User
 from taskwell.models.base import table_of
@@ -537,9 +537,9 @@ class TooSlow(Exception):
 class StepByStep(Transaction):
     """What SQLite keeps prepared goes the way of other statements: its own is not this driver's."""
 
-    async def find(self, statement: Statement, **values: object) -> Rows:
+    async def fetch_prepared(self, statement: PreparedStatement, **values: object) -> Rows:
         if self.dialect == "postgresql":
-            return await super().find(statement, **values)
+            return await super().fetch_prepared(statement, **values)
         connection: Any = self._connection
         sql, arguments = statement.compiled(connection.dialect, values)
         rows: Rows = await connection.run_sync(lambda sync: sync.exec_driver_sql(sql, tuple(arguments)).all())

@@ -15,7 +15,7 @@ from taskwell.core.settings import Settings
 from taskwell.database import postgres
 from taskwell.database.database import Database
 from taskwell.database.postgres import PostgresBackend
-from taskwell.database.prepared import Statement
+from taskwell.database.prepared import PreparedStatement
 
 SESSIONS = """
     SELECT count(*) FROM pg_stat_activity
@@ -29,7 +29,7 @@ PID = text("SELECT pg_backend_pid()")
 async def session_of(backend: PostgresBackend) -> int:
     """Whose process it is that answers a look-up."""
     async with backend.asking() as connection:
-        rows = await Statement(PID).run(connection, {})
+        rows = await PreparedStatement(PID).run(connection, {})
     pid: int = rows[0][0]
     return pid
 

@@ -29,7 +29,7 @@ from taskwell.core.settings import Settings
 from taskwell.database import migrate, startup
 from taskwell.database.database import Database, ReadTransaction, Transaction
 from taskwell.database.postgres import PostgresBackend
-from taskwell.database.prepared import Statement
+from taskwell.database.prepared import PreparedStatement
 from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.database.startup import CannotStart
 from taskwell.models import User
@@ -226,10 +226,10 @@ class TestRows:
         opened(settings, work)
 
     def test_a_look_up_that_begins_a_write_finds_its_own(self, settings: Settings) -> None:
-        statement = Statement(select(col(User.last_seq)).where(col(User.id) == bindparam("id")))
+        statement = PreparedStatement(select(col(User.last_seq)).where(col(User.id) == bindparam("id")))
 
         async def look(transaction: Transaction) -> Any:
-            return await transaction.find(statement, id="ada")
+            return await transaction.fetch_prepared(statement, id="ada")
 
         async def work(database: Database) -> None:
             await settled(database)
@@ -728,12 +728,12 @@ def forgetful(database: Database) -> Iterator[None]:
     def forget(_connection: Any, _cursor: Any, sql: str, values: Any, *_: Any) -> tuple[str, Any]:
         return forgotten(sql, values)
 
-    compiled = Statement.compiled
+    compiled = PreparedStatement.compiled
     engine = backend_of(database)._engine.sync_engine
     event.listen(engine, "before_cursor_execute", forget, retval=True)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Statement, "compiled", lambda *given: forgotten(*compiled(*given)))
+            patch.setattr(PreparedStatement, "compiled", lambda *given: forgotten(*compiled(*given)))
             yield
     finally:
         event.remove(engine, "before_cursor_execute", forget)

@@ -23,7 +23,7 @@ from taskwell.core.settings import Settings
 from taskwell.database import migrate, sqlite, sqlite_writer
 from taskwell.database.coalescing import never
 from taskwell.database.database import Database, ReadTransaction, Transaction
-from taskwell.database.prepared import Statement
+from taskwell.database.prepared import PreparedStatement
 from taskwell.database.sqlite import SqliteBackend
 from taskwell.database.sqlite_file import refuse_network_file_system
 
@@ -318,10 +318,10 @@ class TestOneWriter:
         assert looks == ["a"]
 
     def test_who_wrote_finds_it_whatever_others_look_up_meanwhile(self, path: Path) -> None:
-        counter = Statement(text("SELECT n FROM counter"))
+        counter = PreparedStatement(text("SELECT n FROM counter"))
 
         async def look(transaction: ReadTransaction, _keys: Sequence[str]) -> Sequence[int]:
-            return (await transaction.find(counter))[0]
+            return (await transaction.fetch_prepared(counter))[0]
 
         async def look_on_and_on(database: Database) -> None:
             while True:

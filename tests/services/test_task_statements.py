@@ -16,7 +16,7 @@ from taskwell.core.settings import Settings
 from taskwell.database import coalescing
 from taskwell.database.coalescing import never
 from taskwell.database.database import Database, Transaction
-from taskwell.database.prepared import Statement
+from taskwell.database.prepared import PreparedStatement
 from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.database.startup import start
 from taskwell.schemas.task import TaskCreate, task_json
@@ -216,7 +216,7 @@ class TestOverload:
         held: list[bool] = []
 
         async def hold_all(transaction: Transaction, keys: Sequence[TaskKey]) -> Sequence[TaskKey]:
-            await transaction.find(_HOLD_ALL)
+            await transaction.fetch_prepared(_HOLD_ALL)
             return keys
 
         async def counted(transaction: Transaction, wanted: Sequence[NewTask]) -> Sequence[Any]:
@@ -237,7 +237,7 @@ class TestOverload:
         opened(database_url, work, more_expected=lambda: overloaded)
 
 
-_HOLD_ALL = Statement(text("UPDATE users SET last_seq = last_seq RETURNING pg_sleep(0.1)"))
+_HOLD_ALL = PreparedStatement(text("UPDATE users SET last_seq = last_seq RETURNING pg_sleep(0.1)"))
 
 
 class TestGet:

@@ -28,7 +28,7 @@ from taskwell.database.coalescing import Coalescer, RunGroup, never, settle
 from taskwell.database.connection import AnyConnection, driven
 from taskwell.database.faults import Fault, NotConnected, error_of, fault_of, reason_of
 from taskwell.database.postgres import COMMAND_SECONDS, PostgresBackend
-from taskwell.database.prepared import Rows, Statement
+from taskwell.database.prepared import PreparedStatement, Rows
 from taskwell.database.principal import ALL_USERS, current_user
 from taskwell.database.sqlite import SqliteBackend
 from taskwell.database.sqlite_file import refuse_network_file_system
@@ -81,7 +81,7 @@ class ReadTransaction:
         """For what is not a statement: what the schema has."""
         return await self._connection.run_sync(work)
 
-    async def find(self, statement: Statement, **values: object) -> Rows:
+    async def fetch_prepared(self, statement: PreparedStatement, **values: object) -> Rows:
         """All rows of a statement that is kept prepared."""
         return await statement.run(self._connection, values)
 

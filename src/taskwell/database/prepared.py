@@ -13,7 +13,7 @@ from taskwell.database.connection import AnyConnection, driver_of
 Rows = Sequence[Sequence[Any]]
 
 
-class Statement:
+class PreparedStatement:
     """Its SQL is made once, and runs on the driver's own connection, which keeps it prepared.
 
     What SQLAlchemy does for a statement costs several times what the database does for a row. Values go in by

@@ -13,23 +13,23 @@ from sqlmodel import col
 
 from taskwell.database.coalescing import labelled
 from taskwell.database.database import ReadTransaction, Transaction
-from taskwell.database.prepared import Statement
+from taskwell.database.prepared import PreparedStatement
 from taskwell.models import User
 from taskwell.services.users import UserNotFound, new_user
 
 Number = ColumnElement[int]
 TakeNumber = ReturningInsert[tuple[int]] | ReturningUpdate[tuple[int]]
 
-_LAST_NUMBER = Statement(select(col(User.last_seq)).where(col(User.id) == bindparam("user_id")))
+_LAST_NUMBER = PreparedStatement(select(col(User.last_seq)).where(col(User.id) == bindparam("user_id")))
 # `(SELECT ...)` hides from the planner how many there are: it makes one plan for any number.
-_LAST_NUMBERS = Statement(
+_LAST_NUMBERS = PreparedStatement(
     text("SELECT id, last_seq FROM users WHERE id = ANY (CAST((SELECT CAST(:user_ids AS text[])) AS text[]))")
 )
 
 
 async def last_number(transaction: ReadTransaction, user_id: str) -> int:
     """The number of the user's latest write; 0 for a user who has not written yet."""
-    rows = await transaction.find(_LAST_NUMBER, user_id=user_id)
+    rows = await transaction.fetch_prepared(_LAST_NUMBER, user_id=user_id)
     return rows[0][0] if rows else 0
 
 
@@ -38,7 +38,9 @@ async def last_numbers(transaction: ReadTransaction, user_ids: Sequence[str]) ->
     """As `last_number`, for each of the users in their order."""
     if not transaction.writes_in_ctes:
         return [await last_number(transaction, user_id) for user_id in user_ids]
-    found = {row[0]: row[1] for row in await transaction.find(_LAST_NUMBERS, user_ids=list(user_ids))}
+    found = {
+        row[0]: row[1] for row in await transaction.fetch_prepared(_LAST_NUMBERS, user_ids=list(user_ids))
+    }
     return [found.get(user_id, 0) for user_id in user_ids]
 
 

@@ -28,7 +28,7 @@ from sqlmodel import col
 from taskwell.core.bounded_cache import BoundedCache
 from taskwell.database.coalescing import labelled
 from taskwell.database.database import ReadTransaction
-from taskwell.database.prepared import Statement
+from taskwell.database.prepared import PreparedStatement
 from taskwell.models import Task, User
 from taskwell.models.base import table_of
 from taskwell.schemas.query import SortKey, TaskFilter, TaskQuery
@@ -78,7 +78,7 @@ class PartKey(NamedTuple):
 
 
 async def list_part(transaction: ReadTransaction, key: PartKey) -> Part:
-    (row,) = await transaction.find(prepared(transaction.dialect, key), **values_of(key))
+    (row,) = await transaction.fetch_prepared(prepared(transaction.dialect, key), **values_of(key))
     return Part(row[0] or "", row[1], row[2])
 
 
@@ -88,10 +88,10 @@ async def list_parts(transaction: ReadTransaction, keys: Sequence[PartKey]) -> S
 
 
 # Lists that differ in nothing but values are one statement; these are all there have been of late.
-_STATEMENTS: BoundedCache[Hashable, Statement] = BoundedCache(1_000)
+_STATEMENTS: BoundedCache[Hashable, PreparedStatement] = BoundedCache(1_000)
 
 
-def prepared(dialect: str, key: PartKey) -> Statement:
+def prepared(dialect: str, key: PartKey) -> PreparedStatement:
     task_filter = key.query.filter
     given = tuple(getattr(task_filter, name) is None for name in _FILTER_VALUES)
     shape = (
@@ -99,7 +99,7 @@ def prepared(dialect: str, key: PartKey) -> Statement:
         task_filter.completed, task_filter.deleted, given,
     )  # fmt: skip
     if (statement := _STATEMENTS.get(shape)) is None:
-        statement = _STATEMENTS[shape] = Statement(_statement(dialect, key))
+        statement = _STATEMENTS[shape] = PreparedStatement(_statement(dialect, key))
     return statement
 
 

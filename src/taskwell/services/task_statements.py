@@ -20,7 +20,7 @@ from taskwell.core.clock import utc_now
 from taskwell.core.errors import Held
 from taskwell.database.coalescing import labelled
 from taskwell.database.database import ReadTransaction, Transaction
-from taskwell.database.prepared import Rows, Statement
+from taskwell.database.prepared import PreparedStatement, Rows
 from taskwell.models import Task
 from taskwell.models.base import table_of
 from taskwell.schemas.task import TaskCreate
@@ -69,7 +69,7 @@ async def get_tasks(
     if not transaction.writes_in_ctes:
         return [await _get_task(transaction, key) for key in keys]
     statement = _GET_TASK if len(keys) == 1 else _GET_TASKS
-    return _in_order(keys, await transaction.find(statement, **_values(keys)))
+    return _in_order(keys, await transaction.fetch_prepared(statement, **_values(keys)))
 
 
 @labelled("toggle_tasks")
@@ -81,7 +81,7 @@ async def toggle_tasks(
     if not transaction.writes_in_ctes:
         return [await _toggle_task(transaction, key, now) for key in keys]
     statement = _toggle_statement(several=len(keys) > 1, waits=transaction.waits)
-    toggled = _in_order(keys, await transaction.find(statement, **_values(keys), now=now))
+    toggled = _in_order(keys, await transaction.fetch_prepared(statement, **_values(keys), now=now))
     missing = [key for key, outcome in zip(keys, toggled, strict=True) if isinstance(outcome, TaskNotFound)]
     if transaction.waits or not missing:
         return toggled
@@ -100,12 +100,12 @@ async def create_tasks(
     if not transaction.writes_in_ctes:
         return [await _create_task(transaction, new) for new in wanted]
     statement = _create_statement(several=len(wanted) > 1, waits=transaction.waits)
-    rows = await transaction.find(statement, **_values(wanted))
+    rows = await transaction.fetch_prepared(statement, **_values(wanted))
     created = {row[0]: TaskJson(*row[1:]) for row in rows}
     missing = {new.user_id for new in wanted if new.id not in created}
     if transaction.waits or not missing:
         return [created.get(new.id) or UserNotFound() for new in wanted]
-    there = {row[0] for row in await transaction.find(_FIND_USERS, ids=list(missing))}
+    there = {row[0] for row in await transaction.fetch_prepared(_FIND_USERS, ids=list(missing))}
     return [created.get(new.id) or (Held() if new.user_id in there else UserNotFound()) for new in wanted]
 
 
@@ -124,24 +124,24 @@ def _in_order(keys: Sequence[TaskKey], rows: Rows) -> list[TaskJson | TaskNotFou
 
 
 async def _get_task(transaction: ReadTransaction, key: TaskKey) -> TaskJson | TaskNotFound:
-    rows = await transaction.find(_GET_KEPT_TASK, **_kept(key))
+    rows = await transaction.fetch_prepared(_GET_KEPT_TASK, **_kept(key))
     return TaskJson(*rows[0]) if rows else TaskNotFound()
 
 
 async def _toggle_task(transaction: Transaction, key: TaskKey, now: datetime) -> TaskJson | TaskNotFound:
-    numbers = await transaction.find(_TAKE_NUMBER_IF_ALIVE, **_kept(key))
+    numbers = await transaction.fetch_prepared(_TAKE_NUMBER_IF_ALIVE, **_kept(key))
     if not numbers:
         return TaskNotFound()
-    rows = await transaction.find(_TOGGLE_TASK, **_kept(key), now=now, version=numbers[0][0])
+    rows = await transaction.fetch_prepared(_TOGGLE_TASK, **_kept(key), now=now, version=numbers[0][0])
     return TaskJson(*rows[0])
 
 
 async def _create_task(transaction: Transaction, new: NewTask) -> TaskJson | UserNotFound:
-    numbers = await transaction.find(_TAKE_NUMBER, user_id=new.user_id)
+    numbers = await transaction.fetch_prepared(_TAKE_NUMBER, user_id=new.user_id)
     if not numbers:
         return UserNotFound()
     values = {**new._asdict(), "id": new.id.hex}
-    rows = await transaction.find(_CREATE_TASK, **values, version=numbers[0][0])
+    rows = await transaction.fetch_prepared(_CREATE_TASK, **values, version=numbers[0][0])
     return TaskJson(*rows[0])
 
 
@@ -158,9 +158,9 @@ _TYPES: dict[str, Any] = {
 }
 
 
-def _statement(sql: str, *typed: str) -> Statement:
+def _statement(sql: str, *typed: str) -> PreparedStatement:
     """`typed`: the parameters that a driver does not take as they are."""
-    return Statement(text(sql).bindparams(*(bindparam(name, type_=_TYPES[name]) for name in typed)))
+    return PreparedStatement(text(sql).bindparams(*(bindparam(name, type_=_TYPES[name]) for name in typed)))
 
 
 def _toggled(later_of: str) -> str:
@@ -262,7 +262,7 @@ def _numbered(waits: bool) -> str:
 
 
 @cache
-def _toggle_statement(*, several: bool, waits: bool) -> Statement:
+def _toggle_statement(*, several: bool, waits: bool) -> PreparedStatement:
     if several:
         numbered = f"WITH wanted AS (SELECT wanted.* FROM {_WANTED_TASKS}), {_numbered(waits)}"
         place, found = "place", _FOUND.replace("wanted", "numbered")
@@ -280,7 +280,7 @@ def _toggle_statement(*, several: bool, waits: bool) -> Statement:
 
 
 @cache
-def _create_statement(*, several: bool, waits: bool) -> Statement:
+def _create_statement(*, several: bool, waits: bool) -> PreparedStatement:
     wanted = f"WITH {_SEVERAL_NEW}, {_numbered(waits)}" if several else _numbered_one(waits)
     new = "numbered" if several else f"{_ONE_NEW}, numbered"
     return _statement(

@@ -21,7 +21,7 @@ from taskwell.admin.copy import CannotCopy, Differs, Progress, Summary
 from taskwell.core.clock import utc_now
 from taskwell.core.settings import Settings
 from taskwell.database import migrate
-from taskwell.database.connection import OnTheSpot
+from taskwell.database.connection import InlineConnection
 from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.database.faults import fault_of
 from taskwell.database.migrate import Schema
@@ -126,7 +126,7 @@ async def read_backup(file: Path) -> Backup:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[OnTheSpot]:
+def _opened(file: Path) -> Iterator[InlineConnection]:
     if not file.is_file():
         raise CannotCopy(f"there is no file {file}")
     try:

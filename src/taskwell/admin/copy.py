@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.settings import Settings
 from taskwell.database import migrate, startup
-from taskwell.database.connection import OnTheSpot
+from taskwell.database.connection import InlineConnection
 from taskwell.database.database import ReadTransaction, Transaction, open_backend
 from taskwell.database.faults import reason_of
 from taskwell.database.postgres import PostgresBackend
@@ -29,7 +29,7 @@ from taskwell.models.housekeeping import STAYS
 _AT_ONCE = 1_000
 _MODULUS = 2**256
 
-Connected = AsyncConnection | OnTheSpot
+Connected = AsyncConnection | InlineConnection
 
 _COPIED = [table for table in metadata.sorted_tables if STAYS not in table.info]
 TABLES = tuple(table.name for table in _COPIED)

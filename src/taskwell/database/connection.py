@@ -12,7 +12,7 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 T = TypeVar("T")
 
 
-class OnTheSpot:
+class InlineConnection:
     """A connection that is used where it stands: its methods are awaited like others, and never wait.
 
     So what awaits nothing but them can run in any thread, a whole transaction at a time.
@@ -30,7 +30,7 @@ class OnTheSpot:
 
 
 @dataclass(slots=True)
-class OnTheDriver:
+class DriverConnection:
     """A connection as the pool has it. What SQLAlchemy puts around it takes as long as a look-up."""
 
     dialect: Dialect
@@ -46,17 +46,17 @@ class OnTheDriver:
         await greenlet_spawn(self.pooled.invalidate, error)
 
 
-AnyConnection = AsyncConnection | OnTheSpot | OnTheDriver
+AnyConnection = AsyncConnection | InlineConnection | DriverConnection
 
 
 def driver_of(connection: AnyConnection) -> Any:
-    if isinstance(connection, OnTheDriver):
+    if isinstance(connection, DriverConnection):
         return connection.pooled.driver_connection
     assert connection.sync_connection is not None
     return connection.sync_connection.connection.driver_connection
 
 
-def driven(work: Awaitable[T]) -> T:
+def run_inline(work: Awaitable[T]) -> T:
     """What comes of work that awaits nothing that waits."""
     steps = work.__await__()
     try:

@@ -25,7 +25,7 @@ from taskwell.core.errors import FileMoved, Held, TaskwellError, Unavailable
 from taskwell.core.histogram import Histogram
 from taskwell.core.settings import Settings
 from taskwell.database.coalescing import Coalescer, RunGroup, never, settle
-from taskwell.database.connection import AnyConnection, driven
+from taskwell.database.connection import AnyConnection, run_inline
 from taskwell.database.faults import Fault, NotConnected, error_of, fault_of, reason_of
 from taskwell.database.postgres import COMMAND_SECONDS, PostgresBackend
 from taskwell.database.prepared import PreparedStatement, Rows
@@ -261,7 +261,7 @@ class Database:
         outcome: T | TaskwellError | None = self._looked.get((function, key))
         if outcome is None:
             with backend.at_once() as connection:
-                (outcome,) = driven(function(ReadTransaction(connection), [key]))
+                (outcome,) = run_inline(function(ReadTransaction(connection), [key]))
             if not self._looked:
                 asyncio.get_running_loop().call_soon(self._looked.clear)
             self._looked[function, key] = outcome

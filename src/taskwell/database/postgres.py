@@ -24,7 +24,7 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 
 from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import InUse, OutcomeUnknown
-from taskwell.database.connection import OnTheDriver, driver_of
+from taskwell.database.connection import DriverConnection, driver_of
 from taskwell.database.faults import Fault, NotConnected, fault_of, never_sent
 from taskwell.database.principal import ALL_USERS, current_user
 
@@ -187,7 +187,7 @@ class PostgresBackend:
                 await connection.close()
 
     @asynccontextmanager
-    async def asking(self) -> AsyncGenerator[AsyncConnection | OnTheDriver]:
+    async def asking(self) -> AsyncGenerator[AsyncConnection | DriverConnection]:
         """A connection for statements that are kept prepared, each by itself."""
         if self.row_security:
             async with self.reading() as connection:
@@ -197,7 +197,7 @@ class PostgresBackend:
         if pooled is None:
             pooled = await self._checked_out(self._alive())
         try:
-            yield OnTheDriver(self._engine.dialect, pooled)
+            yield DriverConnection(self._engine.dialect, pooled)
         finally:
             await self._leave(pooled)
 
@@ -281,7 +281,7 @@ class PostgresBackend:
                 raise
             return result
 
-    async def write_at_once(self, work: Callable[[AsyncConnection | OnTheDriver], Awaitable[T]]) -> T:
+    async def write_at_once(self, work: Callable[[AsyncConnection | DriverConnection], Awaitable[T]]) -> T:
         """A transaction of a single statement that is kept prepared: where it can, it is the transaction.
 
         Raises:

@@ -22,7 +22,7 @@ from sqlalchemy.exc import OperationalError
 
 from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import InUse
-from taskwell.database.connection import OnTheDriver, OnTheSpot, driven
+from taskwell.database.connection import DriverConnection, InlineConnection, run_inline
 from taskwell.database.sqlite_file import SqliteFile, absolute, prepare_connections, unwritable_file
 from taskwell.database.sqlite_writer import LOCK_PATIENCE_SECONDS, SqliteWriter
 
@@ -48,40 +48,40 @@ class SqliteBackend:
         self.writer = SqliteWriter(url, self._file, coalesce=coalesce)
         self._readers = _reading_engine(url, pool_size=self.most_connections)
         event.listen(self._readers, "connect", self._file.note)
-        self._at_hand: OnTheDriver | None = None  # one of the readers
+        self._at_hand: DriverConnection | None = None  # one of the readers
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="taskwell-reader")
 
-    async def read(self, work: Callable[[OnTheSpot], Awaitable[T]]) -> T:
+    async def read(self, work: Callable[[InlineConnection], Awaitable[T]]) -> T:
         """Read in a thread of its own, so that others are served meanwhile."""
         self._file.need()
 
         def in_thread() -> T:
             with self._readers.connect() as connection:
-                return driven(work(OnTheSpot(connection)))
+                return run_inline(work(InlineConnection(connection)))
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, in_thread)
 
     @asynccontextmanager
-    async def reading(self) -> AsyncGenerator[OnTheSpot]:
+    async def reading(self) -> AsyncGenerator[InlineConnection]:
         """A connection for what takes no time worth a thread."""
         self._file.need()
         with self._readers.connect() as connection:
-            yield OnTheSpot(connection)
+            yield InlineConnection(connection)
 
     @asynccontextmanager
-    async def asking(self) -> AsyncGenerator[OnTheDriver]:
+    async def asking(self) -> AsyncGenerator[DriverConnection]:
         """A connection for statements that are kept prepared."""
         with self.at_once() as connection:
             yield connection
 
     @contextmanager
-    def at_once(self) -> Generator[OnTheDriver]:
+    def at_once(self) -> Generator[DriverConnection]:
         """The same, for who does not even wait for a turn of the event loop."""
         if self._file_seen_until < time.monotonic():
             self._file.need()
             self._file_seen_until = time.monotonic() + _FILE_SEEN_SECONDS
         if self._at_hand is None:
-            self._at_hand = OnTheDriver(self._readers.dialect, self._readers.pool.connect())
+            self._at_hand = DriverConnection(self._readers.dialect, self._readers.pool.connect())
         try:
             yield self._at_hand
         except BaseException:
@@ -93,7 +93,7 @@ class SqliteBackend:
             self._at_hand.pooled.close()
             self._at_hand = None
 
-    def write(self, work: Callable[[OnTheSpot], Awaitable[T]]) -> asyncio.Future[T]:
+    def write(self, work: Callable[[InlineConnection], Awaitable[T]]) -> asyncio.Future[T]:
         """Raises Busy: the file was locked by somebody else all the time."""
         return self.writer.write(work)
 
@@ -103,7 +103,7 @@ class SqliteBackend:
         return await self.writer.migrate(work, patience_seconds)
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncGenerator[OnTheSpot]:
+    async def snapshot(self) -> AsyncGenerator[InlineConnection]:
         """One state of everything, however long it is read and whoever writes meanwhile."""
         if self.path.exists() and not os.access(self.path.parent, os.W_OK | os.X_OK):
             with unwritable_file(self.path) as unwritable:
@@ -113,12 +113,12 @@ class SqliteBackend:
         with self._readers.connect() as connection:
             connection.exec_driver_sql("BEGIN")
             try:
-                yield OnTheSpot(connection)
+                yield InlineConnection(connection)
             finally:
                 connection.exec_driver_sql("ROLLBACK")
 
     @asynccontextmanager
-    async def frozen(self, _tables: Sequence[str]) -> AsyncGenerator[OnTheSpot]:
+    async def frozen(self, _tables: Sequence[str]) -> AsyncGenerator[InlineConnection]:
         """The same, while nobody else has the file open.
 
         Raises:
@@ -129,15 +129,15 @@ class SqliteBackend:
             try:
                 with engine.connect() as connection:
                     _take(connection, self.path)
-                    yield OnTheSpot(connection)
+                    yield InlineConnection(connection)
             finally:
                 engine.dispose()
 
     @asynccontextmanager
-    async def loading(self, _tables: Sequence[str]) -> AsyncGenerator[OnTheSpot]:
+    async def loading(self, _tables: Sequence[str]) -> AsyncGenerator[InlineConnection]:
         """A transaction that may take its time. Whoever else writes meanwhile is told to try again."""
         with self.writer.transaction() as connection:
-            yield OnTheSpot(connection)
+            yield InlineConnection(connection)
 
     def give_up_sessions(self) -> None:
         """A file that may not be written is so for whoever opens it."""

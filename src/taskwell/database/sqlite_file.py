@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 
 from taskwell.core.database_url import BadDatabaseUrl
 from taskwell.core.errors import FileMoved, InUse
-from taskwell.database.connection import OnTheSpot
+from taskwell.database.connection import InlineConnection
 
 _REMOTE_FILE_SYSTEMS = frozenset(
     [
@@ -111,7 +111,7 @@ def prepare_connections(engine: Engine, pragmas: Sequence[str]) -> None:
 
 
 @contextmanager
-def lone_file(path: Path, mode: Literal["ro", "rw", "immutable"]) -> Iterator[OnTheSpot]:
+def lone_file(path: Path, mode: Literal["ro", "rw", "immutable"]) -> Iterator[InlineConnection]:
     """A file that nobody else uses, on any file system and without companions.
 
     It is written without a journal: whoever is interrupted throws it away. Foreign keys are not enforced.
@@ -138,13 +138,13 @@ def lone_file(path: Path, mode: Literal["ro", "rw", "immutable"]) -> Iterator[On
             driver.execute("PRAGMA journal_mode = OFF" if mode == "rw" else "PRAGMA query_only = ON")
             driver.execute("PRAGMA synchronous = OFF")
             with connection.begin():
-                yield OnTheSpot(connection)
+                yield InlineConnection(connection)
     finally:
         engine.dispose()
 
 
 @contextmanager
-def unwritable_file(path: Path) -> Iterator[OnTheSpot]:
+def unwritable_file(path: Path) -> Iterator[InlineConnection]:
     """A database in a folder where nothing may be written: a snapshot, or that of another user's server.
 
     SQLite writes an index of the WAL beside it, unless there is one. It can be told that there is no WAL,

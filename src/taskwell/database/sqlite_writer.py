@@ -20,7 +20,7 @@ from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import Busy, TaskwellError
 from taskwell.core.histogram import GROUPS, Histogram
 from taskwell.database.coalescing import settle, waiting_since
-from taskwell.database.connection import OnTheSpot, driven
+from taskwell.database.connection import InlineConnection, run_inline
 from taskwell.database.faults import Fault, fault_of
 from taskwell.database.file_lock import FileLock
 from taskwell.database.sqlite_file import SqliteFile, prepare_connections
@@ -36,7 +36,7 @@ _GROUP = 100  # at most so many writes share a transaction
 class _Write(Generic[T]):
     """What somebody wants to write, and where the outcome goes. `deadline`: on the monotonic clock."""
 
-    work: Callable[[OnTheSpot], Awaitable[T]]
+    work: Callable[[InlineConnection], Awaitable[T]]
     answer: asyncio.Future[T]
     deadline: float
 
@@ -61,7 +61,7 @@ class SqliteWriter:
         self._thread: threading.Thread | None = None
         self.group_sizes = Histogram(GROUPS)
 
-    def write(self, work: Callable[[OnTheSpot], Awaitable[T]]) -> asyncio.Future[T]:
+    def write(self, work: Callable[[InlineConnection], Awaitable[T]]) -> asyncio.Future[T]:
         """A transaction, or a part of one that others share: what raises is undone, and undoes nobody else's.
 
         Raises:
@@ -275,11 +275,11 @@ def _begun(connection: Connection, deadline: float) -> RootTransaction:
 
 
 def _carried_out(
-    work: Callable[[OnTheSpot], Awaitable[T]], connection: Connection, transaction: RootTransaction
+    work: Callable[[InlineConnection], Awaitable[T]], connection: Connection, transaction: RootTransaction
 ) -> T | Exception:
     try:
         with transaction:
-            return driven(work(OnTheSpot(connection)))
+            return run_inline(work(InlineConnection(connection)))
     except Exception as error:  # noqa: BLE001 (it is raised for whoever wrote)
         return error
 
@@ -290,12 +290,12 @@ def _driver(connection: Connection) -> Any:
     return driver
 
 
-def _part(work: Callable[[OnTheSpot], Awaitable[T]], connection: Connection) -> T | TaskwellError:
+def _part(work: Callable[[InlineConnection], Awaitable[T]], connection: Connection) -> T | TaskwellError:
     """Raises whatever is not a rule's own refusal: after it nobody knows how the transaction stands."""
     driver = _driver(connection)
     driver.execute("SAVEPOINT part")
     try:
-        outcome: T | TaskwellError = driven(work(OnTheSpot(connection)))
+        outcome: T | TaskwellError = run_inline(work(InlineConnection(connection)))
     except TaskwellError as error:
         driver.execute("ROLLBACK TO part")
         outcome = error

@@ -44,7 +44,7 @@ def instant(settings: Settings, when: datetime) -> str:
 def tidy_up(settings: Settings) -> None:
     async def work() -> None:
         database = Database(settings)
-        database.serving = True
+        database.ready = True
         try:
             await housekeeping.tidy_up(database, settings.trash_days)
         finally:

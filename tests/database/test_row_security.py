@@ -31,7 +31,7 @@ from taskwell.database.database import Database, ReadTransaction, Transaction
 from taskwell.database.postgres import PostgresBackend
 from taskwell.database.prepared import PreparedStatement
 from taskwell.database.principal import ALL_USERS, as_user
-from taskwell.database.startup import CannotStart
+from taskwell.database.startup import StartupError
 from taskwell.models import User
 from taskwell.schemas.batch import Batch
 from taskwell.schemas.query import TaskFilter, TaskQuery
@@ -542,7 +542,7 @@ class TestSettings:
         with role(attributes) as name:
             place.sql(f"GRANT {make_url(place.owner).username} TO {name}")
             url = by(place.admin, name)
-            with pytest.raises(CannotStart, match="serve as a role without SUPERUSER and BYPASSRLS"):
+            with pytest.raises(StartupError, match="serve as a role without SUPERUSER and BYPASSRLS"):
                 opened(settings_of(place, database_url=url, row_level_security="on"), is_inactive)
             opened(settings_of(place, database_url=url, auth="jwt", jwt_secret=SECRET), is_inactive)
             assert caplog.text.count("row-level security has no effect") == 1
@@ -552,7 +552,7 @@ class TestSettings:
         caplog.set_level(logging.INFO, "taskwell")
         opened(settings_of(place), is_inactive)
         alone: dict[str, Any] = {"migration_database_url": None}
-        with pytest.raises(CannotStart, match="does not own the tables: give MIGRATION_DATABASE_URL a role"):
+        with pytest.raises(StartupError, match="does not own the tables: give MIGRATION_DATABASE_URL a role"):
             opened(settings_of(place, **alone, row_level_security="on"), is_active)
         opened(settings_of(place, **alone, auth="jwt", jwt_secret=SECRET), is_inactive)
         assert caplog.text.count("does not own the tables") == 1
@@ -571,7 +571,7 @@ class TestSettings:
         asked = settings_of(place, row_level_security="on")
         waiting = settings_of(place, row_level_security="on", migrate_at_start=False)
         opened(settings_of(place), is_inactive)
-        with pytest.raises(CannotStart, match="run `taskwell db upgrade`"):
+        with pytest.raises(StartupError, match="run `taskwell db upgrade`"):
             opened(waiting, is_active)
         asyncio.run(startup.upgrade(asked))
         opened(waiting, is_active)
@@ -585,7 +585,7 @@ class TestSettings:
                 another = Database(settings)
                 async with asyncio.timeout(4):
                     (await startup.start(settings, another)).cancel()
-                assert another.serving
+                assert another.ready
                 await another.close()
 
         opened(settings, is_active)
@@ -593,13 +593,13 @@ class TestSettings:
 
 
 async def is_active(database: Database) -> None:
-    assert database.serving
+    assert database.ready
     assert backend_of(database).row_security
     assert await database.read(owners, "users") == []
 
 
 async def is_inactive(database: Database) -> None:
-    assert database.serving
+    assert database.ready
     assert not backend_of(database).row_security
     assert await database.read(owners, "users") == []
 

@@ -48,7 +48,7 @@ async def backend_of(path: Path) -> AsyncGenerator[SqliteBackend]:
 async def database_of(path: Path, more_expected: Callable[[], bool] = never) -> AsyncGenerator[Database]:
     """A database with a table of one number."""
     database = Database(Settings(database_url=f"sqlite:///{path}"), more_expected=more_expected)
-    database.serving = True
+    database.ready = True
     await database.backend.write(make_counter)
     try:
         yield database

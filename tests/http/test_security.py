@@ -25,7 +25,7 @@ from harness.postgres import free_port
 from harness.responses import problem, violation
 from harness.servers import local_server, wait_for
 from taskwell.core.settings import Settings
-from taskwell.database.startup import CannotStart
+from taskwell.database.startup import StartupError
 from taskwell.http.metrics import Metrics
 from taskwell.http.middleware import RequestId
 from taskwell.http.security import (
@@ -684,13 +684,13 @@ class TestStorage:
         self, missing: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, missing, None)
-        with pytest.raises(CannotStart, match=r"pip install 'taskwell\[redis\]'"):
+        with pytest.raises(StartupError, match=r"pip install 'taskwell\[redis\]'"):
             RateLimit(hello, "1/hour", "redis://127.0.0.1")
 
     @pytest.mark.skipif(importlib.util.find_spec("redis") is None, reason="needs taskwell[redis]")
     @pytest.mark.parametrize("url", ["redis://:secret@127.0.0.1:secret", "redis://[secret", "secret://x"])
     def test_what_is_no_url_of_it_is_refused_without_repeating_it(self, url: str) -> None:
-        with pytest.raises(CannotStart, match="TASKWELL_RATE_LIMIT_STORAGE") as caught:
+        with pytest.raises(StartupError, match="TASKWELL_RATE_LIMIT_STORAGE") as caught:
             RateLimit(hello, "1/hour", url)
         assert "secret" not in str(caught.value)
         assert caught.value.__cause__ is None

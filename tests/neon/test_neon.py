@@ -33,7 +33,7 @@ from taskwell.app import create_app
 from taskwell.core.settings import Settings
 from taskwell.database import startup
 from taskwell.database.postgres import _SESSION, PostgresBackend
-from taskwell.database.startup import CannotStart
+from taskwell.database.startup import StartupError
 from taskwell.services import housekeeping
 
 TASKS = "/api/ada/tasks"
@@ -178,7 +178,7 @@ def refusal(settings: Settings) -> str:
         async with create_app(settings).router.lifespan_context(create_app(settings)):
             pass
 
-    with pytest.raises(CannotStart) as refused:
+    with pytest.raises(StartupError) as refused:
         asyncio.run(work())
     return str(refused.value)
 

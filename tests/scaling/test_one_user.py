@@ -139,7 +139,7 @@ def of_a_user(url: str, issuer: Issuer, number: int) -> None:
 async def together(settings: Settings) -> None:
     """Two users want the same in the same moment."""
     database = Database(settings)
-    database.serving = True
+    database.ready = True
     try:
         await row_security.arrange(settings, database, may_alter=False)
         await asyncio.gather(*(in_turn(database, user) for user in ("user-1", "user-2")))

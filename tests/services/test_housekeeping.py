@@ -60,7 +60,7 @@ def claims(settings: Settings, *times: datetime) -> list[bool]:
     async def work() -> list[bool]:
         databases = [Database(settings) for _ in times]
         for database in databases:
-            database.serving = True
+            database.ready = True
         try:
             asked = zip(databases, times, strict=True)
             return list(

@@ -96,7 +96,7 @@ def _prepare(settings: Settings) -> None:
     """What cannot be mended by waiting is told here, without a traceback."""
     from taskwell.core.database_url import BadDatabaseUrl
     from taskwell.database.database import Database
-    from taskwell.database.startup import CannotStart, prepare
+    from taskwell.database.startup import StartupError, prepare
 
     async def prepare_once() -> None:
         database = Database(settings)
@@ -107,7 +107,7 @@ def _prepare(settings: Settings) -> None:
 
     try:
         asyncio.run(prepare_once())
-    except (CannotStart, BadDatabaseUrl) as error:
+    except (StartupError, BadDatabaseUrl) as error:
         fail(error)
 
 

@@ -26,11 +26,11 @@ def run(work: Coroutine[Any, Any, T], url: "DatabaseUrl") -> T:
     from taskwell.core.database_url import BadDatabaseUrl
     from taskwell.core.errors import TaskwellError
     from taskwell.database.faults import reason_of
-    from taskwell.database.startup import CannotStart
+    from taskwell.database.startup import StartupError
 
     try:
         return asyncio.run(work)
-    except (CommandError, BadDatabaseUrl, CannotStart, CannotCopy, Differs, TaskwellError) as error:
+    except (CommandError, BadDatabaseUrl, StartupError, CannotCopy, Differs, TaskwellError) as error:
         fail(error)
     except Exception as error:
         if (reason := reason_of(url, error)) is None:

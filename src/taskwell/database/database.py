@@ -108,7 +108,7 @@ class Transaction(ReadTransaction):
 
 
 class Database:
-    """The application's database. `serving` is set once its schema is known to be right.
+    """The application's database. `ready` is set once its schema is known to be right.
 
     `coalesce` False: nothing is coalesced. `more_expected`: whether more calls are sure to come in the next
     turn of the event loop.
@@ -122,7 +122,7 @@ class Database:
         self._coalesce = coalesce
         self._more_expected = more_expected
         self._group_writes = asyncio.Lock()
-        self.serving = False
+        self.ready = False
         self.uses = 0  # how often it was asked, so that nobody wakes it who need not
         self.user_locks = KeyedLocks()
         self.retries: Counter[str] = Counter()  # by the fault that was the reason
@@ -487,7 +487,7 @@ class Database:
 
     def _refuse_what_cannot_be(self, *, writes: bool) -> None:
         """Those who come while nobody answers are told at once, instead of queueing for the same wait."""
-        if not self.serving:
+        if not self.ready:
             preparing = "The database is being prepared; nothing was changed. Try again."
             raise Unavailable(preparing, reason="preparing")
         if time.monotonic() < self._away_until:
@@ -510,7 +510,7 @@ class Database:
     @property
     def available(self) -> bool:
         """Whether it could be used when last it was. Asks nobody."""
-        return self.serving and not (self._away or self._damaged)
+        return self.ready and not (self._away or self._damaged)
 
     def group_sizes(self) -> dict[str, Histogram]:
         """How many were asked for together, by what they asked for."""

@@ -17,7 +17,7 @@ _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 5.0
 
 
-class CannotStart(Exception):
+class StartupError(Exception):
     """Waiting will not help. The message says what will; it holds no secret."""
 
 
@@ -25,17 +25,17 @@ async def start(settings: Settings, database: Database) -> asyncio.Task[None]:
     """Make the database ready; if it is away, go on trying in the task that is returned.
 
     Raises:
-        CannotStart: an operator has to change something first.
+        StartupError: an operator has to change something first.
     """
     await _try(settings, database)
     return asyncio.create_task(_keep_trying(settings, database))
 
 
 async def prepare(settings: Settings, database: Database) -> str | None:
-    """Make the database ready: then it is `serving`. Returns what is in the way, if it has to be waited for.
+    """Make the database ready: then it is `ready`. Returns what is in the way, if it has to be waited for.
 
     Raises:
-        CannotStart: an operator has to change something first.
+        StartupError: an operator has to change something first.
     """
     try:
         _need_open_files(settings)
@@ -45,7 +45,7 @@ async def prepare(settings: Settings, database: Database) -> str | None:
             schema = await migrate.state(database)
         if schema is not Schema.BEHIND:
             await _keep_users_apart(settings, database, may_alter=settings.migrate_at_start)
-    except CannotStart:
+    except StartupError:
         raise
     except Exception as error:
         reason = _reason(settings, error)
@@ -56,7 +56,7 @@ async def prepare(settings: Settings, database: Database) -> str | None:
         return "the database waits for its migrations: run `taskwell db upgrade`"
     if schema is Schema.AHEAD:
         logger.warning("the database was migrated by a newer taskwell")
-    database.serving = True
+    database.ready = True
     return None
 
 
@@ -64,7 +64,7 @@ async def upgrade(settings: Settings, revision: str = "head") -> str:
     """What a start does to the database, done beforehand. Returns where the schema is then.
 
     Raises:
-        CannotStart: tables of another program are in the way, or row-level security has to be on, and cannot.
+        StartupError: tables of another program are in the way, or row-level security cannot be turned on.
     """
     place = await _migrate(settings, revision)
     if revision != "head" or row_security.wanted(settings) is None:
@@ -78,21 +78,21 @@ async def upgrade(settings: Settings, revision: str = "head") -> str:
 
 
 async def _migrate(settings: Settings, revision: str = "head") -> str:
-    """Raises CannotStart: tables of another program are in the way."""
+    """Raises StartupError: tables of another program are in the way."""
     try:
         return await migrate.upgrade(settings, revision)
     except OthersTables as error:
-        raise CannotStart(str(error)) from None
+        raise StartupError(str(error)) from None
 
 
 async def _keep_trying(settings: Settings, database: Database) -> None:
     pause = _FIRST_PAUSE_SECONDS
-    while not database.serving:
+    while not database.ready:
         await asyncio.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
         try:
             await _try(settings, database)
-        except CannotStart as error:
+        except StartupError as error:
             logger.error("%s", error)  # noqa: TRY400 (the message says it all)
         except Exception:
             logger.exception("the database cannot be prepared")
@@ -112,16 +112,16 @@ def _need_open_files(settings: Settings) -> None:
     closed = closed_files(absolute(settings.database.path)) if settings.database.is_sqlite else []
     if closed:
         sentence = f"{closed[0]} may not be written: check the permissions of the file and its folder"
-        raise CannotStart(sentence)
+        raise StartupError(sentence)
 
 
 async def _keep_users_apart(settings: Settings, database: Database, *, may_alter: bool) -> None:
-    """Raises CannotStart: row-level security has to be on, and cannot."""
+    """Raises StartupError: row-level security has to be on, and cannot."""
     obstacle = await row_security.arrange(settings, database, may_alter=may_alter)
     if obstacle is None:
         return
     if settings.row_level_security == "on":
-        raise CannotStart(obstacle)
+        raise StartupError(obstacle)
     logger.info("%s", obstacle)
 
 
@@ -129,8 +129,8 @@ def _reason(settings: Settings, error: Exception) -> str | None:
     """Why the database cannot be used yet, or None if the error is not the database's.
 
     Raises:
-        CannotStart: it will not come right by itself.
+        StartupError: it will not come right by itself.
     """
     if (lasting := lasting_reason(settings.database, error)) is not None:
-        raise CannotStart(lasting) from error
+        raise StartupError(lasting) from error
     return error.detail if isinstance(error, TaskwellError) else reason_of(settings.database, error)

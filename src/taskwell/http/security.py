@@ -19,7 +19,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from taskwell.core.errors import Forbidden, Invalid, RateLimited, Violation
 from taskwell.core.root_path import parse_root_path
 from taskwell.core.settings import is_loopback, open_to_all
-from taskwell.database.startup import CannotStart
+from taskwell.database.startup import StartupError
 from taskwell.http.headers import Header, lines
 from taskwell.http.problems import response_of
 from taskwell.http.root_path import detached, enter, note_origin
@@ -337,15 +337,15 @@ class SharedCounter:
             from limits.aio.storage import RedisStorage  # noqa: PLC0415
             from limits.errors import ConfigurationError, StorageError  # noqa: PLC0415
         except ImportError:
-            raise CannotStart(_NO_CLIENT) from None
+            raise StartupError(_NO_CLIENT) from None
         try:
             self._redis = RedisStorage(
                 f"async+{url}", wrap_exceptions=True, implementation="redispy", key_prefix="taskwell"
             )
         except ConfigurationError:
-            raise CannotStart(_NO_CLIENT) from None
+            raise StartupError(_NO_CLIENT) from None
         except ValueError:  # its words may hold a part of the password
-            raise CannotStart("TASKWELL_RATE_LIMIT_STORAGE is not a URL of Redis.") from None
+            raise StartupError("TASKWELL_RATE_LIMIT_STORAGE is not a URL of Redis.") from None
         self.rate = rate
         self._room = asyncio.Semaphore(self._MOST_CONNECTIONS)
         self._failures = (StorageError, OSError, TimeoutError)

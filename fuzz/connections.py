@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 from fuzz.oracle import Request
 from fuzz.streams import Stream
 from taskwell.http.admission import Admission
-from taskwell.http.middleware import Origins, WellFormed
+from taskwell.http.middleware import Origins, ValidateRequest
 
 _QUIET_TURNS = 5  # of the event loop: what was begun has asked the application by then
 _MOST_TURNS = 2_000
@@ -52,7 +52,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.of: dict[tuple[str, int], Record] = {}
-        self._edge = WellFormed(self._run)
+        self._edge = ValidateRequest(self._run)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -30,16 +30,23 @@ from taskwell.http.admission import Admission
 from taskwell.http.authentication import Authentication
 from taskwell.http.metrics import Metrics
 from taskwell.http.middleware import (
-    Alike,
     BodyLimit,
-    CatchAll,
     Cors,
+    NormalizePath,
     Options,
     Origins,
     RequestId,
-    WellFormed,
+    UnhandledErrors,
+    ValidateRequest,
 )
-from taskwell.http.security import Forwarded, Guesses, LocalOnly, RateLimit, SecurityHeaders, TrustedHosts
+from taskwell.http.security import (
+    AuthFailureLimit,
+    LocalOnly,
+    ProxyHeaders,
+    RateLimit,
+    SecurityHeaders,
+    TrustedHosts,
+)
 from taskwell.rest import openapi
 from taskwell.rest.fast_path.cached_head import Express
 from taskwell.rest.fast_path.direct_dispatch import Plain
@@ -154,24 +161,24 @@ def _add_layers(app: FastAPI, settings: Settings, *, local: bool) -> None:
     stub = settings.auth == "stub"
     limited = not stub and settings.rate_limit != "none"
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(Alike)
+    app.add_middleware(NormalizePath)
     if limited:
         storage_url = settings.rate_limit_storage.get_secret_value()
         app.add_middleware(RateLimit, rate=settings.rate_limit, storage_url=storage_url)
     app.add_middleware(Authentication, verifier=app.state.verifier)
     if limited:
-        app.add_middleware(Guesses, rate=settings.rate_limit)
+        app.add_middleware(AuthFailureLimit, rate=settings.rate_limit)
     app.add_middleware(Options)
     app.add_middleware(TrustedHosts, allowed=settings.allowed_hosts, stub=stub)
     if local:
         app.add_middleware(LocalOnly)
-    app.add_middleware(WellFormed)
-    app.add_middleware(CatchAll)
+    app.add_middleware(ValidateRequest)
+    app.add_middleware(UnhandledErrors)
     app.add_middleware(Cors, policy=app.state.origins)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestId, metrics=app.state.metrics)
     app.add_middleware(
-        Forwarded,
+        ProxyHeaders,
         proxies=settings.forwarded_allow_ips,
         root_path=settings.served_path,
         origin=settings.public_origin,

@@ -29,13 +29,13 @@ from taskwell.database.startup import StartupError
 from taskwell.http.metrics import Metrics
 from taskwell.http.middleware import RequestId
 from taskwell.http.security import (
-    Guesses,
+    AuthFailureLimit,
     LocalCounter,
+    Quota,
     Rate,
     RateLimit,
     SecurityHeaders,
     SharedCounter,
-    Standing,
     TrustedHosts,
 )
 
@@ -239,14 +239,14 @@ class TestRate:
         self, before: int, count: int, rest: float
     ) -> None:
         rate = Rate(10, 60)
-        standing = rate.standing(False, before, count, rest)
-        assert standing.left == 0
-        assert 1 <= standing.seconds <= 61
+        quota = rate.quota(False, before, count, rest)
+        assert quota.left == 0
+        assert 1 <= quota.seconds <= 61
         if rate.used(before, count, rest) < rate.amount:
             return
-        assert self.used_after(standing.seconds, rate, before, count, rest) < rate.amount
-        if standing.seconds > 1:
-            early = self.used_after(standing.seconds - 1.001, rate, before, count, rest)
+        assert self.used_after(quota.seconds, rate, before, count, rest) < rate.amount
+        if quota.seconds > 1:
+            early = self.used_after(quota.seconds - 1.001, rate, before, count, rest)
             assert early >= rate.amount - 1e-9
 
     @staticmethod
@@ -260,7 +260,7 @@ class TestLocalCounter:
     def test_it_counts_down_and_then_says_how_long_to_wait(self) -> None:
         counter = LocalCounter(Rate(3, 3_600))
         seen = [self.hit(counter) for _ in range(4)]
-        assert [(standing.allowed, standing.left) for standing in seen] == [
+        assert [(quota.allowed, quota.left) for quota in seen] == [
             (True, 2), (True, 1), (True, 0), (False, 0),
         ]  # fmt: skip
         assert seen[0].seconds == seen[1].seconds == 3_600
@@ -288,9 +288,9 @@ class TestLocalCounter:
     def test_after_the_wait_that_was_told_there_is_one(self) -> None:
         counter = LocalCounter(Rate(20, 3_600))
         for _ in range(200):
-            standing = self.hit(counter)
-            if not standing.allowed:
-                self.pass_time(counter, standing.seconds)
+            quota = self.hit(counter)
+            if not quota.allowed:
+                self.pass_time(counter, quota.seconds)
                 assert self.hit(counter).allowed
 
     def test_never_more_than_the_rate_in_any_stretch_that_it_counts(self) -> None:
@@ -345,7 +345,7 @@ class TestLocalCounter:
         assert asyncio.run(slowest()) < 0.03
 
     @staticmethod
-    def hit(counter: LocalCounter, key: str = "alice") -> Standing:
+    def hit(counter: LocalCounter, key: str = "alice") -> Quota:
         return asyncio.run(counter.hit(key))
 
     @staticmethod
@@ -430,7 +430,7 @@ class TestRateLimit:
             seen.append(scope["type"])
 
         layers = TrustedHosts(app, (), stub=True)
-        whole = SecurityHeaders(Guesses(RateLimit(layers, "1/hour", "memory://"), "1/hour"))
+        whole = SecurityHeaders(AuthFailureLimit(RateLimit(layers, "1/hour", "memory://"), "1/hour"))
 
         async def nothing(*_: Message) -> Any:
             raise AssertionError
@@ -452,25 +452,25 @@ GOOD = {"Authorization": "Bearer good"}
 
 class TestGuesses:
     def test_an_address_that_goes_on_guessing_is_refused_before_its_guess_is_read(self) -> None:
-        app = Guesses(stranger, "3/hour")
+        app = AuthFailureLimit(stranger, "3/hour")
         assert [answer_of(app).status_code for _ in range(4)] == [401, 401, 401, 429]
         answer = answer_of(app, headers=GOOD)
         assert 3_500 < check_refusal(answer) <= 3_600
         assert "ratelimit" not in answer.headers
 
     def test_who_is_known_is_not_counted(self) -> None:
-        app = Guesses(stranger, "3/hour")
+        app = AuthFailureLimit(stranger, "3/hour")
         assert {answer_of(app, headers=GOOD).status_code for _ in range(10)} == {200}
 
     def test_who_waits_as_told_may_try_again(self) -> None:
-        app = Guesses(stranger, "1/second")
+        app = AuthFailureLimit(stranger, "1/second")
         answers = [answer_of(app) for _ in range(10)]
         refused = [answer for answer in answers if answer.status_code == 429]
         time.sleep(check_refusal(refused[-1]))
         assert answer_of(app).status_code == 401
 
     def test_other_addresses_and_what_is_public_are_still_served(self) -> None:
-        app = Guesses(stranger, "1/hour")
+        app = AuthFailureLimit(stranger, "1/hour")
         answer_of(app)
         assert answer_of(app, headers=GOOD).status_code == 429
         assert answer_of(app, headers=GOOD, client="1.1.1.1").status_code == 200
@@ -481,7 +481,7 @@ class TestGuesses:
         "others", [("2606:4700::1", "2606:4700::ffff:1"), ("8.8.8.8", "::ffff:8.8.8.8")], ids=str
     )
     def test_a_network_of_ones_own_is_one_address(self, others: tuple[str, str]) -> None:
-        app = Guesses(stranger, "1/hour")
+        app = AuthFailureLimit(stranger, "1/hour")
         answers = [answer_of(app, client=address) for address in others]
         assert [answer.status_code for answer in answers] == [401, 429]
 
@@ -489,7 +489,7 @@ class TestGuesses:
         ("one", "other"), [("2606:4700::1", "2606:4700:0:1::1"), ("::ffff:8.8.8.8", "::ffff:1.1.1.1")]
     )
     def test_another_network_is_another(self, one: str, other: str) -> None:
-        app = Guesses(stranger, "1/hour")
+        app = AuthFailureLimit(stranger, "1/hour")
         answers = [answer_of(app, client=address) for address in (one, other)]
         assert [answer.status_code for answer in answers] == [401, 401]
 
@@ -497,7 +497,7 @@ class TestGuesses:
         "address", ["127.0.0.1", "172.18.0.2", "100.64.0.1", "::1", "fd00::1", "fe80::1%eth0", "unknown", ""]
     )
     def test_what_may_be_a_proxy_locks_out_nobody(self, address: str) -> None:
-        app = Guesses(stranger, "1/hour")
+        app = AuthFailureLimit(stranger, "1/hour")
         assert {answer_of(app, client=address).status_code for _ in range(5)} == {401}
 
 

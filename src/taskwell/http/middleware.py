@@ -160,7 +160,7 @@ def _send_with(send: Send, headers: list[Header], message: Message) -> Awaitable
     return send(message)
 
 
-class CatchAll:
+class UnhandledErrors:
     """A mistake of ours is a problem too, inside the layers that add their headers to every answer."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -189,7 +189,7 @@ _NO_HOST = Violation("header", "Host", "malformed", "must be given once, as a na
 _NO_TEXT = "is not percent-encoded UTF-8 text"
 
 
-class WellFormed:
+class ValidateRequest:
     """Refuse what two readers could take differently: a path or query (RFC 3986, 2.1 and 3.3), or a host.
 
     And whatever comes when the server is overloaded (`taskwell.refused`), and what the parser could not read
@@ -272,7 +272,7 @@ class Options:
         return Response(status_code=204, headers={"Allow": allowed})(scope, receive, send)
 
 
-class Alike:
+class NormalizePath:
     """Serve a path with a trailing slash like the one without it, and HEAD like GET without the body."""
 
     def __init__(self, app: ASGIApp) -> None:

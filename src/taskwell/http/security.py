@@ -62,7 +62,7 @@ _NOT_OUR_NAME = Violation(
 _THIS_MACHINE = ("127.0.0.1", 1)
 
 
-class Forwarded:
+class ProxyHeaders:
     """Whom a proxy speaks for, by which scheme, and under which path: asked only where there is a word of it.
 
     The path may also be configured (`root_path`), or be where another application has mounted this one.
@@ -232,7 +232,7 @@ class SecurityHeaders:
 _UNITS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 
 
-class Standing(NamedTuple):
+class Quota(NamedTuple):
     """`left`: how many requests more are allowed. `seconds`: for how long that holds, at least."""
 
     allowed: bool
@@ -258,9 +258,9 @@ class Rate(NamedTuple):
         """`rest`: in how many seconds the stretch ends that has this count."""
         return before * rest / self.seconds + count
 
-    def standing(self, allowed: bool, before: int, count: int, rest: float) -> Standing:
+    def quota(self, allowed: bool, before: int, count: int, rest: float) -> Quota:
         left = max(0, ceil(self.amount - self.used(before, count, rest))) if allowed else 0
-        return Standing(allowed, left, self.seconds if left else self._wait(before, count, rest))
+        return Quota(allowed, left, self.seconds if left else self._wait(before, count, rest))
 
     def _wait(self, before: int, count: int, rest: float) -> int:
         """Whole seconds after which there is one more: it comes with the fading, or with the next stretch."""
@@ -270,7 +270,7 @@ class Rate(NamedTuple):
 
 
 class Counter(Protocol):
-    async def hit(self, key: str) -> Standing | None:
+    async def hit(self, key: str) -> Quota | None:
         """Count a request, unless it is one too many; None: that cannot be told."""
 
 
@@ -289,34 +289,34 @@ class LocalCounter:
         self._counts: dict[str, int] = {}
         self._ends = time.monotonic() + rate.seconds
 
-    async def hit(self, key: str) -> Standing:
+    async def hit(self, key: str) -> Quota:
         return self.count(key)
 
-    def count(self, key: str) -> Standing:
+    def count(self, key: str) -> Quota:
         rest = self._rest()
         before, count = self._before.get(key, 0), self._counts.get(key, 0)
         allowed = self.rate.used(before, count, rest) < self.rate.amount
         if allowed:
             count += 1
             self._counts[key] = count
-        return self.rate.standing(allowed, before, count, rest)
+        return self.rate.quota(allowed, before, count, rest)
 
     def give_back(self, key: str) -> None:
         """A request that was counted last."""
         self._counts[key] = max(0, self._counts.get(key, 0) - 1)
 
-    def look(self, key: str) -> Standing:
+    def look(self, key: str) -> Quota:
         """Where it stands, without counting."""
         rest = self._rest()
-        return self.rate.standing(True, self._before.get(key, 0), self._counts.get(key, 0), rest)
+        return self.rate.quota(True, self._before.get(key, 0), self._counts.get(key, 0), rest)
 
     def _rest(self) -> float:
         now = time.monotonic()
         if now >= self._ends or len(self._counts) >= self._MOST:
-            self._begin_stretch(now)
+            self._begin_window(now)
         return self._ends - now
 
-    def _begin_stretch(self, now: float) -> None:
+    def _begin_window(self, now: float) -> None:
         late = max(0.0, now - self._ends)
         self._before = self._counts if late < self.rate.seconds else {}
         self._counts = {}
@@ -351,7 +351,7 @@ class SharedCounter:
         self._failures = (StorageError, OSError, TimeoutError)
         self._pause_ends = self._silence_ends = 0.0
 
-    async def hit(self, key: str) -> Standing | None:
+    async def hit(self, key: str) -> Quota | None:
         now = time.monotonic()
         if now < self._pause_ends:
             return None
@@ -359,18 +359,18 @@ class SharedCounter:
             self._pause_ends = now + self._PAUSE_SECONDS
         try:
             async with asyncio.timeout(self._PATIENCE_SECONDS), self._room:
-                standing = await self._hit(f"{self.rate.amount}/{self.rate.seconds}/{key}")
+                quota = await self._hit(f"{self.rate.amount}/{self.rate.seconds}/{key}")
         except self._failures as error:
             self._give_up(error)
             return None
         self._pause_ends = 0.0
-        return standing
+        return quota
 
-    async def _hit(self, key: str) -> Standing:
+    async def _hit(self, key: str) -> Quota:
         amount, seconds = self.rate
         allowed = await self._redis.acquire_sliding_window_entry(key, amount, seconds)
         before, _, count, expires = await self._redis.get_sliding_window(key, seconds)
-        return self.rate.standing(allowed, before, count, max(0.0, expires - seconds))
+        return self.rate.quota(allowed, before, count, max(0.0, expires - seconds))
 
     def _give_up(self, error: Exception) -> None:
         now = time.monotonic()
@@ -400,11 +400,11 @@ class RateLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller = scope.get("taskwell.caller")
-        standing = await self.counter.hit(caller.user_id) if caller is not None else None
-        if standing is None:
+        quota = await self.counter.hit(caller.user_id) if caller is not None else None
+        if quota is None:
             await self.app(scope, receive, send)
             return
-        now = (b"ratelimit", self._told(standing))
+        now = (b"ratelimit", self._told(quota))
         scope["taskwell.limit"] = self
         if not isinstance(self.counter, LocalCounter):
             scope["taskwell.each_time"] = True
@@ -414,25 +414,25 @@ class RateLimit:
                 message["headers"] = [*message.get("headers", ()), self._policy, now]
             await send(message)
 
-        app = self.app if standing.allowed else response_of(scope, RateLimited(standing.seconds))
+        app = self.app if quota.allowed else response_of(scope, RateLimited(quota.seconds))
         await app(scope, receive, send_with_standing)
 
     def take(self, user_id: str) -> bytes | None:
         """Count a request that does not come by here, and what its client is told; None: it has to come."""
         assert isinstance(self.counter, LocalCounter)
-        standing = self.counter.count(user_id)
-        return self._told(standing) if standing.allowed else None
+        quota = self.counter.count(user_id)
+        return self._told(quota) if quota.allowed else None
 
     def give_back(self, user_id: str) -> None:
         """One that was taken comes by after all."""
         assert isinstance(self.counter, LocalCounter)
         self.counter.give_back(user_id)
 
-    def _told(self, standing: Standing) -> bytes:
-        return b'"caller";r=%d;t=%d' % standing[1:]
+    def _told(self, quota: Quota) -> bytes:
+        return b'"caller";r=%d;t=%d' % quota[1:]
 
 
-class Guesses:
+class AuthFailureLimit:
     """Refuse an address that was answered 401 as often as a caller may ask, before its next guess is read.
 
     Only addresses of the Internet are counted: behind one of a private network there is likelier a proxy
@@ -449,9 +449,9 @@ class Guesses:
         if network is None:
             await self.app(scope, receive, send)
             return
-        standing = self.counter.look(network)
-        if not standing.left:
-            await response_of(scope, RateLimited(standing.seconds))(scope, receive, send)
+        quota = self.counter.look(network)
+        if not quota.left:
+            await response_of(scope, RateLimited(quota.seconds))(scope, receive, send)
             return
         scope.setdefault("taskwell.checks", []).append(lambda: self.counter.look(network).left > 0)
 

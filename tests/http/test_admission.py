@@ -228,9 +228,9 @@ class TestPlaces:
         door: Admission = server.app.state.admission
         taken: list[int] = []
 
-        def enter(places: int) -> None:
-            taken.append(places)
-            Admission.enter(door, places)
+        def enter(slots: int) -> None:
+            taken.append(slots)
+            Admission.enter(door, slots)
 
         monkeypatch.setattr(door, "enter", enter)
         with httpx2.Client(base_url=server.url, headers={"X-Of-Its-Own": tasks}) as client:
@@ -238,11 +238,11 @@ class TestPlaces:
             del taken[:]
             for _ in range(2):
                 assert client.get(f"{tasks}/{task}").status_code == 200
-            assert taken == [admission.LONG_WAY, 1]
+            assert taken == [admission.SLOW_PATH_COST, 1]
             assert (
                 client.get(f"{tasks}/{UNKNOWN}").status_code == 404
             )  # is told the long way, once it is known
-            assert taken[2:] == [1, admission.LONG_WAY - 1]
+            assert taken[2:] == [1, admission.SLOW_PATH_COST - 1]
         wait_for(lambda: door._inside == 0)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from harness.responses import create, unknown_id
 from harness.servers import LocalServer, wait_for
-from taskwell.http.admission import Glance
+from taskwell.http.admission import RequestPeek
 from taskwell.http.connection import Cycle
 from tests.http.test_admission import full
 
@@ -60,7 +60,7 @@ def test_a_refusal_leaves_no_cycle(server: LocalServer, client: httpx2.Client, t
     with full(server):
         for _ in range(20):
             assert client.get(tasks).status_code == 503
-    wait_for(lambda: alive(Glance) == 0)
+    wait_for(lambda: alive(RequestPeek) == 0)
 
 
 def alive(kind: type[object]) -> int:

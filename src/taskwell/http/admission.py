@@ -26,7 +26,7 @@ from taskwell.http.root_path import enter
 logger = logging.getLogger("taskwell")
 
 _AT_ONCE = 400  # places
-LONG_WAY = 6  # places of one that goes through the layers: it takes several times as long
+SLOW_PATH_COST = 6  # places of one that goes through the layers: it takes several times as long
 _IN_QUEUE = 1_000
 _IN_QUEUE_AT_LEAST = 100  # after so many answers it is known how fast it moves
 _IN_A_TURN = 24  # places: what begins in a turn of the event loop is what all others wait for
@@ -62,8 +62,8 @@ class Admission:
         """Whether there is a place, and nobody waits for it."""
         return not self._queue and self._inside < _AT_ONCE
 
-    def enter(self, places: int) -> None:
-        self._inside += places
+    def enter(self, slots: int) -> None:
+        self._inside += slots
 
     def queue(self, now: float, begin: Callable[[], None]) -> None:
         if not self._queue:
@@ -75,8 +75,8 @@ class Admission:
         self._queue.append((now, begin))
         self._let_in_soon()
 
-    def leave(self, places: int) -> None:
-        self._inside -= places
+    def leave(self, slots: int) -> None:
+        self._inside -= slots
         self._left += 1
         self._let_in_soon()
 
@@ -101,7 +101,7 @@ class Admission:
             self._refused, self._told = 0, now
 
 
-class Glance:
+class RequestPeek:
     """What has to be known of a request to refuse it, which is a twentieth of what it takes to answer it."""
 
     def __init__(self, root_path: str) -> None:

@@ -27,7 +27,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from taskwell.http.admission import LONG_WAY, Admission, Glance
+from taskwell.http.admission import SLOW_PATH_COST, Admission, RequestPeek
 from taskwell.http.headers import Header
 from taskwell.http.middleware import Origins
 from taskwell.http.root_path import enter
@@ -67,7 +67,7 @@ class Flow(FlowControl):
 class Cycle(RequestResponseCycle):
     """A request and its answer. The head is kept until there is some of the body, and both are one write.
 
-    `begun`: the application has been asked. `places`: what it takes of the server until its answer begins.
+    `begun`: the application has been asked. `slots`: what it takes of the server until its answer begins.
     `truncated`: the client has ended its side before the end of the body. `endless`: the answer is a stream
     of events. `until_close`: the answer ends where the connection does.
     """
@@ -76,7 +76,7 @@ class Cycle(RequestResponseCycle):
     truncated = False
     endless = False
     until_close = False
-    places = 0
+    slots = 0
     lesson: Callable[[int, Sequence[Header]], None] | None = None
     task: asyncio.Task[None]
     scope: Scope  # type: ignore[assignment]
@@ -158,17 +158,17 @@ class Cycle(RequestResponseCycle):
         self.on_response()
 
     def go_the_long_way(self) -> None:
-        self.enter(LONG_WAY - 1)
+        self.enter(SLOW_PATH_COST - 1)
         self.protocol.begin(self)
 
-    def enter(self, places: int) -> None:
-        self.places += places
-        self.protocol.admission.enter(places)
+    def enter(self, slots: int) -> None:
+        self.slots += slots
+        self.protocol.admission.enter(slots)
 
     def leave(self) -> None:
-        if self.places:
-            self.protocol.admission.leave(self.places)
-            self.places = 0
+        if self.slots:
+            self.protocol.admission.leave(self.slots)
+            self.slots = 0
 
     def _head_of(self, message: Message) -> bytes:
         self.response_started = True
@@ -453,7 +453,7 @@ class Protocol(HttpToolsProtocol):
 
     def refuse(self, data: bytes) -> bool:
         """Refuse what has come, if it is one request and its turn to be answered."""
-        glance = Glance(self.base)
+        glance = RequestPeek(self.base)
         if not (self.is_idle() and glance.is_whole(data) and glance.may_be_refused):
             return False
         self.admission.note_refusal(self.loop.time())
@@ -548,7 +548,7 @@ class Protocol(HttpToolsProtocol):
         now = self.loop.time()
         if cycle.begun:
             if not cycle.response_started:
-                cycle.enter(LONG_WAY)
+                cycle.enter(SLOW_PATH_COST)
         elif cycle.scope["path"].startswith("/health"):
             self.begin(cycle)
         elif self.admission.is_full(now):
@@ -591,7 +591,7 @@ class Protocol(HttpToolsProtocol):
         if self.express is not None and not self.flow.write_paused and self.express.take(cycle):
             cycle.enter(1)
         else:
-            cycle.enter(LONG_WAY)
+            cycle.enter(SLOW_PATH_COST)
             self.begin(cycle)
 
     def begin(self, cycle: Cycle) -> None:

@@ -20,7 +20,7 @@ from harness.postgres import free_port
 from taskwell.app import create_app
 from taskwell.core.settings import Settings
 from taskwell.database.database import Database
-from taskwell.http.connection import Protocol
+from taskwell.http.connection import Connection
 
 
 @dataclass
@@ -54,7 +54,7 @@ def local_server(settings: Settings, *, shortcuts: bool | None = None) -> Iterat
     if shortcuts is None:
         shortcuts = not WITHOUT_SHORTCUTS
     app = create_app(settings, shortcuts=shortcuts)
-    with serving(app, http=Protocol, ws="none", proxy_headers=False) as url:
+    with serving(app, http=Connection, ws="none", proxy_headers=False) as url:
         yield LocalServer(url, app)
 
 

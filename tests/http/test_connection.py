@@ -17,7 +17,7 @@ import pytest
 
 from harness.responses import create
 from harness.servers import LocalServer, wait_for
-from taskwell.http.connection import Cycle, Protocol
+from taskwell.http.connection import Connection, Cycle
 
 BODY = b'{"completed": true}'
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
@@ -494,7 +494,7 @@ class TestBounds:
     ) -> None:
         tasks, paused = f"/api/{user}/tasks", list[None]()
         monkeypatch.setattr("taskwell.http.connection.PATIENCE_SECONDS", 2.0)
-        monkeypatch.setattr(Protocol, "pause_writing", _noting(Protocol.pause_writing, paused))
+        monkeypatch.setattr(Connection, "pause_writing", _noting(Connection.pause_writing, paused))
         for _ in range(100):
             client.post(tasks, json={"title": "long", "description": "d" * 2_000})
         ask = request("GET", f"{tasks}?limit=100")
@@ -523,7 +523,7 @@ def _noting(function: Callable[..., object], calls: list[None]) -> Callable[...,
 
 
 def _unanswered() -> list[deque[Cycle]]:
-    return [one.unanswered for one in gc.get_objects() if isinstance(one, Protocol) and one.parser]
+    return [one.unanswered for one in gc.get_objects() if isinstance(one, Connection) and one.parser]
 
 
 def _read_on(connection: socket.socket) -> None:

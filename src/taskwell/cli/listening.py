@@ -56,7 +56,7 @@ def run(settings: Settings, listeners: Sequence[Listener], workers: int, uds: Pa
     config = uvicorn.Config(
         "taskwell.app:create_logging_app",
         factory=True,
-        http="taskwell.http.connection:Protocol",
+        http="taskwell.http.connection:Connection",
         ws="none",
         lifespan="on",  # or uvicorn would go on without one that fails
         workers=workers,

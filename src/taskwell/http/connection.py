@@ -92,14 +92,14 @@ class Cycle(RequestResponseCycle):
     chunked_encoding: bool | None = None
     expected_content_length = 0
 
-    def __init__(self, protocol: "Protocol", *, keep_alive: bool) -> None:
-        self.protocol = protocol
-        self.scope = cast("Scope", protocol.scope)
-        self.transport = protocol.transport
-        self.flow = protocol.flow
-        self.on_response = protocol.on_response_complete
+    def __init__(self, connection: "Connection", *, keep_alive: bool) -> None:
+        self.connection = connection
+        self.scope = cast("Scope", connection.scope)
+        self.transport = connection.transport
+        self.flow = connection.flow
+        self.on_response = connection.on_response_complete
         self.keep_alive = keep_alive
-        self.waiting_for_100_continue = protocol.expect_100_continue
+        self.waiting_for_100_continue = connection.expect_100_continue
         self.message_event = asyncio.Event()
         self.body = bytearray()
 
@@ -108,7 +108,7 @@ class Cycle(RequestResponseCycle):
             if not self.disconnected:
                 await super().run_asgi(partial(self._run, app))
         finally:
-            self.protocol.tasks.discard(self.task)
+            self.connection.tasks.discard(self.task)
             self.leave()
 
     async def _run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -150,24 +150,24 @@ class Cycle(RequestResponseCycle):
         self.response_started = self.response_complete = True
         if self.disconnected:
             return
-        default = [b"%b: %b\r\n" % header for header in self.protocol.server_state.default_headers]
+        default = [b"%b: %b\r\n" % header for header in self.connection.server_state.default_headers]
         end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
         self.transport.write(b"".join([STATUS_LINE[status], *default, head, end, body]))
         if not self.keep_alive:
-            self.protocol.close_after(self)
+            self.connection.close_after(self)
         self.on_response()
 
     def go_the_long_way(self) -> None:
         self.enter(SLOW_PATH_COST - 1)
-        self.protocol.begin(self)
+        self.connection.begin(self)
 
     def enter(self, slots: int) -> None:
         self.slots += slots
-        self.protocol.admission.enter(slots)
+        self.connection.admission.enter(slots)
 
     def leave(self) -> None:
         if self.slots:
-            self.protocol.admission.leave(self.slots)
+            self.connection.admission.leave(self.slots)
             self.slots = 0
 
     def _head_of(self, message: Message) -> bytes:
@@ -176,7 +176,7 @@ class Cycle(RequestResponseCycle):
         status = message["status"]
         if self.lesson is not None:
             self.lesson(status, message["headers"])
-        headers = [*self.protocol.server_state.default_headers, *message.get("headers", ())]
+        headers = [*self.connection.server_state.default_headers, *message.get("headers", ())]
         known = dict(headers)
         if HEADER_RE.search(b"".join(known)) or HEADER_VALUE_RE.search(
             b"".join([value for _, value in headers])
@@ -194,7 +194,7 @@ class Cycle(RequestResponseCycle):
 
     def _begin_stream(self) -> None:
         self.endless = True
-        if not self.protocol.reading:
+        if not self.connection.reading:
             self.disconnect()
             self.transport.close()
 
@@ -231,11 +231,11 @@ class Cycle(RequestResponseCycle):
             self.response_complete = True
             self.message_event.set()
             if not self.keep_alive:
-                self.protocol.close_after(self)
+                self.connection.close_after(self)
             self.on_response()
 
 
-class Protocol(HttpToolsProtocol):
+class Connection(HttpToolsProtocol):
     """A connection. It looks once a second whether its client is overdue: a timer for each wait costs more.
 
     `due`: when patience ends. `between`: nothing of a next request has come. `queued`: it waits for a place.
@@ -269,7 +269,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow = Flow(transport, self.unanswered)
-        self.loop.call_later(LOOK_SECONDS, self.look)
+        self.loop.call_later(LOOK_SECONDS, self.check_deadline)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -319,25 +319,25 @@ class Protocol(HttpToolsProtocol):
 
     # Patience
 
-    def look(self) -> None:
+    def check_deadline(self) -> None:
         if self.parser is None:
             return  # the connection is lost
-        self.loop.call_later(LOOK_SECONDS, self.look)
+        self.loop.call_later(LOOK_SECONDS, self.check_deadline)
         if self.flow.write_paused:
             unread = self.transport.get_write_buffer_size()
             self.due += max(0, self.unread - unread) / _BYTES_PER_SECOND
             self.unread = unread
         if self.loop.time() >= self.due:
-            self.end()
+            self.on_deadline()
 
-    def end(self) -> None:
+    def on_deadline(self) -> None:
         """The patience is at its end."""
         if self.queued is not None:
             self.refuse_queued(self.queued)
         elif self.flow.write_paused or self.transport.is_closing():
             self.reset()
         else:
-            self.wait(PATIENCE_SECONDS)
+            self.set_deadline(PATIENCE_SECONDS)
             self.transport.close()
 
     def reset(self) -> None:
@@ -346,22 +346,22 @@ class Protocol(HttpToolsProtocol):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.transport.abort()
 
-    def wait(self, seconds: float) -> None:
+    def set_deadline(self, seconds: float) -> None:
         self.due = self.loop.time() + seconds
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.wait(PATIENCE_SECONDS)
+        self.set_deadline(PATIENCE_SECONDS)
         self.unread = self.transport.get_write_buffer_size()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if self.is_idle():
-            self.wait(self.timeout_keep_alive)
+            self.set_deadline(self.timeout_keep_alive)
         elif self.unanswered and not self.unanswered[0].more_body:
-            self.wait(math.inf)  # what it asked for is on its way
+            self.set_deadline(math.inf)  # what it asked for is on its way
         else:
-            self.wait(PATIENCE_SECONDS)
+            self.set_deadline(PATIENCE_SECONDS)
 
     def is_idle(self) -> bool:
         ready = self.between or not self.reading
@@ -459,7 +459,7 @@ class Protocol(HttpToolsProtocol):
         self.admission.note_refusal(self.loop.time())
         self.transport.write(glance.refusal(self.server_state.default_headers, self.origins))
         if glance.keeps_alive:
-            self.wait(self.timeout_keep_alive)
+            self.set_deadline(self.timeout_keep_alive)
         else:
             self.transport.close()
         return True
@@ -469,7 +469,7 @@ class Protocol(HttpToolsProtocol):
         self.between = False
         self.unfinished = 0
         if self.cycle is not None and self.cycle.response_complete:
-            self.wait(PATIENCE_SECONDS)
+            self.set_deadline(PATIENCE_SECONDS)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name, value = name.lower(), value.rstrip()  # the parser leaves white space behind a value
@@ -531,7 +531,7 @@ class Protocol(HttpToolsProtocol):
         cycle = self.cycle
         assert cycle is not None
         if cycle.response_complete:  # it was refused before its body was here
-            self.wait(self.timeout_keep_alive)
+            self.set_deadline(self.timeout_keep_alive)
             return
         cycle.more_body = False
         cycle.message_event.set()
@@ -557,7 +557,7 @@ class Protocol(HttpToolsProtocol):
             self.answer(cycle)
         else:
             self.queued = cycle
-            self.wait(IN_QUEUE_SECONDS)
+            self.set_deadline(IN_QUEUE_SECONDS)
             self.admission.queue(now, self.leave_queue)
 
     def ask_early(self, cycle: Cycle) -> None:
@@ -603,9 +603,9 @@ class Protocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         self.unanswered.popleft()
         if self.flow.write_paused or self.transport.is_closing():
-            self.wait(PATIENCE_SECONDS)
+            self.set_deadline(PATIENCE_SECONDS)
         else:
-            self.wait(self.timeout_keep_alive)
+            self.set_deadline(self.timeout_keep_alive)
         if self.transport.is_closing():
             return
         self.flow.resume_reading()

@@ -24,7 +24,7 @@ from fuzz.streams import SMUGGLED, Stream, single_bytes, stream
 
 STREAMS = 100_000
 OVER_SOCKETS = 0.01  # of the streams, once more
-PROTOCOL = "taskwell.http.connection:Protocol"
+PROTOCOL = "taskwell.http.connection:Connection"
 _MOST_TO_SHORTEN = 5_000
 
 

@@ -35,9 +35,9 @@ serve: $(READY) ## Serve on http://127.0.0.1:8000 from taskwell.db
 test: $(READY) ## Run the whole test suite, PostgreSQL included
 	$(BIN)/python -m pytest --numprocesses $(WORKERS)
 
-.PHONY: test-long
-test-long: $(READY) ## The same tests without the shortcuts: nothing is answered on the spot, nothing together
-	TEST_WITHOUT_SHORTCUTS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS)
+.PHONY: test-slow-path
+test-slow-path: $(READY) ## The same tests without the fast path: nothing is answered on the spot, nothing together
+	TEST_SLOW_PATH=1 $(BIN)/python -m pytest --numprocesses $(WORKERS)
 
 YEARS ?= 5
 

@@ -45,15 +45,15 @@ class LocalServer:
         return database
 
 
-WITHOUT_SHORTCUTS = "TEST_WITHOUT_SHORTCUTS" in os.environ
+SLOW_PATH = "TEST_SLOW_PATH" in os.environ
 
 
 @contextmanager
-def local_server(settings: Settings, *, shortcuts: bool | None = None) -> Iterator[LocalServer]:
-    """`shortcuts`: as TEST_WITHOUT_SHORTCUTS says, so that all tests can be run both ways."""
-    if shortcuts is None:
-        shortcuts = not WITHOUT_SHORTCUTS
-    app = create_app(settings, shortcuts=shortcuts)
+def local_server(settings: Settings, *, fast_path: bool | None = None) -> Iterator[LocalServer]:
+    """`fast_path`: as TEST_SLOW_PATH says, so that all tests can be run both ways."""
+    if fast_path is None:
+        fast_path = not SLOW_PATH
+    app = create_app(settings, fast_path=fast_path)
     with serving(app, http=Connection, ws="none", proxy_headers=False) as url:
         yield LocalServer(url, app)
 

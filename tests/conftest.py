@@ -13,10 +13,10 @@ import pytest
 from harness.cluster import PROCESSES, makes_sense_behind_a_proxy, several_servers
 from harness.databases import new_database
 from harness.postgres import postgres_server
-from harness.servers import WITHOUT_SHORTCUTS, LocalServer, local_server
+from harness.servers import SLOW_PATH, LocalServer, local_server
 from harness.side_effects import execute
 from taskwell.core.settings import Settings
-from taskwell.rest.fast_path.cached_head import Express
+from taskwell.rest.fast_path.cached_head import FastPath
 
 DATABASES = ("postgresql",) if PROCESSES else ("sqlite", "postgresql")
 _stack = ExitStack()
@@ -100,14 +100,14 @@ def tasks(request: pytest.FixtureRequest, user: str) -> str:
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Of each request that came by since, whether it was answered on the spot."""
-    if WITHOUT_SHORTCUTS:
-        pytest.skip("is about the shortcuts")
+    if SLOW_PATH:
+        pytest.skip("is about the fast_path")
     taken: list[bool] = []
-    take = Express.take
+    take = FastPath.try_handle
 
-    def watched(self: Express, exchange: Any) -> bool:
+    def watched(self: FastPath, exchange: Any) -> bool:
         taken.append(take(self, exchange))
         return taken[-1]
 
-    monkeypatch.setattr(Express, "take", watched)
+    monkeypatch.setattr(FastPath, "try_handle", watched)
     return taken

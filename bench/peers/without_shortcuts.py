@@ -1,4 +1,4 @@
-"""taskwell with every request through FastAPI, nothing asked for together: `... without_shortcuts PORT`."""
+"""taskwell with every request through FastAPI, nothing asked for together: `... slow_path PORT`."""
 
 import sys
 
@@ -11,7 +11,7 @@ from taskwell.http import logs
 if __name__ == "__main__":
     settings = Settings()
     logs.install(settings)
-    app = create_app(settings, shortcuts=False)
+    app = create_app(settings, fast_path=False)
     uvicorn.run(
         app,
         port=int(sys.argv[1]),

@@ -48,8 +48,8 @@ from taskwell.http.security import (
     TrustedHosts,
 )
 from taskwell.rest import openapi
-from taskwell.rest.fast_path.cached_head import Express
-from taskwell.rest.fast_path.direct_dispatch import Plain
+from taskwell.rest.fast_path.cached_head import FastPath
+from taskwell.rest.fast_path.direct_dispatch import DirectDispatch
 from taskwell.rest.routes import router
 from taskwell.schemas.query import KnownQueries
 from taskwell.services.housekeeping import keep_house
@@ -114,16 +114,16 @@ class Application(FastAPI):
         return traces.ShownQuery(whole) if self.traced else whole.app.app.app
 
 
-def create_app(settings: Settings | None = None, *, shortcuts: bool = True) -> FastAPI:
+def create_app(settings: Settings | None = None, *, fast_path: bool = True) -> FastAPI:
     """The application on a database; the environment's settings unless others are given.
 
-    `shortcuts` False: every request goes through FastAPI, and nothing is asked for together; for whoever
+    `fast_path` False: every request goes through FastAPI, and nothing is asked for together; for whoever
     wants to see that it makes no difference.
     """
-    return _application(settings or Settings(), shortcuts=shortcuts)
+    return _application(settings or Settings(), fast_path=fast_path)
 
 
-def _application(settings: Settings, *, shortcuts: bool = True, local: bool = False) -> FastAPI:
+def _application(settings: Settings, *, fast_path: bool = True, local: bool = False) -> FastAPI:
     """`local`: whoever comes by an address that others can reach is refused."""
     app = Application(
         title="taskwell",
@@ -149,9 +149,9 @@ def _application(settings: Settings, *, shortcuts: bool = True, local: bool = Fa
     app.mount("/assets", StaticFiles(directory=_STATIC))
     problems.install(app)
     openapi.install(app)
-    app.state.shortcuts = shortcuts
-    if shortcuts and not app.traced:  # a trace has the route, which is FastAPI's to find
-        app.add_middleware(Plain, settings=settings, queries=app.state.queries)
+    app.state.fast_path = fast_path
+    if fast_path and not app.traced:  # a trace has the route, which is FastAPI's to find
+        app.add_middleware(DirectDispatch, settings=settings, queries=app.state.queries)
     _add_layers(app, settings, local=local)
     return app
 
@@ -189,7 +189,7 @@ def _add_layers(app: FastAPI, settings: Settings, *, local: bool) -> None:
 async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
     settings: Settings = app.state.settings
     admission: Admission = app.state.admission
-    database = Database(settings, coalesce=app.state.shortcuts, more_expected=admission.lets_in_more)
+    database = Database(settings, coalesce=app.state.fast_path, more_expected=admission.lets_in_more)
     app.state.database = database
     feed = Feed(database)
     app.state.feed = feed
@@ -203,10 +203,10 @@ async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
         }
     try:
         with _told_to_end(admission, settings.drain_seconds, feed.close):
-            express = Express(app, database, feed) if app.state.shortcuts and not app.traced else None
+            fast_path = FastPath(app, database, feed) if app.state.fast_path and not app.traced else None
             yield {
                 "admission": admission,
-                "express": express,
+                "fast_path": fast_path,
                 "origins": app.state.origins,
                 "root_path": settings.served_path,
             }

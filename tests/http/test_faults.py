@@ -213,11 +213,11 @@ class TestBusyPostgres:
                 assert len(client.get(TASKS).json()) == 1
             create(client, TASKS)
 
-    @pytest.mark.parametrize("shortcuts", [True, False])
-    def test_a_user_who_is_held_up_holds_up_nobody_else(self, postgres_url: str, shortcuts: bool) -> None:
+    @pytest.mark.parametrize("fast_path", [True, False])
+    def test_a_user_who_is_held_up_holds_up_nobody_else(self, postgres_url: str, fast_path: bool) -> None:
         settings = Settings(database_url=postgres_url)
         with (
-            local_server(settings, shortcuts=shortcuts) as server,
+            local_server(settings, fast_path=fast_path) as server,
             client_to(server) as client,
             ThreadPoolExecutor(12) as threads,
         ):
@@ -267,12 +267,12 @@ class TestBusyPostgres:
             assert client.get(TASKS).json() == []
             create(client, TASKS)
 
-    @pytest.mark.parametrize("shortcuts", [True, False])
-    def test_a_session_that_takes_no_changes_ends_with_it(self, postgres_url: str, shortcuts: bool) -> None:
+    @pytest.mark.parametrize("fast_path", [True, False])
+    def test_a_session_that_takes_no_changes_ends_with_it(self, postgres_url: str, fast_path: bool) -> None:
         """What became a standby refuses as long as the session lives; a new one meets the new primary."""
         database = make_url(postgres_url).database
         settings = Settings(database_url=postgres_url)
-        with local_server(settings, shortcuts=shortcuts) as server, client_to(server) as client:
+        with local_server(settings, fast_path=fast_path) as server, client_to(server) as client:
             create(client, TASKS)
             execute(admin_url(), f'ALTER DATABASE "{database}" SET default_transaction_read_only = on')
             end_sessions(postgres_url)

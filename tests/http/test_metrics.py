@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from harness.issuer import SECRET
 from harness.responses import create, problem, unknown_id
-from harness.servers import WITHOUT_SHORTCUTS, LocalServer, ServerProcess, local_server, wait_for
+from harness.servers import SLOW_PATH, LocalServer, ServerProcess, local_server, wait_for
 from harness.side_effects import at_once
 from taskwell.core.errors import Busy, OutcomeUnknown
 from taskwell.core.settings import Settings
@@ -110,7 +110,7 @@ class TestDatabase:
         assert number(server.url, "taskwell_database_connections_max") >= 3
         assert number(server.url, "taskwell_database_available") == 1
 
-    @pytest.mark.skipif(WITHOUT_SHORTCUTS, reason="is about the shortcuts")
+    @pytest.mark.skipif(SLOW_PATH, reason="is about the fast path")
     def test_what_was_asked_for_together(
         self, server: LocalServer, client: httpx2.Client, tasks: str
     ) -> None:

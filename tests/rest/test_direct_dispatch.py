@@ -128,7 +128,7 @@ _STEPS = st.one_of(
 
 
 class TestEquality:
-    """The same requests at a server that takes the shortcuts and at one that does not."""
+    """The same requests at a server that takes the fast path and at one that does not."""
 
     def test_no_answer_tells_which_way_it_came(self, database_kind: str, tmp_path: Path) -> None:
         with ExitStack() as stack:
@@ -159,5 +159,5 @@ class TestEquality:
     def server(self, stack: ExitStack, kind: str, folder: Path) -> LocalServer:
         folder.mkdir()
         url = stack.enter_context(new_database(kind, folder))
-        shortcuts = folder.name == "short"
-        return stack.enter_context(local_server(Settings(database_url=url), shortcuts=shortcuts))
+        fast_path = folder.name == "short"
+        return stack.enter_context(local_server(Settings(database_url=url), fast_path=fast_path))

@@ -31,7 +31,7 @@ from taskwell.http.admission import SLOW_PATH_COST, Admission, RequestPeek
 from taskwell.http.headers import Header
 from taskwell.http.middleware import Origins
 from taskwell.http.root_path import enter
-from taskwell.rest.fast_path.cached_head import Express
+from taskwell.rest.fast_path.cached_head import FastPath
 
 PATIENCE_SECONDS = 10.0
 IN_QUEUE_SECONDS = 1.0
@@ -77,7 +77,7 @@ class Cycle(RequestResponseCycle):
     endless = False
     until_close = False
     slots = 0
-    lesson: Callable[[int, Sequence[Header]], None] | None = None
+    on_head: Callable[[int, Sequence[Header]], None] | None = None
     task: asyncio.Task[None]
     scope: Scope  # type: ignore[assignment]
     _head = b""
@@ -157,7 +157,7 @@ class Cycle(RequestResponseCycle):
             self.connection.close_after(self)
         self.on_response()
 
-    def go_the_long_way(self) -> None:
+    def take_slow_path(self) -> None:
         self.enter(SLOW_PATH_COST - 1)
         self.connection.begin(self)
 
@@ -174,8 +174,8 @@ class Cycle(RequestResponseCycle):
         self.response_started = True
         self.waiting_for_100_continue = False
         status = message["status"]
-        if self.lesson is not None:
-            self.lesson(status, message["headers"])
+        if self.on_head is not None:
+            self.on_head(status, message["headers"])
         headers = [*self.connection.server_state.default_headers, *message.get("headers", ())]
         known = dict(headers)
         if HEADER_RE.search(b"".join(known)) or HEADER_VALUE_RE.search(
@@ -251,7 +251,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.admission: Admission = self.app_state["admission"]
-        self.express: Express | None = self.app_state["express"]
+        self.fast_path: FastPath | None = self.app_state["fast_path"]
         self.origins: Origins = self.app_state["origins"]
         self.base: str = self.app_state["root_path"]
         self.context = contextvars.copy_context()  # a request may be begun while another one is answered
@@ -588,7 +588,7 @@ class Connection(HttpToolsProtocol):
         self.begin(cycle)
 
     def answer(self, cycle: Cycle) -> None:
-        if self.express is not None and not self.flow.write_paused and self.express.take(cycle):
+        if self.fast_path is not None and not self.flow.write_paused and self.fast_path.try_handle(cycle):
             cycle.enter(1)
         else:
             cycle.enter(SLOW_PATH_COST)

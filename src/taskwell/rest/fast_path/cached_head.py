@@ -31,7 +31,7 @@ from taskwell.http.metrics import Metrics
 from taskwell.http.problems import inner_path, path_as_sent
 from taskwell.http.root_path import link, note_origin, note_root, root_of
 from taskwell.http.security import RateLimit
-from taskwell.rest.fast_path.direct_dispatch import PATH, ROUTES, UNUSUAL, parsed
+from taskwell.rest.fast_path.direct_dispatch import BYPASS_HEADERS, PATH, ROUTES, parsed
 from taskwell.rest.pages import TaskList
 from taskwell.schemas.query import KnownQueries, TaskQuery
 from taskwell.schemas.task import TaskCreate
@@ -49,32 +49,32 @@ from taskwell.services.task_statements import (
 from taskwell.services.users import UserNotFound
 
 # These differ from one request to the next, and make no difference to the layers.
-_OF_NO_MEANING = frozenset({b"content-length", b"traceparent", b"tracestate", b"baggage"})
+_IGNORED_HEADERS = frozenset({b"content-length", b"traceparent", b"tracestate", b"baggage"})
 # With one of these a request is answered otherwise than the one before it.
-_TELLING = UNUSUAL | {b"if-none-match", b"x-request-id", b"expect"}
-_GAPS = frozenset({b"content-length", b"etag", b"location", b"ratelimit", b"x-request-id"})
+_BYPASS_HEADERS = BYPASS_HEADERS | {b"if-none-match", b"x-request-id", b"expect"}
+_PLACEHOLDERS = frozenset({b"content-length", b"etag", b"location", b"ratelimit", b"x-request-id"})
 _LINK = b"%(link)b"  # a whole line, where there is one
 _CLIENTS = 1_000
 _LONGEST_HEADERS = 4_096  # bytes; whoever sends more is not remembered
 
 
-class Exchange(Protocol):
-    """A request and its answer. `lesson` is told the status and the headers of one that comes all the way."""
+class HttpExchange(Protocol):
+    """A request and its answer. `on_head` gets the status and the headers of a slow answer."""
 
     scope: Scope
     body: bytearray
     keep_alive: bool
     begun: bool
-    lesson: Callable[[int, Sequence[Header]], None] | None
+    on_head: Callable[[int, Sequence[Header]], None] | None
 
     def answer(self, status: int, head: bytes, body: bytes) -> None: ...
-    def go_the_long_way(self) -> None: ...
+    def take_slow_path(self) -> None: ...
 
 
-Wanted = TaskKey | NewTask | TaskList
+OperationInput = TaskKey | NewTask | TaskList
 
 
-class Told(NamedTuple):
+class Reply(NamedTuple):
     """What an answer tells. `location`: of what was made. `link`: where the next page is."""
 
     json: str
@@ -83,7 +83,7 @@ class Told(NamedTuple):
     link: str | None = None
 
 
-class Kind(NamedTuple):
+class OperationKind(NamedTuple):
     """`needs`: the caller's scope. `status`: of the answer, when it is no error."""
 
     function: Callable[..., Any]
@@ -92,12 +92,12 @@ class Kind(NamedTuple):
     writes: bool = True
 
 
-_GET = Kind(get_tasks, TASKS_READ, 200, writes=False)
-_TOGGLE = Kind(toggle_tasks, TASKS_WRITE, 200)
-_CREATE = Kind(create_tasks, TASKS_WRITE, 201)
-_LIST = Kind(list_parts, TASKS_READ, 200, writes=False)
+_GET = OperationKind(get_tasks, TASKS_READ, 200, writes=False)
+_TOGGLE = OperationKind(toggle_tasks, TASKS_WRITE, 200)
+_CREATE = OperationKind(create_tasks, TASKS_WRITE, 201)
+_LIST = OperationKind(list_parts, TASKS_READ, 200, writes=False)
 # By the method, and by the last part that a path has.
-_KINDS: Mapping[tuple[str, str | None], Kind] = {
+_KINDS: Mapping[tuple[str, str | None], OperationKind] = {
     ("GET", "task_id"): _GET,
     ("POST", "toggle"): _TOGGLE,
     ("POST", None): _CREATE,
@@ -108,36 +108,36 @@ _KINDS: Mapping[tuple[str, str | None], Kind] = {
 
 
 @dataclass(slots=True)
-class Client:
+class ClientProfile:
     """What the layers say to some headers. `checks`: what they look at besides, and may see otherwise now."""
 
     caller: Caller
     checks: Sequence[Callable[[], bool]]
     limit: RateLimit | None
     root_path: str
-    heads: dict[Kind, bytes] = field(default_factory=dict)
+    heads: dict[OperationKind, bytes] = field(default_factory=dict)
 
-    def may(self, kind: Kind, owner: str) -> bool:
+    def may(self, kind: OperationKind, owner: str) -> bool:
         caller = self.caller
         own = is_user_id(owner) if caller.anybody else owner == caller.user_id
         return own and kind.needs in caller.scopes and all(check() for check in self.checks)
 
 
 @dataclass(slots=True)
-class Asked:
+class PendingRequest:
     """A request on its way. `ratelimit`: what the client is told of its limit."""
 
-    exchange: Exchange
-    kind: Kind
-    wanted: Wanted
-    client: Client
+    exchange: HttpExchange
+    kind: OperationKind
+    wanted: OperationInput
+    client: ClientProfile
     owner: str
     route: str
     ratelimit: bytes
     begun: float
 
 
-class Express:
+class FastPath:
     """What is known of clients, and how their plain requests are answered."""
 
     def __init__(self, app: FastAPI, database: Database, feed: Feed) -> None:
@@ -148,9 +148,9 @@ class Express:
         self._metrics: Metrics = app.state.metrics
         self._queries: KnownQueries = app.state.queries
         self._noted_emails: BoundedCache[str, str] = app.state.noted_emails
-        self._clients: BoundedCache[tuple[object, ...], Client] = BoundedCache(_CLIENTS)
+        self._clients: BoundedCache[tuple[object, ...], ClientProfile] = BoundedCache(_CLIENTS)
 
-    def take(self, exchange: Exchange) -> bool:
+    def try_handle(self, exchange: HttpExchange) -> bool:
         """Answer a request that is whole. If False, it has to go the long way, and may be learned from."""
         scope = exchange.scope
         found = PATH.fullmatch(scope["path"])
@@ -160,7 +160,7 @@ class Express:
         key = _key(exchange)
         client = self._clients.get(key)
         if client is None or kind not in client.heads:
-            exchange.lesson = partial(self._learn, key, kind, scope)
+            exchange.on_head = partial(self._record_head, key, kind, scope)
             return False
         if client.root_path:
             note_root(scope, client.root_path)
@@ -174,13 +174,13 @@ class Express:
         if ratelimit is None:
             return False
         route = ROUTES[found.lastgroup, found["user_id"] is not None]
-        asked = Asked(exchange, kind, wanted, client, owner, route, ratelimit, time.perf_counter())
+        pending = PendingRequest(exchange, kind, wanted, client, owner, route, ratelimit, time.perf_counter())
         # Not even what is at hand is told at once: to answer all that a turn of the loop brings after all of
         # it was read takes two thirds of the time.
-        self._ask(asked).add_done_callback(partial(self._end, asked))
+        self._execute(pending).add_done_callback(partial(self._end, pending))
         return True
 
-    def _is_plain(self, kind: Kind, scope: Scope) -> bool:
+    def _is_plain(self, kind: OperationKind, scope: Scope) -> bool:
         """Whether the address says no more than is understood here: of lists only that a page is wanted."""
         if b"%" in scope["raw_path"]:
             return False
@@ -189,7 +189,9 @@ class Express:
         _, limit = self._queries.find(scope["query_string"]) or (None, None)
         return limit is not None
 
-    def _wanted(self, kind: Kind, owner: str, found: Match[str], exchange: Exchange) -> Wanted | None:
+    def _wanted(
+        self, kind: OperationKind, owner: str, found: Match[str], exchange: HttpExchange
+    ) -> OperationInput | None:
         """None: what the body says needs a longer answer."""
         if kind is _CREATE:
             new = parsed(bytes(exchange.body), TaskCreate) if self._has_room(exchange) else None
@@ -201,10 +203,10 @@ class Express:
             return TaskList(Request(exchange.scope), self._database, owner, query, limit)
         return TaskKey(owner, found["task_id"])
 
-    def _has_room(self, exchange: Exchange) -> bool:
+    def _has_room(self, exchange: HttpExchange) -> bool:
         return len(exchange.body) <= self._settings.max_body_bytes
 
-    def _may_be_written(self, kind: Kind, owner: str, client: Client) -> bool:
+    def _may_be_written(self, kind: OperationKind, owner: str, client: ClientProfile) -> bool:
         """Whether nothing has to be waited for, looked at or noted besides."""
         if not kind.writes:
             return True
@@ -215,91 +217,96 @@ class Express:
         email = client.caller.email
         return email is None or self._noted_emails.get(client.caller.user_id) == email
 
-    def _ask(self, asked: Asked) -> asyncio.Future[Any]:
-        asked.exchange.begun = True
+    def _execute(self, pending: PendingRequest) -> asyncio.Future[Any]:
+        pending.exchange.begun = True
         self._metrics.under_way += 1
-        caller = asked.client.caller
+        caller = pending.client.caller
         with as_user(ALL_USERS if caller.anybody else caller.user_id):
-            if isinstance(asked.wanted, TaskList):
-                return asked.wanted.part()
-            ask = self._database.write_together if asked.kind.writes else self._database.look_up
-            return ask(asked.kind.function, asked.wanted)
+            if isinstance(pending.wanted, TaskList):
+                return pending.wanted.part()
+            run = self._database.write_together if pending.kind.writes else self._database.look_up
+            return run(pending.kind.function, pending.wanted)
 
-    def _end(self, asked: Asked, answer: asyncio.Future[Any]) -> None:
+    def _end(self, pending: PendingRequest, answer: asyncio.Future[Any]) -> None:
         self._metrics.under_way -= 1
         error = answer.exception()
         if error is None:
-            self._tell(asked, answer.result())
+            self._reply(pending, answer.result())
         else:
-            self._go_the_long_way(asked, error)
+            self._fall_back(pending, error)
 
-    def _tell(self, asked: Asked, outcome: Any) -> None:
-        exchange, kind = asked.exchange, asked.kind
+    def _reply(self, pending: PendingRequest, outcome: Any) -> None:
+        exchange, kind = pending.exchange, pending.kind
         if kind.writes:
-            self._feed.wake(asked.owner)
-        told = _told(asked, outcome)
-        body = told.json.encode()
+            self._feed.wake(pending.owner)
+        reply = _reply_of(pending, outcome)
+        body = reply.json.encode()
         request_id = f"{getrandbits(128):032x}"
-        head = asked.client.heads[kind] % {
+        head = pending.client.heads[kind] % {
             b"content-length": b"%d" % len(body),
-            b"etag": told.etag.encode(),
-            b"location": told.location.encode(),
-            b"link": b"link: %b\r\n" % told.link.encode() if told.link else b"",
-            b"ratelimit": asked.ratelimit,
+            b"etag": reply.etag.encode(),
+            b"location": reply.location.encode(),
+            b"link": b"link: %b\r\n" % reply.link.encode() if reply.link else b"",
+            b"ratelimit": pending.ratelimit,
             b"x-request-id": request_id.encode(),
         }
         exchange.answer(kind.status, head, body)
-        method, seconds = exchange.scope["method"], time.perf_counter() - asked.begun
-        self._metrics.note_request(method, asked.route, kind.status, seconds)
+        method, seconds = exchange.scope["method"], time.perf_counter() - pending.begun
+        self._metrics.note_request(method, pending.route, kind.status, seconds)
         logs.note_request(request_id, method, path_as_sent(exchange.scope), kind.status, seconds)
 
-    def _go_the_long_way(self, asked: Asked, error: BaseException) -> None:
+    def _fall_back(self, pending: PendingRequest, error: BaseException) -> None:
         """To be told what has happened; or to create the user, if it is only that there is none yet."""
-        exchange, scope = asked.exchange, asked.exchange.scope
-        if asked.client.limit is not None:
-            asked.client.limit.give_back(asked.client.caller.user_id)  # it is counted there
-        scope["taskwell.begun"] = asked.begun
+        exchange, scope = pending.exchange, pending.exchange.scope
+        if pending.client.limit is not None:
+            pending.client.limit.give_back(pending.client.caller.user_id)  # it is counted there
+        scope["taskwell.begun"] = pending.begun
         if not isinstance(error, UserNotFound):
             scope["taskwell.outcome"] = error
-        exchange.go_the_long_way()
+        exchange.take_slow_path()
 
-    def _learn(
-        self, key: tuple[object, ...], kind: Kind, scope: Scope, status: int, headers: Sequence[Header]
+    def _record_head(
+        self,
+        key: tuple[object, ...],
+        kind: OperationKind,
+        scope: Scope,
+        status: int,
+        headers: Sequence[Header],
     ) -> None:
         """From an answer that has come all the way."""
         sent = lines(scope)
         # Of a scope that was copied on its way, as below another server's root path, nothing is known.
         known = "taskwell.caller" in scope and "taskwell.each_time" not in scope
-        telling = status != kind.status or not _TELLING.isdisjoint(sent) or not known
+        telling = status != kind.status or not _BYPASS_HEADERS.isdisjoint(sent) or not known
         if telling or sum(len(name) + len(value) for name, value in scope["headers"]) > _LONGEST_HEADERS:
             return
         client = self._clients.get(key)
         if client is None:
             checks, limit = scope.get("taskwell.checks", ()), scope.get("taskwell.limit")
-            client = Client(scope["taskwell.caller"], checks, limit, root_of(scope))
+            client = ClientProfile(scope["taskwell.caller"], checks, limit, root_of(scope))
             self._clients[key] = client
-        kept = [_with_gaps(header) for header in headers if header[0] != b"link"]
+        kept = [_with_placeholders(header) for header in headers if header[0] != b"link"]
         client.heads[kind] = b"".join([*kept, _LINK])
 
 
-def _told(asked: Asked, outcome: Any) -> Told:
-    wanted = asked.wanted
+def _reply_of(pending: PendingRequest, outcome: Any) -> Reply:
+    wanted = pending.wanted
     if isinstance(wanted, TaskList):
         page = wanted.page(outcome)
-        return Told(page.json, page.etag, link=page.link)
-    scope = asked.exchange.scope
-    location = f"{link(scope, inner_path(scope))}/{wanted.id}" if asked.kind is _CREATE else ""
-    return Told(outcome.json, f'"{outcome.version}"', location)
+        return Reply(page.json, page.etag, link=page.link)
+    scope = pending.exchange.scope
+    location = f"{link(scope, inner_path(scope))}/{wanted.id}" if pending.kind is _CREATE else ""
+    return Reply(outcome.json, f'"{outcome.version}"', location)
 
 
-def _key(exchange: Exchange) -> tuple[object, ...]:
+def _key(exchange: HttpExchange) -> tuple[object, ...]:
     """Whom the layers would take the request to be of. They believe a proxy by its address."""
     scope = exchange.scope
     address = scope["client"]
-    sent = [header for header in scope["headers"] if header[0] not in _OF_NO_MEANING]
+    sent = [header for header in scope["headers"] if header[0] not in _IGNORED_HEADERS]
     return (address and address[0], scope["scheme"], *sent)
 
 
-def _with_gaps(header: Header) -> bytes:
+def _with_placeholders(header: Header) -> bytes:
     name, value = header
-    return b"%b: %b\r\n" % (name, b"%%(%b)b" % name if name in _GAPS else value.replace(b"%", b"%%"))
+    return b"%b: %b\r\n" % (name, b"%%(%b)b" % name if name in _PLACEHOLDERS else value.replace(b"%", b"%%"))

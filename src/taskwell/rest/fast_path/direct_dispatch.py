@@ -41,7 +41,9 @@ ROUTES = {
 }
 ROUTES["user_id", True] = ROUTES.pop((None, True))
 # With one of these there is more to a request than is understood here.
-UNUSUAL = frozenset({b"prefer", b"idempotency-key", b"if-match", b"if-unmodified-since", b"content-encoding"})
+BYPASS_HEADERS = frozenset(
+    {b"prefer", b"idempotency-key", b"if-match", b"if-unmodified-since", b"content-encoding"}
+)
 _JSON = JSON.encode()
 _NO_STATE = TaskToggle()
 
@@ -49,7 +51,7 @@ Answer = partial[Coroutine[Any, Any, Response]]
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class Plain:
+class DirectDispatch:
     """Pure ASGI. `queries`: those of lists that were read before, by their very bytes."""
 
     def __init__(self, app: ASGIApp, settings: Settings, queries: KnownQueries) -> None:
@@ -59,7 +61,7 @@ class Plain:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         found = PATH.fullmatch(scope["path"]) if "taskwell.caller" in scope else None
-        if found is None or not UNUSUAL.isdisjoint(lines(scope)):
+        if found is None or not BYPASS_HEADERS.isdisjoint(lines(scope)):
             return self.app(scope, receive, send)
         request = Request(scope, receive)
         answer = self._answer(request, found)

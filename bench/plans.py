@@ -472,7 +472,7 @@ def _mass_writes() -> Iterator[Operation]:
     yield _purge("a hundredth is due", days=29.7)
     yield _purge("all is due", days=0)
     old = _END - timedelta(days=2)
-    yield Operation("forget keys, none is due", lambda _: lambda t: idempotency.sweep(t, old))
+    yield Operation("forget keys, none is due", lambda _: lambda t: idempotency.purge_expired(t, old))
     yield Operation("delete a user", lambda s: lambda t: users.delete_user(t, s.user_id), heavy=True)
 
 

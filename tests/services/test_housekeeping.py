@@ -116,7 +116,7 @@ class TestAtTheFirstUse:
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("taskwell.services.trash._PURGED_AT_ONCE", 2)
-        monkeypatch.setattr("taskwell.services.idempotency._SWEPT_AT_ONCE", 2)
+        monkeypatch.setattr("taskwell.services.idempotency._PURGED_AT_ONCE", 2)
         fill(settings, tasks=5)
         with local_server(settings) as server:
             assert httpx2.get(f"{server.url}{TASKS}").status_code == 200

@@ -52,7 +52,7 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
 
 
-class Write:
+class IdempotentWrites:
     """How a route writes: the operation in one transaction, once for each key."""
 
     def __init__(self, request: Request, database: Database, owner: str, key: str | None) -> None:
@@ -132,7 +132,7 @@ class Write:
             else:
                 response = response_of(self.request.scope, failure)
             kept = Kept(_pack(response), b"" if response.status_code < 400 else conditions)
-            await idempotency.keep(transaction, self.owner, key, fingerprint, kept)
+            await idempotency.store(transaction, self.owner, key, fingerprint, kept)
             return response
 
         try:
@@ -167,7 +167,7 @@ def _digest(*parts: bytes) -> bytes:
     return digest.digest()
 
 
-async def write_of_request(
+async def writes_of_request(
     request: Request,
     database: DatabaseDep,
     owner: Owner,
@@ -180,9 +180,9 @@ async def write_of_request(
             json_schema_extra=_KEY,
         ),
     ] = None,
-) -> Write:
+) -> IdempotentWrites:
     key = None if idempotency_key is None else _key(request.headers.getlist("idempotency-key"))
-    return Write(request, database, owner, key)
+    return IdempotentWrites(request, database, owner, key)
 
 
 def _key(values: list[str]) -> str:
@@ -217,4 +217,4 @@ def _unpack(answer: bytes) -> Response:
     return Response(body, status, {**headers, "Idempotent-Replayed": "true"})
 
 
-Once = Annotated[Write, Depends(write_of_request)]
+WritesDep = Annotated[IdempotentWrites, Depends(writes_of_request)]

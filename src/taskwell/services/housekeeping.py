@@ -90,5 +90,5 @@ async def tidy_up(database: Database, trash_days: int) -> None:
     now = utc_now()
     while await database.run(trash.purge, now - timedelta(days=trash_days)):
         pass
-    while await database.run(idempotency.sweep, now - KEY_LIFE):
+    while await database.run(idempotency.purge_expired, now - KEY_LIFE):
         pass

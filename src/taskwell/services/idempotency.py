@@ -15,7 +15,7 @@ from taskwell.database.database import Transaction
 from taskwell.models import IdempotencyKey
 
 _DIGEST_BYTES = 32
-_SWEPT_AT_ONCE = 1_000
+_PURGED_AT_ONCE = 1_000
 
 
 class Kept(NamedTuple):
@@ -62,7 +62,7 @@ async def reserve(transaction: Transaction, user_id: str, key: str, fingerprint:
     return Kept(bytes(found.answer), conditions)
 
 
-async def keep(transaction: Transaction, user_id: str, key: str, fingerprint: bytes, kept: Kept) -> None:
+async def store(transaction: Transaction, user_id: str, key: str, fingerprint: bytes, kept: Kept) -> None:
     """Keep the answer with the key that was reserved in this transaction, or in place of the one before.
 
     The digest of the conditions stands behind that of the request. Written anew where the key is gone: a user
@@ -79,14 +79,14 @@ async def keep(transaction: Transaction, user_id: str, key: str, fingerprint: by
     await transaction.first(statement.returning(col(IdempotencyKey.key)))
 
 
-async def sweep(transaction: Transaction, created_before: datetime) -> int:
+async def purge_expired(transaction: Transaction, created_before: datetime) -> int:
     """Forget some of the keys of before an instant. Returns how many; 0 at the end."""
     key = tuple_(col(IdempotencyKey.user_id), col(IdempotencyKey.key))
     old = (
         select(col(IdempotencyKey.user_id), col(IdempotencyKey.key))
         .where(col(IdempotencyKey.created_at) < created_before)
         .order_by(col(IdempotencyKey.created_at))
-        .limit(_SWEPT_AT_ONCE)
+        .limit(_PURGED_AT_ONCE)
     )
     statement = delete(IdempotencyKey).where(key.in_(old)).returning(col(IdempotencyKey.key))
     return len(await transaction.all(statement))

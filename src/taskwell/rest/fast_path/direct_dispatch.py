@@ -20,7 +20,7 @@ from taskwell.core import strict_json
 from taskwell.core.errors import TaskwellError
 from taskwell.core.settings import Settings
 from taskwell.http.headers import lines
-from taskwell.http.idempotency import Write
+from taskwell.http.idempotency import IdempotentWrites
 from taskwell.http.problems import response_of
 from taskwell.rest.routes import tasks
 from taskwell.rest.routing import JSON
@@ -113,17 +113,17 @@ class DirectDispatch:
         new = _body(request, TaskCreate)
         if new is None:
             return None
-        once = self._once(request, owner)
-        return partial(tasks.create_task, request, once, self.settings, owner, new, None)
+        writes = self._writes(request, owner)
+        return partial(tasks.create_task, request, writes, self.settings, owner, new, None)
 
     def _toggle(self, request: Request, owner: str, task_id: UUID) -> Answer | None:
         state = _body(request, TaskToggle) if request.scope["taskwell.body"] else _NO_STATE
         if state is None or self.settings.require_if_match:
             return None
-        return partial(tasks.toggle_task, self._once(request, owner), owner, task_id, None, state)
+        return partial(tasks.toggle_task, self._writes(request, owner), owner, task_id, None, state)
 
-    def _once(self, request: Request, owner: str) -> Write:
-        return Write(request, request.app.state.database, owner, None)
+    def _writes(self, request: Request, owner: str) -> IdempotentWrites:
+        return IdempotentWrites(request, request.app.state.database, owner, None)
 
 
 def _body(request: Request, model: type[Model]) -> Model | None:

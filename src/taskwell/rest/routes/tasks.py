@@ -18,7 +18,7 @@ from taskwell.http.conditional import (
     if_none_match_any,
     is_expected,
 )
-from taskwell.http.idempotency import REPLAYED, Once
+from taskwell.http.idempotency import REPLAYED, WritesDep
 from taskwell.http.problems import inner_path, problems
 from taskwell.http.root_path import link
 from taskwell.rest.dependencies import (
@@ -132,7 +132,12 @@ async def list_tasks(
 )
 @needs(TASKS_WRITE)
 async def create_task(
-    request: Request, once: Once, settings: SettingsDep, owner: Owner, new: TaskCreate, guard: IfMatchOfList
+    request: Request,
+    writes: WritesDep,
+    settings: SettingsDep,
+    owner: Owner,
+    new: TaskCreate,
+    guard: IfMatchOfList,
 ) -> Response:
     """A user's first task creates the user, unless the server is set to know its users beforehand (404)."""
     path = link(request.scope, inner_path(request.scope)).rstrip("/")
@@ -144,12 +149,12 @@ async def create_task(
         task = await tasks.create_task(transaction, owner, new, create_user=settings.create_users)
         return task_response(task, 201, {"Location": f"{path}/{task.id}"})
 
-    if once.key is None and check is None:
+    if writes.key is None and check is None:
         with suppress(UserNotFound):  # whom the operation creates, or refuses
             wanted = new_task(owner, new)
-            task = await once.together(create_tasks, wanted)
+            task = await writes.together(create_tasks, wanted)
             return task_json_response(task, 201, (b"location", f"{path}/{wanted.id}".encode()))
-    return await once(operation)
+    return await writes(operation)
 
 
 @router.delete(
@@ -163,7 +168,7 @@ async def create_task(
     },
 )
 @needs(TASKS_WRITE)
-async def delete_tasks(once: Once, owner: Owner, meant: FilterDep, guard: IfMatchOfList) -> Response:
+async def delete_tasks(writes: WritesDep, owner: Owner, meant: FilterDep, guard: IfMatchOfList) -> Response:
     """Move the tasks of the filters to the trash; without a filter, all of them.
 
     A parameter that is blank or not known is refused, whatever the request prefers: a slip would delete much.
@@ -173,7 +178,7 @@ async def delete_tasks(once: Once, owner: Owner, meant: FilterDep, guard: IfMatc
     async def operation(transaction: Transaction) -> Response:
         return count_response(await trash.delete_tasks(transaction, owner, meant, check))
 
-    return await once(operation)
+    return await writes(operation)
 
 
 @router.post(
@@ -188,7 +193,7 @@ async def delete_tasks(once: Once, owner: Owner, meant: FilterDep, guard: IfMatc
 )
 @needs(TASKS_WRITE)
 async def run_batch(
-    once: Once, settings: SettingsDep, owner: Owner, wanted: Batch, guard: IfMatchOfList
+    writes: WritesDep, settings: SettingsDep, owner: Owner, wanted: Batch, guard: IfMatchOfList
 ) -> Response:
     """All operations happen or none does. A problem names the `index` of the operation that failed."""
     check = check_of_list(guard, owner)
@@ -205,7 +210,7 @@ async def run_batch(
         )
         return batch_response(results)
 
-    return await once(operation)
+    return await writes(operation)
 
 
 @router.get(
@@ -239,14 +244,14 @@ async def get_task(
 )
 @needs(TASKS_WRITE)
 async def update_task(
-    once: Once, owner: Owner, task_id: PathTaskId, changes: TaskUpdate, guard: IfMatch
+    writes: WritesDep, owner: Owner, task_id: PathTaskId, changes: TaskUpdate, guard: IfMatch
 ) -> Response:
     """Merge (RFC 7396): what is absent stays as it is, `null` clears the description."""
 
     async def operation(transaction: Transaction) -> Response:
         return task_response(await tasks.update_task(transaction, owner, task_id, changes, guard=guard))
 
-    return await once(operation)
+    return await writes(operation)
 
 
 @router.put(
@@ -260,7 +265,7 @@ async def update_task(
 @needs(TASKS_WRITE)
 async def put_task(
     request: Request,
-    once: Once,
+    writes: WritesDep,
     settings: SettingsDep,
     owner: Owner,
     task_id: PathTaskId,
@@ -278,7 +283,7 @@ async def put_task(
             task, 201, {"Location": link(request.scope, inner_path(request.scope)).rstrip("/")}
         )
 
-    return await once(operation)
+    return await writes(operation)
 
 
 @router.delete(
@@ -298,7 +303,7 @@ async def put_task(
 )
 @needs(TASKS_WRITE)
 async def delete_task(
-    once: Once, owner: Owner, task_id: PathTaskId, guard: IfMatch, wanted: Preferences
+    writes: WritesDep, owner: Owner, task_id: PathTaskId, guard: IfMatch, wanted: Preferences
 ) -> Response:
     """Move the task to the trash. With `Prefer: return=representation` the answer shows it."""
 
@@ -308,7 +313,7 @@ async def delete_task(
             return Response(status_code=204)
         return task_response(task, headers={"Preference-Applied": "return=representation"})
 
-    return await once(operation)
+    return await writes(operation)
 
 
 @router.post(
@@ -319,13 +324,13 @@ async def delete_task(
     responses={**_CHANGED, **problems(*_GUARDED)},
 )
 @needs(TASKS_WRITE)
-async def restore_task(once: Once, owner: Owner, task_id: PathTaskId, guard: IfMatch) -> Response:
+async def restore_task(writes: WritesDep, owner: Owner, task_id: PathTaskId, guard: IfMatch) -> Response:
     """Take the task out of the trash. One that is not in it stays as it is."""
 
     async def operation(transaction: Transaction) -> Response:
         return task_response(await tasks.restore_task(transaction, owner, task_id, guard=guard))
 
-    return await once(operation)
+    return await writes(operation)
 
 
 @router.patch(
@@ -344,13 +349,13 @@ async def restore_task(once: Once, owner: Owner, task_id: PathTaskId, guard: IfM
 )
 @needs(TASKS_WRITE)
 async def toggle_task(
-    once: Once, owner: Owner, task_id: PathTaskId, guard: IfMatch, state: TaskToggle = _NO_STATE
+    writes: WritesDep, owner: Owner, task_id: PathTaskId, guard: IfMatch, state: TaskToggle = _NO_STATE
 ) -> Response:
     """Without a body the task is turned over, and back by a retry; `{"completed": true}` sets its state."""
 
     async def operation(transaction: Transaction) -> Response:
         return task_response(await tasks.toggle_task(transaction, owner, task_id, state, guard=guard))
 
-    if once.key is None and guard is None and not state.model_fields_set:
-        return task_json_response(await once.together(toggle_tasks, TaskKey(owner, str(task_id))))
-    return await once(operation)
+    if writes.key is None and guard is None and not state.model_fields_set:
+        return task_json_response(await writes.together(toggle_tasks, TaskKey(owner, str(task_id))))
+    return await writes(operation)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from taskwell.auth.authorization import ACCOUNT, ADMIN, needs
 from taskwell.core.errors import Forbidden, Invalid, Violation
 from taskwell.database.database import Transaction
-from taskwell.http.idempotency import REPLAYED, Once
+from taskwell.http.idempotency import REPLAYED, WritesDep
 from taskwell.http.problems import problems
 from taskwell.rest.dependencies import CallerDep, DatabaseDep, SettingsDep, preferences
 from taskwell.rest.responses import token_response, tokens_response
@@ -71,11 +71,11 @@ async def create_token(
     },
 )
 @needs(ACCOUNT)
-async def revoke_token(once: Once, caller: CallerDep, token_id: PathTokenId) -> Response:
+async def revoke_token(writes: WritesDep, caller: CallerDep, token_id: PathTokenId) -> Response:
     """It is refused from now on; streams that are open by it end within ten minutes."""
 
     async def operation(transaction: Transaction) -> Response:
         await tokens.revoke_token(transaction, caller.user_id, token_id)
         return Response(status_code=204)
 
-    return await once(operation)
+    return await writes(operation)

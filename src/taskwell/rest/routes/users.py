@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 
 from taskwell.auth.authorization import ACCOUNT, ADMIN, TASKS_READ, needs
 from taskwell.database.database import Transaction
-from taskwell.http.idempotency import REPLAYED, Once
+from taskwell.http.idempotency import REPLAYED, WritesDep
 from taskwell.http.problems import problems
 from taskwell.http.root_path import link
 from taskwell.http.sse import STREAMING_HEADERS
@@ -57,14 +57,14 @@ PathUserId = Annotated[str, Depends(user_of_path)]
     },
 )
 @needs(ADMIN, by_admin=True)
-async def create_user(request: Request, once: Once, new: UserCreate) -> Response:
+async def create_user(request: Request, writes: WritesDep, new: UserCreate) -> Response:
     """Not needed before a user's first task: it fixes the id or the e-mail address beforehand."""
 
     async def operation(transaction: Transaction) -> Response:
         user = await users.create_user(transaction, new)
         return user_response(user, 201, {"Location": link(request.scope, f"/api/users/{quote(user.id)}")})
 
-    return await once(operation)
+    return await writes(operation)
 
 
 @router.get(
@@ -103,14 +103,14 @@ async def get_user(database: DatabaseDep, user_id: PathUserId) -> UserRead:
     },
 )
 @needs(ACCOUNT, by_admin=True)
-async def delete_user(request: Request, once: Once, user_id: PathUserId) -> Response:
+async def delete_user(request: Request, writes: WritesDep, user_id: PathUserId) -> Response:
     """Delete the user, all of their tasks, tokens and kept answers, for ever."""
 
     async def operation(transaction: Transaction) -> Response:
         await users.delete_user(transaction, user_id)
         return Response(status_code=204)
 
-    response = await once(operation)
+    response = await writes(operation)
     request.app.state.noted_emails.pop(user_id, None)
     return response
 

@@ -39,4 +39,4 @@ def test_a_stream_ends_with_an_api_token(guarded: LocalServer, as_user: As, user
 def test_a_stream_ends_after_ten_minutes(expires_at: float) -> None:
     """Since a token may be revoked meanwhile."""
     assert Caller("alice", frozenset(), expires_at=expires_at).stream_seconds() == 600
-    assert Caller("alice", frozenset(), anybody=True).stream_seconds() == float("inf")
+    assert Caller("alice", frozenset(), any_user=True).stream_seconds() == float("inf")

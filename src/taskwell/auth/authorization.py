@@ -28,7 +28,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`anybody`: the caller acts for whatever user a path names, as in stub mode.
+    """`any_user`: the caller acts for whatever user a path names, as in stub mode.
 
     `expires_at`: when the credentials do, in seconds of the epoch.
     """
@@ -36,25 +36,25 @@ class Caller:
     user_id: str
     scopes: frozenset[str]
     email: str | None = None
-    anybody: bool = False
+    any_user: bool = False
     expires_at: float = math.inf
 
     def stream_seconds(self) -> float:
         """How long a stream may go on before the credentials are looked at again."""
-        return math.inf if self.anybody else min(self.expires_at - time.time(), _STREAM_SECONDS)
+        return math.inf if self.any_user else min(self.expires_at - time.time(), _STREAM_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What an operation needs. `scope` None: nothing. `by_admin`: ADMIN will do too, for any user."""
+    """What an operation needs. `scope` None: nothing. `allow_admin`: ADMIN will do too, for any user."""
 
     scope: str | None
-    by_admin: bool = False
+    allow_admin: bool = False
 
 
-def needs(scope: str, *, by_admin: bool = False) -> Callable[[Endpoint], Endpoint]:
+def requires(scope: str, *, allow_admin: bool = False) -> Callable[[Endpoint], Endpoint]:
     """Declare what the route of an endpoint needs."""
-    return _declaring(Access(scope, by_admin))
+    return _declaring(Access(scope, allow_admin))
 
 
 def public(endpoint: Endpoint) -> Endpoint:
@@ -74,7 +74,7 @@ def access_of(endpoint: Callable[..., Any]) -> Access:
     """Raises TypeError: the endpoint declares nothing."""
     access = getattr(endpoint, "access", None)
     if not isinstance(access, Access):
-        raise TypeError(f"the route of {endpoint.__name__} must say what it needs: @needs(...) or @public")
+        raise TypeError(f"the route of {endpoint.__name__} must say what it needs: @requires(...) or @public")
     return access
 
 
@@ -88,13 +88,13 @@ def authorize(request: Request, access: Access) -> None:
     if access.scope is None:
         return
     caller: Caller = request.scope["taskwell.caller"]
-    if access.by_admin and ADMIN in caller.scopes:
+    if access.allow_admin and ADMIN in caller.scopes:
         set_user(ALL_USERS)
         return
     if access.scope not in caller.scopes:
         raise Forbidden(_ACCOUNT_NEEDED) if access.scope == ACCOUNT else Forbidden(scope=access.scope)
     named = request.path_params.get("user_id", request.path_params.get("id", caller.user_id))
-    if named != caller.user_id and not caller.anybody:
+    if named != caller.user_id and not caller.any_user:
         if is_reserved(named):
             name = "user_id" if "user_id" in request.path_params else "id"
             raise Invalid(Violation("path", name, "reserved", why_reserved(named)))

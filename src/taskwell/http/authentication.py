@@ -21,7 +21,7 @@ from taskwell.http.problems import response_of
 from taskwell.schemas.types import Email, is_reserved, user_id_of
 from taskwell.services import tokens, users
 
-STUB_CALLER = Caller("default", ALL, anybody=True)
+STUB_CALLER = Caller("default", ALL, any_user=True)
 _EMAIL: TypeAdapter[str] = TypeAdapter(Email)
 
 
@@ -43,7 +43,7 @@ class Authentication:
             await response_of(scope, error)(scope, receive, send)
             return
         scope["taskwell.caller"] = caller
-        with as_user(ALL_USERS if caller.anybody else caller.user_id):
+        with as_user(ALL_USERS if caller.any_user else caller.user_id):
             await self.app(scope, receive, send)
 
     async def _caller(self, scope: Scope) -> Caller:

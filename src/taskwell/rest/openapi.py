@@ -111,7 +111,7 @@ def _secure(operation: dict[str, Any], access: Access) -> None:
     if access.scope is None:
         operation["security"] = []
         return
-    scopes = [access.scope, *([ADMIN] if access.by_admin else [])]
+    scopes = [access.scope, *([ADMIN] if access.allow_admin else [])]
     operation["security"] = [{"bearer": scopes}, {}]
     operation["responses"] |= _REFUSALS
 

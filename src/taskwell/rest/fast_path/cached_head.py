@@ -119,7 +119,7 @@ class ClientProfile:
 
     def may(self, kind: OperationKind, owner: str) -> bool:
         caller = self.caller
-        own = is_user_id(owner) if caller.anybody else owner == caller.user_id
+        own = is_user_id(owner) if caller.any_user else owner == caller.user_id
         return own and kind.needs in caller.scopes and all(check() for check in self.checks)
 
 
@@ -221,7 +221,7 @@ class FastPath:
         pending.exchange.begun = True
         self._metrics.under_way += 1
         caller = pending.client.caller
-        with as_user(ALL_USERS if caller.anybody else caller.user_id):
+        with as_user(ALL_USERS if caller.any_user else caller.user_id):
             if isinstance(pending.wanted, TaskList):
                 return pending.wanted.part()
             run = self._database.write_together if pending.kind.writes else self._database.look_up

@@ -4,7 +4,7 @@ from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from taskwell.auth.authorization import TASKS_READ, needs
+from taskwell.auth.authorization import TASKS_READ, requires
 from taskwell.core.errors import Gone
 from taskwell.http.problems import problems
 from taskwell.http.sse import EventStream
@@ -36,7 +36,7 @@ Since = Annotated[
     summary="List changes",
     responses={200: {"description": "Changes in their order."}, **problems("gone")},
 )
-@needs(TASKS_READ)
+@requires(TASKS_READ)
 async def list_changes(
     database: DatabaseDep, owner: Owner, since: Since = None, limit: Limit = None
 ) -> Response:
@@ -113,7 +113,7 @@ async def place_of_request(
         **problems("gone"),
     },
 )
-@needs(TASKS_READ)
+@requires(TASKS_READ)
 async def follow_changes(
     request: Request,
     database: DatabaseDep,

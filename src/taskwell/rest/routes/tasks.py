@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from taskwell.auth.authorization import TASKS_READ, TASKS_WRITE, needs
+from taskwell.auth.authorization import TASKS_READ, TASKS_WRITE, requires
 from taskwell.core.errors import PreconditionFailed
 from taskwell.database.database import Transaction
 from taskwell.http.conditional import (
@@ -102,7 +102,7 @@ _BODY = ("payload_too_large", "unsupported_media_type")
         **problems("precondition_failed"),
     },
 )
-@needs(TASKS_READ)
+@requires(TASKS_READ)
 async def list_tasks(
     request: Request,
     database: DatabaseDep,
@@ -130,7 +130,7 @@ async def list_tasks(
     summary="Create a task",
     responses={**_CREATED, **problems("not_found", "precondition_failed", *_BODY, *_WRITE)},
 )
-@needs(TASKS_WRITE)
+@requires(TASKS_WRITE)
 async def create_task(
     request: Request,
     writes: WritesDep,
@@ -167,7 +167,7 @@ async def create_task(
         **problems("precondition_failed", *_WRITE),
     },
 )
-@needs(TASKS_WRITE)
+@requires(TASKS_WRITE)
 async def delete_tasks(writes: WritesDep, owner: Owner, meant: FilterDep, guard: IfMatchOfList) -> Response:
     """Move the tasks of the filters to the trash; without a filter, all of them.
 
@@ -191,7 +191,7 @@ async def delete_tasks(writes: WritesDep, owner: Owner, meant: FilterDep, guard:
         **problems(*_BODY, *_GUARDED),
     },
 )
-@needs(TASKS_WRITE)
+@requires(TASKS_WRITE)
 async def run_batch(
     writes: WritesDep, settings: SettingsDep, owner: Owner, wanted: Batch, guard: IfMatchOfList
 ) -> Response:
@@ -221,7 +221,7 @@ async def run_batch(
     dependencies=[Depends(if_match_of_read), Depends(if_none_match)],
     responses={**_READ, **problems("not_found", "precondition_failed")},
 )
-@needs(TASKS_READ)
+@requires(TASKS_READ)
 async def get_task(
     request: Request,
     database: DatabaseDep,
@@ -242,7 +242,7 @@ async def get_task(
     summary="Change a task",
     responses={**_CHANGED, **problems(*_BODY, *_GUARDED)},
 )
-@needs(TASKS_WRITE)
+@requires(TASKS_WRITE)
 async def update_task(
     writes: WritesDep, owner: Owner, task_id: PathTaskId, changes: TaskUpdate, guard: IfMatch
 ) -> Response:
@@ -262,7 +262,7 @@ async def update_task(
     dependencies=[Depends(if_none_match_any)],
     responses={**_CHANGED, **_CREATED, **problems(*_BODY, *_GUARDED)},
 )
-@needs(TASKS_WRITE)
+@requires(TASKS_WRITE)
 async def put_task(
     request: Request,
     writes: WritesDep,
@@ -301,7 +301,7 @@ async def put_task(
         **problems(*_GUARDED),
     },
 )
-@needs(TASKS_WRITE)
+@requires(TASKS_WRITE)
 async def delete_task(
     writes: WritesDep, owner: Owner, task_id: PathTaskId, guard: IfMatch, wanted: Preferences
 ) -> Response:
@@ -323,7 +323,7 @@ async def delete_task(
     summary="Restore a task",
     responses={**_CHANGED, **problems(*_GUARDED)},
 )
-@needs(TASKS_WRITE)
+@requires(TASKS_WRITE)
 async def restore_task(writes: WritesDep, owner: Owner, task_id: PathTaskId, guard: IfMatch) -> Response:
     """Take the task out of the trash. One that is not in it stays as it is."""
 
@@ -347,7 +347,7 @@ async def restore_task(writes: WritesDep, owner: Owner, task_id: PathTaskId, gua
     summary="Toggle a task",
     responses={**_CHANGED, **problems(*_BODY, *_GUARDED)},
 )
-@needs(TASKS_WRITE)
+@requires(TASKS_WRITE)
 async def toggle_task(
     writes: WritesDep, owner: Owner, task_id: PathTaskId, guard: IfMatch, state: TaskToggle = _NO_STATE
 ) -> Response:

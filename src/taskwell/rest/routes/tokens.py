@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
-from taskwell.auth.authorization import ACCOUNT, ADMIN, needs
+from taskwell.auth.authorization import ACCOUNT, ADMIN, requires
 from taskwell.core.errors import Forbidden, Invalid, Violation
 from taskwell.database.database import Transaction
 from taskwell.http.idempotency import REPLAYED, WritesDep
@@ -28,7 +28,7 @@ PathTokenId = Annotated[TaskId, Path(description="The token's id.")]
     summary="List the caller's tokens",
     responses={200: {"description": "The tokens, the newest first."}, **problems()},
 )
-@needs(ACCOUNT)
+@requires(ACCOUNT)
 async def list_tokens(database: DatabaseDep, caller: CallerDep) -> Response:
     """Those that have expired too; what would let anybody use them is not kept."""
     return tokens_response(await database.read(tokens.list_tokens, caller.user_id))
@@ -45,7 +45,7 @@ async def list_tokens(database: DatabaseDep, caller: CallerDep) -> Response:
         **problems("not_found", "conflict", "payload_too_large", "unsupported_media_type", "storage_full"),
     },
 )
-@needs(ACCOUNT)
+@requires(ACCOUNT)
 async def create_token(
     request: Request, database: DatabaseDep, settings: SettingsDep, caller: CallerDep, new: TokenCreate
 ) -> Response:
@@ -70,7 +70,7 @@ async def create_token(
         **problems("not_found", "conflict", "idempotency_key_reused", "storage_full"),
     },
 )
-@needs(ACCOUNT)
+@requires(ACCOUNT)
 async def revoke_token(writes: WritesDep, caller: CallerDep, token_id: PathTokenId) -> Response:
     """It is refused from now on; streams that are open by it end within ten minutes."""
 

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
-from taskwell.auth.authorization import ACCOUNT, ADMIN, TASKS_READ, needs
+from taskwell.auth.authorization import ACCOUNT, ADMIN, TASKS_READ, requires
 from taskwell.database.database import Transaction
 from taskwell.http.idempotency import REPLAYED, WritesDep
 from taskwell.http.problems import problems
@@ -56,7 +56,7 @@ PathUserId = Annotated[str, Depends(user_of_path)]
         ),
     },
 )
-@needs(ADMIN, by_admin=True)
+@requires(ADMIN, allow_admin=True)
 async def create_user(request: Request, writes: WritesDep, new: UserCreate) -> Response:
     """Not needed before a user's first task: it fixes the id or the e-mail address beforehand."""
 
@@ -73,7 +73,7 @@ async def create_user(request: Request, writes: WritesDep, new: UserCreate) -> R
     summary="Read the caller",
     responses={200: {"description": "The caller."}, **problems()},
 )
-@needs(TASKS_READ)
+@requires(TASKS_READ)
 async def get_me(database: DatabaseDep, caller: CallerDep) -> UserRead:
     """Who is asking, also before their first write."""
     user = await database.read(users.find_user, caller.user_id)
@@ -86,7 +86,7 @@ async def get_me(database: DatabaseDep, caller: CallerDep) -> UserRead:
     summary="Read a user",
     responses={200: {"description": "The user."}, **problems("not_found")},
 )
-@needs(TASKS_READ, by_admin=True)
+@requires(TASKS_READ, allow_admin=True)
 async def get_user(database: DatabaseDep, user_id: PathUserId) -> UserRead:
     """A user who has written something, or was created beforehand; else a 404."""
     return await database.read(users.get_user, user_id)
@@ -102,7 +102,7 @@ async def get_user(database: DatabaseDep, user_id: PathUserId) -> UserRead:
         **problems("not_found", "conflict", "idempotency_key_reused", "storage_full"),
     },
 )
-@needs(ACCOUNT, by_admin=True)
+@requires(ACCOUNT, allow_admin=True)
 async def delete_user(request: Request, writes: WritesDep, user_id: PathUserId) -> Response:
     """Delete the user, all of their tasks, tokens and kept answers, for ever."""
 
@@ -128,7 +128,7 @@ async def delete_user(request: Request, writes: WritesDep, user_id: PathUserId) 
         **problems("not_found"),
     },
 )
-@needs(ACCOUNT, by_admin=True)
+@requires(ACCOUNT, allow_admin=True)
 async def export_user(database: DatabaseDep, user_id: PathUserId) -> Response:
     """Everything that is kept of a user. A task that changes meanwhile may come twice: the last counts."""
     user = await database.read(users.get_user, user_id)

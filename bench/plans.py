@@ -51,7 +51,7 @@ from taskwell.schemas.token import TokenCreate
 from taskwell.schemas.types import fold
 from taskwell.schemas.user import UserCreate
 from taskwell.services import changes, idempotency, sequence, task_query, tasks, tokens, trash, users
-from taskwell.services.task_query import PartKey, list_part
+from taskwell.services.task_query import ChunkKey, list_chunk
 from taskwell.services.task_statements import TaskKey, get_tasks, toggle_tasks
 
 PAGE = Path(__file__).parents[1] / "docs" / "plans.md"
@@ -374,9 +374,9 @@ def _list(name: str, query: TaskQuery, *, later: bool = False, limit: int = 51) 
 
     def of(subject: Subject) -> Run:
         if later:
-            after = task_query.place_of(json.loads(task_json(subject.task)), query)
-            return lambda t: list_part(t, PartKey(subject.user_id, query, limit, after))
-        return lambda t: list_part(t, PartKey(subject.user_id, query, limit))
+            after = task_query.keyset_of(json.loads(task_json(subject.task)), query)
+            return lambda t: list_chunk(t, ChunkKey(subject.user_id, query, limit, after))
+        return lambda t: list_chunk(t, ChunkKey(subject.user_id, query, limit))
 
     return Operation(name, of)
 

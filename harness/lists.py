@@ -8,22 +8,22 @@ from sqlalchemy import Dialect
 from taskwell.database.database import ReadTransaction
 from taskwell.schemas.query import TaskQuery
 from taskwell.schemas.task import TaskRead
-from taskwell.services.task_query import PartKey, Place, list_part, prepared, values_of
+from taskwell.services.task_query import ChunkKey, Keyset, list_chunk, prepared, values_of
 
 _TASKS = TypeAdapter(list[TaskRead])
 
 
 async def list_tasks(
-    transaction: ReadTransaction, user_id: str, query: TaskQuery, *, limit: int, after: Place | None = None
+    transaction: ReadTransaction, user_id: str, query: TaskQuery, *, limit: int, after: Keyset | None = None
 ) -> list[TaskRead]:
-    part = await list_part(transaction, PartKey(user_id, query, limit, after))
+    part = await list_chunk(transaction, ChunkKey(user_id, query, limit, after))
     return _TASKS.validate_json(f"[{part.json}]")
 
 
 def list_sql(
-    dialect: Dialect, user_id: str, query: TaskQuery, *, limit: int, after: Place | None = None
+    dialect: Dialect, user_id: str, query: TaskQuery, *, limit: int, after: Keyset | None = None
 ) -> tuple[str, tuple[Any, ...]]:
     """The statement of a list, and its values."""
-    key = PartKey(user_id, query, limit, after)
+    key = ChunkKey(user_id, query, limit, after)
     sql, values = prepared(dialect.name, key).compiled(dialect, values_of(key))
     return sql, tuple(values)

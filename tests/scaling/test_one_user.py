@@ -54,7 +54,7 @@ USER_NOT_FIRST = {
 }
 
 
-def place_of(table: str) -> re.Pattern[str]:
+def keyset_of(table: str) -> re.Pattern[str]:
     """Where a statement reads or changes a table."""
     return re.compile(rf"\b(?:FROM|JOIN|UPDATE|INTO) {table}\b(?! SET DATA)")
 
@@ -65,7 +65,7 @@ def names_the_user(sql: str, table: str) -> bool:
     inserted = len(re.findall(rf"\bINTO {table} \(\s*{column}\b", sql))
     prefix = rf"(?:\b{table}\.)" + ("?" if table == "users" else "")
     named = len(re.findall(rf"{prefix}\b{column} (?:=|IN)", sql))
-    return inserted + named >= len(place_of(table).findall(sql))
+    return inserted + named >= len(keyset_of(table).findall(sql))
 
 
 pytestmark = pytest.mark.timeout(400)
@@ -158,7 +158,7 @@ async def in_turn(database: Database, user: str) -> None:
 
 def about(statements: list[str]) -> list[tuple[str, str]]:
     """Each with every table of users' rows that it is about."""
-    return [(sql, table) for sql in statements for table in TENANT if place_of(table).search(sql)]
+    return [(sql, table) for sql in statements for table in TENANT if keyset_of(table).search(sql)]
 
 
 @pytest.mark.parametrize("recorded", ["statements", "statements_kept_apart"])

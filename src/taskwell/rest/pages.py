@@ -21,10 +21,10 @@ from taskwell.http.root_path import link
 from taskwell.rest.cursors import bad_cursor, decode_cursor, encode_cursor
 from taskwell.schemas.query import TaskQuery
 from taskwell.services.sequence import last_numbers
-from taskwell.services.task_query import Part, PartKey, Place, count_tasks, list_parts, place_of
+from taskwell.services.task_query import Chunk, ChunkKey, Keyset, count_tasks, keyset_of, list_chunks
 
 _JSON = "application/json"
-_CHUNK = 1_000
+_CHUNK_SIZE = 1_000
 _SHORT = 101
 _NEWEST = TaskQuery()
 
@@ -41,7 +41,7 @@ class Page(NamedTuple):
     link: str | None
 
 
-class TaskList:
+class TaskListing:
     """A list as it was asked for: whole, or a page of it."""
 
     def __init__(
@@ -75,55 +75,55 @@ class TaskList:
             etag = self._etag(number)
             if is_unchanged(self.request, etag):
                 return Response(status_code=304, headers={"ETag": etag})
-        part = await self.part(after)
-        self._check(part.number)
+        chunk = await self.chunk(after)
+        self._check(chunk.number)
         headers = {}
         if counted:
             count = await self.database.read(count_tasks, self.owner, self.query.filter)
             headers = {"X-Total-Count": str(count), "Preference-Applied": "count=exact"}
         if self.limit is None:
-            return self._whole(part, {"ETag": self._etag(part.number), **headers})
-        page = self.page(part)
+            return self._whole(chunk, {"ETag": self._etag(chunk.number), **headers})
+        page = self.page(chunk)
         if page.link:
             headers["Link"] = page.link
         return Response(page.json, headers={"ETag": page.etag, **headers}, media_type=_JSON)
 
-    def part(self, after: Place | None = None) -> asyncio.Future[Part]:
-        """The tasks that follow a place: of a page one more than it has, if there is one."""
-        size = _CHUNK if self.limit is None else self.limit + 1
-        key = PartKey(self.owner, self.query, size, after)
+    def chunk(self, after: Keyset | None = None) -> asyncio.Future[Chunk]:
+        """The tasks that follow a keyset: of a page one more than it has, if there is one."""
+        size = _CHUNK_SIZE if self.limit is None else self.limit + 1
+        key = ChunkKey(self.owner, self.query, size, after)
         # A short page in the index's own order is a matter of microseconds; anything else may take its time.
         if size <= _SHORT and self.query == _NEWEST:
-            return self.database.look_up(list_parts, key, max_size=1)
-        return self.database.read_together(list_parts, key, max_size=1, short=False)
+            return self.database.look_up(list_chunks, key, max_size=1)
+        return self.database.read_together(list_chunks, key, max_size=1, short=False)
 
-    def page(self, part: Part) -> Page:
-        etag = self._etag(part.number)
-        if self.limit is None or part.count <= self.limit:
-            return Page(f"[{part.json}]", etag, None)
-        part = part.without_last()
+    def page(self, chunk: Chunk) -> Page:
+        etag = self._etag(chunk.number)
+        if self.limit is None or chunk.count <= self.limit:
+            return Page(f"[{chunk.json}]", etag, None)
+        chunk = chunk.without_last()
         sent = QueryParams(self.request.scope["query_string"])  # in the client's words, by every way
         others = [(name, value) for name, value in sent.multi_items() if name != "cursor"]
-        query = urlencode([*others, ("cursor", self._encode(part))])
+        query = urlencode([*others, ("cursor", self._encode(chunk))])
         scope = self.request.scope
-        return Page(f"[{part.json}]", etag, f'<{link(scope, inner_path(scope))}?{query}>; rel="next"')
+        return Page(f"[{chunk.json}]", etag, f'<{link(scope, inner_path(scope))}?{query}>; rel="next"')
 
-    def _whole(self, part: Part, headers: dict[str, str]) -> Response:
+    def _whole(self, chunk: Chunk, headers: dict[str, str]) -> Response:
         """A chunk at a time: memory does not grow with the list, and a slow reader holds no connection.
 
         The first chunk is there before the answer begins, so a fault is an error answer; a later one breaks
         the connection.
         """
-        if part.count < _CHUNK:
-            return Response(f"[{part.json}]", headers=headers, media_type=_JSON)
-        return StreamingResponse(self._chunks(part), headers=headers, media_type=_JSON)
+        if chunk.count < _CHUNK_SIZE:
+            return Response(f"[{chunk.json}]", headers=headers, media_type=_JSON)
+        return StreamingResponse(self._chunks(chunk), headers=headers, media_type=_JSON)
 
-    async def _chunks(self, part: Part) -> AsyncGenerator[str]:
-        yield f"[{part.json}"
-        while part.count == _CHUNK:
-            part = await self.part(place_of(part.last(), self.query))
-            if part.count:
-                yield f",{part.json}"
+    async def _chunks(self, chunk: Chunk) -> AsyncGenerator[str]:
+        yield f"[{chunk.json}"
+        while chunk.count == _CHUNK_SIZE:
+            chunk = await self.chunk(keyset_of(chunk.last(), self.query))
+            if chunk.count:
+                yield f",{chunk.json}"
         yield "]"
 
     def _etag(self, number: int | None) -> str:
@@ -136,22 +136,22 @@ class TaskList:
         if b"if-match" in lines(self.request.scope) and not is_expected(self.request, self._tag(number)):
             raise ListChanged(self._tag(number))
 
-    def _encode(self, part: Part) -> str:
-        place = [_to_text(value) for value in place_of(part.last(), self.query)]
-        return encode_cursor(place, query=(self.owner, *self.query.fingerprint()))
+    def _encode(self, chunk: Chunk) -> str:
+        keyset = [_to_text(value) for value in keyset_of(chunk.last(), self.query)]
+        return encode_cursor(keyset, query=(self.owner, *self.query.fingerprint()))
 
-    def _decode(self, cursor: str | None) -> Place | None:
+    def _decode(self, cursor: str | None) -> Keyset | None:
         if cursor is None:
             return None
         texts = decode_cursor(cursor, query=(self.owner, *self.query.fingerprint()))
         names = [key.name for key in self.query.order()]
         try:
-            place = [_FROM_TEXT[name](text) for name, text in zip(names, texts, strict=True)]
+            keyset = [_FROM_TEXT[name](text) for name, text in zip(names, texts, strict=True)]
         except ValueError:
             raise bad_cursor() from None
-        if [_to_text(value) for value in place] != texts:  # another spelling of it than ours
+        if [_to_text(value) for value in keyset] != texts:  # another spelling of it than ours
             raise bad_cursor()
-        return tuple(place)
+        return tuple(keyset)
 
 
 def _tag_of_list(

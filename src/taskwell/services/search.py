@@ -11,5 +11,5 @@ from taskwell.models import Task
 
 def contains_text(dialect: str, q: ColumnElement[str]) -> ColumnElement[bool]:
     """Whether the title or the description of a task has the text in it, which `searched` has made."""
-    place_of = func.instr if dialect == "sqlite" else func.strpos
-    return or_(*(place_of(column, q) > 0 for column in (col(Task.title_key), col(Task.description_key))))
+    keyset_of = func.instr if dialect == "sqlite" else func.strpos
+    return or_(*(keyset_of(column, q) > 0 for column in (col(Task.title_key), col(Task.description_key))))

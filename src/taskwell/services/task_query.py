@@ -39,7 +39,7 @@ from taskwell.services.task_fields import BEGINNING, json_column
 _FILTER_VALUES = ("q", "created_after", "created_before", "updated_after", "updated_before")
 
 # The values of a task's sort keys, in the order of the list: where it stands there.
-Place = tuple[Any, ...]
+Keyset = tuple[Any, ...]
 
 _KEY_COLUMNS: dict[str, Any] = {
     "created_at": col(Task.created_at),
@@ -52,7 +52,7 @@ _TYPES = {name: table_of(Task).c[column.key].type for name, column in _KEY_COLUM
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Chunk:
     """Some tasks of a list that follow each other: their JSON, with commas between, and how many they are."""
 
     json: str
@@ -64,34 +64,34 @@ class Part:
         task: dict[str, Any] = json.loads(self.json[self.json.rindex(BEGINNING) :])
         return task
 
-    def without_last(self) -> "Part":
-        return Part(self.json[: self.json.rindex(BEGINNING) - 1], self.count - 1, self.number)
+    def without_last(self) -> "Chunk":
+        return Chunk(self.json[: self.json.rindex(BEGINNING) - 1], self.count - 1, self.number)
 
 
-class PartKey(NamedTuple):
-    """At most `limit` tasks of a list in the query's order, those that follow the place `after`."""
+class ChunkKey(NamedTuple):
+    """At most `limit` tasks of a list in the query's order, those that follow the keyset `after`."""
 
     user_id: str
     query: TaskQuery
     limit: int
-    after: Place | None = None
+    after: Keyset | None = None
 
 
-async def list_part(transaction: ReadTransaction, key: PartKey) -> Part:
+async def list_chunk(transaction: ReadTransaction, key: ChunkKey) -> Chunk:
     (row,) = await transaction.fetch_prepared(prepared(transaction.dialect, key), **values_of(key))
-    return Part(row[0] or "", row[1], row[2])
+    return Chunk(row[0] or "", row[1], row[2])
 
 
 @labelled("list_parts")
-async def list_parts(transaction: ReadTransaction, keys: Sequence[PartKey]) -> Sequence[Part]:
-    return [await list_part(transaction, key) for key in keys]
+async def list_chunks(transaction: ReadTransaction, keys: Sequence[ChunkKey]) -> Sequence[Chunk]:
+    return [await list_chunk(transaction, key) for key in keys]
 
 
 # Lists that differ in nothing but values are one statement; these are all there have been of late.
 _STATEMENTS: BoundedCache[Hashable, PreparedStatement] = BoundedCache(1_000)
 
 
-def prepared(dialect: str, key: PartKey) -> PreparedStatement:
+def prepared(dialect: str, key: ChunkKey) -> PreparedStatement:
     task_filter = key.query.filter
     given = tuple(getattr(task_filter, name) is None for name in _FILTER_VALUES)
     shape = (
@@ -103,7 +103,7 @@ def prepared(dialect: str, key: PartKey) -> PreparedStatement:
     return statement
 
 
-def _statement(dialect: str, key: PartKey) -> Select[Any]:
+def _statement(dialect: str, key: ChunkKey) -> Select[Any]:
     task_filter, order = key.query.filter, key.query.order()
     tasks = (
         select(json_column(dialect, deleted=task_filter.deleted))
@@ -113,14 +113,14 @@ def _statement(dialect: str, key: PartKey) -> Select[Any]:
     )
     if key.after is not None:
         tasks = tasks.where(_follows(order, key.after))
-    part = tasks.subquery("part")
+    chunk = tasks.subquery("chunk")
     number = select(col(User.last_seq)).where(col(User.id) == bindparam("owner")).scalar_subquery()
     joined = func.group_concat if dialect == "sqlite" else func.string_agg
-    columns = (joined(part.c.json, literal_column("','")), func.count(part.c.json))
+    columns = (joined(chunk.c.json, literal_column("','")), func.count(chunk.c.json))
     return select(*columns, number)
 
 
-def values_of(key: PartKey) -> dict[str, object]:
+def values_of(key: ChunkKey) -> dict[str, object]:
     """Of the parameters of `_statement`."""
     task_filter = key.query.filter
     values: dict[str, object] = {name: getattr(task_filter, name) for name in _FILTER_VALUES}
@@ -161,7 +161,7 @@ def conditions(dialect: str, user_id: str, task_filter: TaskFilter) -> list[Colu
     return found
 
 
-def place_of(task: Mapping[str, Any], query: TaskQuery) -> Place:
+def keyset_of(task: Mapping[str, Any], query: TaskQuery) -> Keyset:
     """Where a task stands in a list: the values of its keys."""
     return tuple(_KEY_OF[key.name](task) for key in query.order())
 
@@ -180,12 +180,12 @@ def _directed(key: SortKey) -> ColumnElement[Any]:
     return column.desc() if key.descending else column.asc()
 
 
-def _follows(order: Sequence[SortKey], place: Place) -> ColumnElement[bool]:
-    """Those behind a place: equal in the keys before, and further in the next."""
+def _follows(order: Sequence[SortKey], keyset: Keyset) -> ColumnElement[bool]:
+    """Those behind a keyset: equal in the keys before, and further in the next."""
     columns = [_KEY_COLUMNS[key.name] for key in order]
     values: list[Any] = [
         bindparam(f"after_{key.name}", value, _TYPES[key.name])
-        for key, value in zip(order, place, strict=True)
+        for key, value in zip(order, keyset, strict=True)
     ]
     if all(key.descending for key in order):
         return tuple_(*columns) < tuple_(*values)  # the form that an index answers

@@ -32,12 +32,12 @@ from taskwell.http.problems import inner_path, path_as_sent
 from taskwell.http.root_path import link, note_origin, note_root, root_of
 from taskwell.http.security import RateLimit
 from taskwell.rest.fast_path.direct_dispatch import BYPASS_HEADERS, PATH, ROUTES, parsed
-from taskwell.rest.pages import TaskList
+from taskwell.rest.pages import TaskListing
 from taskwell.schemas.query import KnownQueries, TaskQuery
 from taskwell.schemas.task import TaskCreate
 from taskwell.schemas.types import is_user_id
 from taskwell.services.live_changes import Feed
-from taskwell.services.task_query import list_parts
+from taskwell.services.task_query import list_chunks
 from taskwell.services.task_statements import (
     NewTask,
     TaskKey,
@@ -71,7 +71,7 @@ class HttpExchange(Protocol):
     def take_slow_path(self) -> None: ...
 
 
-OperationInput = TaskKey | NewTask | TaskList
+OperationInput = TaskKey | NewTask | TaskListing
 
 
 class Reply(NamedTuple):
@@ -95,7 +95,7 @@ class OperationKind(NamedTuple):
 _GET = OperationKind(get_tasks, TASKS_READ, 200, writes=False)
 _TOGGLE = OperationKind(toggle_tasks, TASKS_WRITE, 200)
 _CREATE = OperationKind(create_tasks, TASKS_WRITE, 201)
-_LIST = OperationKind(list_parts, TASKS_READ, 200, writes=False)
+_LIST = OperationKind(list_chunks, TASKS_READ, 200, writes=False)
 # By the method, and by the last part that a path has.
 _KINDS: Mapping[tuple[str, str | None], OperationKind] = {
     ("GET", "task_id"): _GET,
@@ -200,7 +200,7 @@ class FastPath:
             return None
         if kind is _LIST:
             query, limit = self._queries.find(exchange.scope["query_string"]) or (TaskQuery(), None)
-            return TaskList(Request(exchange.scope), self._database, owner, query, limit)
+            return TaskListing(Request(exchange.scope), self._database, owner, query, limit)
         return TaskKey(owner, found["task_id"])
 
     def _has_room(self, exchange: HttpExchange) -> bool:
@@ -222,8 +222,8 @@ class FastPath:
         self._metrics.under_way += 1
         caller = pending.client.caller
         with as_user(ALL_USERS if caller.any_user else caller.user_id):
-            if isinstance(pending.wanted, TaskList):
-                return pending.wanted.part()
+            if isinstance(pending.wanted, TaskListing):
+                return pending.wanted.chunk()
             run = self._database.write_together if pending.kind.writes else self._database.look_up
             return run(pending.kind.function, pending.wanted)
 
@@ -291,7 +291,7 @@ class FastPath:
 
 def _reply_of(pending: PendingRequest, outcome: Any) -> Reply:
     wanted = pending.wanted
-    if isinstance(wanted, TaskList):
+    if isinstance(wanted, TaskListing):
         page = wanted.page(outcome)
         return Reply(page.json, page.etag, link=page.link)
     scope = pending.exchange.scope

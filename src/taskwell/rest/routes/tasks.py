@@ -31,7 +31,7 @@ from taskwell.rest.dependencies import (
     SettingsDep,
     preferences,
 )
-from taskwell.rest.pages import TaskList, check_of_list
+from taskwell.rest.pages import TaskListing, check_of_list
 from taskwell.rest.queries import FilterDep, QueryDep
 from taskwell.rest.responses import (
     batch_response,
@@ -118,7 +118,7 @@ async def list_tasks(
     """
     if cursor is None:
         request.app.state.queries.remember(request.scope["query_string"], query, limit)
-    found = TaskList(request, database, owner, query, limit, cursor)
+    found = TaskListing(request, database, owner, query, limit, cursor)
     return await found.response(counted=wanted.get("count") == "exact")
 
 

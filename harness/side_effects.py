@@ -41,12 +41,12 @@ def instant(settings: Settings, when: datetime) -> str:
     return f"'{text}'" if settings.database.is_sqlite else f"TIMESTAMPTZ '{text}+00'"
 
 
-def tidy_up(settings: Settings) -> None:
+def purge_expired(settings: Settings) -> None:
     async def work() -> None:
         database = Database(settings)
         database.ready = True
         try:
-            await housekeeping.tidy_up(database, settings.trash_days)
+            await housekeeping.purge_expired(database, settings.trash_days)
         finally:
             await database.close()
 

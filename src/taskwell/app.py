@@ -52,7 +52,7 @@ from taskwell.rest.fast_path.cached_head import FastPath
 from taskwell.rest.fast_path.direct_dispatch import DirectDispatch
 from taskwell.rest.routes import router
 from taskwell.schemas.query import KnownQueries
-from taskwell.services.housekeeping import keep_house
+from taskwell.services.housekeeping import run_forever
 from taskwell.services.live_changes import Feed
 
 logger = logging.getLogger("taskwell")
@@ -197,7 +197,7 @@ async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
         background = {
             await startup.start(settings, database),
             asyncio.create_task(feed.watch()),
-            asyncio.create_task(keep_house(database, settings.trash_days)),
+            asyncio.create_task(run_forever(database, settings.trash_days)),
             asyncio.create_task(app.state.metrics.keep_telling(database, feed)),
             *_fetches_of_keys(app.state.verifier),
         }

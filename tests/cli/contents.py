@@ -8,7 +8,7 @@ import httpx2
 
 from harness.responses import create
 from harness.servers import local_server
-from harness.side_effects import execute, instant, scribble, tidy_up
+from harness.side_effects import execute, instant, purge_expired, scribble
 from taskwell.admin import copy
 from taskwell.admin.copy import Progress, Summary
 from taskwell.core.clock import utc_now
@@ -34,7 +34,7 @@ def fill(url: str, seed: int = 1) -> None:
         client.delete(f"/api/bob/tasks/{create(client, '/api/bob/tasks', title='Doomed')['id']}")
     long_ago = instant(settings, utc_now() - timedelta(days=100))
     execute(settings, f"UPDATE tasks SET deleted_at = {long_ago} WHERE title = 'Doomed'")
-    tidy_up(settings)
+    purge_expired(settings)
     done(url, "tokens", "create", "cron", "--user", "ada")
 
 

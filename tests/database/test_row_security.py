@@ -40,7 +40,7 @@ from taskwell.schemas.token import TokenCreate
 from taskwell.schemas.types import USER_ID_PATTERN
 from taskwell.schemas.user import UserCreate
 from taskwell.services import batch, changes, idempotency, tasks, tokens, trash, users
-from taskwell.services.housekeeping import tidy_up
+from taskwell.services.housekeeping import purge_expired
 from taskwell.services.sequence import last_number
 from taskwell.services.task_query import count_tasks
 from taskwell.services.task_statements import TaskKey, get_tasks, toggle_tasks
@@ -700,7 +700,7 @@ class TestServers:
             with as_user(ALL_USERS):
                 for table in ("tasks SET deleted_at", "idempotency_keys SET created_at"):
                     await database.run(written, f"UPDATE {table} = now() - interval '40 days'")
-                await tidy_up(database, trash_days=30)
+                await purge_expired(database, trash_days=30)
                 assert await database.read(owners, "tasks") == []
                 assert await database.read(owners, "idempotency_keys") == []
 

@@ -9,7 +9,7 @@ import pytest
 
 from harness.responses import create, problem, violation
 from harness.servers import LocalServer
-from harness.side_effects import at_once, execute, fold, instant, scribble, tidy_up
+from harness.side_effects import at_once, execute, fold, instant, purge_expired, scribble
 
 EPOCH = 2**32
 
@@ -47,7 +47,7 @@ def purge(server: LocalServer, *deleted: dict[str, Any]) -> None:
     for task in deleted:
         where = f"WHERE user_id = '{task['user_id']}' AND version = {task['version']}"
         execute(server.settings, f"UPDATE tasks SET deleted_at = {at} {where}")
-    tidy_up(server.settings)
+    purge_expired(server.settings)
 
 
 class TestChanges:

@@ -17,7 +17,7 @@ import pytest
 from harness.databases import new_postgres_database
 from harness.responses import create, problem, violation
 from harness.servers import LocalServer, local_server, server_process
-from harness.side_effects import at_once, execute, fold, instant, scribble, tidy_up
+from harness.side_effects import at_once, execute, fold, instant, purge_expired, scribble
 from taskwell.core.settings import Settings
 
 
@@ -276,7 +276,7 @@ class TestReady:
         execute(
             server.settings, f"UPDATE tasks SET deleted_at = {at} WHERE user_id = '{owner}' AND version = 3"
         )
-        tidy_up(server.settings)
+        purge_expired(server.settings)
         following = client.get(feed).json()["next"]
         assert following == "1-3"
         for form in (following, "0"):
@@ -422,7 +422,7 @@ class TestRefusal:
         execute(
             server.settings, f"UPDATE tasks SET deleted_at = {at} WHERE user_id = '{owner}' AND version = 3"
         )
-        tidy_up(server.settings)
+        purge_expired(server.settings)
         problem(client.get(f"{events}?since=1"), 410, "gone")
         problem(client.get(events, headers={"Last-Event-ID": "2"}), 410, "gone")
         with listening(client, events, Last_Event_ID="3") as stream:

@@ -10,7 +10,7 @@ import pytest
 
 from harness.responses import JSON, create, problem, unknown_id, violation
 from harness.servers import LocalServer
-from harness.side_effects import at_once, execute, instant, tidy_up
+from harness.side_effects import at_once, execute, instant, purge_expired
 
 WRITES = ("create", "put", "put new", "patch", "toggle", "complete", "delete", "delete shown", "restore",
           "delete many", "batch")  # fmt: skip
@@ -502,7 +502,7 @@ class TestExpiry:
             client.post(tasks, json={"title": "Buy milk"}, headers=once)
         self.age(server, young, 23.9)
         self.age(server, old, 24.1)
-        tidy_up(server.settings)
+        purge_expired(server.settings)
         assert is_replay(client.post(tasks, json={"title": "Buy milk"}, headers=young))
         again = client.post(tasks, json={"title": "Buy milk"}, headers=old)
         assert again.status_code == 201

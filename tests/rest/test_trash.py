@@ -8,7 +8,7 @@ import pytest
 
 from harness.responses import create, problem, unknown_id, violation
 from harness.servers import LocalServer
-from harness.side_effects import execute, instant, tidy_up
+from harness.side_effects import execute, instant, purge_expired
 
 Task = dict[str, Any]
 
@@ -221,7 +221,7 @@ class TestPurge:
         young, old = (delete(client, f"{tasks}/{task['id']}") for task in (young, old))
         grow_old(server, young, 29.9)
         grow_old(server, old, 30.1)
-        tidy_up(server.settings)
+        purge_expired(server.settings)
         assert [task["title"] for task in trash(client, tasks)] == ["young"]
         assert client.get(tasks).json() == [alive]
         problem(client.post(f"{tasks}/{old['id']}/restore"), 404, "not_found")
@@ -231,7 +231,7 @@ class TestPurge:
         path = f"{tasks}/{create(client, tasks)['id']}"
         old = delete(client, path)
         grow_old(server, old, 31)
-        tidy_up(server.settings)
+        purge_expired(server.settings)
         answer = client.put(path, json={"title": "x"}, headers={"If-None-Match": "*"})
         assert answer.status_code == 201
         assert answer.json()["version"] > old["version"]
@@ -242,7 +242,7 @@ class TestPurge:
         old = delete(client, f"{tasks}/{create(client, tasks)['id']}")
         grow_old(server, old, 31)
         etag = client.get(f"{tasks}?deleted=true").headers["etag"]
-        tidy_up(server.settings)
+        purge_expired(server.settings)
         answer = client.get(f"{tasks}?deleted=true", headers={"If-None-Match": etag})
         assert (answer.status_code, answer.json()) == (200, [])
 
@@ -257,5 +257,5 @@ class TestPurge:
         at = instant(server.settings, datetime.now(UTC) - timedelta(days=31))
         execute(server.settings, f"UPDATE tasks SET deleted_at = {at} WHERE user_id = '{user}'")
         kept = delete(client, f"{tasks}/{create(client, tasks)['id']}")
-        tidy_up(server.settings)
+        purge_expired(server.settings)
         assert trash(client, tasks) == [kept]

@@ -16,7 +16,7 @@ from harness.databases import execute
 from harness.issuer import Issuer, bearer, running_issuer
 from harness.postgres import PostgresServer, postgres_server
 from harness.servers import local_server
-from harness.side_effects import at_once, scribble, tidy_up
+from harness.side_effects import at_once, purge_expired, scribble
 from security import matrix
 from taskwell.core.settings import Settings
 from taskwell.database import row_security
@@ -114,7 +114,7 @@ def written_down(postgres: PostgresServer, issuer: Issuer, settings: Settings) -
                 assert "event: task" in lines
         at_once(6, lambda number: of_a_user(server.url, issuer, number))
         asyncio.run(together(settings))
-        tidy_up(settings)
+        purge_expired(settings)
     texts = [json.loads(line)["message"] for line in log_of(postgres)[prepared:]]
     found = [re.match(r"(?:statement|execute [^:]*): (.*)", text, re.DOTALL) for text in texts]
     return sorted({re.sub(r"\s+", " ", match[1]).strip() for match in found if match})

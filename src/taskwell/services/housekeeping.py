@@ -25,7 +25,7 @@ _LOOK_SECONDS = 1.0  # how often to see, in this process alone, whether somebody
 _SWEEP = "sweep"
 
 
-async def keep_house(database: Database, trash_days: int) -> None:
+async def run_forever(database: Database, trash_days: int) -> None:
     """Tidy up at the first use after it is due, in one of several processes; until cancelled."""
     await _used(database)
     await name_reserved_users(database)
@@ -33,7 +33,7 @@ async def keep_house(database: Database, trash_days: int) -> None:
         pause = _PERIOD
         try:
             if await database.run(claim, utc_now()):
-                await tidy_up(database, trash_days)
+                await purge_expired(database, trash_days)
             pause = await database.read(_due_in, utc_now())
         except TaskwellError as error:
             logger.warning("tidying up has to wait: %s", error)
@@ -82,7 +82,7 @@ async def _due_in(transaction: ReadTransaction, now: datetime) -> timedelta:
     return max(done_at + _PERIOD - now, timedelta())
 
 
-async def tidy_up(database: Database, trash_days: int) -> None:
+async def purge_expired(database: Database, trash_days: int) -> None:
     """Purge what has been in the trash for long enough, and forget the keys that have expired.
 
     Some at a time: whoever writes meanwhile comes in between.

@@ -46,7 +46,7 @@ from taskwell.models import ApiToken, ErasedUser, IdempotencyKey, Task, User
 from taskwell.models.base import table_of
 from taskwell.models.user import EPOCH
 from taskwell.schemas.query import TaskFilter, TaskQuery, parse_sort
-from taskwell.schemas.task import TaskCreate, TaskRead, TaskToggle, TaskUpdate, task_json
+from taskwell.schemas.task import TaskCreate, TaskRead, TaskToggle, TaskUpdate, task_to_json
 from taskwell.schemas.token import TokenCreate
 from taskwell.schemas.types import fold
 from taskwell.schemas.user import UserCreate
@@ -374,7 +374,7 @@ def _list(name: str, query: TaskQuery, *, later: bool = False, limit: int = 51) 
 
     def of(subject: Subject) -> Run:
         if later:
-            after = task_query.keyset_of(json.loads(task_json(subject.task)), query)
+            after = task_query.keyset_of(json.loads(task_to_json(subject.task)), query)
             return lambda t: list_chunk(t, ChunkKey(subject.user_id, query, limit, after))
         return lambda t: list_chunk(t, ChunkKey(subject.user_id, query, limit))
 

@@ -21,7 +21,7 @@ from taskwell.database.startup import start
 from taskwell.schemas.query import TaskQuery
 from taskwell.schemas.task import TaskCreate, TaskRead
 from taskwell.services import tasks
-from taskwell.services.task_statements import create_tasks, new_task
+from taskwell.services.task_statements import insert_tasks, new_task
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class TestCancelledCaller:
         async def work(database: Database) -> None:
             await database.run(create)
             new = [new_task("ada", TaskCreate(title=f"{n}")) for n in range(350)]
-            asked = [asyncio.ensure_future(database.run_together(create_tasks, one)) for one in new]
+            asked = [asyncio.ensure_future(database.run_together(insert_tasks, one)) for one in new]
             for _ in range(3):
                 await asyncio.sleep(0)
             for one in asked:
@@ -357,7 +357,7 @@ async def write_somehow(database: Database, how: str) -> None:
     if how == "run":
         await database.run(create)
     else:
-        await database.run_together(create_tasks, new_task("ada", TaskCreate(title="Buy milk")))
+        await database.run_together(insert_tasks, new_task("ada", TaskCreate(title="Buy milk")))
 
 
 # The isolation of sessions that begin from now on.

@@ -23,7 +23,7 @@ from taskwell.database import row_security
 from taskwell.database.database import Database
 from taskwell.database.principal import as_user
 from taskwell.schemas.task import TaskCreate
-from taskwell.services.task_statements import TaskKey, create_tasks, get_tasks, new_task, toggle_tasks
+from taskwell.services.task_statements import TaskKey, get_tasks, insert_tasks, new_task, toggle_tasks
 from tests.security.conftest import settings_for
 
 # What a table calls the user.
@@ -151,7 +151,7 @@ async def in_turn(database: Database, user: str) -> None:
     with as_user(user):
         task = new_task(user, TaskCreate(title="Buy milk"))
         key = TaskKey(user, str(task.id))
-        await database.run_together(create_tasks, task)
+        await database.run_together(insert_tasks, task)
         await database.run_together(toggle_tasks, key)
         await database.look_up(get_tasks, key)
 

@@ -19,15 +19,15 @@ from taskwell.database.database import Database, Transaction
 from taskwell.database.prepared import PreparedStatement
 from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.database.startup import start
-from taskwell.schemas.task import TaskCreate, task_json
+from taskwell.schemas.task import TaskCreate, task_to_json
 from taskwell.services import tasks
 from taskwell.services.sequence import last_number
 from taskwell.services.task_statements import (
     NewTask,
     TaskJson,
     TaskKey,
-    create_tasks,
     get_tasks,
+    insert_tasks,
     new_task,
     toggle_tasks,
 )
@@ -71,7 +71,7 @@ async def begin(database: Database) -> dict[str, UUID]:
 
 async def create(database: Database, user: str, title: str = "Buy milk") -> TaskJson:
     new = new_task(user, TaskCreate.model_construct(title=title, description=title, completed=False))
-    return await database.run_together(create_tasks, new)
+    return await database.run_together(insert_tasks, new)
 
 
 async def toggle(database: Database, user: str, task: UUID) -> TaskJson:
@@ -220,7 +220,7 @@ class TestOverload:
             return keys
 
         async def counted(transaction: Transaction, wanted: Sequence[NewTask]) -> Sequence[Any]:
-            outcomes = await create_tasks(transaction, wanted)
+            outcomes = await insert_tasks(transaction, wanted)
             held.extend(isinstance(outcome, Held) for outcome in outcomes)
             return outcomes
 
@@ -264,7 +264,7 @@ class TestGet:
                     if completed:
                         made = await toggle(database, "ada", task)
                     record = await database.read(tasks.get_task, "ada", task)
-                    assert made.json.encode() == task_json(record)
+                    assert made.json.encode() == task_to_json(record)
                     assert (await get(database, "ada", task)).json == made.json
 
         opened(database_url, work)

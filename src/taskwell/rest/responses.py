@@ -6,7 +6,7 @@ from taskwell.http.conditional import is_unchanged
 from taskwell.http.headers import lines
 from taskwell.schemas.batch import BatchResults, results_json
 from taskwell.schemas.change import ChangePage, changes_json
-from taskwell.schemas.task import TaskRead, task_json
+from taskwell.schemas.task import TaskRead, task_to_json
 from taskwell.schemas.token import TokenCreated, TokenRead, token_json, tokens_json
 from taskwell.schemas.user import UserRead, user_json
 from taskwell.services.task_statements import TaskJson
@@ -16,7 +16,7 @@ _JSON = "application/json"
 
 def task_response(task: TaskRead, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A single task, with its version as a strong ETag (RFC 9110, 8.8.3)."""
-    return Response(task_json(task), status, {"ETag": f'"{task.version}"', **(headers or {})}, _JSON)
+    return Response(task_to_json(task), status, {"ETag": f'"{task.version}"', **(headers or {})}, _JSON)
 
 
 class JsonResponse(Response):

@@ -105,6 +105,6 @@ _TASK: TypeAdapter[Any] = TypeAdapter(TaskRead)
 _TASK_DELETED: TypeAdapter[Any] = TypeAdapter(TaskDeleted)
 
 
-def task_json(task: TaskRead) -> bytes:
+def task_to_json(task: TaskRead) -> bytes:
     adapter = _TASK_DELETED if isinstance(task, TaskDeleted) else _TASK
     return adapter.dump_json(task)

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from taskwell.core import strict_json
 from taskwell.database.database import Database, ReadTransaction
-from taskwell.schemas.task import TaskDeleted, TaskRead, task_json
+from taskwell.schemas.task import TaskDeleted, TaskRead, task_to_json
 from taskwell.schemas.token import token_json
 from taskwell.schemas.user import UserRead, user_json
 from taskwell.services.changes import changed_since
@@ -19,7 +19,7 @@ async def export_lines(database: Database, user: UserRead) -> AsyncGenerator[byt
     yield b"".join([_line(b"user", user_json(user)), *(_line(b"token", token_json(one)) for one in tokens)])
     after = 0
     while tasks := await database.read(_tasks, user.id, after):
-        yield b"".join(_line(b"task", task_json(task)) for task in tasks)
+        yield b"".join(_line(b"task", task_to_json(task)) for task in tasks)
         after = tasks[-1].version
 
 

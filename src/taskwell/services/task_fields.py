@@ -1,6 +1,6 @@
 """Tasks as JSON that the database writes.
 
-The bytes are those of `schemas.task.task_json`; to make rows into records and records into JSON would cost
+The bytes are those of `schemas.task.task_to_json`; to make rows into records and records into JSON would cost
 more than all else that a read does. An id of a user needs no escaping: see `schemas.types.USER_ID_PATTERN`.
 """
 
@@ -10,13 +10,13 @@ from sqlalchemy import ColumnElement, literal_column
 BEGINNING = '{"id":"'
 
 
-def task_json(dialect: str, *, deleted: bool = False) -> str:
+def task_json_sql(dialect: str, *, deleted: bool = False) -> str:
     """SQL for the JSON of a row of `tasks`; with `deleted_at` if it is to show it."""
     return _postgresql(deleted) if dialect == "postgresql" else _sqlite(deleted)
 
 
 def json_column(dialect: str, *, deleted: bool = False) -> ColumnElement[str]:
-    return literal_column(task_json(dialect, deleted=deleted)).label("json")
+    return literal_column(task_json_sql(dialect, deleted=deleted)).label("json")
 
 
 # No colon stands before a letter: SQLAlchemy would take that for a parameter.

@@ -25,7 +25,7 @@ from taskwell.models import Task
 from taskwell.models.base import table_of
 from taskwell.schemas.task import TaskCreate
 from taskwell.schemas.types import fold
-from taskwell.services.task_fields import task_json
+from taskwell.services.task_fields import task_json_sql
 from taskwell.services.tasks import TaskNotFound
 from taskwell.services.users import UserNotFound
 
@@ -93,7 +93,7 @@ async def toggle_tasks(
 
 
 @labelled("create_tasks")
-async def create_tasks(
+async def insert_tasks(
     transaction: Transaction, wanted: Sequence[NewTask]
 ) -> Sequence[TaskJson | UserNotFound | Held]:
     """New tasks, under ids that are new too, of users who exist."""
@@ -174,7 +174,7 @@ def _toggled(later_of: str) -> str:
 
 # SQLite: one task after the other, since no statement of its can write to two tables.
 
-_SQLITE_JSON = task_json("sqlite")
+_SQLITE_JSON = task_json_sql("sqlite")
 _SQLITE_TOGGLED = _toggled("max")
 _ONE = "user_id = :user_id AND id = :id AND deleted_at IS NULL"
 _GET_KEPT_TASK = _statement(f"SELECT version, {_SQLITE_JSON} FROM tasks WHERE {_ONE}")
@@ -208,7 +208,7 @@ _CREATE_TASK = _statement(
 # there is one for it alone. `(SELECT ...)` hides from the planner how many there are, which would have it
 # make a new plan for each number.
 
-_POSTGRES_JSON = task_json("postgresql")
+_POSTGRES_JSON = task_json_sql("postgresql")
 _POSTGRES_TOGGLED = _toggled("greatest")
 # Until its first ANALYZE PostgreSQL takes `deleted_at IS NULL` for one task in two hundred, and keeps a plan
 # while the table grows: rather than look for a key it would read the whole index of the lists, which has

@@ -41,8 +41,8 @@ from taskwell.services.task_query import list_chunks
 from taskwell.services.task_statements import (
     NewTask,
     TaskKey,
-    create_tasks,
     get_tasks,
+    insert_tasks,
     new_task,
     toggle_tasks,
 )
@@ -94,7 +94,7 @@ class OperationKind(NamedTuple):
 
 _GET = OperationKind(get_tasks, TASKS_READ, 200, writes=False)
 _TOGGLE = OperationKind(toggle_tasks, TASKS_WRITE, 200)
-_CREATE = OperationKind(create_tasks, TASKS_WRITE, 201)
+_CREATE = OperationKind(insert_tasks, TASKS_WRITE, 201)
 _LIST = OperationKind(list_chunks, TASKS_READ, 200, writes=False)
 # By the method, and by the last part that a path has.
 _KINDS: Mapping[tuple[str, str | None], OperationKind] = {

@@ -53,7 +53,7 @@ from taskwell.schemas.task import (
 )
 from taskwell.services import batch, tasks, trash
 from taskwell.services.sequence import lock
-from taskwell.services.task_statements import TaskKey, create_tasks, get_tasks, new_task, toggle_tasks
+from taskwell.services.task_statements import TaskKey, get_tasks, insert_tasks, new_task, toggle_tasks
 from taskwell.services.users import UserNotFound
 
 router = APIRouter(route_class=TaskwellRoute, tags=["tasks"], dependencies=[Depends(preferences)])
@@ -152,7 +152,7 @@ async def create_task(
     if writes.key is None and check is None:
         with suppress(UserNotFound):  # whom the operation creates, or refuses
             wanted = new_task(owner, new)
-            task = await writes.together(create_tasks, wanted)
+            task = await writes.together(insert_tasks, wanted)
             return task_json_response(task, 201, (b"location", f"{path}/{wanted.id}".encode()))
     return await writes(operation)
 

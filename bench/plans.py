@@ -422,7 +422,7 @@ def _reads() -> Iterator[Operation]:
 
 
 def _writes() -> Iterator[Operation]:
-    def guard(subject: Subject) -> tasks.Guard:
+    def guard(subject: Subject) -> tasks.ExpectedVersions:
         return frozenset({subject.task.version})
 
     def create(subject: Subject, task_id: UUID | None = None) -> Run:
@@ -435,11 +435,11 @@ def _writes() -> Iterator[Operation]:
 
     def update(subject: Subject) -> Run:
         new = TaskUpdate(title="Buy bread")
-        return lambda t: tasks.update_task(t, subject.user_id, subject.task.id, new, guard=guard(subject))
+        return lambda t: tasks.update_task(t, subject.user_id, subject.task.id, new, expected=guard(subject))
 
     def toggle(subject: Subject) -> Run:
         turn = TaskToggle()
-        return lambda t: tasks.toggle_task(t, subject.user_id, subject.task.id, turn, guard=guard(subject))
+        return lambda t: tasks.toggle_task(t, subject.user_id, subject.task.id, turn, expected=guard(subject))
 
     def reserve(subject: Subject) -> Run:
         return lambda t: idempotency.reserve(t, subject.user_id, "new", b"")

@@ -747,7 +747,7 @@ ATTACKS: dict[str, Attack] = {
     ),
     "update nothing": lambda database, task, _: database.run(tasks.update_task, "ada", task, TaskUpdate()),
     "guarded update": lambda database, task, _: database.run(
-        tasks.update_task, "ada", task, TaskUpdate(title="Hers now"), guard=frozenset({1, 2, 3})
+        tasks.update_task, "ada", task, TaskUpdate(title="Hers now"), expected=frozenset({1, 2, 3})
     ),
     "toggle": lambda database, task, _: database.run(tasks.toggle_task, "ada", task, TaskToggle()),
     "get together": lambda database, task, _: database.read_together(get_tasks, TaskKey("ada", str(task))),

@@ -158,8 +158,8 @@ def is_expected(request: Request, tag: str) -> bool:
         return True
     if len(_header(request, "if-match") or "") > _MAX_LENGTH_OF_READ:
         raise _malformed("If-Match")
-    guard = _if_match(request)
-    return guard is None or tag in guard
+    expected = _if_match(request)
+    return expected is None or tag in expected
 
 
 def creates(request: Request) -> bool:

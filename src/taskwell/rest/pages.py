@@ -165,18 +165,18 @@ def _tag_of_list(
 
 
 def check_of_list(
-    guard: Set[str] | None, owner: str, query: TaskQuery = _NEWEST
+    expected: Set[str] | None, owner: str, query: TaskQuery = _NEWEST
 ) -> Callable[[int], None] | None:
     """How a write checks the user's last number, once nobody else can take the next; None: not at all.
 
     It raises ListChanged if no tag of the guard is that of the whole list of the query.
     """
-    if guard is None:
+    if expected is None:
         return None
 
     def check(number: int) -> None:
         tag = _tag_of_list(owner, query, number)
-        if tag not in guard:
+        if tag not in expected:
             raise ListChanged(tag)
 
     return check

@@ -40,7 +40,7 @@ async def run_batch(
             continue
         for operation in group:
             try:
-                if require_versions and _guard(operation) is None:
+                if require_versions and _expected(operation) is None:
                     raise PreconditionRequired(_VERSION_REQUIRED)
                 results.append(await _run(transaction, user_id, operation))
             except TaskwellError as error:
@@ -62,22 +62,26 @@ async def _create(
     return [BatchResult(201, task) for task in created]
 
 
-def _guard(operation: Operation) -> tasks.Guard | None:
+def _expected(operation: Operation) -> tasks.ExpectedVersions | None:
     version = operation.model_dump().get("version")
     return None if version is None else frozenset({version})
 
 
 async def _run(transaction: Transaction, user_id: str, operation: Operation) -> BatchResult:
-    guard = _guard(operation)
+    expected = _expected(operation)
     match operation:
         case UpdateOperation():
-            changed = await tasks.update_task(transaction, user_id, operation.id, operation.task, guard=guard)
+            changed = await tasks.update_task(
+                transaction, user_id, operation.id, operation.task, expected=expected
+            )
         case DeleteOperation():
-            changed = await tasks.delete_task(transaction, user_id, operation.id, guard=guard)
+            changed = await tasks.delete_task(transaction, user_id, operation.id, expected=expected)
         case ToggleOperation():
-            changed = await tasks.toggle_task(transaction, user_id, operation.id, operation.task, guard=guard)
+            changed = await tasks.toggle_task(
+                transaction, user_id, operation.id, operation.task, expected=expected
+            )
         case RestoreOperation():
-            changed = await tasks.restore_task(transaction, user_id, operation.id, guard=guard)
+            changed = await tasks.restore_task(transaction, user_id, operation.id, expected=expected)
         case CreateOperation():
             raise AssertionError  # made with those beside it
     return BatchResult(200, changed)

@@ -1,7 +1,7 @@
 """The rules of a single task. Every statement names the owner in its WHERE: another's task is not found.
 
-A `guard` holds the versions that the client believes the task to have, any of which will do; without one the
-last write wins. It is part of the write's own WHERE, so nothing can come between.
+`expected` holds the versions that the client believes the task to have, any of which will do; without it
+the last write wins. It is part of the write's own WHERE, so nothing can come between.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from taskwell.schemas.types import fold
 from taskwell.services.sequence import Number, first_or_next_number, next_number, next_numbers, write
 from taskwell.services.users import UserNotFound
 
-Guard = frozenset[int]
+ExpectedVersions = frozenset[int]
 Conditions = tuple[ColumnElement[bool], ...]
 
 
@@ -166,7 +166,7 @@ async def update_task(
     task_id: UUID,
     changes: TaskUpdate,
     *,
-    guard: Guard | None = None,
+    expected: ExpectedVersions | None = None,
 ) -> TaskRead:
     """Change what is named. Nothing named changes nothing, and takes no number.
 
@@ -177,7 +177,7 @@ async def update_task(
     values = changes.model_dump()
     if not values:
         task = await get_task(transaction, user_id, task_id)
-        if guard is not None and task.version not in guard:
+        if expected is not None and task.version not in expected:
             raise PreconditionFailed(task.version)
         return task
     now = instant_of_write(transaction.dialect)
@@ -185,7 +185,7 @@ async def update_task(
         values[f"{name}_key"] = fold(values[name])
     if "completed" in values:
         values |= _set_completed(values["completed"], now)
-    return TaskRead.of(await _change(transaction, user_id, task_id, values, now, guard, TASK_COLUMNS))
+    return TaskRead.of(await _change(transaction, user_id, task_id, values, now, expected, TASK_COLUMNS))
 
 
 async def toggle_task(
@@ -194,7 +194,7 @@ async def toggle_task(
     task_id: UUID,
     state: TaskToggle,
     *,
-    guard: Guard | None = None,
+    expected: ExpectedVersions | None = None,
 ) -> TaskRead:
     """Turn the task over where it lies, or set the state that is named.
 
@@ -205,11 +205,11 @@ async def toggle_task(
     now = instant_of_write(transaction.dialect)
     named = state.model_dump()
     values = _set_completed(named["completed"], now) if named else _turn_over(now)
-    return TaskRead.of(await _change(transaction, user_id, task_id, values, now, guard, TASK_COLUMNS))
+    return TaskRead.of(await _change(transaction, user_id, task_id, values, now, expected, TASK_COLUMNS))
 
 
 async def delete_task(
-    transaction: Transaction, user_id: str, task_id: UUID, *, guard: Guard | None = None
+    transaction: Transaction, user_id: str, task_id: UUID, *, expected: ExpectedVersions | None = None
 ) -> TaskDeleted:
     """Move the task to the trash.
 
@@ -219,12 +219,12 @@ async def delete_task(
     """
     now = instant_of_write(transaction.dialect)
     values = {"deleted_at": now}
-    row = await _change(transaction, user_id, task_id, values, now, guard, TASK_DELETED_COLUMNS)
+    row = await _change(transaction, user_id, task_id, values, now, expected, TASK_DELETED_COLUMNS)
     return TaskDeleted.of(row)
 
 
 async def restore_task(
-    transaction: Transaction, user_id: str, task_id: UUID, *, guard: Guard | None = None
+    transaction: Transaction, user_id: str, task_id: UUID, *, expected: ExpectedVersions | None = None
 ) -> TaskRead:
     """Take the task out of the trash. One that is not in it stays as it is.
 
@@ -235,7 +235,7 @@ async def restore_task(
     in_trash = (*_task(user_id, task_id), col(Task.deleted_at).is_not(None))
     now = instant_of_write(transaction.dialect)
     rows = await _write(
-        transaction, user_id, _guarded(in_trash, guard), {"deleted_at": None}, now, TASK_COLUMNS
+        transaction, user_id, _with_expected(in_trash, expected), {"deleted_at": None}, now, TASK_COLUMNS
     )
     if rows:
         return TaskRead.of(rows[0])
@@ -243,7 +243,7 @@ async def restore_task(
     if row is None:
         raise TaskNotFound
     task = TaskRead.of(row)
-    if guard is not None and task.version not in guard:
+    if expected is not None and task.version not in expected:
         raise PreconditionFailed(task.version)
     return task
 
@@ -254,14 +254,14 @@ async def _change(
     task_id: UUID,
     values: dict[str, Any],
     now: ColumnElement[datetime],
-    guard: Guard | None,
+    expected: ExpectedVersions | None,
     returned: Sequence[ColumnElement[Any]],
 ) -> Row[Any]:
     alive = _alive(user_id, task_id)
-    rows = await _write(transaction, user_id, _guarded(alive, guard), values, now, returned)
+    rows = await _write(transaction, user_id, _with_expected(alive, expected), values, now, returned)
     if rows:
         return rows[0]
-    row = await transaction.first(select(col(Task.version)).where(*alive)) if guard is not None else None
+    row = await transaction.first(select(col(Task.version)).where(*alive)) if expected is not None else None
     raise PreconditionFailed(row[0]) if row else TaskNotFound
 
 
@@ -302,8 +302,8 @@ def _alive(user_id: str, task_id: UUID) -> Conditions:
     return (*_task(user_id, task_id), col(Task.deleted_at).is_(None))
 
 
-def _guarded(conditions: Conditions, guard: Guard | None) -> Conditions:
-    return conditions if guard is None else (*conditions, col(Task.version).in_(guard))
+def _with_expected(conditions: Conditions, expected: ExpectedVersions | None) -> Conditions:
+    return conditions if expected is None else (*conditions, col(Task.version).in_(expected))
 
 
 def instant_of_write(dialect: str) -> ColumnElement[datetime]:

@@ -137,11 +137,11 @@ async def create_task(
     settings: SettingsDep,
     owner: Owner,
     new: TaskCreate,
-    guard: IfMatchOfList,
+    expected: IfMatchOfList,
 ) -> Response:
     """A user's first task creates the user, unless the server is set to know its users beforehand (404)."""
     path = link(request.scope, inner_path(request.scope)).rstrip("/")
-    check = check_of_list(guard, owner)
+    check = check_of_list(expected, owner)
 
     async def operation(transaction: Transaction) -> Response:
         if check is not None:
@@ -168,12 +168,14 @@ async def create_task(
     },
 )
 @requires(TASKS_WRITE)
-async def delete_tasks(writes: WritesDep, owner: Owner, meant: FilterDep, guard: IfMatchOfList) -> Response:
+async def delete_tasks(
+    writes: WritesDep, owner: Owner, meant: FilterDep, expected: IfMatchOfList
+) -> Response:
     """Move the tasks of the filters to the trash; without a filter, all of them.
 
     A parameter that is blank or not known is refused, whatever the request prefers: a slip would delete much.
     """
-    check = check_of_list(guard, owner, TaskQuery(meant))
+    check = check_of_list(expected, owner, TaskQuery(meant))
 
     async def operation(transaction: Transaction) -> Response:
         return count_response(await trash.delete_tasks(transaction, owner, meant, check))
@@ -193,10 +195,10 @@ async def delete_tasks(writes: WritesDep, owner: Owner, meant: FilterDep, guard:
 )
 @requires(TASKS_WRITE)
 async def run_batch(
-    writes: WritesDep, settings: SettingsDep, owner: Owner, wanted: Batch, guard: IfMatchOfList
+    writes: WritesDep, settings: SettingsDep, owner: Owner, wanted: Batch, expected: IfMatchOfList
 ) -> Response:
     """All operations happen or none does. A problem names the `index` of the operation that failed."""
-    check = check_of_list(guard, owner)
+    check = check_of_list(expected, owner)
 
     async def operation(transaction: Transaction) -> Response:
         if check is not None:
@@ -244,12 +246,12 @@ async def get_task(
 )
 @requires(TASKS_WRITE)
 async def update_task(
-    writes: WritesDep, owner: Owner, task_id: PathTaskId, changes: TaskUpdate, guard: IfMatch
+    writes: WritesDep, owner: Owner, task_id: PathTaskId, changes: TaskUpdate, expected: IfMatch
 ) -> Response:
     """Merge (RFC 7396): what is absent stays as it is, `null` clears the description."""
 
     async def operation(transaction: Transaction) -> Response:
-        return task_response(await tasks.update_task(transaction, owner, task_id, changes, guard=guard))
+        return task_response(await tasks.update_task(transaction, owner, task_id, changes, expected=expected))
 
     return await writes(operation)
 
@@ -270,14 +272,16 @@ async def put_task(
     owner: Owner,
     task_id: PathTaskId,
     changes: TaskUpdate,
-    guard: IfMatchUnlessNew,
+    expected: IfMatchUnlessNew,
 ) -> Response:
     """Change a task as PATCH does. With `If-None-Match: *`, create this very task, which needs a title."""
     new = creates(request)
 
     async def operation(transaction: Transaction) -> Response:
         if not new:
-            return task_response(await tasks.update_task(transaction, owner, task_id, changes, guard=guard))
+            return task_response(
+                await tasks.update_task(transaction, owner, task_id, changes, expected=expected)
+            )
         task = await tasks.put_task(transaction, owner, task_id, changes, create_user=settings.create_users)
         return task_response(
             task, 201, {"Location": link(request.scope, inner_path(request.scope)).rstrip("/")}
@@ -303,12 +307,12 @@ async def put_task(
 )
 @requires(TASKS_WRITE)
 async def delete_task(
-    writes: WritesDep, owner: Owner, task_id: PathTaskId, guard: IfMatch, wanted: Preferences
+    writes: WritesDep, owner: Owner, task_id: PathTaskId, expected: IfMatch, wanted: Preferences
 ) -> Response:
     """Move the task to the trash. With `Prefer: return=representation` the answer shows it."""
 
     async def operation(transaction: Transaction) -> Response:
-        task = await tasks.delete_task(transaction, owner, task_id, guard=guard)
+        task = await tasks.delete_task(transaction, owner, task_id, expected=expected)
         if wanted.get("return") != "representation":
             return Response(status_code=204)
         return task_response(task, headers={"Preference-Applied": "return=representation"})
@@ -324,11 +328,11 @@ async def delete_task(
     responses={**_CHANGED, **problems(*_GUARDED)},
 )
 @requires(TASKS_WRITE)
-async def restore_task(writes: WritesDep, owner: Owner, task_id: PathTaskId, guard: IfMatch) -> Response:
+async def restore_task(writes: WritesDep, owner: Owner, task_id: PathTaskId, expected: IfMatch) -> Response:
     """Take the task out of the trash. One that is not in it stays as it is."""
 
     async def operation(transaction: Transaction) -> Response:
-        return task_response(await tasks.restore_task(transaction, owner, task_id, guard=guard))
+        return task_response(await tasks.restore_task(transaction, owner, task_id, expected=expected))
 
     return await writes(operation)
 
@@ -349,13 +353,13 @@ async def restore_task(writes: WritesDep, owner: Owner, task_id: PathTaskId, gua
 )
 @requires(TASKS_WRITE)
 async def toggle_task(
-    writes: WritesDep, owner: Owner, task_id: PathTaskId, guard: IfMatch, state: TaskToggle = _NO_STATE
+    writes: WritesDep, owner: Owner, task_id: PathTaskId, expected: IfMatch, state: TaskToggle = _NO_STATE
 ) -> Response:
     """Without a body the task is turned over, and back by a retry; `{"completed": true}` sets its state."""
 
     async def operation(transaction: Transaction) -> Response:
-        return task_response(await tasks.toggle_task(transaction, owner, task_id, state, guard=guard))
+        return task_response(await tasks.toggle_task(transaction, owner, task_id, state, expected=expected))
 
-    if writes.key is None and guard is None and not state.model_fields_set:
+    if writes.key is None and expected is None and not state.model_fields_set:
         return task_json_response(await writes.together(toggle_tasks, TaskKey(owner, str(task_id))))
     return await writes(operation)

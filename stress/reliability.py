@@ -132,7 +132,7 @@ def _goal(name: str) -> str:
 
 
 def _command_of(name: str) -> str:
-    return f"make {name}" if name in COMMANDS else f"make stress-{name}"
+    return f"make {name}" if name in COMMANDS else f"make stress NAME={name}"
 
 
 def page(rows: Mapping[str, Row]) -> str:

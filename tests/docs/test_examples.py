@@ -92,7 +92,7 @@ class TestTutorial:
 class TestEvents:
     def test_with_sign_in_they_are_read_with_fetch(self, live: ServerProcess, tmp_path: Path) -> None:
         """From the beginning, to the second of two tasks; then it is told that it cannot go on from there."""
-        _, changes = blocks("events.md", "js", live)
+        _, changes = blocks("live-updates.md", "js", live)
         use = f"""
             const url = '{live.url}/api/events'
             for await (const task of changes(url, 'token', 0)) {{

@@ -13,6 +13,24 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 ROOT = Path(__file__).parents[2]
+# Every address that a page once had, with the page that took its place.
+MOVED = {
+    "guards": "concurrency",
+    "retries": "idempotency",
+    "lists": "filters-and-pagination",
+    "events": "live-updates",
+    "sync": "offline-sync",
+    "backups": "backup-and-restore",
+    "threats": "threat-model",
+    "decisions/0003-lists-in-stretches": "decisions/0003-chunked-lists",
+    "decisions/0004-cursors-without-a-secret": "decisions/0004-unsigned-cursors",
+    "decisions/0006-counting-requests-ourselves": "decisions/0006-in-process-rate-limiter",
+    "decisions/0007-plain-requests": "decisions/0007-direct-dispatch",
+    "decisions/0008-one-form-for-backups": "decisions/0008-backup-format-and-epochs",
+    "decisions/0009-asked-for-together": "decisions/0009-request-coalescing",
+    "decisions/0010-who-is-let-in": "decisions/0010-admission-control",
+    "decisions/0011-answers-on-the-spot": "decisions/0011-fast-path",
+}
 
 
 class Page(HTMLParser):
@@ -82,6 +100,16 @@ def test_nothing_is_fetched_from_elsewhere(pages: dict[Path, Page]) -> None:
     for path, page in pages.items():
         for link in page.fetched:
             assert not urlsplit(link).netloc, (path, link)
+
+
+@pytest.mark.parametrize(("old", "new"), MOVED.items())
+def test_an_old_address_leads_to_the_page_that_took_its_place(old: str, new: str, site: Path) -> None:
+    stub, target = site / old / "index.html", site / new / "index.html"
+    (link,) = Page(stub.read_text()).links
+    assert (stub.parent / link / "index.html").resolve() == target.resolve()
+    assert f'content="0; url={link}"' in stub.read_text()
+    assert target.exists()
+    assert not (ROOT / "docs" / f"{old}.md").exists()
 
 
 @pytest.mark.parametrize("slip", ["[nothing](nothing.md)", "[nowhere](api.md#nowhere)"])

@@ -1,4 +1,4 @@
-"""The client of docs/sync.md, run as it stands there."""
+"""The client of docs/offline-sync.md, run as it stands there."""
 
 import random
 import re
@@ -10,7 +10,7 @@ import pytest
 
 from harness.responses import create
 
-PAGE = Path(__file__).parents[2] / "docs" / "sync.md"
+PAGE = Path(__file__).parents[2] / "docs" / "offline-sync.md"
 
 
 @pytest.fixture(scope="module")

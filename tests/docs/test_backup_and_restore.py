@@ -1,4 +1,4 @@
-"""The commands of docs/backups.md, in their order, where no server is in the way of a move."""
+"""The commands of docs/backup-and-restore.md, in their order, where no server is in the way of a move."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from harness.responses import create
 from harness.servers import server_process
 from tests.cli.contents import contents
 
-PAGE = Path(__file__).parents[2] / "docs" / "backups.md"
+PAGE = Path(__file__).parents[2] / "docs" / "backup-and-restore.md"
 
 
 def test_its_commands_work_as_printed(tmp_path: Path) -> None:

@@ -14,9 +14,8 @@ from harness.issuers import FOLDER
 from harness.servers import ServerProcess, server_process
 from taskwell.core.settings import Settings
 from taskwell.http.problems import PROBLEM_TYPES
+from tests.docs import PAGES, ROOT, name
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 # What a shell cannot run beside a server that is up, and what is run by CI or another test.
 NOT_RUN = re.compile(
     r"make |taskwell serve$|uvicorn |hypercorn |taskwell move|DATABASE_URL=|npm init|python3 -m venv|"
@@ -24,7 +23,7 @@ NOT_RUN = re.compile(
 )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_what_a_page_has_made_can_be_made(page: Path) -> None:
     named = set(re.findall(r"`make ([a-z-]+)", page.read_text()))
     named |= set(re.findall(r"^make ([a-z-]+)", page.read_text(), flags=re.MULTILINE))
@@ -45,7 +44,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.mark.timeout(400)  # every command is a process of its own
 @pytest.mark.plan("A11")
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=name)
 def test_the_examples_of_a_page_work_as_printed(page: Path, live: ServerProcess, tmp_path: Path) -> None:
     """An error status counts as a failure of the command that got it."""
     (tmp_path / ".curlrc").write_text("fail-with-body\nsilent\nshow-error\n")
@@ -83,7 +82,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w-]", "", heading.lower().replace(" ", "-")) for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)]+)\)", page.read_text()):
         if link.startswith("http"):
@@ -95,7 +94,7 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(target), link
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_setting_that_is_named_exists(page: Path) -> None:
     known = {f"TASKWELL_{name.upper()}" for name in Settings.model_fields} | {"TASKWELL_URL"}  # a frontend's
     assert set(re.findall(r"TASKWELL_[A-Z_]+[A-Z]", page.read_text())) <= known

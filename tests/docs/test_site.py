@@ -120,14 +120,37 @@ def test_a_link_that_leads_nowhere_is_noticed(slip: str, tmp_path: Path) -> None
     assert build(folder).returncode != 0
 
 
-def test_every_page_is_in_the_navigation() -> None:
+def navigation() -> dict[str, str]:
+    """The title of every page in the navigation, by its file."""
     project = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]
 
-    def named(entries: list[dict[str, Any]]) -> Iterator[str]:
-        for entry in entries:
-            for target in entry.values():
-                yield from [target] if isinstance(target, str) else named(target)
+    def entries(nav: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+        for entry in nav:
+            for title, target in entry.items():
+                yield from [(target, title)] if isinstance(target, str) else entries(target)
 
-    found = list(named(project["nav"]))
+    return dict(entries(project["nav"]))
+
+
+def test_every_page_is_in_the_navigation() -> None:
     docs = ROOT / "docs"
-    assert sorted(found) == sorted(str(path.relative_to(docs)) for path in docs.rglob("*.md"))
+    assert sorted(navigation()) == sorted(str(path.relative_to(docs)) for path in docs.rglob("*.md"))
+
+
+def test_a_page_begins_with_its_title_in_the_navigation() -> None:
+    for page, title in navigation().items():
+        if page != "reliability.md":  # a program writes it
+            first = (ROOT / "docs" / page).read_text().partition("\n")[0]
+            assert first.startswith(f"# {title}"), page
+
+
+def test_readers_find_what_they_search_for() -> None:
+    """The words that a reader types, each in the title of a page."""
+    titles = " ".join(navigation().values()).lower()
+    searched = (
+        "quickstart tutorial install authentication sync live updates migrating backup restore deploy"
+        " troubleshooting errors filters pagination concurrency etag idempotency batch trash rate limits"
+        " settings command line metrics glossary architecture comparison threat model scaling performance"
+        " fast path coalescing admission"
+    )
+    assert [word for word in searched.split() if word not in titles] == []

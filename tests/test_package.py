@@ -38,5 +38,5 @@ def test_an_installed_wheel_migrates_and_shows_its_docs(tmp_path: Path) -> None:
     assert done.stdout.startswith(str(installed))
     assert (elsewhere / "taskwell.db").exists()
     assert (installed / "taskwell" / "py.typed").exists()
-    static = installed / "taskwell" / "api" / "static" / "swagger-ui"
+    static = installed / "taskwell" / "rest" / "static" / "swagger-ui"
     assert {path.name for path in static.iterdir()} >= {"swagger-ui-bundle.js", "swagger-ui.css", "LICENSE"}

@@ -1,6 +1,8 @@
 """What all tables share."""
 
-from sqlalchemy import Table, Text
+from typing import Any
+
+from sqlalchemy import Column, Table, Text, TypeDecorator
 from sqlmodel import SQLModel
 
 # A constraint without a name is named by the database, each in its own way, and no migration can find it.
@@ -23,3 +25,9 @@ SEQUENCE_END = 2**53  # beyond it a JavaScript client would round
 def table_of(model: type[SQLModel]) -> Table:
     """The table beneath a model, whose columns have their types."""
     return metadata.tables[str(model.__tablename__)]
+
+
+def value_type(column: Column[Any]) -> type:
+    """The Python type of a column's values."""
+    kind = column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type
+    return kind.python_type

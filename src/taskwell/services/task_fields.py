@@ -1,64 +1,204 @@
-"""Tasks as JSON that the database writes.
+"""The fields of a task: what SQL is made of them, and which values a write gives their columns.
 
-The bytes are those of `schemas.task.task_to_json`; to make rows into records and records into JSON would cost
-more than all else that a read does. An id of a user needs no escaping: see `schemas.types.USER_ID_PATTERN`.
+A field is declared in `models.task` (its column), in `TaskCreate` and `TaskUpdate` (what a client sends) and
+in `TaskRead` (what a client sees). Everything here is derived from these declarations when the module is
+imported, so a new field needs no statement of its own. A type that no field has had yet needs a line in
+`_SQLITE_FORMS`, one in `_POSTGRESQL_FORMS` and one in `POSTGRESQL_TYPES`.
 """
 
-from sqlalchemy import ColumnElement, literal_column
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Column, ColumnElement, case, func, literal, literal_column, not_, null
+from sqlmodel import col
+from uuid_utils.compat import uuid7
+
+from taskwell.core.clock import utc_now
+from taskwell.models import Task
+from taskwell.models.base import table_of, value_type
+from taskwell.schemas.task import TASK_COLUMNS, TASK_DELETED_COLUMNS, TaskCreate
+from taskwell.schemas.types import fold
+
+_TABLE = table_of(Task)
+_SENT = tuple(TaskCreate.model_fields)
+# The texts that are sorted and searched by a key.
+_FOLDED = ("title", "description")
+_INSTANT = _TABLE.c.updated_at.type
+
+
+# Values
+
+
+def new_values(user_id: str, task_id: UUID | None, new: TaskCreate, now: datetime) -> dict[str, Any]:
+    """The values of a new task for `NEW_COLUMNS`, in their order.
+
+    The client sends the fields of `TaskCreate`, and the id if it is to choose it. The server sets the rest:
+    the owner, the columns of `derived_values`, and the two instants. Two columns are not among them:
+    `version` is the user's next number, which the statement takes; `deleted_at` is null until the task goes
+    to the trash.
+    """
+    sent = {name: getattr(new, name) for name in _SENT}
+    return {
+        "user_id": user_id,
+        "id": task_id or uuid7(),
+        **sent,
+        **derived_values(sent, now),
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def toggled_values(now: ColumnElement[datetime]) -> dict[str, Any]:
+    """The values of a task whose state is inverted."""
+    values = {"completed": not_(col(Task.completed))}
+    return values | derived_values(values, now)
+
+
+def derived_values(values: Mapping[str, Any], now: datetime | ColumnElement[datetime]) -> dict[str, Any]:
+    """The columns that follow from those in `values`; a column that follows from none of them stays.
+
+    `now`: an instant for a new task, and `instant_of_write` for a stored one, whose own columns count then.
+    """
+    derived = {f"{name}_key": fold(values[name]) for name in _FOLDED if name in values}
+    if "completed" in values:
+        derived["completed_at"] = _completed_at(values["completed"], now)
+    return derived
+
+
+def _completed_at(completed: Any, now: datetime | ColumnElement[datetime]) -> Any:
+    """A task that is completed already keeps the time at which it was."""
+    if isinstance(now, datetime):
+        return now if completed else None
+    kept = case((col(Task.completed), col(Task.completed_at)), else_=now)
+    if isinstance(completed, ColumnElement):
+        return case((completed, kept), else_=null())
+    return kept if completed else None
+
+
+def instant_of_write(dialect: str, now: ColumnElement[datetime] | None = None) -> ColumnElement[datetime]:
+    """The present instant for a change of a task, never before its previous change.
+
+    A clock can be set back, and clients that sort or poll by `updated_at` would miss the change.
+    """
+    later_of = func.max if dialect == "sqlite" else func.greatest
+    present = literal(utc_now(), _INSTANT) if now is None else now
+    return later_of(present, col(Task.updated_at), type_=_INSTANT)
+
+
+NEW_COLUMNS = tuple(new_values("", None, TaskCreate.model_construct(title=""), utc_now()))
+# The types of PostgreSQL that a parameter for a column is cast to.
+POSTGRESQL_TYPES: Mapping[type, str] = {
+    str: "text", UUID: "uuid", bool: "boolean", int: "bigint", datetime: "timestamptz",
+}  # fmt: skip
+
+
+# JSON
+
 
 # What every task begins with, and nothing else in the JSON of a task has: a text would have \" in it.
 BEGINNING = '{"id":"'
+# Texts that need no escaping: see `schemas.types.USER_ID_PATTERN`.
+_UNESCAPED = {"user_id"}
+
+
+class Form(NamedTuple):
+    """The JSON of a value: a format of printf, and the SQL of its arguments, where `{0}` is the column.
+
+    `null`: whether the arguments make JSON of NULL too.
+    """
+
+    format: str
+    arguments: str
+    null: bool = False
+
+
+_PLAIN_TEXT = Form('"%s"', "{0}")
+# SQLite stores an id without hyphens, and an instant without T and Z.
+_SQLITE_FORMS: Mapping[type, Form] = {
+    str: Form("%s", "json_quote({0})", null=True),
+    UUID: Form(
+        '"%.8s-%.4s-%.4s-%.4s-%s"', "{0}, substr({0}, 9), substr({0}, 13), substr({0}, 17), substr({0}, 21)"
+    ),
+    bool: Form("%s", "CASE WHEN {0} THEN 'true' ELSE 'false' END"),
+    int: Form("%d", "{0}"),
+    datetime: Form('"%sZ"', "replace({0}, ' ', 'T')"),
+}
+_POSTGRESQL_FORMS: Mapping[type, Form] = {
+    str: Form("%s", "to_json({0})::text"),
+    UUID: Form('"%s"', "{0}"),
+    bool: Form("%s", "{0}::text"),
+    int: Form("%s", "{0}::text"),
+    datetime: Form('"%s"', """to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""),
+}
 
 
 def task_json_sql(dialect: str, *, deleted: bool = False) -> str:
-    """SQL for the JSON of a row of `tasks`; with `deleted_at` if it is to show it."""
-    return _postgresql(deleted) if dialect == "postgresql" else _sqlite(deleted)
+    """SQL for the JSON of a row of `tasks`; with `deleted_at` if it is to show it.
+
+    The bytes are those of `schemas.task.task_to_json`; to make rows into records and records into JSON would
+    cost more than all else that a read does.
+    """
+    return json_sql(dialect, TASK_DELETED_COLUMNS if deleted else TASK_COLUMNS)
 
 
 def json_column(dialect: str, *, deleted: bool = False) -> ColumnElement[str]:
     return literal_column(task_json_sql(dialect, deleted=deleted)).label("json")
 
 
+def json_sql(dialect: str, columns: Iterable[Column[Any]]) -> str:
+    """SQL for a JSON object of columns of one table, in their order."""
+    if dialect == "postgresql":
+        return _concatenated([(column.name, _postgresql_form(column)) for column in columns])
+    return _printed([(column.name, _sqlite_form(column)) for column in columns])
+
+
 # No colon stands before a letter: SQLAlchemy would take that for a parameter.
 
 
-def _postgresql(deleted: bool) -> str:
-    def instant(column: str) -> str:
-        return f"""to_char(tasks.{column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
-
-    def text(column: str) -> str:
-        return f"coalesce(to_json(tasks.{column})::text, 'null')"
-
-    deleted_at = f""" || ',"deleted_at":"' || {instant("deleted_at")} || '"'""" if deleted else ""
-    return f"""
-        '{BEGINNING}' || tasks.id || '","user_id":"' || tasks.user_id
-        || '","title":' || {text("title")} || ',"description":' || {text("description")}
-        || ',"completed":' || CASE
-            WHEN tasks.completed THEN 'true,"completed_at":"' || {instant("completed_at")} || '"'
-            ELSE 'false,"completed_at":' || 'null'
-        END
-        || ',"created_at":"' || {instant("created_at")} || '","updated_at":"' || {instant("updated_at")}
-        || '","version":' || tasks.version{deleted_at} || '}}'
-        """
+def _postgresql_form(column: Column[Any]) -> Form:
+    form = _form(column, _POSTGRESQL_FORMS)
+    if form.null or not column.nullable:
+        return form
+    text = form.arguments if form.format == "%s" else _concatenated_form(form)
+    return Form("%s", f"coalesce({text}, 'null')")
 
 
-def _sqlite(deleted: bool) -> str:
-    """`printf` is faster than a chain of `||`. Ids are kept without hyphens, instants without T and Z."""
+def _concatenated_form(form: Form) -> str:
+    before, after = form.format.split("%s")
+    return f"'{before}' || {form.arguments} || '{after}'"
 
-    def instant(column: str) -> str:
-        return f"replace(tasks.{column}, ' ', 'T')"
 
-    deleted_at = f""", printf(',"deleted_at":"%sZ"', {instant("deleted_at")})""" if deleted else ", ''"
-    return f"""
-        printf(
-            '{BEGINNING}%.8s-%.4s-%.4s-%.4s-%s","user_id":"%s","title":%s,"description":%s,'
-            || '"completed":%s,"created_at":"%sZ","updated_at":"%sZ","version":%d%s}}',
-            tasks.id, substr(tasks.id, 9), substr(tasks.id, 13), substr(tasks.id, 17), substr(tasks.id, 21),
-            tasks.user_id, json_quote(tasks.title), json_quote(tasks.description),
-            CASE
-                WHEN tasks.completed THEN printf('true,"completed_at":"%sZ"', {instant("completed_at")})
-                ELSE 'false,"completed_at":' || 'null'
-            END,
-            {instant("created_at")}, {instant("updated_at")}, tasks.version{deleted_at}
-        )
-        """
+def _concatenated(members: Sequence[tuple[str, Form]]) -> str:
+    template = ",".join(f'"{name}":{form.format}' for name, form in members)
+    texts = iter(f"{{{template}}}".split("%s"))
+    parts = [f"'{next(texts)}'"]
+    for (_, form), text in zip(members, texts, strict=True):
+        parts += [form.arguments, f"'{text}'"]
+    return " || ".join(parts)
+
+
+def _sqlite_form(column: Column[Any]) -> Form:
+    form = _form(column, _SQLITE_FORMS)
+    if form.null or not column.nullable:
+        return form
+    # In RETURNING, SQLite 3.40 has `IS NULL` look at another column.
+    name = f"{column.table.name}.{column.name}"
+    return Form("%s", f"CASE typeof({name}) WHEN 'null' THEN 'null' ELSE {_printf(form)} END")
+
+
+def _printed(members: Sequence[tuple[str, Form]]) -> str:
+    """`printf` is faster on SQLite than a chain of `||`."""
+    template = ",".join(f'"{name}":{form.format}' for name, form in members)
+    return _printf(Form(f"{{{template}}}", ", ".join(form.arguments for _, form in members)))
+
+
+def _printf(form: Form) -> str:
+    return f"printf('{form.format}', {form.arguments})"
+
+
+def _form(column: Column[Any], forms: Mapping[type, Form]) -> Form:
+    """The form with the column in it."""
+    form = _PLAIN_TEXT if column.name in _UNESCAPED else forms[value_type(column)]
+    return form._replace(arguments=form.arguments.format(f"{column.table.name}.{column.name}"))

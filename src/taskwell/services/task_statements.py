@@ -13,8 +13,8 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, bindparam, text
-from uuid_utils.compat import uuid7
+from sqlalchemy import Dialect, bindparam, literal_column, text
+from sqlalchemy.dialects import postgresql, sqlite
 
 from taskwell.core.clock import utc_now
 from taskwell.core.errors import Held
@@ -22,10 +22,16 @@ from taskwell.database.coalescing import labelled
 from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.database.prepared import PreparedStatement, Rows
 from taskwell.models import Task
-from taskwell.models.base import table_of
+from taskwell.models.base import table_of, value_type
 from taskwell.schemas.task import TaskCreate
-from taskwell.schemas.types import fold
-from taskwell.services.task_fields import task_json_sql
+from taskwell.services.task_fields import (
+    NEW_COLUMNS,
+    POSTGRESQL_TYPES,
+    instant_of_write,
+    new_values,
+    task_json_sql,
+    toggled_values,
+)
 from taskwell.services.tasks import TaskNotFound
 from taskwell.services.users import UserNotFound
 
@@ -45,21 +51,16 @@ class TaskJson(NamedTuple):
 
 
 class NewTask(NamedTuple):
-    """What is known of a task before it has its number."""
+    """A task that has no number yet. `values`: of `NEW_COLUMNS`."""
 
     user_id: str
     id: UUID
-    title: str
-    title_key: str
-    description: str | None
-    description_key: str | None
-    completed: bool
-    created_at: datetime
+    values: tuple[Any, ...]
 
 
 def new_task(user_id: str, new: TaskCreate) -> NewTask:
-    keys = (fold(new.title), fold(new.description))
-    return NewTask(user_id, uuid7(), new.title, keys[0], new.description, keys[1], new.completed, utc_now())
+    values = new_values(user_id, None, new, utc_now())
+    return NewTask(user_id, values["id"], tuple(values.values()))
 
 
 @labelled("get_tasks")
@@ -69,7 +70,7 @@ async def get_tasks(
     if not transaction.writes_in_ctes:
         return [await _get_task(transaction, key) for key in keys]
     statement = _GET_TASK if len(keys) == 1 else _GET_TASKS
-    return _in_order(keys, await transaction.fetch_prepared(statement, **_values(keys)))
+    return _in_order(keys, await transaction.fetch_prepared(statement, **_values(TaskKey._fields, keys)))
 
 
 @labelled("toggle_tasks")
@@ -81,7 +82,8 @@ async def toggle_tasks(
     if not transaction.writes_in_ctes:
         return [await _toggle_task(transaction, key, now) for key in keys]
     statement = _toggle_statement(several=len(keys) > 1, waits=transaction.waits)
-    toggled = _in_order(keys, await transaction.fetch_prepared(statement, **_values(keys), now=now))
+    values = _values(TaskKey._fields, keys)
+    toggled = _in_order(keys, await transaction.fetch_prepared(statement, **values, now=now))
     missing = [key for key, outcome in zip(keys, toggled, strict=True) if isinstance(outcome, TaskNotFound)]
     if transaction.waits or not missing:
         return toggled
@@ -100,7 +102,8 @@ async def insert_tasks(
     if not transaction.writes_in_ctes:
         return [await _create_task(transaction, new) for new in wanted]
     statement = _create_statement(several=len(wanted) > 1, waits=transaction.waits)
-    rows = await transaction.fetch_prepared(statement, **_values(wanted))
+    values = _values(NEW_COLUMNS, [new.values for new in wanted])
+    rows = await transaction.fetch_prepared(statement, **values)
     created = {row[0]: TaskJson(*row[1:]) for row in rows}
     missing = {new.user_id for new in wanted if new.id not in created}
     if transaction.waits or not missing:
@@ -109,12 +112,12 @@ async def insert_tasks(
     return [created.get(new.id) or (Held() if new.user_id in there else UserNotFound()) for new in wanted]
 
 
-def _values(wanted: Sequence[TaskKey] | Sequence[NewTask]) -> dict[str, Any]:
-    """The value of each field; of several, all there are, by the field's name in the plural."""
+def _values(names: Sequence[str], wanted: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """The value of each name; of several, a list of them by the name in the plural."""
     if len(wanted) == 1:
-        return wanted[0]._asdict()
+        return dict(zip(names, wanted[0], strict=True))
     columns = zip(*wanted, strict=True)
-    return {f"{name}s": list(column) for name, column in zip(wanted[0]._fields, columns, strict=True)}
+    return {f"{name}s": list(column) for name, column in zip(names, columns, strict=True)}
 
 
 def _in_order(keys: Sequence[TaskKey], rows: Rows) -> list[TaskJson | TaskNotFound]:
@@ -140,7 +143,7 @@ async def _create_task(transaction: Transaction, new: NewTask) -> TaskJson | Use
     numbers = await transaction.fetch_prepared(_TAKE_NUMBER, user_id=new.user_id)
     if not numbers:
         return UserNotFound()
-    values = {**new._asdict(), "id": new.id.hex}
+    values = _values(NEW_COLUMNS, [new.values])
     rows = await transaction.fetch_prepared(_CREATE_TASK, **values, version=numbers[0][0])
     return TaskJson(*rows[0])
 
@@ -150,11 +153,11 @@ def _kept(key: TaskKey) -> dict[str, str]:
     return {"user_id": key.user_id, "id": key.id.replace("-", "")}
 
 
+_TABLE = table_of(Task).c
 _TYPES: dict[str, Any] = {
-    "now": table_of(Task).c.updated_at.type,
-    "created_at": table_of(Task).c.created_at.type,
-    "completed": Boolean(),
-    "version": BigInteger(),
+    **{name: _TABLE[name].type for name in NEW_COLUMNS},
+    "now": _TABLE.updated_at.type,
+    "version": _TABLE.version.type,
 }
 
 
@@ -163,19 +166,17 @@ def _statement(sql: str, *typed: str) -> PreparedStatement:
     return PreparedStatement(text(sql).bindparams(*(bindparam(name, type_=_TYPES[name]) for name in typed)))
 
 
-def _toggled(later_of: str) -> str:
-    """`later_of`: the database's function for the later of two instants, see `tasks.instant_of_write`."""
-    now = f"{later_of}(:now, tasks.updated_at)"
-    return f"""
-        completed = NOT completed, completed_at = CASE WHEN completed THEN NULL ELSE {now} END,
-        updated_at = {now}
-        """
+def _toggled(dialect: Dialect) -> str:
+    """The assignments of `toggled_values` at the parameter `now`."""
+    now = instant_of_write(dialect.name, literal_column(":now"))
+    values = {**toggled_values(now), "updated_at": now}
+    return ", ".join(f"{name} = {value.compile(dialect=dialect)}" for name, value in values.items())
 
 
 # SQLite: one task after the other, since no statement of its can write to two tables.
 
 _SQLITE_JSON = task_json_sql("sqlite")
-_SQLITE_TOGGLED = _toggled("max")
+_SQLITE_TOGGLED = _toggled(sqlite.dialect())
 _ONE = "user_id = :user_id AND id = :id AND deleted_at IS NULL"
 _GET_KEPT_TASK = _statement(f"SELECT version, {_SQLITE_JSON} FROM tasks WHERE {_ONE}")
 _TAKE_NUMBER = _statement("UPDATE users SET last_seq = last_seq + 1 WHERE id = :user_id RETURNING last_seq")
@@ -191,17 +192,11 @@ _TOGGLE_TASK = _statement(
 )  # fmt: skip
 _CREATE_TASK = _statement(
     f"""
-    INSERT INTO tasks (
-        user_id, id, title, title_key, description, description_key, completed, created_at,
-        updated_at, completed_at, version
-    )
-    VALUES (
-        :user_id, :id, :title, :title_key, :description, :description_key, :completed, :created_at,
-        :created_at, CASE WHEN :completed THEN :created_at END, :version
-    )
+    INSERT INTO tasks ({", ".join(NEW_COLUMNS)}, version)
+    VALUES ({", ".join(f":{name}" for name in NEW_COLUMNS)}, :version)
     RETURNING version, {_SQLITE_JSON}
     """,
-    "completed", "created_at", "version",
+    *NEW_COLUMNS, "version",
 )  # fmt: skip
 
 # PostgreSQL: one statement. To count, group and order several takes a third of the time of a lone write, so
@@ -209,7 +204,7 @@ _CREATE_TASK = _statement(
 # make a new plan for each number.
 
 _POSTGRES_JSON = task_json_sql("postgresql")
-_POSTGRES_TOGGLED = _toggled("greatest")
+_POSTGRES_TOGGLED = _toggled(postgresql.dialect())
 # Until its first ANALYZE PostgreSQL takes `deleted_at IS NULL` for one task in two hundred, and keeps a plan
 # while the table grows: rather than look for a key it would read the whole index of the lists, which has
 # only such tasks. Said like this it does not know that it has.
@@ -283,35 +278,33 @@ def _toggle_statement(*, several: bool, waits: bool) -> PreparedStatement:
 def _create_statement(*, several: bool, waits: bool) -> PreparedStatement:
     wanted = f"WITH {_SEVERAL_NEW}, {_numbered(waits)}" if several else _numbered_one(waits)
     new = "numbered" if several else f"{_ONE_NEW}, numbered"
+    columns = ", ".join((*NEW_COLUMNS, "version"))
     return _statement(
         f"""
         {wanted}
-        INSERT INTO tasks (
-            user_id, id, title, title_key, description, description_key, completed, created_at,
-            updated_at, completed_at, version
-        )
-        SELECT user_id, id, title, title_key, description, description_key, completed, created_at,
-            created_at, CASE WHEN completed THEN created_at END, version
-        FROM {new}
+        INSERT INTO tasks ({columns}) SELECT {columns} FROM {new}
         RETURNING tasks.id, tasks.version, {_POSTGRES_JSON}
         """
     )
 
 
-_NEW = "wanted (user_id, id, title, title_key, description, description_key, completed, created_at"
-_ONE_NEW = f"""
-    (VALUES (
-        CAST(:user_id AS text), CAST(:id AS uuid), CAST(:title AS text), CAST(:title_key AS text),
-        CAST(:description AS text), CAST(:description_key AS text), CAST(:completed AS boolean),
-        CAST(:created_at AS timestamptz)
-    )) AS {_NEW})
-    """
+def _cast(name: str) -> str:
+    return f"CAST(:{name} AS {_postgres_type(name)})"
+
+
+def _cast_several(name: str) -> str:
+    return f"CAST(:{name}s AS {_postgres_type(name)}[])"
+
+
+def _postgres_type(name: str) -> str:
+    return POSTGRESQL_TYPES[value_type(_TABLE[name])]
+
+
+_NEW = f"wanted ({', '.join(NEW_COLUMNS)}"
+_ONE_NEW = f"(VALUES ({', '.join(map(_cast, NEW_COLUMNS))})) AS {_NEW})"
 _SEVERAL_NEW = f"""
     wanted AS (
-        SELECT * FROM unnest(
-            CAST(:user_ids AS text[]), CAST(:ids AS uuid[]), CAST(:titles AS text[]),
-            CAST(:title_keys AS text[]), CAST(:descriptions AS text[]), CAST(:description_keys AS text[]),
-            CAST(:completeds AS boolean[]), CAST(:created_ats AS timestamptz[])
-        ) WITH ORDINALITY AS {_NEW}, place)
+        SELECT * FROM unnest({", ".join(map(_cast_several, NEW_COLUMNS))})
+        WITH ORDINALITY AS {_NEW}, place)
     )
     """

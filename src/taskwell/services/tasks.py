@@ -9,9 +9,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, case, exists, func, literal, not_, null, select, update
+from sqlalchemy import ColumnElement, Row, exists, literal, not_, select, update
 from sqlmodel import col
-from uuid_utils.compat import uuid7
 
 from taskwell.core.clock import utc_now
 from taskwell.core.errors import Invalid, NotFound, PreconditionFailed, Violation
@@ -27,8 +26,8 @@ from taskwell.schemas.task import (
     TaskToggle,
     TaskUpdate,
 )
-from taskwell.schemas.types import fold
 from taskwell.services.sequence import Number, first_or_next_number, next_number, next_numbers, write
+from taskwell.services.task_fields import derived_values, instant_of_write, new_values, toggled_values
 from taskwell.services.users import UserNotFound
 
 ExpectedVersions = frozenset[int]
@@ -65,7 +64,7 @@ async def create_task(
         UserNotFound: the owner does not exist and is not to be created.
         TaskExists: there is a task with that id, perhaps in the trash.
     """
-    values = _new_values(user_id, task_id, new, utc_now())
+    values = new_values(user_id, task_id, new, utc_now())
     types = table_of(Task).c
     literals = [literal(value, types[name].type) for name, value in values.items()]
 
@@ -115,7 +114,7 @@ async def create_tasks(
         raise UserNotFound
     now, first = utc_now(), row[0] - count + 1
     rows = [
-        {**_new_values(user_id, task_id, new, now), "version": first + place}
+        {**new_values(user_id, task_id, new, now), "version": first + place}
         for place, (new, task_id) in enumerate(wanted)
     ]
     statement = transaction.insert(Task).values(rows).on_conflict_do_nothing().returning(*TASK_COLUMNS)
@@ -126,21 +125,6 @@ async def create_tasks(
         error.index = place
         raise error
     return [created[first + place] for place in range(count)]
-
-
-def _new_values(user_id: str, task_id: UUID | None, new: TaskCreate, now: datetime) -> dict[str, Any]:
-    return {
-        "user_id": user_id,
-        "id": task_id or uuid7(),
-        "title": new.title,
-        "title_key": fold(new.title),
-        "description": new.description,
-        "description_key": fold(new.description),
-        "completed": new.completed,
-        "completed_at": now if new.completed else None,
-        "created_at": now,
-        "updated_at": now,
-    }
 
 
 async def put_task(
@@ -156,7 +140,7 @@ async def put_task(
     values = changes.model_dump()
     if "title" not in values:
         raise Invalid(Violation("body", "/title", "required", "is required"))
-    new = TaskCreate.model_construct(**{"description": None, "completed": False, **values})
+    new = TaskCreate.model_construct(**values)
     return await create_task(transaction, user_id, new, create_user=create_user, task_id=task_id)
 
 
@@ -181,10 +165,7 @@ async def update_task(
             raise PreconditionFailed(task.version)
         return task
     now = instant_of_write(transaction.dialect)
-    for name in {"title", "description"} & values.keys():
-        values[f"{name}_key"] = fold(values[name])
-    if "completed" in values:
-        values |= _set_completed(values["completed"], now)
+    values |= derived_values(values, now)
     return TaskRead.of(await _change(transaction, user_id, task_id, values, now, expected, TASK_COLUMNS))
 
 
@@ -204,7 +185,7 @@ async def toggle_task(
     """
     now = instant_of_write(transaction.dialect)
     named = state.model_dump()
-    values = _set_completed(named["completed"], now) if named else _turn_over(now)
+    values = named | derived_values(named, now) if named else toggled_values(now)
     return TaskRead.of(await _change(transaction, user_id, task_id, values, now, expected, TASK_COLUMNS))
 
 
@@ -304,26 +285,3 @@ def _alive(user_id: str, task_id: UUID) -> Conditions:
 
 def _with_expected(conditions: Conditions, expected: ExpectedVersions | None) -> Conditions:
     return conditions if expected is None else (*conditions, col(Task.version).in_(expected))
-
-
-def instant_of_write(dialect: str) -> ColumnElement[datetime]:
-    """The present instant for a change of a task, never before its previous change.
-
-    A clock can be set back, and clients that sort or poll by `updated_at` would miss the change.
-    """
-    later_of = func.max if dialect == "sqlite" else func.greatest
-    kind = table_of(Task).c.updated_at.type
-    return later_of(literal(utc_now(), kind), col(Task.updated_at), type_=kind)
-
-
-def _set_completed(completed: bool, now: ColumnElement[datetime]) -> dict[str, Any]:
-    """A task that is completed already keeps the time at which it was."""
-    kept = case((col(Task.completed), col(Task.completed_at)), else_=now)
-    return {"completed": completed, "completed_at": kept if completed else None}
-
-
-def _turn_over(now: ColumnElement[datetime]) -> dict[str, Any]:
-    return {
-        "completed": not_(col(Task.completed)),
-        "completed_at": case((col(Task.completed), null()), else_=now),
-    }

@@ -10,8 +10,8 @@ from taskwell.database.database import Transaction
 from taskwell.models import Task, User
 from taskwell.schemas.query import TaskFilter
 from taskwell.services.sequence import next_numbers
+from taskwell.services.task_fields import instant_of_write
 from taskwell.services.task_query import conditions
-from taskwell.services.tasks import instant_of_write
 
 _PURGED_AT_ONCE = 1_000
 

@@ -374,7 +374,7 @@ def _list(name: str, query: TaskQuery, *, later: bool = False, limit: int = 51) 
 
     def of(subject: Subject) -> Run:
         if later:
-            after = task_query.keyset_of(json.loads(task_to_json(subject.task)), query)
+            after = query.keyset_of(json.loads(task_to_json(subject.task)))
             return lambda t: list_chunk(t, ChunkKey(subject.user_id, query, limit, after))
         return lambda t: list_chunk(t, ChunkKey(subject.user_id, query, limit))
 

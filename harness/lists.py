@@ -6,9 +6,9 @@ from pydantic import TypeAdapter
 from sqlalchemy import Dialect
 
 from taskwell.database.database import ReadTransaction
-from taskwell.schemas.query import TaskQuery
+from taskwell.schemas.query import Keyset, TaskQuery
 from taskwell.schemas.task import TaskRead
-from taskwell.services.task_query import ChunkKey, Keyset, list_chunk, prepared, values_of
+from taskwell.services.task_query import ChunkKey, list_chunk, prepared, values_of
 
 _TASKS = TypeAdapter(list[TaskRead])
 

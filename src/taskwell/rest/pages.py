@@ -3,10 +3,8 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Set
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlencode
-from uuid import UUID
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
@@ -19,9 +17,9 @@ from taskwell.http.headers import lines
 from taskwell.http.problems import inner_path
 from taskwell.http.root_path import link
 from taskwell.rest.cursors import bad_cursor, decode_cursor, encode_cursor
-from taskwell.schemas.query import TaskQuery
+from taskwell.schemas.query import Keyset, TaskQuery
 from taskwell.services.sequence import last_numbers
-from taskwell.services.task_query import Chunk, ChunkKey, Keyset, count_tasks, keyset_of, list_chunks
+from taskwell.services.task_query import Chunk, ChunkKey, count_tasks, list_chunks
 
 _JSON = "application/json"
 _CHUNK_SIZE = 1_000
@@ -121,7 +119,7 @@ class TaskListing:
     async def _chunks(self, chunk: Chunk) -> AsyncGenerator[str]:
         yield f"[{chunk.json}"
         while chunk.count == _CHUNK_SIZE:
-            chunk = await self.chunk(keyset_of(chunk.last(), self.query))
+            chunk = await self.chunk(self.query.keyset_of(chunk.last()))
             if chunk.count:
                 yield f",{chunk.json}"
         yield "]"
@@ -137,21 +135,17 @@ class TaskListing:
             raise ListChanged(self._tag(number))
 
     def _encode(self, chunk: Chunk) -> str:
-        keyset = [_to_text(value) for value in keyset_of(chunk.last(), self.query)]
-        return encode_cursor(keyset, query=(self.owner, *self.query.fingerprint()))
+        texts = self.query.encode_keyset(self.query.keyset_of(chunk.last()))
+        return encode_cursor(texts, query=(self.owner, *self.query.fingerprint()))
 
     def _decode(self, cursor: str | None) -> Keyset | None:
         if cursor is None:
             return None
         texts = decode_cursor(cursor, query=(self.owner, *self.query.fingerprint()))
-        names = [key.name for key in self.query.order()]
         try:
-            keyset = [_FROM_TEXT[name](text) for name, text in zip(names, texts, strict=True)]
+            return self.query.decode_keyset(texts)
         except ValueError:
             raise bad_cursor() from None
-        if [_to_text(value) for value in keyset] != texts:  # another spelling of it than ours
-            raise bad_cursor()
-        return tuple(keyset)
 
 
 def _tag_of_list(
@@ -180,25 +174,3 @@ def check_of_list(
             raise ListChanged(tag)
 
     return check
-
-
-def _to_text(value: Any) -> str:
-    if isinstance(value, UUID):
-        return value.hex
-    return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def _instant(text: str) -> datetime:
-    instant = datetime.fromisoformat(text)
-    if instant.utcoffset() != timedelta(0):
-        raise ValueError
-    return instant
-
-
-_FROM_TEXT: dict[str, Any] = {
-    "created_at": _instant,
-    "updated_at": _instant,
-    "title": str,
-    "completed": "True".__eq__,
-    "id": UUID,
-}

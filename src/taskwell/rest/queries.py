@@ -1,6 +1,5 @@
 """The query of a list, read strictly: what is not understood is refused, never guessed."""
 
-from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Depends, Query
@@ -8,27 +7,17 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from taskwell.core.errors import Invalid, Violation
-from taskwell.schemas.base import Moment
-from taskwell.schemas.query import DESCENDING, NEWEST_FIRST, SORT_NAMES, TaskFilter, TaskQuery, parse_sort
-from taskwell.schemas.types import check_search
-
-_STATUSES = {"all": None, "pending": False, "completed": True}
-_STATUS_WORDS = {name: name for name in _STATUSES} | {
-    "active": "pending", "incomplete": "pending", "open": "pending", "todo": "pending",
-    "complete": "completed", "done": "completed",
-}  # fmt: skip
-# As FastAPI itself reads a `bool`, and Python and others write one.
-_FLAGS = {
-    "true": True, "1": True, "yes": True, "on": True, "t": True, "y": True,
-    "false": False, "0": False, "no": False, "off": False, "f": False, "n": False,
-}  # fmt: skip
-
-
-def _flag(value: object) -> bool:
-    flag = _FLAGS.get(str(value).lower())
-    if flag is None:
-        raise PydanticCustomError("invalid_flag", "must be true or false")
-    return flag
+from taskwell.schemas.query import (
+    DESCENDING,
+    NEWEST_FIRST,
+    SORT_NAMES,
+    STATUSES,
+    FilterParameters,
+    Flag,
+    TaskFilter,
+    TaskQuery,
+    parse_sort,
+)
 
 
 def _check_sort(value: str) -> str:
@@ -40,13 +29,6 @@ def _check_sort(value: str) -> str:
     return value
 
 
-def _status(value: object) -> str:
-    status = _STATUS_WORDS.get(str(value).lower())
-    if status is None:
-        raise PydanticCustomError("invalid_status", "must be all, pending or completed")
-    return status
-
-
 def _order(value: object) -> bool:
     descending = DESCENDING.get(str(value).lower())
     if descending is None:
@@ -56,42 +38,17 @@ def _order(value: object) -> bool:
 
 _SORT_KEY = f"-?({'|'.join(SORT_NAMES)})"
 _SORT = f"^{_SORT_KEY}(,{_SORT_KEY})*$"
-_FLAG = WithJsonSchema({"type": "boolean"})
-
-Flag = Annotated[bool | None, BeforeValidator(_flag), _FLAG]
 
 
-async def filter_of_request(
-    completed: Annotated[Flag, Query(description="Only tasks that are completed, or that are not.")] = None,
-    status: Annotated[
-        str | None,
-        BeforeValidator(_status),
-        WithJsonSchema({"type": "string", "enum": list(_STATUSES)}),
-        Query(description="The same in words."),
-    ] = None,
-    q: Annotated[
-        str | None,
-        AfterValidator(check_search),
-        WithJsonSchema({"type": "string", "maxLength": 200}),
-        Query(description="Only tasks with this text in the title or the description, whatever its case."),
-    ] = None,
-    created_after: Annotated[Moment | None, Query(description="Created later than this.")] = None,
-    created_before: Annotated[Moment | None, Query(description="Created earlier than this.")] = None,
-    updated_after: Annotated[Moment | None, Query(description="Changed later than this.")] = None,
-    updated_before: Annotated[Moment | None, Query(description="Changed earlier than this.")] = None,
-) -> TaskFilter:
+async def filter_of_request(sent: Annotated[FilterParameters, Query()]) -> TaskFilter:
     """Raises Invalid: `status` and `completed` contradict each other."""
-    wanted = _STATUSES[status or "all"]
-    if completed is not None and wanted is not None and completed != wanted:
+    wanted = STATUSES[sent.status or "all"]
+    if sent.completed is not None and wanted is not None and sent.completed != wanted:
         raise Invalid(Violation("query", "status", "contradiction", "contradicts completed"))
-    return TaskFilter(
-        completed=wanted if completed is None else completed,
-        q=q or None,
-        created_after=created_after,
-        created_before=created_before,
-        updated_after=updated_after,
-        updated_before=updated_before,
-    )
+    values = dict(sent) | {"status": None, "q": sent.q or None}
+    if sent.completed is None:
+        values["completed"] = wanted
+    return TaskFilter.model_construct(**values)
 
 
 async def query_of_request(
@@ -110,14 +67,14 @@ async def query_of_request(
 ) -> TaskQuery:
     """Raises Invalid: `order` and `sort` contradict each other."""
     try:
-        keys = (
+        terms = (
             NEWEST_FIRST
             if sort is None and order is None
             else parse_sort(sort or "created_at", descending=order)
         )
     except ValueError:
         raise Invalid(Violation("query", "order", "contradiction", "contradicts sort")) from None
-    return TaskQuery(replace(task_filter, deleted=bool(deleted)), keys)
+    return TaskQuery(task_filter.model_copy(update={"deleted": bool(deleted)}), terms)
 
 
 FilterDep = Annotated[TaskFilter, Depends(filter_of_request)]

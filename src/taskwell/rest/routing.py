@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
-from fastapi.params import Header, Query
+from fastapi.params import Header, Param, Query
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers, QueryParams
 
@@ -76,7 +76,13 @@ class TaskwellRoute(APIRoute):
 
 
 def _names(dependant: Dependant, kind: type[Query | Header]) -> set[str]:
-    return {field.alias for field in get_flat_params(dependant) if isinstance(field.field_info, kind)}
+    """A member of a query model has no kind of its own; there is no model of headers."""
+    infos = {field.alias: field.field_info for field in get_flat_params(dependant)}
+    return {
+        name
+        for name, info in infos.items()
+        if isinstance(info, kind) or (kind is Query and not isinstance(info, Param))
+    }
 
 
 def parse_preferences(lines: Iterable[str]) -> dict[str, str]:

@@ -3,13 +3,12 @@
 `docs/decisions/0005-search-without-an-index.md` says why no index of words is kept.
 """
 
-from sqlalchemy import ColumnElement, func, or_
-from sqlmodel import col
+from typing import Any
 
-from taskwell.models import Task
+from sqlalchemy import ColumnElement, func
 
 
-def contains_text(dialect: str, q: ColumnElement[str]) -> ColumnElement[bool]:
-    """Whether the title or the description of a task has the text in it, which `searched` has made."""
-    keyset_of = func.instr if dialect == "sqlite" else func.strpos
-    return or_(*(keyset_of(column, q) > 0 for column in (col(Task.title_key), col(Task.description_key))))
+def contains_text(dialect: str, column: ColumnElement[Any], text: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether the column has the text in it. The column is made by `fold`, the text by `searched`."""
+    position_of = func.instr if dialect == "sqlite" else func.strpos
+    return position_of(column, text) > 0

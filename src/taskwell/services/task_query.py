@@ -5,11 +5,9 @@ walk over the tasks of the one user, whatever the input.
 """
 
 import json
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
@@ -31,24 +29,12 @@ from taskwell.database.database import ReadTransaction
 from taskwell.database.prepared import PreparedStatement
 from taskwell.models import Task, User
 from taskwell.models.base import table_of
-from taskwell.schemas.query import SortKey, TaskFilter, TaskQuery
-from taskwell.schemas.types import fold, searched
+from taskwell.schemas.query import CONDITIONS, Keyset, OrderTerm, TaskFilter, TaskQuery, Where
+from taskwell.schemas.types import searched
 from taskwell.services.search import contains_text
 from taskwell.services.task_fields import BEGINNING, json_column
 
-_FILTER_VALUES = ("q", "created_after", "created_before", "updated_after", "updated_before")
-
-# The values of a task's sort keys, in the order of the list: where it stands there.
-Keyset = tuple[Any, ...]
-
-_KEY_COLUMNS: dict[str, Any] = {
-    "created_at": col(Task.created_at),
-    "updated_at": col(Task.updated_at),
-    "title": col(Task.title_key),
-    "completed": col(Task.completed),
-    "id": col(Task.id),
-}
-_TYPES = {name: table_of(Task).c[column.key].type for name, column in _KEY_COLUMNS.items()}
+_COLUMNS = table_of(Task).c
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +78,24 @@ _STATEMENTS: BoundedCache[Hashable, PreparedStatement] = BoundedCache(1_000)
 
 
 def prepared(dialect: str, key: ChunkKey) -> PreparedStatement:
-    task_filter = key.query.filter
-    given = tuple(getattr(task_filter, name) is None for name in _FILTER_VALUES)
+    query, after = key.query, key.after
     shape = (
-        dialect, key.query.sort, key.after is None,
-        task_filter.completed, task_filter.deleted, given,
+        dialect, query.sort, after is None or tuple(value is None for value in after),
+        query.filter.deleted, *(_shape(value) for value in _set_of(query.filter)),
     )  # fmt: skip
     if (statement := _STATEMENTS.get(shape)) is None:
         statement = _STATEMENTS[shape] = PreparedStatement(_statement(dialect, key))
     return statement
+
+
+def _set_of(task_filter: TaskFilter) -> list[Any]:
+    values = task_filter.__dict__
+    return [values[name] for name in CONDITIONS]
+
+
+def _shape(value: Any) -> Hashable:
+    """What the SQL has of a filter's value: a bool itself; of any other, whether there is one."""
+    return value if value is None or isinstance(value, bool) else type(value)
 
 
 def _statement(dialect: str, key: ChunkKey) -> Select[Any]:
@@ -108,7 +103,7 @@ def _statement(dialect: str, key: ChunkKey) -> Select[Any]:
     tasks = (
         select(json_column(dialect, deleted=task_filter.deleted))
         .where(*conditions(dialect, key.user_id, task_filter))
-        .order_by(*(_directed(sort_key) for sort_key in order))
+        .order_by(*(_directed(term) for term in order))
         .limit(bindparam("limit", key.limit))
     )
     if key.after is not None:
@@ -122,14 +117,14 @@ def _statement(dialect: str, key: ChunkKey) -> Select[Any]:
 
 def values_of(key: ChunkKey) -> dict[str, object]:
     """Of the parameters of `_statement`."""
-    task_filter = key.query.filter
-    values: dict[str, object] = {name: getattr(task_filter, name) for name in _FILTER_VALUES}
-    if task_filter.q is not None:
-        values["q"] = searched(task_filter.q)
+    values: dict[str, object] = {"owner": key.user_id, "limit": key.limit}
+    for name, value in zip(CONDITIONS, _set_of(key.query.filter), strict=True):
+        if value is not None:
+            values[name] = _value(CONDITIONS[name], value)
     if key.after is not None:
-        names = (f"after_{sort_key.name}" for sort_key in key.query.order())
+        names = (f"after_{term.name}" for term in key.query.order())
         values |= zip(names, key.after, strict=True)
-    return {**values, "owner": key.user_id, "limit": key.limit}
+    return values
 
 
 async def count_tasks(transaction: ReadTransaction, user_id: str, task_filter: TaskFilter) -> int:
@@ -145,55 +140,79 @@ async def count_tasks(transaction: ReadTransaction, user_id: str, task_filter: T
 def conditions(dialect: str, user_id: str, task_filter: TaskFilter) -> list[ColumnElement[bool]]:
     """What the tasks of a filter have in common; their owner first."""
     deleted_at = col(Task.deleted_at)
-    found = [
+    return [
         col(Task.user_id) == bindparam("owner", user_id),
         deleted_at.is_not(None) if task_filter.deleted else deleted_at.is_(None),
+        *(
+            or_(*(_compared(dialect, name, _COLUMNS[column], value) for column in CONDITIONS[name].columns))
+            for name, value in zip(CONDITIONS, _set_of(task_filter), strict=True)
+            if value is not None
+        ),
     ]
-    if task_filter.completed is not None:
-        found.append(col(Task.completed).is_(task_filter.completed))
-    if task_filter.q is not None:
-        found.append(contains_text(dialect, bindparam("q", searched(task_filter.q), Text)))
-    for name, column in (("created", col(Task.created_at)), ("updated", col(Task.updated_at))):
-        if (after := getattr(task_filter, f"{name}_after")) is not None:
-            found.append(column > bindparam(f"{name}_after", after))
-        if (before := getattr(task_filter, f"{name}_before")) is not None:
-            found.append(column < bindparam(f"{name}_before", before))
-    return found
 
 
-def keyset_of(task: Mapping[str, Any], query: TaskQuery) -> Keyset:
-    """Where a task stands in a list: the values of its keys."""
-    return tuple(_KEY_OF[key.name](task) for key in query.order())
+def _compared(dialect: str, name: str, column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
+    where = CONDITIONS[name]
+    match where.operator:
+        case "is":
+            return column.is_(value) if isinstance(value, bool) else column == bindparam(name, value)
+        case "contains":
+            return contains_text(dialect, column, bindparam(name, _value(where, value), Text))
+        case "<":
+            return column < bindparam(name, value)
+        case ">":
+            return column > bindparam(name, value)
 
 
-_KEY_OF: dict[str, Callable[[Mapping[str, Any]], Any]] = {
-    "created_at": lambda task: datetime.fromisoformat(task["created_at"]),
-    "updated_at": lambda task: datetime.fromisoformat(task["updated_at"]),
-    "title": lambda task: fold(task["title"]),
-    "completed": lambda task: task["completed"],
-    "id": lambda task: UUID(task["id"]),
-}
+def _value(where: Where, value: Any) -> Any:
+    """As the condition compares it."""
+    return searched(value) if where.operator == "contains" else value
 
 
-def _directed(key: SortKey) -> ColumnElement[Any]:
-    column: ColumnElement[Any] = _KEY_COLUMNS[key.name]
-    return column.desc() if key.descending else column.asc()
+def _directed(term: OrderTerm) -> ColumnElement[Any]:
+    column = _COLUMNS[term.key.column]
+    directed: ColumnElement[Any] = column.desc() if term.descending else column.asc()
+    return directed.nulls_last() if term.key.nullable else directed
 
 
-def _follows(order: Sequence[SortKey], keyset: Keyset) -> ColumnElement[bool]:
+def _follows(order: Sequence[OrderTerm], keyset: Keyset) -> ColumnElement[bool]:
     """Those behind a keyset: equal in the keys before, and further in the next."""
-    columns = [_KEY_COLUMNS[key.name] for key in order]
-    values: list[Any] = [
-        bindparam(f"after_{key.name}", value, _TYPES[key.name])
-        for key, value in zip(order, keyset, strict=True)
-    ]
-    if all(key.descending for key in order):
+    if all(term.descending and not term.key.nullable for term in order):
+        columns = [_COLUMNS[term.key.column] for term in order]
+        values = [_after(term, value) for term, value in zip(order, keyset, strict=True)]
         return tuple_(*columns) < tuple_(*values)  # the form that an index answers
+    terms = list(zip(order, keyset, strict=True))
     ways = []
-    for index, key in enumerate(order):
-        same = [column == value for column, value in zip(columns[:index], values, strict=False)]
-        column, value = columns[index], values[index]
-        ways.append(and_(*same, column < value if key.descending else column > value))
+    for index, (term, value) in enumerate(terms):
+        further = _further(term, value)
+        if further is not None:
+            ways.append(and_(*(_equal(*before) for before in terms[:index]), further))
     # The first key by itself says the same again, in the form that an index answers.
-    first, value = columns[0], values[0]
-    return and_(first <= value if order[0].descending else first >= value, or_(*ways))
+    return and_(_at_least(*terms[0]), or_(*ways))
+
+
+def _after(term: OrderTerm, value: Any) -> ColumnElement[Any]:
+    return bindparam(f"after_{term.name}", value, _COLUMNS[term.key.column].type)
+
+
+def _equal(term: OrderTerm, value: Any) -> ColumnElement[bool]:
+    column = _COLUMNS[term.key.column]
+    return column.is_(None) if value is None else column == _after(term, value)
+
+
+def _further(term: OrderTerm, value: Any) -> ColumnElement[bool] | None:
+    """None: nothing is, since nulls are last."""
+    if value is None:
+        return None
+    column, after = _COLUMNS[term.key.column], _after(term, value)
+    further: ColumnElement[bool] = column < after if term.descending else column > after
+    return or_(further, column.is_(None)) if term.key.nullable else further
+
+
+def _at_least(term: OrderTerm, value: Any) -> ColumnElement[bool]:
+    column = _COLUMNS[term.key.column]
+    if value is None:
+        return column.is_(None)
+    after = _after(term, value)
+    least: ColumnElement[bool] = column <= after if term.descending else column >= after
+    return or_(least, column.is_(None)) if term.key.nullable else least

@@ -8,7 +8,19 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Boolean, Column, Integer, MetaData, Table, Text, Uuid, insert, literal_column, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    insert,
+    literal_column,
+    select,
+)
 from sqlalchemy.sql.ddl import CreateTable
 from sqlmodel.sql.sqltypes import UTCDateTime
 from uuid_utils.compat import uuid7
@@ -71,7 +83,9 @@ class TestJson:
 
             async def write_and_read(transaction: Transaction) -> Sequence[Any]:
                 await transaction.insert_rows(table_of(Task), rows)
-                shown = literal_column(task_json_sql(transaction.dialect, deleted=deleted))
+                shown: ColumnElement[str] = literal_column(
+                    task_json_sql(transaction.dialect, deleted=deleted)
+                )
                 return await transaction.all(select(shown, *TASK_DELETED_COLUMNS))
 
             found = [row for row in await database.run(write_and_read) if row.version > 1]
@@ -99,7 +113,7 @@ class TestJson:
         async def work(database: Database) -> None:
             async def write_and_read(transaction: Transaction) -> list[str]:
                 await transaction.execute(CreateTable(table))
-                shown = literal_column(json_sql(transaction.dialect, columns))
+                shown: ColumnElement[str] = literal_column(json_sql(transaction.dialect, columns))
                 read = select(shown).select_from(table)
                 written = [
                     (await transaction.all(insert(table).values(**row).returning(shown)))[0][0]

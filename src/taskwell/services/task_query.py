@@ -93,7 +93,7 @@ def _set_of(task_filter: TaskFilter) -> list[Any]:
     return [values[name] for name in CONDITIONS]
 
 
-def _shape(value: Any) -> Hashable:
+def _shape(value: Any) -> bool | type | None:
     """What the SQL has of a filter's value: a bool itself; of any other, whether there is one."""
     return value if value is None or isinstance(value, bool) else type(value)
 

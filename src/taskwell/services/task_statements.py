@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Dialect, bindparam, literal_column, text
+from sqlalchemy import bindparam, literal_column, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from taskwell.core.clock import utc_now
@@ -166,17 +166,20 @@ def _statement(sql: str, *typed: str) -> PreparedStatement:
     return PreparedStatement(text(sql).bindparams(*(bindparam(name, type_=_TYPES[name]) for name in typed)))
 
 
-def _toggled(dialect: Dialect) -> str:
-    """The assignments of `toggled_values` at the parameter `now`."""
-    now = instant_of_write(dialect.name, literal_column(":now"))
+_DIALECTS: dict[str, Any] = {"sqlite": sqlite, "postgresql": postgresql}
+
+
+def _toggled(name: str) -> str:
+    """The assignments of `toggled_values` at the parameter `now`, in a dialect's SQL."""
+    dialect, now = _DIALECTS[name].dialect(), instant_of_write(name, literal_column(":now"))
     values = {**toggled_values(now), "updated_at": now}
-    return ", ".join(f"{name} = {value.compile(dialect=dialect)}" for name, value in values.items())
+    return ", ".join(f"{column} = {value.compile(dialect=dialect)}" for column, value in values.items())
 
 
 # SQLite: one task after the other, since no statement of its can write to two tables.
 
 _SQLITE_JSON = task_json_sql("sqlite")
-_SQLITE_TOGGLED = _toggled(sqlite.dialect())
+_SQLITE_TOGGLED = _toggled("sqlite")
 _ONE = "user_id = :user_id AND id = :id AND deleted_at IS NULL"
 _GET_KEPT_TASK = _statement(f"SELECT version, {_SQLITE_JSON} FROM tasks WHERE {_ONE}")
 _TAKE_NUMBER = _statement("UPDATE users SET last_seq = last_seq + 1 WHERE id = :user_id RETURNING last_seq")
@@ -204,7 +207,7 @@ _CREATE_TASK = _statement(
 # make a new plan for each number.
 
 _POSTGRES_JSON = task_json_sql("postgresql")
-_POSTGRES_TOGGLED = _toggled(postgresql.dialect())
+_POSTGRES_TOGGLED = _toggled("postgresql")
 # Until its first ANALYZE PostgreSQL takes `deleted_at IS NULL` for one task in two hundred, and keeps a plan
 # while the table grows: rather than look for a key it would read the whole index of the lists, which has
 # only such tasks. Said like this it does not know that it has.

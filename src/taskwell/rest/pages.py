@@ -1,4 +1,4 @@
-"""Lists of tasks as they are answered: whole, or a page."""
+"""Responses with lists of tasks: a whole list, or a page of it."""
 
 import asyncio
 import hashlib
@@ -40,7 +40,7 @@ class Page(NamedTuple):
 
 
 class TaskListing:
-    """A list as it was asked for: whole, or a page of it."""
+    """The list that a request asks for: whole, or a page of it."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class TaskListing:
         self.cursor = cursor
 
     async def response(self, *, counted: bool) -> Response:
-        """The answer: 304, a page with its `Link`, or the whole list.
+        """The response: 304, a page with its `Link`, or the whole list.
 
         The check for 304 reads the user's last number, not the tasks.
 
@@ -161,7 +161,7 @@ def _tag_of_list(
 def check_of_list(
     expected: Set[str] | None, owner: str, query: TaskQuery = _NEWEST
 ) -> Callable[[int], None] | None:
-    """How a write checks the user's last number, once nobody else can take the next; None: not at all.
+    """The check that a write runs on the user's last number while it has the number's lock; None: no check.
 
     It raises ListChanged if no tag of the guard is that of the whole list of the query.
     """

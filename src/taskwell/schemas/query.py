@@ -1,4 +1,4 @@
-"""What a list may be asked for: which tasks, and in which order.
+"""The query of a list: its filters and its order.
 
 A filter is a member of `FilterParameters`, and a sort key an entry of `SORT_KEYS`: request parameters, SQL,
 cursors and ETags follow from these declarations.
@@ -107,7 +107,7 @@ class FilterParameters(BaseModel):
 
 
 class TaskFilter(FilterParameters):
-    """Which tasks are meant. `deleted`: those in the trash instead."""
+    """The filters of a list or a mass deletion. `deleted`: tasks in the trash instead."""
 
     deleted: bool = False
 
@@ -131,7 +131,7 @@ _NAMED = tuple(name for name in CONDITIONS if name not in _UNNAMED)
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """What a list can be sorted by. A task whose column is null comes last, in either direction.
+    """A key that sorts a list. A task whose column is null comes last, in either direction.
 
     `read` makes the column's value of the member in a task's JSON; `encode` makes text of that value for a
     cursor, and `decode` the value again, or raises ValueError.
@@ -210,7 +210,7 @@ class TaskQuery:
     sort: tuple[OrderTerm, ...] = NEWEST_FIRST
 
     def order(self) -> tuple[OrderTerm, ...]:
-        """The sort keys and those that resolve their ties: no two tasks stand at one place."""
+        """The sort terms and the terms that resolve ties, so that no two tasks have one place."""
         ties = () if any(term.name == "created_at" for term in self.sort) else NEWEST_FIRST
         return (*self.sort, *ties, OrderTerm("id", True))
 
@@ -244,7 +244,7 @@ class TaskQuery:
         return keyset
 
 
-# What other APIs call a parameter. docs/lists.md has these words, docs/migrating.md those that are not taken.
+# The names of parameters in other APIs. docs/lists.md has these, docs/migrating.md the ones not accepted.
 _PARAMETERS = {
     "search": "q",
     "query": "q",
@@ -253,7 +253,7 @@ _PARAMETERS = {
     "ordering": "sort",
     "sort_order": "order",
 }
-# What they call a sort key, without regard to case and underscores: `createdAt`, `created_date`, `modified`.
+# Their names of sort keys, without regard to case and underscores: `createdAt`, `created_date`, `modified`.
 _SORT_WORDS = {name.replace("_", ""): name for name in SORT_NAMES} | {
     word: name
     for verb, name in (("created", "created_at"), ("updated", "updated_at"), ("modified", "updated_at"))

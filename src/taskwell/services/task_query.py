@@ -73,7 +73,7 @@ async def list_chunks(transaction: ReadTransaction, keys: Sequence[ChunkKey]) ->
     return [await list_chunk(transaction, key) for key in keys]
 
 
-# Lists that differ in nothing but values are one statement; these are all there have been of late.
+# Lists that differ only in values share a statement; the cache has the latest ones.
 _STATEMENTS: BoundedCache[Hashable, PreparedStatement] = BoundedCache(1_000)
 
 
@@ -138,7 +138,7 @@ async def count_tasks(transaction: ReadTransaction, user_id: str, task_filter: T
 
 
 def conditions(dialect: str, user_id: str, task_filter: TaskFilter) -> list[ColumnElement[bool]]:
-    """What the tasks of a filter have in common; their owner first."""
+    """The conditions of a filter, the owner's first."""
     deleted_at = col(Task.deleted_at)
     return [
         col(Task.user_id) == bindparam("owner", user_id),
@@ -165,7 +165,7 @@ def _compared(dialect: str, name: str, column: ColumnElement[Any], value: Any) -
 
 
 def _value(where: Where, value: Any) -> Any:
-    """As the condition compares it."""
+    """The value as SQL compares it."""
     return searched(value) if where.operator == "contains" else value
 
 
@@ -176,7 +176,7 @@ def _directed(term: OrderTerm) -> ColumnElement[Any]:
 
 
 def _follows(order: Sequence[OrderTerm], keyset: Keyset) -> ColumnElement[bool]:
-    """Those behind a keyset: equal in the keys before, and further in the next."""
+    """The condition for tasks behind a keyset: equal in the keys before one, and further in that one."""
     if all(term.descending and not term.key.nullable for term in order):
         columns = [_COLUMNS[term.key.column] for term in order]
         values = [_after(term, value) for term, value in zip(order, keyset, strict=True)]
@@ -201,7 +201,7 @@ def _equal(term: OrderTerm, value: Any) -> ColumnElement[bool]:
 
 
 def _further(term: OrderTerm, value: Any) -> ColumnElement[bool] | None:
-    """None: nothing is, since nulls are last."""
+    """None: no task is further, since nulls are last."""
     if value is None:
         return None
     column, after = _COLUMNS[term.key.column], _after(term, value)

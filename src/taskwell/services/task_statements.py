@@ -1,10 +1,10 @@
-"""The commonest things that are done with a task, for many tasks and many users at once.
+"""The most frequent operations on a task, as prepared statements for many tasks and many users at once.
 
-Each takes what several requests want and gives an outcome for each, in their order. They are the rules of
-`services.tasks`, in statements that are kept prepared; what they give is JSON from the database.
+Each function takes the inputs of several coalesced requests and returns an outcome for each, in their order.
+The rules are those of `services.tasks`; the results are JSON that the database writes.
 
-On PostgreSQL what is wanted together is one statement. It locks the rows of users that nobody else holds,
-so that who is held up holds up nobody, and numbers the writes of each in the order in which they came.
+On PostgreSQL a group is one statement. It skips the rows of users that another transaction has locked, so
+that one blocked user does not block the group, and numbers the writes of each user in the order of the group.
 """
 
 from collections.abc import Sequence
@@ -77,7 +77,7 @@ async def get_tasks(
 async def toggle_tasks(
     transaction: Transaction, keys: Sequence[TaskKey]
 ) -> Sequence[TaskJson | TaskNotFound | Held]:
-    """Turn each task over where it lies. No task is among the keys twice."""
+    """Invert the state of each task. No task is among the keys twice."""
     now = utc_now()
     if not transaction.writes_in_ctes:
         return [await _toggle_task(transaction, key, now) for key in keys]
@@ -98,7 +98,7 @@ async def toggle_tasks(
 async def insert_tasks(
     transaction: Transaction, wanted: Sequence[NewTask]
 ) -> Sequence[TaskJson | UserNotFound | Held]:
-    """New tasks, under ids that are new too, of users who exist."""
+    """Insert tasks with new ids for existing users."""
     if not transaction.writes_in_ctes:
         return [await _create_task(transaction, new) for new in wanted]
     statement = _create_statement(several=len(wanted) > 1, waits=transaction.waits)
@@ -225,12 +225,12 @@ _FIND_USERS = _statement("SELECT id FROM users WHERE id = ANY(CAST(:ids AS text[
 
 
 def _locked(waits: bool) -> str:
-    """What is done about the row of a user that somebody else holds."""
+    """The lock of a user's row: a group without `waits` skips rows that another transaction has locked."""
     return "FOR UPDATE" if waits else "FOR UPDATE SKIP LOCKED"
 
 
 def _numbered_one(waits: bool, where: str = "true") -> str:
-    """`numbered`: the number of the one who is wanted."""
+    """`numbered`: the next number of one user."""
     return f"""
         WITH numbered AS (
             UPDATE users SET last_seq = last_seq + 1 WHERE users.id = :user_id
@@ -241,7 +241,7 @@ def _numbered_one(waits: bool, where: str = "true") -> str:
 
 
 def _numbered(waits: bool) -> str:
-    """From `wanted`: how many numbers each user needs; their rows, locked; what number each had before."""
+    """From `wanted`: the count of numbers per user, the locked rows of users, the number of each before."""
     return f"""
         needed AS (SELECT user_id, count(*) AS numbers FROM wanted GROUP BY user_id),
         locked AS (

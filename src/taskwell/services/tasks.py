@@ -1,7 +1,7 @@
-"""The rules of a single task. Every statement names the owner in its WHERE: another's task is not found.
+"""The rules of a single task. Every statement has the owner in its WHERE, so users see only their own tasks.
 
-`expected` holds the versions that the client believes the task to have, any of which will do; without it
-the last write wins. It is part of the write's own WHERE, so nothing can come between.
+`expected` holds the versions of which the task must have one; without it the last write wins. It is part of
+the write's own WHERE, so no other write can come between the check and the change.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ class TaskExists(PreconditionFailed):
 
 
 async def get_task(transaction: ReadTransaction, user_id: str, task_id: UUID) -> TaskRead:
-    """Raises TaskNotFound: missing, in the trash, or somebody else's."""
+    """Raises TaskNotFound: missing, in the trash, or of another user."""
     row = await transaction.first(select(*TASK_COLUMNS).where(*_alive(user_id, task_id)))
     if row is None:
         raise TaskNotFound
@@ -70,7 +70,7 @@ async def create_task(
 
     def statement(number: Number) -> Any:
         row = select(*literals, number)
-        # Two clients who choose one id at once: the later one's NOT EXISTS below sees its old snapshot.
+        # Of two concurrent requests with one id, the later has its NOT EXISTS below see an old snapshot.
         return (
             transaction.insert(Task)
             .from_select([*values, "version"], row)
@@ -152,10 +152,10 @@ async def update_task(
     *,
     expected: ExpectedVersions | None = None,
 ) -> TaskRead:
-    """Change what is named. Nothing named changes nothing, and takes no number.
+    """Change the members that are sent. Without any, the task stays and no number is taken.
 
     Raises:
-        TaskNotFound: missing, in the trash, or somebody else's.
+        TaskNotFound: missing, in the trash, or of another user.
         PreconditionFailed: the guard does not hold.
     """
     values = changes.model_dump()
@@ -177,10 +177,10 @@ async def toggle_task(
     *,
     expected: ExpectedVersions | None = None,
 ) -> TaskRead:
-    """Turn the task over where it lies, or set the state that is named.
+    """Invert the task's state, or set the state that is sent.
 
     Raises:
-        TaskNotFound: missing, in the trash, or somebody else's.
+        TaskNotFound: missing, in the trash, or of another user.
         PreconditionFailed: the guard does not hold.
     """
     now = instant_of_write(transaction.dialect)
@@ -195,7 +195,7 @@ async def delete_task(
     """Move the task to the trash.
 
     Raises:
-        TaskNotFound: missing, in the trash already, or somebody else's.
+        TaskNotFound: missing, in the trash already, or of another user.
         PreconditionFailed: the guard does not hold.
     """
     now = instant_of_write(transaction.dialect)
@@ -207,10 +207,10 @@ async def delete_task(
 async def restore_task(
     transaction: Transaction, user_id: str, task_id: UUID, *, expected: ExpectedVersions | None = None
 ) -> TaskRead:
-    """Take the task out of the trash. One that is not in it stays as it is.
+    """Move the task out of the trash. A task that is not in it stays as it is.
 
     Raises:
-        TaskNotFound: missing, purged, or somebody else's.
+        TaskNotFound: missing, purged, or of another user.
         PreconditionFailed: the guard does not hold.
     """
     in_trash = (*_task(user_id, task_id), col(Task.deleted_at).is_not(None))

@@ -5,7 +5,12 @@ from contextlib import closing
 from sqlite3 import connect
 
 import asyncpg
-from sqlalchemy import make_url
+from sqlalchemy import literal, make_url
+
+from harness.task_bodies import EXAMPLES, FIELDS
+from taskwell.models import Task
+from taskwell.models.base import table_of
+from taskwell.schemas.task import TaskCreate
 
 _SERIES = {
     "sqlite": """
@@ -19,15 +24,15 @@ _SERIES = {
         """,
 }
 _USER = "INSERT INTO users (id, created_at, last_seq) SELECT '{user}', max(at), {count} FROM ({series}) AS s"
-# What a client writes: now and then a description, and a third of the tasks is done.
+# What a client writes: now and then a description and all other fields, and a third of the tasks is done.
 _TASKS = """
     INSERT INTO tasks
         (user_id, id, title, title_key, description, description_key, completed, completed_at, created_at,
-         updated_at, version)
+         updated_at, version{others})
     SELECT '{user}', id, 'Task number ' || n, 'task number ' || n,
            CASE WHEN n % 4 = 0 THEN 'What else there is to say about the task number ' || n END,
            CASE WHEN n % 4 = 0 THEN 'what else there is to say about the task number ' || n END,
-           n % 3 = 0, CASE WHEN n % 3 = 0 THEN at END, at, at, n
+           n % 3 = 0, CASE WHEN n % 3 = 0 THEN at END, at, at, n{examples}
     FROM ({series}) AS s
     """
 
@@ -35,8 +40,13 @@ _TASKS = """
 def seed(url: str, tasks_of: dict[str, int]) -> None:
     """New users with so many tasks each. Three tasks at a time share their `created_at`."""
     backend = make_url(url).get_backend_name()
+    others = [name for name in FIELDS if name in table_of(Task).c and f" {name}," not in _TASKS]
+    more = {
+        "others": "".join(f", {name}" for name in others),
+        "examples": "".join(f", CASE WHEN n % 4 = 0 THEN {_example(name, url)} END" for name in others),
+    }
     statements = [
-        template.format(user=user, count=count, series=_SERIES[backend].format(count=count))
+        template.format(user=user, count=count, series=_SERIES[backend].format(count=count), **more)
         for user, count in tasks_of.items()
         for template in (_USER, _TASKS)
     ]
@@ -49,6 +59,16 @@ def seed(url: str, tasks_of: dict[str, int]) -> None:
 def seeded_id(n: int) -> str:
     """The id of a user's nth task, counted from the oldest, which is 1."""
     return f"01900000-0000-7000-8000-{n:012x}"
+
+
+def _example(name: str, url: str) -> str:
+    """The example of a field as SQL."""
+    value = getattr(TaskCreate.model_validate(EXAMPLES), name)
+    dialect = make_url(url).get_dialect()()
+    example = literal(value, table_of(Task).c[name].type).compile(
+        dialect=dialect, compile_kwargs={"literal_binds": True}
+    )
+    return str(example)
 
 
 def _run_on_sqlite(url: str, statements: list[str]) -> None:

@@ -4,6 +4,7 @@ import traceback
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from operator import or_
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -19,6 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from harness import task_bodies
 from harness.figures import Figures, Form
 from harness.servers import ServerProcess
 from stress.client import Answer, Client, Request
@@ -30,19 +32,12 @@ _KEPT = {404, 409, 412}  # the refusals that a key keeps
 _SHOW = {"Prefer": "return=representation"}
 _NEW = {"If-None-Match": "*"}
 
-titles = st.text("aAbßẞéÉ%_\\'\"😀 ", min_size=1, max_size=8).filter(str.strip)
-changes = st.fixed_dictionaries(
-    {},
-    optional={
-        "title": titles,
-        "description": st.none() | st.text("aßÉ%_\n\t 😀", max_size=8),
-        "completed": st.booleans(),
-        "unheard_of": st.just(1),
-    },
-)
-tasks = st.builds(lambda body, title: {**body, "title": title}, changes, titles)
-wrong = st.sampled_from(
-    [{"title": None}, {"title": " "}, {"completed": 1}, {"title": "a" * 201}, {"description": "\0"}, []]
+_values = task_bodies.accepted("aAbßẞéÉ%_\\'\"\n\t😀 ")
+unheard_of = st.sampled_from([{}, {"unheard_of": 1}])
+changes = st.builds(or_, task_bodies.bodies(_values), unheard_of)
+tasks = st.builds(or_, task_bodies.bodies(_values, task_bodies.REQUIRED), unheard_of)
+wrong = st.just([]) | st.sampled_from(
+    [{name: value} for name in task_bodies.FIELDS for value in task_bodies.REFUSED[name]]
 )
 states = st.sampled_from([None, {}, {"completed": True}, {"completed": False}])
 places = st.integers(0, 30)

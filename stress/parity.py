@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from harness.figures import Figures, Form
 from harness.servers import server_process
+from harness.task_bodies import random_body, shown_texts
 from stress.client import Answer, Client, Request
 
 _REQUESTS = 20_000
@@ -25,6 +26,7 @@ _REQUEST_ID = re.compile(r'"request_id": "[0-9a-f]{32}"')
 _CURSOR = re.compile(r"cursor=[\w-]+")
 _DIGEST = re.compile(r'(?<=-)[0-9a-f]{12}(?=")')  # of a list's query, which has times in it
 _PLACE = re.compile(r"\{(\d+)(t?)\}")
+_SENT = shown_texts()  # the times among them are not the server's own
 _OWN_HEADERS = {"date", "x-request-id", "content-length"}
 
 
@@ -62,8 +64,8 @@ class Side:
 
     def _blank(self, text: str) -> str:
         text = _ID.sub(lambda found: f"id {self.ids.index(found[0])}" if found[0] in self.ids else "id", text)
+        text = _TIME.sub(lambda found: found[0] if found[0] in _SENT else "time", text)
         for pattern, word in (
-            (_TIME, "time"),
             (_REQUEST_ID, '"request_id": ""'),
             (_CURSOR, "cursor"),
             (_DIGEST, ""),
@@ -144,23 +146,8 @@ def _chosen_id(random: Random) -> str:
     return f"00000000-0000-4000-8000-{random.randrange(5):012}"
 
 
-_TEXTS = ("Buy milk", "  buy MILK ", "Straße", "STRASSE", "100 %", "a_b", "\\", "'", "😀", "É", "\u0130", "z")
-_WRONG = ("", " ", None, 7, "a" * 201, "a\0b", "\u200b", "a\nb")
-
-
-def _text(random: Random) -> Any:
-    return random.choice(_TEXTS if random.random() < 0.9 else _WRONG)
-
-
 def _body(random: Random) -> dict[str, Any]:
-    makers: dict[str, Callable[[], Any]] = {
-        "title": lambda: _text(random),
-        "description": lambda: random.choice((None, _text(random), "two\nlines", "a" * 2_001)),
-        "completed": lambda: random.choice((True, False, "yes")),
-        "version": lambda: 1,
-    }
-    shares = {"title": 0.9, "description": 0.4, "completed": 0.3, "version": 0.1}
-    return {name: make() for name, make in makers.items() if random.random() < shares[name]}
+    return random_body(random, refused=0.1)
 
 
 def _guard(random: Random, name: str) -> dict[str, str]:
@@ -178,7 +165,8 @@ def _operation(random: Random) -> Any:
     if op != "create" or random.random() < 0.2:
         operation["id"] = random.choice((_place(random), _place(random), _chosen_id(random)))
     if op in {"create", "update"}:
-        operation["task"] = {"title": random.choice(_TEXTS)} if random.random() < 0.9 else _body(random)
+        fine = random.random() < 0.9
+        operation["task"] = random_body(random, refused=0, required=1) if fine else _body(random)
     if random.random() < 0.1:
         operation["version"] = random.choice((random.randint(0, 60), -1, "1"))
     return operation

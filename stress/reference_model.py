@@ -1,9 +1,15 @@
-"""A dict that does what the server promises to do: the model that `model` holds it to."""
+"""A dict that does what the server promises to do: the model that `model` holds it to.
+
+The fields of a task and what becomes of their values come from the schemas. By name it knows `completed`,
+which has a time, and what lists are filtered by.
+"""
 
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
+
+from harness.task_bodies import DEFAULTS, FIELDS, value_as_shown
 
 Record = dict[str, Any]
 
@@ -71,10 +77,7 @@ class Book:
     def _changes(self, op: str, record: Record, body: Record) -> Record | None:
         match op:
             case "update":
-                named: Record = {
-                    name: body[name] for name in ("title", "description", "completed") if name in body
-                }
-                return named or None
+                return {name: body[name] for name in FIELDS if name in body} or None
             case "toggle":
                 return {"completed": body.get("completed", not record["completed"])}
             case "delete":
@@ -89,15 +92,13 @@ class Book:
         record = {
             "id": UNKNOWN if key == _NEW else key,
             "user_id": self.user,
-            "title": "",
-            "description": None,
-            "completed": False,
+            **dict.fromkeys(FIELDS),
             "completed_at": None,
             "created_at": UNKNOWN,
             "deleted_at": None,
         }
         self.tasks[key] = record
-        self._change(record, {"completed": False, **body}, key)
+        self._change(record, {**DEFAULTS, **body}, key)
         return key
 
     def _find(self, key: str, guard: frozenset[int] | None, *, trash: bool) -> Record:
@@ -110,9 +111,12 @@ class Book:
 
     def _change(self, record: Record, changes: Record, key: str | None = None) -> None:
         self.number += 1
-        known = {name: value for name, value in changes.items() if name in record}
+        known = {
+            name: value_as_shown(name, value) if name in FIELDS else value
+            for name, value in changes.items()
+            if name in record
+        }
         changed = {**record, **known, "updated_at": UNKNOWN, "version": self.number}
-        changed["title"] = changed["title"].strip()
         if not changed["completed"]:
             changed["completed_at"] = None
         elif not record["completed"]:

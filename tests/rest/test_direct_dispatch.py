@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness import task_bodies
 from harness.databases import new_database
 from harness.figures import Form
 from harness.responses import problem, violation
@@ -88,11 +89,7 @@ class TestKnownQueries:
         assert queries.find(b"q=" + b"a" * 600) is None
 
 
-_TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
-_BODIES = st.fixed_dictionaries(
-    {"title": st.one_of(_TEXT, st.just("Buy milk"))},
-    optional={"description": st.none() | _TEXT, "completed": st.booleans() | st.just(1)},
-)
+_BODIES = task_bodies.bodies(task_bodies.anything, task_bodies.REQUIRED)
 _STATES = st.none() | st.fixed_dictionaries({}, optional={"completed": st.booleans()})
 _CONDITIONS = st.dictionaries(
     st.sampled_from(["If-None-Match", "If-Match", "Prefer", "Idempotency-Key", "Accept"]),

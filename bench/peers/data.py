@@ -13,6 +13,7 @@ from sqlalchemy import make_url
 
 LISTER, WRITER, CHECKER = "lister", "writer", "checker"
 OWN, OTHERS, EACH = 10_000, 100, 1_000
+# What all servers of the comparison have, and all that is compared. A task of taskwell's may have more.
 FIELDS = (
     "id", "user_id", "title", "description", "completed", "completed_at", "created_at", "updated_at",
     "version",

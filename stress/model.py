@@ -102,20 +102,20 @@ class Machine(RuleBasedStateMachine):
         operation = Operation("create", self.id_at(place), task)
         self.operate(Request("PUT", f"{self.path}/{operation.id}", task, _NEW), operation, key)
 
-    @rule(method=st.sampled_from(["PATCH", "PUT"]), place=places, body=changes, expected=guards, key=keyed)
+    @rule(method=st.sampled_from(["PATCH", "PUT"]), place=places, body=changes, guard=guards, key=keyed)
     def update(self, method: str, place: int, body: dict[str, Any], guard: str | None, key: bool) -> None:
         self.operate_on(place, guard, key, "update", Request(method, "", body))
 
-    @rule(toggle=st.booleans(), place=places, state=states, expected=guards, key=keyed)
+    @rule(toggle=st.booleans(), place=places, state=states, guard=guards, key=keyed)
     def toggle(self, toggle: bool, place: int, state: Any, guard: str | None, key: bool) -> None:
         method, end = ("POST", "/toggle") if toggle else ("PATCH", "/complete")
         self.operate_on(place, guard, key, "toggle", Request(method, end, state))
 
-    @rule(place=places, expected=guards, shows=st.booleans(), key=keyed)
+    @rule(place=places, guard=guards, shows=st.booleans(), key=keyed)
     def delete(self, place: int, guard: str | None, shows: bool, key: bool) -> None:
         self.operate_on(place, guard, key, "delete", Request("DELETE", "", None, _SHOW if shows else {}))
 
-    @rule(place=places, expected=guards, key=keyed)
+    @rule(place=places, guard=guards, key=keyed)
     def restore(self, place: int, guard: str | None, key: bool) -> None:
         self.operate_on(place, guard, key, "restore", Request("POST", "/restore"))
 

@@ -49,7 +49,13 @@ def _candidates(name: str) -> Values:
     return (*schema.get("examples", ()), *schema.get("enum", ()), *_POOL, *texts)
 
 
-EXAMPLES: Mapping[str, Any] = {name: _candidates(name)[0] for name in FIELDS}
+def _example(name: str) -> Any:
+    examples = _schema_of(name).get("examples")
+    assert examples, f"the schema of {name} has no example"
+    return examples[0]
+
+
+EXAMPLES: Mapping[str, Any] = {name: _example(name) for name in FIELDS}
 NEEDED: Mapping[str, Any] = {name: EXAMPLES[name] for name in REQUIRED}
 
 

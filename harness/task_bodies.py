@@ -26,7 +26,7 @@ _TEXTS = (
 )  # fmt: skip
 _INSTANTS = ("2031-05-06T07:08:09Z", "2031-05-06T07:08:09.25+02:00", "2031-02-30T00:00:00Z")
 # What some field takes, and what it does not.
-_POOL = (None, True, False, 1, 7, 1.5, [], {}, "true", *_TEXTS, *_INSTANTS)
+_POOL: Values = (None, True, False, 1, 7, 1.5, [], {}, "true", *_TEXTS, *_INSTANTS)
 
 _PROPERTIES = TaskCreate.model_json_schema()["properties"]
 _SHOWN: Mapping[str, TypeAdapter[Any]] = {

@@ -36,7 +36,7 @@ _values = task_bodies.accepted("aAbßẞéÉ%_\\'\"\n\t😀 ")
 unheard_of = st.sampled_from([{}, {"unheard_of": 1}])
 changes = st.builds(or_, task_bodies.bodies(_values), unheard_of)
 tasks = st.builds(or_, task_bodies.bodies(_values, task_bodies.REQUIRED), unheard_of)
-wrong = st.just([]) | st.sampled_from(
+wrong: st.SearchStrategy[Any] = st.just([]) | st.sampled_from(
     [{name: value} for name in task_bodies.FIELDS for value in task_bodies.REFUSED[name]]
 )
 states = st.sampled_from([None, {}, {"completed": True}, {"completed": False}])

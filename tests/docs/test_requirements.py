@@ -22,7 +22,7 @@ def marked() -> dict[str, list[str]]:
         for name, rows in marks(ast.parse(path.read_text())):
             for row in rows:
                 proofs[row].append(f"{path.relative_to(ROOT)}::{name}")
-    return proofs
+    return {row: sorted(named) for row, named in proofs.items()}
 
 
 def marks(tree: ast.AST, within: str = "") -> Iterator[tuple[str, list[str]]]:
@@ -36,7 +36,7 @@ def marks(tree: ast.AST, within: str = "") -> Iterator[tuple[str, list[str]]]:
 
 def listed() -> dict[str, list[str]]:
     rows = re.findall(r"^\| (\S+) \|[^|]*\| (.*) \|$", PAGE.read_text(), flags=re.MULTILINE)
-    return {row: re.findall(r"`([^`]+)`", proofs) for row, proofs in rows if row in ROWS}
+    return {row: sorted(re.findall(r"`([^`]+)`", proofs)) for row, proofs in rows if row in ROWS}
 
 
 def test_every_row_is_proved_by_the_tests_that_the_page_names() -> None:

@@ -19,6 +19,7 @@ from fuzz.oracle import Request
 from fuzz.streams import Stream
 from taskwell.http.admission import Admission
 from taskwell.http.middleware import Origins, ValidateRequest
+from taskwell.http.request_state import request_state
 
 _QUIET_TURNS = 5  # of the event loop: what was begun has asked the application by then
 _MOST_TURNS = 2_000
@@ -57,8 +58,7 @@ class Recorder:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await self._live(scope, receive, send)
-        scope["taskwell.request_id"] = ""
-        if "taskwell.malformed" in scope:
+        if request_state(scope).malformed:
             return await self._edge(scope, receive, send)
         record = self.of[scope["client"]]
         number = len(record.requests)
@@ -136,7 +136,7 @@ def state() -> dict[str, Any]:
     """What taskwell hands to each connection."""
     return {
         "admission": Admission(),
-        "express": None,
+        "fast_path": None,
         "origins": Origins((), loopback=False),
         "root_path": "",
     }

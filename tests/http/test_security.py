@@ -24,10 +24,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from harness.postgres import free_port
 from harness.responses import problem, violation
 from harness.servers import local_server, wait_for
+from taskwell.auth.authorization import Caller
 from taskwell.core.settings import Settings
 from taskwell.database.startup import StartupError
 from taskwell.http.metrics import Metrics
 from taskwell.http.middleware import RequestId
+from taskwell.http.request_state import request_state
 from taskwell.http.security import (
     AuthFailureLimit,
     LocalCounter,
@@ -40,11 +42,6 @@ from taskwell.http.security import (
 )
 
 
-@dataclass
-class Caller:
-    user_id: str
-
-
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
     await PlainTextResponse("hello")(scope, receive, send)
 
@@ -53,7 +50,8 @@ def called_by(user_id: str, app: ASGIApp) -> ASGIApp:
     """The place that authentication has."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({**scope, "taskwell.caller": Caller(user_id)}, receive, send)
+        request_state(scope).caller = Caller(user_id, frozenset())
+        await app(scope, receive, send)
 
     return call
 

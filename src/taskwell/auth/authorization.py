@@ -6,12 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from starlette.requests import Request
-
-from taskwell.core.errors import Forbidden, Invalid, Violation
-from taskwell.database.principal import ALL_USERS, set_user
-from taskwell.schemas.types import is_reserved, why_reserved
-
 TASKS_READ = "tasks:read"
 TASKS_WRITE = "tasks:write"
 ADMIN = "admin"
@@ -20,7 +14,6 @@ ACCOUNT = "account"
 OF_A_USER = frozenset({TASKS_READ, TASKS_WRITE, ACCOUNT})
 ALL = OF_A_USER | {ADMIN}
 
-_ACCOUNT_NEEDED = "Only a user who has signed in may do this; an API token may not."
 _STREAM_SECONDS = 600.0
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -76,26 +69,3 @@ def access_of(endpoint: Callable[..., Any]) -> Access:
     if not isinstance(access, Access):
         raise TypeError(f"the route of {endpoint.__name__} must say what it needs: @requires(...) or @public")
     return access
-
-
-def authorize(request: Request, access: Access) -> None:
-    """Before anything of the request is read, and whether or not what it asks for exists.
-
-    Raises:
-        Forbidden: the caller may not.
-        Invalid: the path has a reserved word where a user's id belongs, as in `/api/v1/tasks`.
-    """
-    if access.scope is None:
-        return
-    caller: Caller = request.scope["taskwell.caller"]
-    if access.allow_admin and ADMIN in caller.scopes:
-        set_user(ALL_USERS)
-        return
-    if access.scope not in caller.scopes:
-        raise Forbidden(_ACCOUNT_NEEDED) if access.scope == ACCOUNT else Forbidden(scope=access.scope)
-    named = request.path_params.get("user_id", request.path_params.get("id", caller.user_id))
-    if named != caller.user_id and not caller.any_user:
-        if is_reserved(named):
-            name = "user_id" if "user_id" in request.path_params else "id"
-            raise Invalid(Violation("path", name, "reserved", why_reserved(named)))
-        raise Forbidden

@@ -18,6 +18,7 @@ from taskwell.database.database import Database
 from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.http.headers import lines
 from taskwell.http.problems import response_of
+from taskwell.http.request_state import request_state
 from taskwell.schemas.types import Email, is_reserved, user_id_of
 from taskwell.services import tokens, users
 
@@ -42,7 +43,7 @@ class Authentication:
         except TaskwellError as error:
             await response_of(scope, error)(scope, receive, send)
             return
-        scope["taskwell.caller"] = caller
+        request_state(scope).caller = caller
         with as_user(ALL_USERS if caller.any_user else caller.user_id):
             await self.app(scope, receive, send)
 
@@ -54,9 +55,9 @@ class Authentication:
             claims = await self.verifier.verify(token)
             caller = _caller_of(claims, known=await self._is_known(scope, claims.subject))
             digest = hashlib.sha256(token.encode()).digest()
-            scope.setdefault("taskwell.checks", []).append(partial(self.verifier.knows, digest))
+            request_state(scope).add_check(partial(self.verifier.knows, digest))
             return caller
-        scope["taskwell.each_time"] = True  # it can be revoked
+        request_state(scope).cacheable = False  # it can be revoked
         with as_user(ALL_USERS):
             return await self._owner(scope["app"].state.database, token)
 

@@ -28,10 +28,11 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from taskwell.http.admission import SLOW_PATH_COST, Admission, RequestPeek
+from taskwell.http.exchange import ExchangeHandler
 from taskwell.http.headers import Header
 from taskwell.http.middleware import Origins
+from taskwell.http.request_state import detach_state, known_state, request_state
 from taskwell.http.root_path import enter
-from taskwell.rest.fast_path.cached_head import FastPath
 
 PATIENCE_SECONDS = 10.0
 IN_QUEUE_SECONDS = 1.0
@@ -161,6 +162,10 @@ class Cycle(RequestResponseCycle):
         self.enter(SLOW_PATH_COST - 1)
         self.connection.begin(self)
 
+    def is_malformed(self) -> bool:
+        state = known_state(self.scope)
+        return state is not None and state.malformed is not None
+
     def enter(self, slots: int) -> None:
         self.slots += slots
         self.connection.admission.enter(slots)
@@ -251,7 +256,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.admission: Admission = self.app_state["admission"]
-        self.fast_path: FastPath | None = self.app_state["fast_path"]
+        self.fast_path: ExchangeHandler | None = self.app_state["fast_path"]
         self.origins: Origins = self.app_state["origins"]
         self.base: str = self.app_state["root_path"]
         self.context = contextvars.copy_context()  # a request may be begun while another one is answered
@@ -310,7 +315,7 @@ class Connection(HttpToolsProtocol):
         is still sending would lose the answer (RFC 9112, 9.6). What comes is thrown away until it closes too,
         or its time is up.
         """
-        if not self.client_ended and (cycle.more_body or "taskwell.malformed" in cycle.scope):
+        if not self.client_ended and (cycle.more_body or cycle.is_malformed()):
             self.reading = False
             self.flow.resume_reading()
             self.transport.write_eof()
@@ -444,7 +449,9 @@ class Connection(HttpToolsProtocol):
             self.on_message_begin()
         path = self.url.partition(b"?")[0] if self.url.isascii() and self.url.startswith(b"/") else b"/"
         known = {"method": "GET", "path": "/", "raw_path": path, "query_string": b"", **self.scope}
-        self.scope = cast("Any", {**known, "taskwell.malformed": problem})
+        self.scope = cast("Any", known)
+        detach_state(cast("Scope", known))
+        request_state(cast("Scope", known)).malformed = problem
         self.cycle = Cycle(self, keep_alive=False)
         self.cycle.more_body = False
         self.unanswered.append(self.cycle)
@@ -584,7 +591,7 @@ class Connection(HttpToolsProtocol):
     def begin_refusal(self, cycle: Cycle) -> None:
         """What cannot be refused at a glance is refused by the layers, with all that they add."""
         self.admission.note_refusal(self.loop.time())
-        cycle.scope["taskwell.refused"] = True
+        request_state(cycle.scope).overloaded = True
         self.begin(cycle)
 
     def answer(self, cycle: Cycle) -> None:
@@ -613,7 +620,7 @@ class Connection(HttpToolsProtocol):
             self.take_turn(self.unanswered[0])
 
     def take_turn(self, cycle: Cycle) -> None:
-        if "taskwell.malformed" in cycle.scope:
+        if cycle.is_malformed():
             self.due = math.inf
             self.begin(cycle)
         elif cycle.more_body:

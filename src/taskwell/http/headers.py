@@ -1,15 +1,18 @@
-"""The headers of a request, looked through once: there are a dozen layers that want to know of one."""
+"""The headers of a request by name, parsed once: a dozen layers look one up."""
 
 from starlette.types import Scope
+
+from taskwell.http.request_state import KEY, RequestState, request_state
 
 Header = tuple[bytes, bytes]
 
 
 def lines(scope: Scope) -> dict[bytes, list[bytes]]:
     """The values of each header, by its name in lower case, in the order in which they came."""
-    found: dict[bytes, list[bytes]] | None = scope.get("taskwell.headers")
+    state: RequestState | None = scope.get(KEY)  # not by a function: this is called most often
+    found = state.headers if state is not None else None
     if found is None:
-        found = scope["taskwell.headers"] = {}
+        found = request_state(scope).headers = {}
         for name, value in scope["headers"]:
             found.setdefault(name, []).append(value)
     return found

@@ -23,6 +23,7 @@ from starlette.types import Scope
 from taskwell import __version__
 from taskwell.core.histogram import SECONDS, Histogram
 from taskwell.database.database import Database
+from taskwell.http.request_state import request_state
 from taskwell.services.live_changes import Feed
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -218,9 +219,9 @@ def _of_the_system() -> Iterator[Metric]:
 
 def route_of(scope: Scope) -> str:
     """The template of the route that a request has taken."""
-    known: str | None = scope.get("taskwell.route")
-    if known is not None:
-        return known
+    state = request_state(scope)
+    if state.route is not None:
+        return state.route
     context = scope.get("fastapi", {}).get("effective_route_context")
     found = getattr(context, "path_format", None) or getattr(scope.get("route"), "path_format", None)
     return found or NO_ROUTE

@@ -26,6 +26,7 @@ from taskwell.http.headers import Header, lines
 from taskwell.http.methods import methods_at
 from taskwell.http.metrics import Metrics, route_of
 from taskwell.http.problems import path_as_sent, problem_response, response_of
+from taskwell.http.request_state import request_state
 
 logger = logging.getLogger("taskwell")
 
@@ -35,7 +36,6 @@ class RequestId:
 
     And note how it went.
 
-    `taskwell.status` is in the scope once the answer has begun.
     """
 
     _HARMLESS = re.compile(rb"[A-Za-z0-9-]{1,64}")
@@ -51,14 +51,15 @@ class RequestId:
         sent = lines(scope).get(b"x-request-id", [b""])[0]
         # To be told from others is all that an id is for, so chance needs to be no secret's.
         request_id = sent.decode() if self._HARMLESS.fullmatch(sent) else f"{getrandbits(128):032x}"
-        scope["taskwell.request_id"] = request_id
+        state = request_state(scope)
+        state.request_id, state.scope_id = request_id, id(scope)
         logs.request_id.set(request_id)
         self.metrics.under_way += 1
-        start = scope.get("taskwell.begun") or time.perf_counter()
+        start = state.started_at or time.perf_counter()
 
         def send_with_id(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                scope["taskwell.status"] = message["status"]
+                state.status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             return send(message)
 
@@ -66,7 +67,7 @@ class RequestId:
             await self.app(scope, receive, send_with_id)
         finally:
             seconds = time.perf_counter() - start
-            method, status = scope["method"], scope.get("taskwell.status", 0)
+            method, status = scope["method"], state.status or 0
             self.metrics.under_way -= 1
             self.metrics.note_request(method, route_of(scope), status, seconds)
             # As it was sent: a path that is decoded could break the line.
@@ -175,8 +176,9 @@ class UnhandledErrors:
         except ClientDisconnect:
             return
         except Exception:
-            logger.exception("request %s failed", scope["taskwell.request_id"])
-            if "taskwell.status" in scope:  # the connection has to break, or half a list would look whole
+            state = request_state(scope)
+            logger.exception("request %s failed", state.request_id)
+            if state.status is not None:  # the connection has to break, or half a list would look whole
                 raise
             detail = "The server made a mistake; its log has the details under the request's id."
             await problem_response(scope, "internal_error", detail)(scope, receive, send)
@@ -210,12 +212,13 @@ class ValidateRequest:
         return (response or self.app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        if "taskwell.refused" in scope:
+        state = request_state(scope)
+        if state.overloaded:
             return response_of(scope, Overloaded())
-        if scope.get("taskwell.malformed") == "validation_error":
+        if state.malformed == "validation_error":
             return response_of(scope, Invalid(_NO_HTTP))
         size = sum(map(len, chain.from_iterable(scope["headers"])))
-        if size > self._MAX_HEADER_BYTES or "taskwell.malformed" in scope:
+        if size > self._MAX_HEADER_BYTES or state.malformed:
             detail = f"The headers are larger than {self._MAX_HEADER_BYTES:,} bytes in all."
             return problem_response(scope, "headers_too_large", detail, headers={"Connection": "close"})
         if not self._has_one_host(scope):
@@ -293,7 +296,7 @@ class NormalizePath:
             await (self.app if asked["method"] == scope["method"] else self._head)(scope, receive, send)
         finally:
             if asked is not scope:
-                asked["taskwell.route"] = route_of(scope)
+                request_state(asked).route = route_of(scope)
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
         ended = False
@@ -331,7 +334,7 @@ class BodyLimit:
             return self.app(scope, receive, send)
         declared = lines(scope).get(b"content-length", [b"0"])[0]
         if not declared.strip(b"0") and b"transfer-encoding" not in lines(scope):
-            scope["taskwell.body"] = b""
+            request_state(scope).body = b""
             return self.app(scope, receive, send)
         return self._read(declared, scope, receive, send)
 
@@ -343,7 +346,7 @@ class BodyLimit:
         if len(body) > self.max_bytes:
             await self._refuse(scope, receive, send)
             return
-        scope["taskwell.body"] = body
+        request_state(scope).body = body
         whole: Message | None = {"type": "http.request", "body": body, "more_body": False}
 
         async def receive_whole() -> Message:

@@ -33,6 +33,7 @@ from taskwell.core.errors import (
     Violation,
 )
 from taskwell.http.methods import methods_at
+from taskwell.http.request_state import request_state
 from taskwell.http.root_path import link, public
 
 MEDIA_TYPE = "application/problem+json"
@@ -265,7 +266,7 @@ def problem_response(
     headers: Mapping[str, str] | None = None,
     index: int | None = None,
 ) -> Response:
-    request_id = scope.get("taskwell.request_id", "")
+    request_id = request_state(scope).request_id
     members = problem_members(token, detail, path_as_sent(scope), request_id)
     if index is not None:
         members["index"] = index

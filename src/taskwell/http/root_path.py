@@ -12,8 +12,8 @@ from urllib.parse import quote, unquote
 
 from starlette.types import Scope
 
-_ROOT_PATH = "taskwell.root_path"  # in the scope, percent-encoded
-_ORIGIN = "taskwell.origin"  # in the scope: scheme and host, where links are absolute
+from taskwell.http.request_state import detach_state, known_state, request_state
+
 # What another application has left in the scope of a request that it passes on. A path parameter of its
 # would be taken for one of this application: the user's id.
 _OF_THE_PARENT = ("path_params", "route", "endpoint", "fastapi")
@@ -24,32 +24,35 @@ _OWN_PATH = re.compile(r"/((api|assets|docs|health|metrics|openapi\.json|problem
 
 def public(scope: Scope, path: str) -> str:
     """A path of this application as its clients know it."""
-    root: str | None = scope.get(_ROOT_PATH)
+    root = root_of(scope)
     return f"{root}{path}" if root else path
 
 
 def link(scope: Scope, path: str) -> str:
     """The address of a path of this application, for `Location` and `Link`."""
-    return f"{scope.get(_ORIGIN, '')}{public(scope, path)}"
+    state = known_state(scope)
+    return f"{state.origin}{public(scope, path)}" if state else path
 
 
 def note_origin(scope: Scope, origin: str) -> None:
-    scope[_ORIGIN] = origin
+    request_state(scope).origin = origin
 
 
 def root_of(scope: Scope) -> str:
-    found: str = scope.get(_ROOT_PATH, "")
-    return found
+    state = known_state(scope)
+    return (state.root_path or "") if state else ""
 
 
 def note_root(scope: Scope, root: str) -> None:
     """For a request whose paths begin at the root already."""
-    scope[_ROOT_PATH] = root
+    request_state(scope).root_path = root
 
 
 def detached(scope: Scope) -> Scope:
     """A copy of a scope that belongs to a server or application outside, which goes on using it."""
-    return {name: value for name, value in scope.items() if name not in _OF_THE_PARENT}
+    copied = {name: value for name, value in scope.items() if name not in _OF_THE_PARENT}
+    detach_state(copied)
+    return copied
 
 
 def enter(scope: MutableMapping[str, Any], configured: str, forwarded: str = "") -> None:
@@ -60,7 +63,8 @@ def enter(scope: MutableMapping[str, Any], configured: str, forwarded: str = "")
     is never taken off a path: who can choose it could otherwise give every path another spelling, and pass a
     proxy that lets only some paths through.
     """
-    if _ROOT_PATH in scope:
+    state = request_state(scope)
+    if state.root_path is not None:
         return
     whole: str = scope.get("root_path") or ""
     told: str = scope.get("app_root_path", whole)
@@ -76,7 +80,7 @@ def enter(scope: MutableMapping[str, Any], configured: str, forwarded: str = "")
     scope["root_path"] = ""
     # A link that begins with two slashes would lead to another host.
     root = quote(f"{outer or forwarded}{mounted}").strip("/")
-    scope[_ROOT_PATH] = f"/{root}" if root else ""
+    state.root_path = f"/{root}" if root else ""
 
 
 def _below(root: str, path: str) -> str | None:

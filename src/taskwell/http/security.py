@@ -22,6 +22,7 @@ from taskwell.core.settings import is_loopback, open_to_all
 from taskwell.database.startup import StartupError
 from taskwell.http.headers import Header, lines
 from taskwell.http.problems import response_of
+from taskwell.http.request_state import request_state
 from taskwell.http.root_path import detached, enter, note_origin
 
 logger = logging.getLogger("taskwell")
@@ -399,15 +400,16 @@ class RateLimit:
         self._policy = (b"ratelimit-policy", b'"caller";q=%d;w=%d' % parsed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller = scope.get("taskwell.caller")
+        state = request_state(scope)
+        caller = state.caller
         quota = await self.counter.hit(caller.user_id) if caller is not None else None
         if quota is None:
             await self.app(scope, receive, send)
             return
         now = (b"ratelimit", self._told(quota))
-        scope["taskwell.limit"] = self
+        state.limit = self
         if not isinstance(self.counter, LocalCounter):
-            scope["taskwell.each_time"] = True
+            state.cacheable = False
 
         async def send_with_standing(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -453,7 +455,7 @@ class AuthFailureLimit:
         if not quota.left:
             await response_of(scope, RateLimited(quota.seconds))(scope, receive, send)
             return
-        scope.setdefault("taskwell.checks", []).append(lambda: self.counter.look(network).left > 0)
+        request_state(scope).add_check(lambda: self.counter.look(network).left > 0)
 
         async def watch(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 401:

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskwell import __version__
 from taskwell.core.settings import Settings
+from taskwell.http.request_state import request_state
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -58,7 +59,7 @@ async def flush() -> None:
 def hide_query(scope: Scope) -> None:
     """What is searched for is nobody's business, and whoever makes spans writes down the query."""
     if scope["type"] == "http":
-        scope["taskwell.query"], scope["query_string"] = scope["query_string"], b""
+        request_state(scope).query, scope["query_string"] = scope["query_string"], b""
 
 
 class ShownQuery:
@@ -68,6 +69,7 @@ class ShownQuery:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if "taskwell.query" in scope:
-            scope["query_string"] = scope.pop("taskwell.query")
+        state = request_state(scope)
+        if state.query is not None:
+            scope["query_string"], state.query = state.query, None
         await self.app(scope, receive, send)

@@ -10,6 +10,7 @@ from taskwell.auth.authorization import Caller
 from taskwell.core.errors import Invalid, Violation
 from taskwell.core.settings import Settings
 from taskwell.database.database import Database
+from taskwell.http.request_state import caller_of
 from taskwell.rest.routing import parse_preferences
 from taskwell.schemas.types import KnownUserId, TaskId, is_reserved, why_reserved
 from taskwell.services.users import find_user
@@ -28,8 +29,7 @@ async def database_of_request(request: Request) -> Database:
 
 
 async def caller_of_request(request: Request) -> Caller:
-    caller: Caller = request.scope["taskwell.caller"]
-    return caller
+    return caller_of(request.scope)
 
 
 async def owner_of_request(request: Request, caller: Annotated[Caller, Depends(caller_of_request)]) -> str:

@@ -12,9 +12,10 @@ from fastapi.params import Header, Param, Query
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers, QueryParams
 
-from taskwell.auth.authorization import access_of, authorize
+from taskwell.auth.authorization import access_of
 from taskwell.core import strict_json
 from taskwell.core.errors import Invalid, Violation
+from taskwell.http.authorization import authorize
 from taskwell.http.conditional import refuse_unknown_conditions
 from taskwell.http.problems import problem_response
 from taskwell.schemas.base import strict_handling

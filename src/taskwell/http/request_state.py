@@ -1,0 +1,107 @@
+"""The state of one request: a typed object under one key of the ASGI scope.
+
+Copies of a scope share the object, so a layer may copy the scope and the layers around it still see what is
+noted within. `root_path.detached` gives a copy of its own to a request of another application.
+"""
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.types import Scope
+
+from taskwell.auth.authorization import Caller
+
+KEY = "taskwell"
+
+
+class LocalLimit(Protocol):
+    """A rate limit that is counted in this process, so that a request may be counted without the layers."""
+
+    def take(self, user_id: str) -> bytes | None: ...
+    def give_back(self, user_id: str) -> None: ...
+
+
+@dataclass(init=False, eq=False)
+class RequestState:
+    """Fields have their default until the layer that knows them has run.
+
+    The defaults are the class's own, without `__init__` and slots: to set all fields of each request would
+    cost more than all look-ups.
+
+    The connection sets `overloaded` (refuse it: the server has too much to do), `malformed` (the type of the
+    problem that the parser found), `started_at` (of a request that the fast path has begun, as
+    `time.perf_counter`) and `outcome` (the error that the fast path got).
+
+    `headers`: the request's header values by name, see `headers.lines`.
+    `root_path`: percent-encoded, see `root_path.enter`. `origin`: scheme and host for absolute links.
+    `query`: the query string while it is hidden from traces.
+    `checks`: conditions under which the same headers still have the same caller.
+    `cacheable`: False if the layers have to see every request of this client. `scope_id`: of the scope that
+    the layers got: a wrapper of the application that copies the scope may have changed it.
+    `body`: the whole body, where the body limit has read it.
+    `route`: the template of the route, where it was found without FastAPI.
+    `status`: of the response, once it has started.
+    """
+
+    request_id: str = ""
+    headers: dict[bytes, list[bytes]] | None = None
+    root_path: str | None = None
+    origin: str = ""
+    overloaded: bool = False
+    malformed: str | None = None
+    query: bytes | None = None
+    caller: Caller | None = None
+    checks: tuple[Callable[[], bool], ...] = ()
+    cacheable: bool = True
+    scope_id: int = 0
+    limit: LocalLimit | None = None
+    body: bytes | None = None
+    route: str | None = None
+    status: int | None = None
+    started_at: float | None = None
+    outcome: BaseException | None = None
+
+    def add_check(self, check: Callable[[], bool]) -> None:
+        self.checks = (*self.checks, check)
+
+    def take_outcome(self) -> BaseException:
+        """The error, which is not kept: it and the frames that it passes would refer to each other."""
+        outcome, self.outcome = self.outcome, None
+        assert outcome is not None
+        return outcome
+
+
+def request_state(scope: Scope) -> RequestState:
+    """The state of the scope's request, which is made at the first call."""
+    state: RequestState | None = scope.get(KEY)
+    if state is None:
+        state = scope[KEY] = RequestState()
+    return state
+
+
+def known_state(scope: Scope) -> RequestState | None:
+    """The same, or None if nothing has been noted yet."""
+    state: RequestState | None = scope.get(KEY)
+    return state
+
+
+def detach_state(scope: Scope) -> None:
+    """Give a copied scope a state of its own."""
+    if (state := known_state(scope)) is not None:
+        scope[KEY] = copy(state)
+
+
+def caller_of(scope: Scope) -> Caller:
+    """The authenticated caller, on paths that need one."""
+    caller = request_state(scope).caller
+    assert caller is not None
+    return caller
+
+
+def body_of(scope: Scope) -> bytes:
+    """The request's body, for methods whose body the body limit reads."""
+    body = request_state(scope).body
+    assert body is not None
+    return body

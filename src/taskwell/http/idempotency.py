@@ -28,6 +28,7 @@ from taskwell.core.errors import (
 from taskwell.database.database import Database, OfAUser, Transaction
 from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.http.problems import inner_path, response_of
+from taskwell.http.request_state import caller_of
 from taskwell.rest.dependencies import DatabaseDep, Owner
 from taskwell.services import idempotency, users
 from taskwell.services.idempotency import InProgress, Kept
@@ -87,7 +88,7 @@ class IdempotentWrites:
 
     async def _written(self) -> None:
         self.request.app.state.feed.wake(self.owner)
-        caller: Caller = self.request.scope["taskwell.caller"]
+        caller = caller_of(self.request.scope)
         if caller.email is not None:
             await self._note_email(caller, caller.email)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import getrandbits
 from re import Match
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request
 from starlette.types import Scope
@@ -26,11 +26,12 @@ from taskwell.core.settings import Settings
 from taskwell.database.database import Database
 from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.http import logs
+from taskwell.http.exchange import HttpExchange
 from taskwell.http.headers import Header, lines
 from taskwell.http.metrics import Metrics
 from taskwell.http.problems import inner_path, path_as_sent
+from taskwell.http.request_state import LocalLimit, caller_of, request_state
 from taskwell.http.root_path import link, note_origin, note_root, root_of
-from taskwell.http.security import RateLimit
 from taskwell.rest.fast_path.direct_dispatch import BYPASS_HEADERS, PATH, ROUTES, parsed
 from taskwell.rest.pages import TaskListing
 from taskwell.schemas.query import KnownQueries, TaskQuery
@@ -56,19 +57,6 @@ _PLACEHOLDERS = frozenset({b"content-length", b"etag", b"location", b"ratelimit"
 _LINK = b"%(link)b"  # a whole line, where there is one
 _CLIENTS = 1_000
 _LONGEST_HEADERS = 4_096  # bytes; whoever sends more is not remembered
-
-
-class HttpExchange(Protocol):
-    """A request and its answer. `on_head` gets the status and the headers of a slow answer."""
-
-    scope: Scope
-    body: bytearray
-    keep_alive: bool
-    begun: bool
-    on_head: Callable[[int, Sequence[Header]], None] | None
-
-    def answer(self, status: int, head: bytes, body: bytes) -> None: ...
-    def take_slow_path(self) -> None: ...
 
 
 OperationInput = TaskKey | NewTask | TaskListing
@@ -113,7 +101,7 @@ class ClientProfile:
 
     caller: Caller
     checks: Sequence[Callable[[], bool]]
-    limit: RateLimit | None
+    limit: LocalLimit | None
     root_path: str
     heads: dict[OperationKind, bytes] = field(default_factory=dict)
 
@@ -260,9 +248,10 @@ class FastPath:
         exchange, scope = pending.exchange, pending.exchange.scope
         if pending.client.limit is not None:
             pending.client.limit.give_back(pending.client.caller.user_id)  # it is counted there
-        scope["taskwell.begun"] = pending.begun
+        state = request_state(scope)
+        state.started_at = pending.begun
         if not isinstance(error, UserNotFound):
-            scope["taskwell.outcome"] = error
+            state.outcome = error
         exchange.take_slow_path()
 
     def _record_head(
@@ -276,14 +265,14 @@ class FastPath:
         """From an answer that has come all the way."""
         sent = lines(scope)
         # Of a scope that was copied on its way, as below another server's root path, nothing is known.
-        known = "taskwell.caller" in scope and "taskwell.each_time" not in scope
+        state = request_state(scope)
+        known = state.caller is not None and state.cacheable and state.scope_id == id(scope)
         telling = status != kind.status or not _BYPASS_HEADERS.isdisjoint(sent) or not known
         if telling or sum(len(name) + len(value) for name, value in scope["headers"]) > _LONGEST_HEADERS:
             return
         client = self._clients.get(key)
         if client is None:
-            checks, limit = scope.get("taskwell.checks", ()), scope.get("taskwell.limit")
-            client = ClientProfile(scope["taskwell.caller"], checks, limit, root_of(scope))
+            client = ClientProfile(caller_of(scope), state.checks, state.limit, root_of(scope))
             self._clients[key] = client
         kept = [_with_placeholders(header) for header in headers if header[0] != b"link"]
         client.heads[kind] = b"".join([*kept, _LINK])

@@ -15,13 +15,15 @@ from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from taskwell.auth.authorization import access_of, authorize
+from taskwell.auth.authorization import access_of
 from taskwell.core import strict_json
 from taskwell.core.errors import TaskwellError
 from taskwell.core.settings import Settings
+from taskwell.http.authorization import authorize
 from taskwell.http.headers import lines
 from taskwell.http.idempotency import IdempotentWrites
 from taskwell.http.problems import response_of
+from taskwell.http.request_state import body_of, caller_of, request_state
 from taskwell.rest.routes import tasks
 from taskwell.rest.routing import JSON
 from taskwell.schemas.query import KnownQueries, TaskQuery
@@ -60,7 +62,7 @@ class DirectDispatch:
         self.queries = queries
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        found = PATH.fullmatch(scope["path"]) if "taskwell.caller" in scope else None
+        found = PATH.fullmatch(scope["path"]) if request_state(scope).caller else None
         if found is None or not BYPASS_HEADERS.isdisjoint(lines(scope)):
             return self.app(scope, receive, send)
         request = Request(scope, receive)
@@ -68,16 +70,15 @@ class DirectDispatch:
         if answer is None:
             return self.app(scope, receive, send)
         scope["path_params"] = {"user_id": found["user_id"]} if found["user_id"] else {}
-        scope["taskwell.route"] = ROUTES[found.lastgroup, bool(found["user_id"])]
+        request_state(scope).route = ROUTES[found.lastgroup, bool(found["user_id"])]
         return self._send(request, answer, send)
 
     async def _send(self, request: Request, answer: Answer, send: Send) -> None:
         try:
             authorize(request, access_of(answer.func))
-            if (
-                "taskwell.outcome" in request.scope
-            ):  # it has been asked for already, see `rest.fast_path.cached_head`
-                raise request.scope.pop("taskwell.outcome")  # or it and what it passes would know each other
+            state = request_state(request.scope)
+            if state.outcome is not None:  # it has been asked for already, see `rest.fast_path.cached_head`
+                raise state.take_outcome()
             response = await answer()
         except TaskwellError as error:
             response = response_of(request.scope, error)
@@ -85,7 +86,7 @@ class DirectDispatch:
 
     def _answer(self, request: Request, found: re.Match[str]) -> Answer | None:
         """The endpoint with its parameters, if the request is plain."""
-        owner = found["user_id"] or request.scope["taskwell.caller"].user_id
+        owner = found["user_id"] or caller_of(request.scope).user_id
         if not is_user_id(owner):
             return None
         match request.method, found["task_id"], found["toggle"], request.scope["query_string"]:
@@ -117,7 +118,7 @@ class DirectDispatch:
         return partial(tasks.create_task, request, writes, self.settings, owner, new, None)
 
     def _toggle(self, request: Request, owner: str, task_id: UUID) -> Answer | None:
-        state = _body(request, TaskToggle) if request.scope["taskwell.body"] else _NO_STATE
+        state = _body(request, TaskToggle) if body_of(request.scope) else _NO_STATE
         if state is None or self.settings.require_if_match:
             return None
         return partial(tasks.toggle_task, self._writes(request, owner), owner, task_id, None, state)
@@ -130,7 +131,7 @@ def _body(request: Request, model: type[Model]) -> Model | None:
     """What the body says, or None if it would be refused: that is told the usual way."""
     if lines(request.scope).get(b"content-type") != [_JSON]:
         return None
-    return parsed(request.scope["taskwell.body"], model)
+    return parsed(body_of(request.scope), model)
 
 
 def parsed(body: bytes, model: type[Model]) -> Model | None:

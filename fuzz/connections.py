@@ -17,8 +17,11 @@ from uvicorn.server import ServerState
 
 from fuzz.oracle import Request
 from fuzz.streams import Stream
+from taskwell.app import PREFIXES
 from taskwell.http.admission import Admission
+from taskwell.http.connection import ServedApp
 from taskwell.http.middleware import Origins, ValidateRequest
+from taskwell.http.prefixes import Prefixes
 from taskwell.http.request_state import request_state
 
 _QUIET_TURNS = 5  # of the event loop: what was begun has asked the application by then
@@ -134,12 +137,14 @@ class Recorder:
 
 def state() -> dict[str, Any]:
     """What taskwell hands to each connection."""
-    return {
-        "admission": Admission(),
-        "fast_path": None,
-        "origins": Origins((), loopback=False),
-        "root_path": "",
-    }
+    served = ServedApp(
+        admission=Admission(),
+        fast_path=None,
+        origins=Origins((), loopback=False),
+        root_path="",
+        prefixes=Prefixes(PREFIXES),
+    )
+    return {ServedApp.KEY: served}
 
 
 class Transport(asyncio.Transport):

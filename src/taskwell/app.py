@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,7 +28,9 @@ from taskwell.database.database import Database
 from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.http import logs, problems, traces
 from taskwell.http.admission import Admission
+from taskwell.http.app_state import AppState
 from taskwell.http.authentication import Authentication
+from taskwell.http.connection import ServedApp
 from taskwell.http.metrics import Metrics
 from taskwell.http.middleware import (
     BodyLimit,
@@ -39,11 +42,11 @@ from taskwell.http.middleware import (
     UnhandledErrors,
     ValidateRequest,
 )
+from taskwell.http.prefixes import Prefix, Prefixes, PrefixMount
+from taskwell.http.rate_limit import AuthFailureLimit, RateLimit
 from taskwell.http.security import (
-    AuthFailureLimit,
     LocalOnly,
     ProxyHeaders,
-    RateLimit,
     SecurityHeaders,
     TrustedHosts,
 )
@@ -51,7 +54,8 @@ from taskwell.rest import openapi
 from taskwell.rest.fast_path.cached_head import FastPath
 from taskwell.rest.fast_path.direct_dispatch import DirectDispatch
 from taskwell.rest.routes import router
-from taskwell.schemas.query import KnownQueries
+from taskwell.rest.routing import PATH_IDS
+from taskwell.rest.state import RestState
 from taskwell.services.housekeeping import run_forever
 from taskwell.services.live_changes import Feed
 
@@ -59,6 +63,16 @@ logger = logging.getLogger("taskwell")
 
 _STATIC = Path(__file__).parent / "rest" / "static"
 
+# What the layers do, by path: a protocol package is one line.
+PREFIXES = (
+    Prefix("/api", authenticated=True, limited=True, cacheable=False),
+    Prefix("/health", whole_segment=False, cacheable=False, any_host=True, always_admitted=True),
+    Prefix("/metrics", whole_segment=False, any_host=True),
+    Prefix("/assets"),
+    Prefix("/docs"),
+    Prefix("/openapi.json"),
+    Prefix("/problems"),
+)
 
 _NO_LIFESPAN = (
     "The lifespan of this application has not run: the application that mounts it has to run it in its own, "
@@ -92,8 +106,17 @@ class NotStarted:
         raise Unavailable(_NO_LIFESPAN, reason="preparing")
 
 
+@dataclass
+class State(AppState):
+    """What all protocols need, and one attribute for each that keeps something of its own."""
+
+    rest: RestState
+
+
 class Application(FastAPI):
-    """`traced`: whether somebody had set up OpenTelemetry when it was made."""
+    """`traced`: whether OpenTelemetry was set up when it was made."""
+
+    state: State  # type: ignore[assignment]
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -136,49 +159,66 @@ def _application(settings: Settings, *, fast_path: bool = True, local: bool = Fa
         generate_unique_id_function=lambda route: route.name,
         telemetry={"logs": False},  # they would repeat what exceptions say
     )
-    app.state.settings = settings
-    app.state.database = app.state.feed = NotStarted()
-    app.state.admission = Admission()
-    app.state.metrics = Metrics(settings.metrics_folder)
-    # Without credentials a page of this very machine can do no more than its user.
-    app.state.origins = Origins(settings.cors_origins, loopback=settings.auth == "stub")
-    app.state.queries = KnownQueries()
-    app.state.noted_emails = BoundedCache()
-    app.state.verifier = Verifier(settings) if settings.auth == "jwt" else None
+    app.state = _state_of(settings, fast_path=fast_path)
     app.include_router(router)
     app.mount("/assets", StaticFiles(directory=_STATIC))
+    for prefix in app.state.prefixes:
+        if prefix.app is not None:
+            app.router.routes.append(PrefixMount(prefix.path, prefix.app))
     problems.install(app)
     openapi.install(app)
-    app.state.fast_path = fast_path
     if fast_path and not app.traced:  # a trace has the route, which is FastAPI's to find
-        app.add_middleware(DirectDispatch, settings=settings, queries=app.state.queries)
+        app.add_middleware(DirectDispatch, settings=settings, queries=app.state.rest.queries)
     _add_layers(app, settings, local=local)
     return app
 
 
-def _add_layers(app: FastAPI, settings: Settings, *, local: bool) -> None:
+def _state_of(settings: Settings, *, fast_path: bool) -> State:
+    prefixes = Prefixes(PREFIXES)
+    stub = settings.auth == "stub"
+    missing: Any = NotStarted()
+    return State(
+        settings=settings,
+        database=missing,
+        feed=missing,
+        admission=Admission(),
+        metrics=Metrics(settings.metrics_folder, prefixes.methods),
+        # Without credentials a page of this very machine can do no more than its user.
+        origins=Origins(settings.cors_origins, loopback=stub, methods=prefixes.methods),
+        prefixes=prefixes,
+        path_ids=PATH_IDS,
+        noted_emails=BoundedCache(),
+        verifier=Verifier(settings) if settings.auth == "jwt" else None,
+        fast_path=fast_path,
+        rest=RestState(),
+    )
+
+
+def _add_layers(app: Application, settings: Settings, *, local: bool) -> None:
     """The last one added is the outermost."""
+    prefixes = app.state.prefixes
     stub = settings.auth == "stub"
     limited = not stub and settings.rate_limit != "none"
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimit, prefixes, max_bytes=settings.max_body_bytes)
     app.add_middleware(NormalizePath)
     if limited:
         storage_url = settings.rate_limit_storage.get_secret_value()
-        app.add_middleware(RateLimit, rate=settings.rate_limit, storage_url=storage_url)
-    app.add_middleware(Authentication, verifier=app.state.verifier)
+        app.add_middleware(RateLimit, prefixes, rate=settings.rate_limit, storage_url=storage_url)
+    app.add_middleware(Authentication, prefixes, verifier=app.state.verifier)
     if limited:
-        app.add_middleware(AuthFailureLimit, rate=settings.rate_limit)
+        app.add_middleware(AuthFailureLimit, prefixes, rate=settings.rate_limit)
     app.add_middleware(Options)
-    app.add_middleware(TrustedHosts, allowed=settings.allowed_hosts, stub=stub)
+    app.add_middleware(TrustedHosts, prefixes, allowed=settings.allowed_hosts, stub=stub)
     if local:
         app.add_middleware(LocalOnly)
     app.add_middleware(ValidateRequest)
     app.add_middleware(UnhandledErrors)
-    app.add_middleware(Cors, policy=app.state.origins)
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(Cors, prefixes, policy=app.state.origins)
+    app.add_middleware(SecurityHeaders, prefixes)
     app.add_middleware(RequestId, metrics=app.state.metrics)
     app.add_middleware(
         ProxyHeaders,
+        prefixes,
         proxies=settings.forwarded_allow_ips,
         root_path=settings.served_path,
         origin=settings.public_origin,
@@ -187,29 +227,24 @@ def _add_layers(app: FastAPI, settings: Settings, *, local: bool) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
-    settings: Settings = app.state.settings
-    admission: Admission = app.state.admission
-    database = Database(settings, coalesce=app.state.fast_path, more_expected=admission.lets_in_more)
-    app.state.database = database
+    state = app.state
+    settings, admission = state.settings, state.admission
+    database = Database(settings, coalesce=state.fast_path, more_expected=admission.lets_in_more)
     feed = Feed(database)
-    app.state.feed = feed
+    state.database, state.feed = database, feed
     with as_user(ALL_USERS):
         background = {
             await startup.start(settings, database),
             asyncio.create_task(feed.watch()),
             asyncio.create_task(run_forever(database, settings.trash_days)),
-            asyncio.create_task(app.state.metrics.keep_telling(database, feed)),
-            *_fetches_of_keys(app.state.verifier),
+            asyncio.create_task(state.metrics.keep_telling(database, feed)),
+            *_fetches_of_keys(state.verifier),
         }
     try:
         with _told_to_end(admission, settings.drain_seconds, feed.close):
-            fast_path = FastPath(app, database, feed) if app.state.fast_path and not app.traced else None
-            yield {
-                "admission": admission,
-                "fast_path": fast_path,
-                "origins": app.state.origins,
-                "root_path": settings.served_path,
-            }
+            fast_path = FastPath(app, database, feed) if state.fast_path and not app.traced else None
+            served = ServedApp(admission, fast_path, state.origins, settings.served_path, state.prefixes)
+            yield {ServedApp.KEY: served}
     finally:
         feed.close()
         for task in background:

@@ -17,11 +17,13 @@ from starlette.routing import Mount, compile_path
 
 from harness.issuer import SECRET
 from harness.servers import local_server, serving
-from taskwell.app import create_app
+from taskwell.app import PREFIXES, create_app
 from taskwell.core.settings import Settings
 from taskwell.http.admission import Admission
-from taskwell.http.root_path import _OWN_PATH, enter, public
+from taskwell.http.prefixes import Prefixes
+from taskwell.http.root_path import enter, public
 
+PREFIX_TABLE = Prefixes(PREFIXES)
 NEW = {"title": "Buy milk"}
 
 
@@ -389,7 +391,7 @@ class TestOwnPaths:
         paths = [path for route in app.routes if (path := getattr(route, "path", None)) is not None]
         document = app.openapi()["paths"]
         for path in (*paths, *document):
-            assert _OWN_PATH.fullmatch(path or "/"), path
+            assert PREFIX_TABLE.is_own(path or "/"), path
         assert compile_path("/api/tasks")[0].match("/api/tasks")
 
 
@@ -415,12 +417,12 @@ class TestPaths:
     def test_begin_at_the_root_inside_and_below_it_outside(
         self, scope: dict[str, Any], inner: str, raw: bytes | None, outer: str | None
     ) -> None:
-        enter(scope, "")
+        enter(scope, "", PREFIX_TABLE)
         assert (scope["path"], scope.get("raw_path")) == (inner, raw)
         if outer is not None:
             assert public(scope, (raw or inner.encode()).decode()) == outer
         again = dict(scope)
-        enter(again, "")
+        enter(again, "", PREFIX_TABLE)
         assert again == scope
 
 

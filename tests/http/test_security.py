@@ -24,22 +24,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from harness.postgres import free_port
 from harness.responses import problem, violation
 from harness.servers import local_server, wait_for
+from taskwell.app import PREFIXES
 from taskwell.auth.authorization import Caller
 from taskwell.core.settings import Settings
 from taskwell.database.startup import StartupError
 from taskwell.http.metrics import Metrics
 from taskwell.http.middleware import RequestId
-from taskwell.http.request_state import request_state
-from taskwell.http.security import (
+from taskwell.http.prefixes import Prefixes
+from taskwell.http.rate_limit import (
     AuthFailureLimit,
     LocalCounter,
     Quota,
     Rate,
     RateLimit,
-    SecurityHeaders,
     SharedCounter,
-    TrustedHosts,
 )
+from taskwell.http.request_state import request_state
+from taskwell.http.security import SecurityHeaders, TrustedHosts
+
+TABLE = Prefixes(PREFIXES)
 
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,12 +92,12 @@ FOREIGN = (
 class TestTrustedHosts:
     @pytest.mark.parametrize("host", PRIVATE)
     def test_without_credentials_a_name_that_no_foreign_page_can_have_will_do(self, host: str) -> None:
-        app = TrustedHosts(hello, (), stub=True)
+        app = TrustedHosts(hello, TABLE, (), stub=True)
         assert answer_of(app, headers={"Host": host}).text == "hello"
 
     @pytest.mark.parametrize("host", FOREIGN)
     def test_and_no_other(self, host: str) -> None:
-        answer = answer_of(TrustedHosts(hello, (), stub=True), headers={"Host": host})
+        answer = answer_of(TrustedHosts(hello, TABLE, (), stub=True), headers={"Host": host})
         found = violation(answer)
         assert (found["parameter"], found["code"]) == ("Host", "not_allowed")
         assert "TASKWELL_ALLOWED_HOSTS" in found["detail"]
@@ -102,7 +105,7 @@ class TestTrustedHosts:
 
     @pytest.mark.parametrize("host", [*PRIVATE, *FOREIGN])
     def test_with_tokens_every_name_will_do(self, host: str) -> None:
-        app = TrustedHosts(hello, (), stub=False)
+        app = TrustedHosts(hello, TABLE, (), stub=False)
         assert answer_of(app, headers={"Host": host}).text == "hello"
 
     @pytest.mark.parametrize("stub", [True, False])
@@ -123,25 +126,25 @@ class TestTrustedHosts:
         ],
     )
     def test_a_list_is_the_whole_of_it(self, stub: bool, host: str, status: int) -> None:
-        app = TrustedHosts(hello, ("Api.example.com", "*.example.org", "[::1]"), stub=stub)
+        app = TrustedHosts(hello, TABLE, ("Api.example.com", "*.example.org", "[::1]"), stub=stub)
         assert answer_of(app, headers={"Host": host}).status_code == status
 
     def test_a_star_is_every_name(self) -> None:
-        app = TrustedHosts(hello, ("api.example.com", "*"), stub=True)
+        app = TrustedHosts(hello, TABLE, ("api.example.com", "*"), stub=True)
         assert answer_of(app, headers={"Host": "evil.example"}).text == "hello"
 
     @pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready", "/metrics"])
     def test_a_health_check_may_come_by_any_address(self, path: str) -> None:
-        app = TrustedHosts(hello, ("api.example.com",), stub=False)
+        app = TrustedHosts(hello, TABLE, ("api.example.com",), stub=False)
         assert answer_of(app, path, headers={"Host": "10.1.2.3:8000"}).text == "hello"
 
     def test_what_only_looks_like_one_may_not(self) -> None:
-        app = TrustedHosts(hello, ("api.example.com",), stub=False)
+        app = TrustedHosts(hello, TABLE, ("api.example.com",), stub=False)
         answer = answer_of(app, "/api/health/live", headers={"Host": "10.1.2.3:8000"})
         assert answer.status_code == 400
 
     def test_http_1_0_without_a_host_is_answered(self) -> None:
-        app = TrustedHosts(hello, (), stub=True)
+        app = TrustedHosts(hello, TABLE, (), stub=True)
 
         async def without_host(scope: Scope, receive: Receive, send: Send) -> None:
             await app({**scope, "http_version": "1.0", "headers": []}, receive, send)
@@ -155,7 +158,7 @@ def answering(**headers: str) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await PlainTextResponse("hello", headers=names)(scope, receive, send)
 
-    return SecurityHeaders(app)
+    return SecurityHeaders(app, TABLE)
 
 
 class TestSecurityHeaders:
@@ -201,7 +204,7 @@ class TestSecurityHeaders:
 
     def test_the_headers_of_a_response_that_is_sent_again_do_not_grow(self) -> None:
         response = PlainTextResponse("hello")
-        app = SecurityHeaders(response)
+        app = SecurityHeaders(response, TABLE)
         first, second = (answer_of(app, headers={"X-Request-Id": "x"}) for _ in range(2))
         assert first.headers.multi_items() == second.headers.multi_items()
 
@@ -353,14 +356,14 @@ class TestLocalCounter:
 
 class TestRateLimit:
     def test_every_answer_to_a_caller_says_the_policy_and_what_is_left(self) -> None:
-        app = called_by("alice", RateLimit(hello, "1200/minute", "memory://"))
+        app = called_by("alice", RateLimit(hello, TABLE, "1200/minute", "memory://"))
         answer = answer_of(app)
         assert answer.headers["ratelimit-policy"] == '"caller";q=1200;w=60'
         assert answer.headers["ratelimit"] == '"caller";r=1199;t=60'
         assert "retry-after" not in answer.headers
 
     def test_one_too_many_is_a_429_that_says_when_to_come_again(self) -> None:
-        app = called_by("alice", RateLimit(hello, "2/hour", "memory://"))
+        app = called_by("alice", RateLimit(hello, TABLE, "2/hour", "memory://"))
         assert [answer_of(app).status_code for _ in range(2)] == [200, 200]
         answer = answer_of(app)
         wait = check_refusal(answer)
@@ -369,7 +372,7 @@ class TestRateLimit:
         assert answer.headers["ratelimit-policy"] == '"caller";q=2;w=3600'
 
     def test_who_waits_as_told_is_served(self) -> None:
-        app = called_by("alice", RateLimit(hello, "2/second", "memory://"))
+        app = called_by("alice", RateLimit(hello, TABLE, "2/second", "memory://"))
         answers = [answer_of(app) for _ in range(20)]
         refused = [answer for answer in answers if answer.status_code == 429]
         assert refused
@@ -377,7 +380,7 @@ class TestRateLimit:
         assert answer_of(app).status_code == 200
 
     def test_a_refused_request_does_not_count(self) -> None:
-        limit = RateLimit(hello, "1/hour", "memory://")
+        limit = RateLimit(hello, TABLE, "1/hour", "memory://")
         app = called_by("alice", limit)
         for _ in range(10):
             answer_of(app)
@@ -392,20 +395,20 @@ class TestRateLimit:
             asked += 1
             await hello(scope, receive, send)
 
-        limited = called_by("alice", RateLimit(app, "2/hour", "memory://"))
+        limited = called_by("alice", RateLimit(app, TABLE, "2/hour", "memory://"))
         for _ in range(5):
             answer_of(limited)
         assert asked == 2
 
     def test_each_caller_has_their_own(self) -> None:
-        limit = RateLimit(hello, "1/hour", "memory://")
+        limit = RateLimit(hello, TABLE, "1/hour", "memory://")
         assert answer_of(called_by("alice", limit)).status_code == 200
         assert answer_of(called_by("alice", limit)).status_code == 429
         assert answer_of(called_by("bob", limit)).status_code == 200
 
     @pytest.mark.parametrize("path", ["/health/live", "/docs", "/api/tasks"])
     def test_nobody_in_particular_is_not_counted(self, path: str) -> None:
-        limit = RateLimit(hello, "1/hour", "memory://")
+        limit = RateLimit(hello, TABLE, "1/hour", "memory://")
         for _ in range(3):
             answer = answer_of(limit, path)
             assert answer.status_code == 200
@@ -415,7 +418,7 @@ class TestRateLimit:
         async def stream(scope: Scope, receive: Receive, send: Send) -> None:
             await StreamingResponse(iter([b"x"] * 50))(scope, receive, send)
 
-        limit = RateLimit(stream, "10/hour", "memory://")
+        limit = RateLimit(stream, TABLE, "10/hour", "memory://")
         answer = answer_of(called_by("alice", limit))
         assert answer.content == b"x" * 50
         assert answer.headers.get_list("ratelimit") == ['"caller";r=9;t=3600']
@@ -427,8 +430,10 @@ class TestRateLimit:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             seen.append(scope["type"])
 
-        layers = TrustedHosts(app, (), stub=True)
-        whole = SecurityHeaders(AuthFailureLimit(RateLimit(layers, "1/hour", "memory://"), "1/hour"))
+        layers = TrustedHosts(app, TABLE, (), stub=True)
+        whole = SecurityHeaders(
+            AuthFailureLimit(RateLimit(layers, TABLE, "1/hour", "memory://"), TABLE, "1/hour"), TABLE
+        )
 
         async def nothing(*_: Message) -> Any:
             raise AssertionError
@@ -450,25 +455,25 @@ GOOD = {"Authorization": "Bearer good"}
 
 class TestGuesses:
     def test_an_address_that_goes_on_guessing_is_refused_before_its_guess_is_read(self) -> None:
-        app = AuthFailureLimit(stranger, "3/hour")
+        app = AuthFailureLimit(stranger, TABLE, "3/hour")
         assert [answer_of(app).status_code for _ in range(4)] == [401, 401, 401, 429]
         answer = answer_of(app, headers=GOOD)
         assert 3_500 < check_refusal(answer) <= 3_600
         assert "ratelimit" not in answer.headers
 
     def test_who_is_known_is_not_counted(self) -> None:
-        app = AuthFailureLimit(stranger, "3/hour")
+        app = AuthFailureLimit(stranger, TABLE, "3/hour")
         assert {answer_of(app, headers=GOOD).status_code for _ in range(10)} == {200}
 
     def test_who_waits_as_told_may_try_again(self) -> None:
-        app = AuthFailureLimit(stranger, "1/second")
+        app = AuthFailureLimit(stranger, TABLE, "1/second")
         answers = [answer_of(app) for _ in range(10)]
         refused = [answer for answer in answers if answer.status_code == 429]
         time.sleep(check_refusal(refused[-1]))
         assert answer_of(app).status_code == 401
 
     def test_other_addresses_and_what_is_public_are_still_served(self) -> None:
-        app = AuthFailureLimit(stranger, "1/hour")
+        app = AuthFailureLimit(stranger, TABLE, "1/hour")
         answer_of(app)
         assert answer_of(app, headers=GOOD).status_code == 429
         assert answer_of(app, headers=GOOD, client="1.1.1.1").status_code == 200
@@ -479,7 +484,7 @@ class TestGuesses:
         "others", [("2606:4700::1", "2606:4700::ffff:1"), ("8.8.8.8", "::ffff:8.8.8.8")], ids=str
     )
     def test_a_network_of_ones_own_is_one_address(self, others: tuple[str, str]) -> None:
-        app = AuthFailureLimit(stranger, "1/hour")
+        app = AuthFailureLimit(stranger, TABLE, "1/hour")
         answers = [answer_of(app, client=address) for address in others]
         assert [answer.status_code for answer in answers] == [401, 429]
 
@@ -487,7 +492,7 @@ class TestGuesses:
         ("one", "other"), [("2606:4700::1", "2606:4700:0:1::1"), ("::ffff:8.8.8.8", "::ffff:1.1.1.1")]
     )
     def test_another_network_is_another(self, one: str, other: str) -> None:
-        app = AuthFailureLimit(stranger, "1/hour")
+        app = AuthFailureLimit(stranger, TABLE, "1/hour")
         answers = [answer_of(app, client=address) for address in (one, other)]
         assert [answer.status_code for answer in answers] == [401, 401]
 
@@ -495,7 +500,7 @@ class TestGuesses:
         "address", ["127.0.0.1", "172.18.0.2", "100.64.0.1", "::1", "fd00::1", "fe80::1%eth0", "unknown", ""]
     )
     def test_what_may_be_a_proxy_locks_out_nobody(self, address: str) -> None:
-        app = AuthFailureLimit(stranger, "1/hour")
+        app = AuthFailureLimit(stranger, TABLE, "1/hour")
         assert {answer_of(app, client=address).status_code for _ in range(5)} == {401}
 
 
@@ -556,7 +561,7 @@ def with_redis(url: str, rate: str, work: Callable[[ASGIApp, SharedCounter], Awa
     """In one event loop: a client of Redis belongs to one."""
 
     async def run() -> None:
-        limit = RateLimit(hello, rate, url)
+        limit = RateLimit(hello, TABLE, rate, url)
         assert isinstance(limit.counter, SharedCounter)
         try:
             await work(called_by("alice", limit), limit.counter)
@@ -683,13 +688,13 @@ class TestStorage:
     ) -> None:
         monkeypatch.setitem(sys.modules, missing, None)
         with pytest.raises(StartupError, match=r"pip install 'taskwell\[redis\]'"):
-            RateLimit(hello, "1/hour", "redis://127.0.0.1")
+            RateLimit(hello, TABLE, "1/hour", "redis://127.0.0.1")
 
     @pytest.mark.skipif(importlib.util.find_spec("redis") is None, reason="needs taskwell[redis]")
     @pytest.mark.parametrize("url", ["redis://:secret@127.0.0.1:secret", "redis://[secret", "secret://x"])
     def test_what_is_no_url_of_it_is_refused_without_repeating_it(self, url: str) -> None:
         with pytest.raises(StartupError, match="TASKWELL_RATE_LIMIT_STORAGE") as caught:
-            RateLimit(hello, "1/hour", url)
+            RateLimit(hello, TABLE, "1/hour", url)
         assert "secret" not in str(caught.value)
         assert caught.value.__cause__ is None
         assert caught.value.__suppress_context__

@@ -10,7 +10,7 @@ import pytest
 from harness.issuer import Issuer, bearer
 from harness.responses import create, problem
 from harness.servers import LocalServer, local_server
-from taskwell.http.security import LocalCounter, Rate
+from taskwell.http.rate_limit import LocalCounter, Rate
 from tests.security.conftest import As, settings_for
 
 NEW = {"title": "Buy milk"}

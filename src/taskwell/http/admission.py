@@ -20,6 +20,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from taskwell.core.errors import Overloaded
 from taskwell.http.headers import Header
 from taskwell.http.middleware import VARY, Origins
+from taskwell.http.prefixes import Prefixes
 from taskwell.http.problems import MEDIA_TYPE, instance_of, path_as_sent, problem_members
 from taskwell.http.root_path import enter
 
@@ -104,8 +105,9 @@ class Admission:
 class RequestPeek:
     """What has to be known of a request to refuse it, which is a twentieth of what it takes to answer it."""
 
-    def __init__(self, root_path: str) -> None:
+    def __init__(self, root_path: str, prefixes: Prefixes) -> None:
         self.root_path = root_path
+        self.prefixes = prefixes
         self.url = self.method = b""
         self.begun = self.ended = 0
         self.keeps_alive = True
@@ -132,8 +134,10 @@ class RequestPeek:
 
         Whether a proxy's prefix is to be believed is the layers' to know.
         """
-        health = (b"/health", f"{self.root_path}/health".encode())
-        return not self.url.startswith(health) and self.method != b"OPTIONS" and not self._forwarded
+        path = self.url.partition(b"?")[0].decode("ascii", "replace")
+        inner = path.removeprefix(self.root_path)
+        always = self.prefixes.is_always_admitted(path) or self.prefixes.is_always_admitted(inner)
+        return not always and self.method != b"OPTIONS" and not self._forwarded
 
     def on_message_begin(self) -> None:
         self.begun += 1
@@ -171,7 +175,7 @@ class RequestPeek:
         if not self.root_path:
             return path
         scope = {"path": unquote(path.decode("ascii", "replace")), "raw_path": path}
-        enter(scope, self.root_path)
+        enter(scope, self.root_path, self.prefixes)
         return path_as_sent(scope).encode()
 
 

@@ -16,7 +16,9 @@ from taskwell.core.bounded_cache import BoundedCache
 from taskwell.core.errors import TaskwellError, Unauthorized
 from taskwell.database.database import Database
 from taskwell.database.principal import ALL_USERS, as_user
+from taskwell.http.app_state import app_state
 from taskwell.http.headers import lines
+from taskwell.http.prefixes import Prefixes
 from taskwell.http.problems import response_of
 from taskwell.http.request_state import request_state
 from taskwell.schemas.types import Email, is_reserved, user_id_of
@@ -29,13 +31,14 @@ _EMAIL: TypeAdapter[str] = TypeAdapter(Email)
 class Authentication:
     """Without a verifier nobody is asked. Cookies are never read: a page can send them, but no token."""
 
-    def __init__(self, app: ASGIApp, verifier: Verifier | None) -> None:
+    def __init__(self, app: ASGIApp, prefixes: Prefixes, verifier: Verifier | None) -> None:
         self.app = app
+        self.prefixes = prefixes
         self.verifier = verifier
         self._noted: BoundedCache[UUID, float] = BoundedCache()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not f"{scope['path']}/".startswith("/api/"):
+        if scope["type"] != "http" or not self.prefixes.of(scope).authenticated:
             await self.app(scope, receive, send)
             return
         try:
@@ -59,14 +62,14 @@ class Authentication:
             return caller
         request_state(scope).cacheable = False  # it can be revoked
         with as_user(ALL_USERS):
-            return await self._owner(scope["app"].state.database, token)
+            return await self._owner(app_state(scope).database, token)
 
     async def _is_known(self, scope: Scope, subject: str) -> bool:
         """Whether it is the id of a user who was here before it was reserved."""
         if not is_reserved(subject):
             return False
         with as_user(ALL_USERS):
-            user = await scope["app"].state.database.read(users.find_user, subject)
+            user = await app_state(scope).database.read(users.find_user, subject)
         return user is not None
 
     async def _owner(self, database: Database, secret: str) -> Caller:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Request
 
 from taskwell.core.errors import Invalid, PreconditionRequired, Violation
+from taskwell.http.app_state import app_state
 from taskwell.http.headers import lines
 
 _TAG = re.compile(r'\s*(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')
@@ -94,7 +95,7 @@ async def guard_of_request(
         Invalid: the header is malformed.
         PreconditionRequired: the header is missing, and the server is set to require it.
     """
-    if if_match is None and request.app.state.settings.require_if_match:
+    if if_match is None and app_state(request.scope).settings.require_if_match:
         raise PreconditionRequired
     tags = _if_match(request)
     return None if tags is None else frozenset(int(tag) for tag in tags if _NUMBER.fullmatch(tag))

@@ -12,8 +12,9 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from urllib.parse import unquote
 
 import httptools
@@ -31,6 +32,7 @@ from taskwell.http.admission import SLOW_PATH_COST, Admission, RequestPeek
 from taskwell.http.exchange import ExchangeHandler
 from taskwell.http.headers import Header
 from taskwell.http.middleware import Origins
+from taskwell.http.prefixes import Prefixes
 from taskwell.http.request_state import detach_state, known_state, request_state
 from taskwell.http.root_path import enter
 
@@ -51,6 +53,22 @@ _NO_HTTP_METHODS = frozenset(
     b"TEARDOWN".split()
 )
 _NO_LINGER = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedApp:
+    """What the application gives to the connections, in the state of its lifespan under `KEY`.
+
+    `fast_path`: answers whole requests without the layers, if it can.
+    """
+
+    KEY: ClassVar[str] = "taskwell"
+
+    admission: Admission
+    fast_path: ExchangeHandler | None
+    origins: Origins
+    root_path: str
+    prefixes: Prefixes
 
 
 class Flow(FlowControl):
@@ -255,10 +273,10 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.admission: Admission = self.app_state["admission"]
-        self.fast_path: ExchangeHandler | None = self.app_state["fast_path"]
-        self.origins: Origins = self.app_state["origins"]
-        self.base: str = self.app_state["root_path"]
+        served: ServedApp = self.app_state[ServedApp.KEY]
+        self.served = served
+        self.admission = served.admission
+        self.fast_path = served.fast_path
         self.context = contextvars.copy_context()  # a request may be begun while another one is answered
         self.due = self.loop.time() + PATIENCE_SECONDS
         self.between = True
@@ -460,12 +478,12 @@ class Connection(HttpToolsProtocol):
 
     def refuse(self, data: bytes) -> bool:
         """Refuse what has come, if it is one request and its turn to be answered."""
-        glance = RequestPeek(self.base)
-        if not (self.is_idle() and glance.is_whole(data) and glance.may_be_refused):
+        peek = RequestPeek(self.served.root_path, self.served.prefixes)
+        if not (self.is_idle() and peek.is_whole(data) and peek.may_be_refused):
             return False
         self.admission.note_refusal(self.loop.time())
-        self.transport.write(glance.refusal(self.server_state.default_headers, self.origins))
-        if glance.keeps_alive:
+        self.transport.write(peek.refusal(self.server_state.default_headers, self.served.origins))
+        if peek.keeps_alive:
             self.set_deadline(self.timeout_keep_alive)
         else:
             self.transport.close()
@@ -512,8 +530,8 @@ class Connection(HttpToolsProtocol):
         if self.connect_to is not None:
             scope["method"] = "CONNECT"
             scope["raw_path"], self.connect_to = self.connect_to.partition(b"?")[0], None
-        if self.base:
-            enter(cast("Scope", scope), self.base)
+        if self.served.root_path:
+            enter(cast("Scope", scope), self.served.root_path, self.served.prefixes)
         keep_alive = version != "1.0" and self.parser.should_keep_alive() and not self.admission.ending
         self.cycle = Cycle(self, keep_alive=keep_alive)
         if self.unanswered:
@@ -556,7 +574,7 @@ class Connection(HttpToolsProtocol):
         if cycle.begun:
             if not cycle.response_started:
                 cycle.enter(SLOW_PATH_COST)
-        elif cycle.scope["path"].startswith("/health"):
+        elif self.served.prefixes.is_always_admitted(cycle.scope["path"]):
             self.begin(cycle)
         elif self.admission.is_full(now):
             self.begin_refusal(cycle)

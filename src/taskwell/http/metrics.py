@@ -23,12 +23,12 @@ from starlette.types import Scope
 from taskwell import __version__
 from taskwell.core.histogram import SECONDS, Histogram
 from taskwell.database.database import Database
+from taskwell.http.prefixes import REST_METHODS
 from taskwell.http.request_state import request_state
 from taskwell.services.live_changes import Feed
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 NO_ROUTE = "none"
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # Told from the beginning, or an alert would not see the first of them.
 _REASONS = ("away", "busy", "preparing", "read_only", "damaged", "outcome_unknown", "keys", "full")
 _TOLD_EVERY_SECONDS = 1.0
@@ -39,10 +39,15 @@ _MERGED = {"taskwell_info": max, "process_start_time_seconds": min}
 
 
 class Metrics:
-    """What one process counts. `folder`: where it tells the others, if there are any."""
+    """What one process counts.
 
-    def __init__(self, folder: Path | None = None) -> None:
+    `folder`: where it tells the others, if there are any. `methods`: those that have a label of their own,
+    beside OPTIONS.
+    """
+
+    def __init__(self, folder: Path | None = None, methods: Iterable[str] = REST_METHODS) -> None:
         self.under_way = 0
+        self._methods = frozenset({*methods, "OPTIONS"})
         self.unavailable = Counter(dict.fromkeys(_REASONS, 0))
         self._requests: dict[tuple[str, str, int], Histogram] = {}
         self._started = time.time()
@@ -51,7 +56,7 @@ class Metrics:
     def note_request(self, method: str, route: str, status: int, seconds: float) -> None:
         durations = self._requests.get((method, route, status))
         if durations is None:  # a method that nobody knows may be any word
-            known = (method if method in _METHODS else "other", route, status)
+            known = (method if method in self._methods else "other", route, status)
             durations = self._requests.setdefault(known, Histogram(SECONDS))
         durations.add(seconds)
 
@@ -222,6 +227,8 @@ def route_of(scope: Scope) -> str:
     state = request_state(scope)
     if state.route is not None:
         return state.route
+    if state.prefix is not None and state.prefix.route is not None:
+        return state.prefix.route
     context = scope.get("fastapi", {}).get("effective_route_context")
     found = getattr(context, "path_format", None) or getattr(scope.get("route"), "path_format", None)
     return found or NO_ROUTE

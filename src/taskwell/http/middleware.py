@@ -25,6 +25,7 @@ from taskwell.http import logs
 from taskwell.http.headers import Header, lines
 from taskwell.http.methods import methods_at
 from taskwell.http.metrics import Metrics, route_of
+from taskwell.http.prefixes import REST_METHODS, Prefixes
 from taskwell.http.problems import path_as_sent, problem_response, response_of
 from taskwell.http.request_state import request_state
 
@@ -99,14 +100,16 @@ class Origins(CORSMiddleware):
     _FIELD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
     _TOKENS = re.compile(rf"[ \t]*({_FIELD}([ \t]*,[ \t]*{_FIELD})*)?[ \t]*")
 
-    def __init__(self, allowed: tuple[str, ...], *, loopback: bool) -> None:
+    def __init__(
+        self, allowed: tuple[str, ...], *, loopback: bool, methods: tuple[str, ...] = REST_METHODS
+    ) -> None:
         named = "*" not in allowed
         patterns = [pattern_of(allowed), _LOOPBACK_ORIGIN if loopback else None]
         super().__init__(
             PlainTextResponse(),  # nothing is passed on by this
             allow_origins=frozenset(origin for origin in allowed if "*." not in origin),
             allow_origin_regex="|".join(filter(None, patterns)) or None,
-            allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
+            allow_methods=methods,
             allow_headers=("*",),
             allow_credentials=named,
             allow_private_network=named,
@@ -134,12 +137,15 @@ class Origins(CORSMiddleware):
 class Cors:
     """Tell browsers whose pages may read an answer. A refused preflight is a problem like any other."""
 
-    def __init__(self, app: ASGIApp, policy: Origins) -> None:
+    def __init__(self, app: ASGIApp, prefixes: Prefixes, policy: Origins) -> None:
         self.app = app
         self.policy = policy
+        self.prefixes = prefixes
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        origins = lines(scope).get(b"origin") if scope["type"] == "http" else None
+        if scope["type"] != "http" or not self.prefixes.of(scope).cors:
+            return self.app(scope, receive, send)
+        origins = lines(scope).get(b"origin")
         if origins is None:
             return self.app(scope, receive, partial(_send_with, send, [VARY]))
         if scope["method"] != "OPTIONS" or b"access-control-request-method" not in lines(scope):
@@ -271,7 +277,7 @@ class Options:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http" or scope["method"] != "OPTIONS":
             return self.app(scope, receive, send)
-        allowed = ", ".join(methods_at(scope["app"].routes, scope["path"]))
+        allowed = ", ".join(methods_at(scope))
         return Response(status_code=204, headers={"Allow": allowed})(scope, receive, send)
 
 
@@ -323,14 +329,13 @@ class BodyLimit:
     It is `taskwell.body` in the scope, and can still be received. How long it may take is the protocol's.
     """
 
-    _METHODS = frozenset({"POST", "PUT", "PATCH"})
-
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, prefixes: Prefixes, max_bytes: int) -> None:
         self.app = app
         self.max_bytes = max_bytes
+        self.prefixes = prefixes
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] != "http" or scope["method"] not in self._METHODS:
+        if scope["type"] != "http" or scope["method"] not in self.prefixes.methods_with_body:
             return self.app(scope, receive, send)
         declared = lines(scope).get(b"content-length", [b"0"])[0]
         if not declared.strip(b"0") and b"transfer-encoding" not in lines(scope):
@@ -339,12 +344,12 @@ class BodyLimit:
         return self._read(declared, scope, receive, send)
 
     async def _read(self, declared: bytes, scope: Scope, receive: Receive, send: Send) -> None:
-        if not declared.isdigit() or int(declared[:20]) > self.max_bytes:
-            await self._refuse(scope, receive, send)
-            return
-        body = await self._whole(receive)
-        if len(body) > self.max_bytes:
-            await self._refuse(scope, receive, send)
+        limit = self.prefixes.of(scope).max_body
+        max_bytes = self.max_bytes if limit is None else limit
+        acceptable = declared.isdigit() and int(declared[:20]) <= max_bytes
+        body = await self._whole(receive, max_bytes) if acceptable else b""
+        if not acceptable or len(body) > max_bytes:
+            await _body_too_large(scope, max_bytes)(scope, receive, send)
             return
         request_state(scope).body = body
         whole: Message | None = {"type": "http.request", "body": body, "more_body": False}
@@ -356,7 +361,7 @@ class BodyLimit:
 
         await self.app(scope, receive_whole, send)
 
-    async def _whole(self, receive: Receive) -> bytes:
+    async def _whole(self, receive: Receive, max_bytes: int) -> bytes:
         """The body, or as much of it as shows that it is too large.
 
         Raises:
@@ -364,7 +369,7 @@ class BodyLimit:
         """
         body = bytearray()
         more = True
-        while more and len(body) <= self.max_bytes:
+        while more and len(body) <= max_bytes:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
@@ -372,9 +377,8 @@ class BodyLimit:
             more = message.get("more_body", False)
         return bytes(body)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        detail = f"The body is larger than {self.max_bytes:,} bytes."
-        # The rest of the body is not read, so the connection cannot serve another request.
-        headers = {"Connection": "close"}
-        response = problem_response(scope, "payload_too_large", detail, headers=headers)
-        await response(scope, receive, send)
+
+def _body_too_large(scope: Scope, max_bytes: int) -> Response:
+    detail = f"The body is larger than {max_bytes:,} bytes."
+    # The rest of the body is not read, so the connection cannot serve another request.
+    return problem_response(scope, "payload_too_large", detail, headers={"Connection": "close"})

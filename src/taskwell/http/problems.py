@@ -32,6 +32,7 @@ from taskwell.core.errors import (
     Unavailable,
     Violation,
 )
+from taskwell.http.app_state import app_state
 from taskwell.http.methods import methods_at
 from taskwell.http.request_state import request_state
 from taskwell.http.root_path import link, public
@@ -301,7 +302,7 @@ async def _taskwell_error(request: Request, error: Exception) -> Response:
 def response_of(scope: Scope, error: TaskwellError) -> Response:
     token = next(_TOKEN_OF_KIND[kind] for kind in type(error).__mro__ if kind in _TOKEN_OF_KIND)
     if isinstance(error, Unavailable | StorageFull):
-        scope["app"].state.metrics.unavailable[error.reason] += 1
+        app_state(scope).metrics.unavailable[error.reason] += 1
     violations = error.violations if isinstance(error, Invalid) else ()
     headers = {}
     if error.retry_after is not None:
@@ -337,7 +338,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         case 404:
             detail = "There is nothing at this path."
         case 405:
-            headers["Allow"] = ", ".join(methods_at(request.app.routes, request.scope["path"]))
+            headers["Allow"] = ", ".join(methods_at(request.scope))
             detail = f"The methods known here are {headers['Allow']}."
         case status if status in _TOKEN_OF_STATUS:
             detail = PROBLEM_TYPES[_TOKEN_OF_STATUS[status]].meaning

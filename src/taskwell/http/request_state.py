@@ -7,11 +7,14 @@ noted within. `root_path.detached` gives a copy of its own to a request of anoth
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from starlette.types import Scope
 
 from taskwell.auth.authorization import Caller
+
+if TYPE_CHECKING:
+    from taskwell.http.prefixes import Prefix
 
 KEY = "taskwell"
 
@@ -34,7 +37,7 @@ class RequestState:
     problem that the parser found), `started_at` (of a request that the fast path has begun, as
     `time.perf_counter`) and `outcome` (the error that the fast path got).
 
-    `headers`: the request's header values by name, see `headers.lines`.
+    `prefix`: see `prefixes.Prefixes.of`. `headers`: the header values by name, see `headers.lines`.
     `root_path`: percent-encoded, see `root_path.enter`. `origin`: scheme and host for absolute links.
     `query`: the query string while it is hidden from traces.
     `checks`: conditions under which the same headers still have the same caller.
@@ -46,6 +49,7 @@ class RequestState:
     """
 
     request_id: str = ""
+    prefix: "Prefix | None" = None
     headers: dict[bytes, list[bytes]] | None = None
     root_path: str | None = None
     origin: str = ""
@@ -90,7 +94,8 @@ def known_state(scope: Scope) -> RequestState | None:
 def detach_state(scope: Scope) -> None:
     """Give a copied scope a state of its own."""
     if (state := known_state(scope)) is not None:
-        scope[KEY] = copy(state)
+        state = scope[KEY] = copy(state)
+        state.prefix = None
 
 
 def caller_of(scope: Scope) -> Caller:

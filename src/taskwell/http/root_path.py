@@ -5,21 +5,18 @@ Every layer and route sees paths that begin at this application's root. What is 
 scheme and host before that, where `TASKWELL_PUBLIC_URL` names them: `link` puts them there.
 """
 
-import re
 from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import quote, unquote
 
 from starlette.types import Scope
 
+from taskwell.http.prefixes import Prefixes
 from taskwell.http.request_state import detach_state, known_state, request_state
 
 # What another application has left in the scope of a request that it passes on. A path parameter of its
 # would be taken for one of this application: the user's id.
 _OF_THE_PARENT = ("path_params", "route", "endpoint", "fastapi")
-# Where a root path is itself one of these, both `/api/tasks` and `/api/api/tasks` may come; only in the
-# second is what follows a path of this application.
-_OWN_PATH = re.compile(r"/((api|assets|docs|health|metrics|openapi\.json|problems)(/.*)?)?", re.DOTALL)
 
 
 def public(scope: Scope, path: str) -> str:
@@ -55,7 +52,7 @@ def detached(scope: Scope) -> Scope:
     return copied
 
 
-def enter(scope: MutableMapping[str, Any], configured: str, forwarded: str = "") -> None:
+def enter(scope: MutableMapping[str, Any], configured: str, prefixes: Prefixes, forwarded: str = "") -> None:
     """Have the paths of a request begin at the root, whether or not they still have the root path.
 
     ASGI's `root_path` is what the server was told plus where other applications have mounted this one.
@@ -73,7 +70,9 @@ def enter(scope: MutableMapping[str, Any], configured: str, forwarded: str = "")
     inner = next((rest for root in (whole, mounted) if (rest := _below(root, path)) is not None), path)
     outer = configured or told.rstrip("/")
     rest = _below(outer, inner)
-    if rest is not None and (not _OWN_PATH.fullmatch(outer) or _OWN_PATH.fullmatch(rest)):
+    # Where a root path is itself a path of this application, both `/api/tasks` and `/api/api/tasks` may
+    # come; only in the second is what follows a path of this application.
+    if rest is not None and (not prefixes.is_own(outer) or prefixes.is_own(rest)):
         inner = rest
     if inner != path:
         scope["path"], scope["raw_path"] = inner, _raw(scope.get("raw_path"), inner)

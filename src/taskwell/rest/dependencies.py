@@ -10,6 +10,7 @@ from taskwell.auth.authorization import Caller
 from taskwell.core.errors import Invalid, Violation
 from taskwell.core.settings import Settings
 from taskwell.database.database import Database
+from taskwell.http.app_state import app_state
 from taskwell.http.request_state import caller_of
 from taskwell.rest.routing import parse_preferences
 from taskwell.schemas.types import KnownUserId, TaskId, is_reserved, why_reserved
@@ -19,13 +20,11 @@ MAX_LIMIT = 1_000
 
 
 async def settings_of_request(request: Request) -> Settings:
-    settings: Settings = request.app.state.settings
-    return settings
+    return app_state(request.scope).settings
 
 
 async def database_of_request(request: Request) -> Database:
-    database: Database = request.app.state.database
-    return database
+    return app_state(request.scope).database
 
 
 async def caller_of_request(request: Request) -> Caller:

@@ -20,9 +20,17 @@ from taskwell.http.conditional import refuse_unknown_conditions
 from taskwell.http.problems import problem_response
 from taskwell.schemas.base import strict_handling
 from taskwell.schemas.query import names_of
+from taskwell.schemas.types import is_task_id, is_user_id
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
+# Whether a text can be the value of a path parameter, by its name.
+PATH_IDS: Mapping[str, Callable[[str], bool]] = {
+    "user_id": is_user_id,
+    "id": is_user_id,
+    "task_id": is_task_id,
+    "token_id": is_task_id,
+}
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 

@@ -1,0 +1,17 @@
+"""The state of one application that only the REST API uses."""
+
+from dataclasses import dataclass, field
+
+from starlette.types import Scope
+
+from taskwell.schemas.query import KnownQueries
+
+
+@dataclass
+class RestState:
+    queries: KnownQueries = field(default_factory=KnownQueries)
+
+
+def rest_state(scope: Scope) -> RestState:
+    state: RestState = scope["app"].state.rest
+    return state

@@ -134,7 +134,7 @@ class FastPath:
         self._settings: Settings = app.state.settings
         self._origin = self._settings.public_origin
         self._metrics: Metrics = app.state.metrics
-        self._queries: KnownQueries = app.state.queries
+        self._queries: KnownQueries = app.state.rest.queries
         self._noted_emails: BoundedCache[str, str] = app.state.noted_emails
         self._clients: BoundedCache[tuple[object, ...], ClientProfile] = BoundedCache(_CLIENTS)
 

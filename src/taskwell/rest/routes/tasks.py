@@ -41,6 +41,7 @@ from taskwell.rest.responses import (
     unless_unchanged,
 )
 from taskwell.rest.routing import TaskwellRoute
+from taskwell.rest.state import rest_state
 from taskwell.schemas.batch import Batch, BatchResults
 from taskwell.schemas.query import TaskQuery
 from taskwell.schemas.task import (
@@ -117,7 +118,7 @@ async def list_tasks(
     `Prefer: count=exact` has the answer tell how many there are in all.
     """
     if cursor is None:
-        request.app.state.queries.remember(request.scope["query_string"], query, limit)
+        rest_state(request.scope).queries.remember(request.scope["query_string"], query, limit)
     found = TaskListing(request, database, owner, query, limit, cursor)
     return await found.response(counted=wanted.get("count") == "exact")
 

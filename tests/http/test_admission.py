@@ -27,13 +27,13 @@ UNKNOWN = "01890000-0000-7000-8000-000000000000"
 def full(server: LocalServer) -> Iterator[None]:
     """All places are taken, and somebody has waited for long."""
     door: Admission = server.app.state.admission
-    door._inside += admission._AT_ONCE
+    door._used += admission._SLOTS
     door._queue.append((-math.inf, nothing))
     try:
         yield
     finally:
         door._queue.clear()
-        door._inside -= admission._AT_ONCE
+        door._used -= admission._SLOTS
 
 
 class TestFull:
@@ -122,29 +122,31 @@ class TestQueue:
         )
         with socket.create_connection(("127.0.0.1", server.port)) as slow:
             slow.sendall(f"{head}Content-Length: 14\r\n\r\n".encode())
-            door._inside += admission._AT_ONCE
+            door._used += admission._SLOTS
             asking.start()
             wait_for(lambda: len(door._queue) == 1)
             assert not answer.done()
-            door._inside -= admission._AT_ONCE - 1  # the last is left by whoever sends the rest of the body
+            door._used -= (
+                admission._SLOTS - 1
+            )  # the last is freed by the request that sends the rest of the body
             slow.sendall(b'{"title": "x"}')
             assert slow.recv(12) == b"HTTP/1.1 201"
             assert answer.result(timeout=10) == 200
             asking.join()
-        door._inside -= 1
-        wait_for(lambda: door._inside == 0)
+        door._used -= 1
+        wait_for(lambda: door._used == 0)
 
     def test_who_waits_too_long_is_told(
         self, server: LocalServer, tasks: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(http_connection, "IN_QUEUE_SECONDS", 0.2)
-        monkeypatch.setattr(http_connection, "LOOK_SECONDS", 0.1)
+        monkeypatch.setattr(http_connection, "QUEUE_SECONDS", 0.2)
+        monkeypatch.setattr(http_connection, "CHECK_SECONDS", 0.1)
         door: Admission = server.app.state.admission
-        door._inside += admission._AT_ONCE
+        door._used += admission._SLOTS
         try:
             problem(httpx2.get(f"{server.url}{tasks}"), 503, "overloaded")
         finally:
-            door._inside -= admission._AT_ONCE
+            door._used -= admission._SLOTS
             door._queue.clear()
 
 
@@ -153,12 +155,12 @@ class TestAdmission:
         door = full_door()
         door.queue(0.0, nothing)
         assert not door.is_full(0.1)
-        for _ in range(admission._IN_QUEUE - 1):
+        for _ in range(admission._MAX_QUEUE - 1):
             door.queue(0.1, partial(door.enter, 1))
         assert door.is_full(0.1)
         asyncio.run(leave_all(door))
         door.queue(0.2, nothing)  # 400 were answered in 0.2 s: there is room for 0.3 s
-        assert door._room == 600
+        assert door._max_queue == 600
 
     def test_is_full_while_the_first_has_waited_too_long(self) -> None:
         door = full_door()
@@ -180,7 +182,7 @@ class TestAdmission:
         """All others are refused at the end of the turn."""
         door = full_door()
         inside: list[int] = []
-        for n in range(3 * admission._IN_A_TURN):
+        for n in range(3 * admission._SLOTS_PER_TURN):
             door.queue(0.0, partial(note, door, inside, n))
 
         async def work() -> list[int]:
@@ -191,7 +193,7 @@ class TestAdmission:
                 counts.append(len(inside))
             return counts
 
-        assert asyncio.run(work()) == [admission._IN_A_TURN * turns for turns in (1, 2, 3, 3)]
+        assert asyncio.run(work()) == [admission._SLOTS_PER_TURN * turns for turns in (1, 2, 3, 3)]
         assert inside == sorted(inside)
 
     def test_it_is_known_whether_the_next_turn_brings_more(self) -> None:
@@ -243,12 +245,12 @@ class TestPlaces:
                 client.get(f"{tasks}/{UNKNOWN}").status_code == 404
             )  # is told the long way, once it is known
             assert taken[2:] == [1, admission.SLOW_PATH_COST - 1]
-        wait_for(lambda: door._inside == 0)
+        wait_for(lambda: door._used == 0)
 
 
 def full_door() -> Admission:
     door = Admission()
-    door.enter(admission._AT_ONCE)
+    door.enter(admission._SLOTS)
     return door
 
 
@@ -258,7 +260,7 @@ async def leave(door: Admission) -> None:
 
 
 async def leave_all(door: Admission) -> None:
-    for _ in range(admission._AT_ONCE):
+    for _ in range(admission._SLOTS):
         door.leave(1)
 
 

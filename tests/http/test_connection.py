@@ -493,7 +493,7 @@ class TestBounds:
         self, client: httpx2.Client, server: LocalServer, user: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tasks, paused = f"/api/{user}/tasks", list[None]()
-        monkeypatch.setattr("taskwell.http.connection.PATIENCE_SECONDS", 2.0)
+        monkeypatch.setattr("taskwell.http.connection.TIMEOUT_SECONDS", 2.0)
         monkeypatch.setattr(Connection, "pause_writing", _noting(Connection.pause_writing, paused))
         for _ in range(100):
             client.post(tasks, json={"title": "long", "description": "d" * 2_000})

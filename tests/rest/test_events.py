@@ -532,7 +532,7 @@ class TestEnd:
     def test_a_reader_that_stops_reading_is_cut(
         self, database_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("taskwell.http.connection.PATIENCE_SECONDS", 0.3)
+        monkeypatch.setattr("taskwell.http.connection.TIMEOUT_SECONDS", 0.3)
         settings = Settings(database_url=database_url, max_body_bytes=16_000_000)
         with socket.socket() as stalled:
             with local_server(settings) as server, httpx2.Client(base_url=server.url, timeout=60) as client:

@@ -17,8 +17,8 @@ HEAD = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch, database_url: str) -> Iterator[LocalServer]:
-    monkeypatch.setattr(http_connection, "PATIENCE_SECONDS", 0.5)
-    monkeypatch.setattr(http_connection, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(http_connection, "TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(http_connection, "CHECK_SECONDS", 0.1)
     with local_server(Settings(database_url=database_url, max_body_bytes=16_000_000)) as server:
         yield server
 
@@ -83,8 +83,8 @@ class TestSlowBody:
     def test_is_cut(
         self, server: LocalServer, monkeypatch: pytest.MonkeyPatch, user: str, sent: bytes, length: bytes
     ) -> None:
-        monkeypatch.setattr(http_connection, "PATIENCE_SECONDS", 0.3)
-        monkeypatch.setattr(http_connection, "LOOK_SECONDS", 0.1)
+        monkeypatch.setattr(http_connection, "TIMEOUT_SECONDS", 0.3)
+        monkeypatch.setattr(http_connection, "CHECK_SECONDS", 0.1)
         port = int(server.url.rpartition(":")[2])
         path = f"/api/{user}/tasks"
         chunk = b"%x\r\n%s\r\n" % (len(sent), sent) if b"chunked" in length and sent else sent

@@ -1,7 +1,7 @@
-"""Who is let in: so many requests at once, a queue behind them, and a word at once to all others.
+"""Admission control: a number of slots, a queue for them, and an immediate 503 beyond that.
 
-Counted is what the server owes: from when a request is whole until its answer begins. So neither a slow
-client nor an open event stream takes a place. `http/connection.py` keeps the count.
+A request occupies slots from when it is whole until its response starts. So neither a slow client nor an open
+event stream occupies one. `http/connection.py` does the counting.
 """
 
 import asyncio
@@ -26,84 +26,84 @@ from taskwell.http.root_path import enter
 
 logger = logging.getLogger("taskwell")
 
-_AT_ONCE = 400  # places
-SLOW_PATH_COST = 6  # places of one that goes through the layers: it takes several times as long
-_IN_QUEUE = 1_000
-_IN_QUEUE_AT_LEAST = 100  # after so many answers it is known how fast it moves
-_IN_A_TURN = 24  # places: what begins in a turn of the event loop is what all others wait for
-_PATIENCE_SECONDS = 0.3
-_TOLD_EVERY_SECONDS = 10.0
+_SLOTS = 400
+SLOW_PATH_COST = 6  # slots of a request that goes through the layers: it takes several times as long
+_MAX_QUEUE = 1_000
+_MIN_QUEUE = 100  # the throughput is measured over so many responses
+_SLOTS_PER_TURN = 24  # all that start in a turn of the event loop delay each other
+_MAX_WAIT_SECONDS = 0.3
+_WARN_EVERY_SECONDS = 10.0
 
 
 class Admission:
-    """`ending`: the server has been told to end, and says so to whoever asks whether it is ready."""
+    """The slots and the queue. `ending`: the server is shutting down, and reports that it is not ready."""
 
     def __init__(self) -> None:
         self.ending = False
-        self._inside = 0
-        # Since when each waits, and what begins with it: it enters, if that is still wanted.
+        self._used = 0
+        # The time of arrival, and a callback that occupies the slots, if the client is still there.
         self._queue: deque[tuple[float, Callable[[], None]]] = deque()
-        self._room = _IN_QUEUE
-        self._due = False
+        self._max_queue = _MAX_QUEUE
+        self._scheduled = False
         self._left, self._since = 0, 0.0
-        self._refused, self._told = 0, -math.inf
+        self._refused, self._warned_at = 0, -math.inf
 
     def is_full(self, now: float) -> bool:
-        """Whether who comes now would wait too long: the first does, or too many are before."""
+        """Whether a new request would wait too long: the oldest does already, or the queue is full."""
         queue = self._queue
         if not queue:
-            return self._inside >= 2 * _AT_ONCE
-        return len(queue) >= self._room or now - queue[0][0] > _PATIENCE_SECONDS
+            return self._used >= 2 * _SLOTS
+        return len(queue) >= self._max_queue or now - queue[0][0] > _MAX_WAIT_SECONDS
 
     def lets_in_more(self) -> bool:
-        """Whether there is a place for somebody who waits: the next turn of the event loop brings them."""
-        return bool(self._queue) and self._inside < _AT_ONCE
+        """Whether queued requests start in the next turn of the event loop."""
+        return bool(self._queue) and self._used < _SLOTS
 
     def has_room(self) -> bool:
-        """Whether there is a place, and nobody waits for it."""
-        return not self._queue and self._inside < _AT_ONCE
+        """Whether a slot is free and the queue is empty."""
+        return not self._queue and self._used < _SLOTS
 
     def enter(self, slots: int) -> None:
-        self._inside += slots
+        self._used += slots
 
     def queue(self, now: float, begin: Callable[[], None]) -> None:
         if not self._queue:
-            self._left, self._since, self._room = 0, now, _IN_QUEUE
-        elif self._left >= _IN_QUEUE_AT_LEAST:  # how fast the queue moves is known anew
+            self._left, self._since, self._max_queue = 0, now, _MAX_QUEUE
+        elif self._left >= _MIN_QUEUE:  # the throughput has been measured again
             answered = self._left / max(now - self._since, 0.001)
-            self._room = min(_IN_QUEUE, max(_IN_QUEUE_AT_LEAST, int(answered * _PATIENCE_SECONDS)))
+            self._max_queue = min(_MAX_QUEUE, max(_MIN_QUEUE, int(answered * _MAX_WAIT_SECONDS)))
             self._left, self._since = 0, now
         self._queue.append((now, begin))
         self._let_in_soon()
 
     def leave(self, slots: int) -> None:
-        self._inside -= slots
+        self._used -= slots
         self._left += 1
         self._let_in_soon()
 
     def _let_in_soon(self) -> None:
-        """In the next turn of the event loop: those who come meanwhile are refused before, which is quick."""
-        if not self._due and self.lets_in_more():
-            self._due = True
+        """Start them in the next turn of the event loop, after the quick refusals of this one."""
+        if not self._scheduled and self.lets_in_more():
+            self._scheduled = True
             asyncio.get_running_loop().call_soon(self._let_in)
 
     def _let_in(self) -> None:
-        self._due = False
-        most = min(self._inside + _IN_A_TURN, _AT_ONCE)
-        while self._queue and self._inside < most:
+        self._scheduled = False
+        most = min(self._used + _SLOTS_PER_TURN, _SLOTS)
+        while self._queue and self._used < most:
             _, begin = self._queue.popleft()
             begin()
         self._let_in_soon()
 
     def note_refusal(self, now: float) -> None:
         self._refused += 1
-        if now - self._told > _TOLD_EVERY_SECONDS:
+        if now - self._warned_at > _WARN_EVERY_SECONDS:
             logger.warning("overloaded: %d requests refused since this was said last", self._refused)
-            self._refused, self._told = 0, now
+            self._refused, self._warned_at = 0, now
 
 
 class RequestPeek:
-    """What has to be known of a request to refuse it, which is a twentieth of what it takes to answer it."""
+    """Parses as much of a request as a refusal needs: a twentieth of the cost of handling it."""
 
     def __init__(self, root_path: str, prefixes: Prefixes) -> None:
         self.root_path = root_path
@@ -116,23 +116,23 @@ class RequestPeek:
         self._parser: Any = None
 
     def is_whole(self, data: bytes) -> bool:
-        """Whether this is one request, and all of it."""
+        """Whether the data is exactly one whole request."""
         self._parser = HttpRequestParser(self)
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
             return False
         finally:
-            # The two know each other, and would be left for the collector, which at ten thousand refusals a
-            # second would look through all connections again and again.
+            # The two refer to each other. The garbage collector would have to find them, and at ten thousand
+            # refusals a second it would scan all connections again and again.
             self._parser = None
         return self.begun == self.ended == 1
 
     @property
     def may_be_refused(self) -> bool:
-        """Health is always told; and a browser that was refused its preflight would not see why.
+        """Not health checks, nor preflights, since a browser would not show why they failed.
 
-        Whether a proxy's prefix is to be believed is the layers' to know.
+        Nor requests with a proxy's prefix: only the layers know whether to trust it.
         """
         path = self.url.partition(b"?")[0].decode("ascii", "replace")
         inner = path.removeprefix(self.root_path)
@@ -157,7 +157,7 @@ class RequestPeek:
         self.method, self.keeps_alive = self._parser.get_method(), self._parser.should_keep_alive()
 
     def refusal(self, headers: Sequence[Header], origins: Origins) -> bytes:
-        """As the layers would put it together."""
+        """The response, with the same bytes as that of the layers."""
         request_id = b"%032x" % getrandbits(128)
         path = self._path()
         instance = path if _SIMPLE.fullmatch(path) else json.dumps(instance_of(path))[1:-1].encode()
@@ -170,7 +170,7 @@ class RequestPeek:
         return _ANSWER % (link, default, request_id, len(body), end, shown)
 
     def _path(self) -> bytes:
-        """As the client knows it."""
+        """The path that the client sent to the proxy."""
         path = self.url.partition(b"?")[0]
         if not self.root_path:
             return path
@@ -179,7 +179,7 @@ class RequestPeek:
         return path_as_sent(scope).encode()
 
 
-_SIMPLE = re.compile(rb"[!#-\[\]-~]{0,1024}")  # nothing in it has to be escaped
+_SIMPLE = re.compile(rb"[!#-\[\]-~]{0,1024}")  # needs no escapes in JSON
 _BODY = json.dumps(problem_members("overloaded", Overloaded.detail, "%b", "%b")).encode()
 _ANSWER = (
     b"HTTP/1.1 503 Service Unavailable\r\n"

@@ -1,7 +1,7 @@
-"""HTTP as uvicorn speaks it, with an end to patience, a bound on what is begun, and answers in one piece.
+"""An HTTP/1.1 connection: uvicorn's protocol with deadlines, admission control and responses in one write.
 
-A client has 10 s to send a request or to take an answer, and a second more for each 8 KiB that it sends or
-takes. Who stalls is cut.
+A client has 10 s to send a request or to read a response, and a second more for each 8 KiB of it. After that
+the connection is closed.
 """
 
 import asyncio
@@ -36,19 +36,19 @@ from taskwell.http.prefixes import Prefixes
 from taskwell.http.request_state import detach_state, known_state, request_state
 from taskwell.http.root_path import enter
 
-PATIENCE_SECONDS = 10.0
-IN_QUEUE_SECONDS = 1.0
-LOOK_SECONDS = 1.0
-# For a connection that is idle when the server ends: its client may be asking just now.
-LAST_SECONDS = 1.0
+TIMEOUT_SECONDS = 10.0
+QUEUE_SECONDS = 1.0
+CHECK_SECONDS = 1.0
+# A connection that is idle at shutdown stays open so long: a request may be on its way.
+GRACE_SECONDS = 1.0
 _BYTES_PER_SECOND = 8_192
 _VERSIONS = frozenset({"1.0", "1.1"})
-_ABOUT_BODIES = frozenset({b"content-length", b"expect", b"transfer-encoding"})
-_MOST_DIGITS = 20  # of a length
-# Of a head that has not ended, or of trailers. What is read with it at once may count too: 256 KiB.
-_MOST_UNFINISHED_BYTES = 524_288
-# llhttp reads RTSP and ICE as well, and only there are these methods.
-_NO_HTTP_METHODS = frozenset(
+_BODY_HEADERS = frozenset({b"content-length", b"expect", b"transfer-encoding"})
+_MAX_DIGITS = 20  # of Content-Length
+# Of an unfinished head, or of trailers. Up to 256 KiB that are read together with it may count too.
+_MAX_UNFINISHED_BYTES = 524_288
+# llhttp parses RTSP and ICE as well. These are their methods.
+_NON_HTTP_METHODS = frozenset(
     b"ANNOUNCE DESCRIBE FLUSH GET_PARAMETER PAUSE PLAY RECORD REDIRECT SETUP SET_PARAMETER SOURCE "
     b"TEARDOWN".split()
 )
@@ -72,7 +72,7 @@ class ServedApp:
 
 
 class Flow(FlowControl):
-    """Reads no more while several requests wait: who pipelines without end would fill the memory."""
+    """Pauses reading while several requests wait: endless pipelining would fill the memory."""
 
     def __init__(self, transport: asyncio.Transport, unanswered: deque["Cycle"]) -> None:
         super().__init__(transport)
@@ -84,11 +84,11 @@ class Flow(FlowControl):
 
 
 class Cycle(RequestResponseCycle):
-    """A request and its answer. The head is kept until there is some of the body, and both are one write.
+    """A request and its response. The head is held until the first part of the body: both are one write.
 
-    `begun`: the application has been asked. `slots`: what it takes of the server until its answer begins.
-    `truncated`: the client has ended its side before the end of the body. `endless`: the answer is a stream
-    of events. `until_close`: the answer ends where the connection does.
+    `begun`: a handler runs. `slots`: those of the admission control that it occupies until its response
+    starts. `truncated`: the client closed its side before the end of the body. `endless`: the response is an
+    event stream. `until_close`: the end of the connection ends the response.
     """
 
     begun = False
@@ -101,7 +101,7 @@ class Cycle(RequestResponseCycle):
     scope: Scope  # type: ignore[assignment]
     _head = b""
 
-    # What is the same at the beginning of each, which uvicorn's would set one by one.
+    # The initial values. On the class they cost nothing; uvicorn's `__init__` sets each of them.
     logger = logging.getLogger("uvicorn.error")
     access_log = False
     disconnected = False
@@ -133,7 +133,7 @@ class Cycle(RequestResponseCycle):
     async def _run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await app(scope, receive, send)
-        except asyncio.CancelledError:  # the server ends, and has waited long enough: it says so itself
+        except asyncio.CancelledError:  # shutdown has timed out, which uvicorn logs itself
             self.disconnected = True
             self.transport.abort()
 
@@ -146,7 +146,7 @@ class Cycle(RequestResponseCycle):
         return message
 
     def disconnect(self) -> None:
-        """Tell the application that its client is gone. Nothing more is written for it."""
+        """Tell the application that its client has disconnected. Nothing more is written."""
         self.disconnected = True
         self.message_event.set()
 
@@ -164,7 +164,7 @@ class Cycle(RequestResponseCycle):
             self._write(message.get("body", b""), more=message.get("more_body", False))
 
     def answer(self, status: int, head: bytes, body: bytes) -> None:
-        """All at once, in place of the application. `head`: its lines, without what every answer has."""
+        """Write a whole response in place of the application. `head`: its lines without the default ones."""
         self.leave()
         self.response_started = self.response_complete = True
         if self.disconnected:
@@ -178,7 +178,7 @@ class Cycle(RequestResponseCycle):
 
     def take_slow_path(self) -> None:
         self.enter(SLOW_PATH_COST - 1)
-        self.connection.begin(self)
+        self.connection.start(self)
 
     def is_malformed(self) -> bool:
         state = known_state(self.scope)
@@ -210,25 +210,25 @@ class Cycle(RequestResponseCycle):
         elif not self.keep_alive:
             headers.append((b"connection", b"close"))
         if known.get(b"content-type", b"").startswith(b"text/event-stream"):
-            self._begin_stream()
+            self._start_stream()
         headers += self._framing(status, known)
         lines = [b"%b: %b\r\n" % header for header in headers]
         return b"".join([STATUS_LINE[status], *lines, b"\r\n"])
 
-    def _begin_stream(self) -> None:
+    def _start_stream(self) -> None:
         self.endless = True
         if not self.connection.reading:
             self.disconnect()
             self.transport.close()
 
     def _framing(self, status: int, headers: Mapping[bytes, bytes]) -> list[Header]:
-        """Decide how the end of the body is told. Returns the header that says so, where none does yet."""
+        """Choose the framing of the body. Returns its header, unless the response has one already."""
         if b"content-length" in headers:
             self.chunked_encoding = False
             self.expected_content_length = int(headers[b"content-length"])
         elif self.scope["method"] == "HEAD" or status in {204, 304}:
             pass
-        elif self.scope["http_version"] == "1.0":  # it knows no chunks (RFC 9112, 6.1)
+        elif self.scope["http_version"] == "1.0":  # it has no chunks (RFC 9112, 6.1)
             self.until_close = True
         else:
             self.chunked_encoding = True
@@ -259,13 +259,14 @@ class Cycle(RequestResponseCycle):
 
 
 class Connection(HttpToolsProtocol):
-    """A connection. It looks once a second whether its client is overdue: a timer for each wait costs more.
+    """A connection. It checks its deadline once a second, which costs less than a timer for each wait.
 
-    `due`: when patience ends. `between`: nothing of a next request has come. `queued`: it waits for a place.
-    `unanswered`: the requests without a whole answer, in their order; the first one is being answered.
-    `unfinished`: how many bytes have come of a head or of trailers without their end.
-    `reading`: False once nothing more is read: the client has ended its side (`client_ended`), what it sends
-    is no HTTP, or its request has been refused.
+    `deadline`: on the clock of the event loop. `between_requests`: no byte of a next request has arrived.
+    `queued`: the request that waits for a slot.
+    `unanswered`: the requests without a whole response, in their order; the first one is being handled.
+    `unfinished`: the received bytes of a head or of trailers whose end has not arrived.
+    `reading`: False once input is ignored: the client has closed its side (`client_ended`), has sent no
+    HTTP, or its request has been refused.
     `offer`: the head that has just been parsed offers another protocol. `connect_to`: the target of CONNECT.
     """
 
@@ -277,9 +278,9 @@ class Connection(HttpToolsProtocol):
         self.served = served
         self.admission = served.admission
         self.fast_path = served.fast_path
-        self.context = contextvars.copy_context()  # a request may be begun while another one is answered
-        self.due = self.loop.time() + PATIENCE_SECONDS
-        self.between = True
+        self.context = contextvars.copy_context()  # a request may start while another one is handled
+        self.deadline = self.loop.time() + TIMEOUT_SECONDS
+        self.between_requests = True
         self.queued: Cycle | None = None
         self.unread = 0
         self.unanswered: deque[Cycle] = deque()
@@ -292,18 +293,18 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow = Flow(transport, self.unanswered)
-        self.loop.call_later(LOOK_SECONDS, self.check_deadline)
+        self.loop.call_later(CHECK_SECONDS, self.check_deadline)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        for cycle in self.unanswered:  # what has not begun never begins
+        for cycle in self.unanswered:  # those that have not started never do
             cycle.disconnect()
         self.unanswered.clear()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Answer what has come whole before the connection is closed: the client may still read.
+        """Answer the whole requests before the connection is closed: the client may still read.
 
-        A stream of events ends: this is how a browser leaves one.
+        An event stream ends: a browser leaves one in this way.
         """
         self.reading, self.client_ended = False, True
         cycle = self.cycle
@@ -319,7 +320,7 @@ class Connection(HttpToolsProtocol):
         return True
 
     def truncate(self, cycle: Cycle) -> None:
-        """The rest of the body never comes. Who has begun may answer without it; any other is dropped."""
+        """The rest of the body never arrives: only a handler that runs already may still answer."""
         if cycle.begun:
             cycle.truncated = True
             cycle.message_event.set()
@@ -327,11 +328,11 @@ class Connection(HttpToolsProtocol):
             self.unanswered.remove(cycle)
 
     def close_after(self, cycle: Cycle) -> None:
-        """Close after an answer. While its request is still arriving only this side is closed.
+        """Close after a response. While its request is still arriving, close only this side.
 
-        To close both would have the kernel reset the connection at the next byte, and a client or proxy that
-        is still sending would lose the answer (RFC 9112, 9.6). What comes is thrown away until it closes too,
-        or its time is up.
+        If both were closed, the kernel would reset the connection at the next byte, and a client or proxy
+        that is still sending would lose the response (RFC 9112, 9.6). Input is discarded until the client
+        closes, or until the deadline.
         """
         if not self.client_ended and (cycle.more_body or cycle.is_malformed()):
             self.reading = False
@@ -340,41 +341,41 @@ class Connection(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    # Patience
+    # Deadlines
 
     def check_deadline(self) -> None:
         if self.parser is None:
             return  # the connection is lost
-        self.loop.call_later(LOOK_SECONDS, self.check_deadline)
+        self.loop.call_later(CHECK_SECONDS, self.check_deadline)
         if self.flow.write_paused:
             unread = self.transport.get_write_buffer_size()
-            self.due += max(0, self.unread - unread) / _BYTES_PER_SECOND
+            self.deadline += max(0, self.unread - unread) / _BYTES_PER_SECOND
             self.unread = unread
-        if self.loop.time() >= self.due:
+        if self.loop.time() >= self.deadline:
             self.on_deadline()
 
     def on_deadline(self) -> None:
-        """The patience is at its end."""
+        """Refuse a queued request, or close the connection."""
         if self.queued is not None:
             self.refuse_queued(self.queued)
         elif self.flow.write_paused or self.transport.is_closing():
             self.reset()
         else:
-            self.set_deadline(PATIENCE_SECONDS)
+            self.set_deadline(TIMEOUT_SECONDS)
             self.transport.close()
 
     def reset(self) -> None:
-        """To close it would wait for the reader to take what is left, here or in the kernel."""
+        """Close at once. A normal close would wait until the client has read the rest."""
         connection = self.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.transport.abort()
 
     def set_deadline(self, seconds: float) -> None:
-        self.due = self.loop.time() + seconds
+        self.deadline = self.loop.time() + seconds
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.set_deadline(PATIENCE_SECONDS)
+        self.set_deadline(TIMEOUT_SECONDS)
         self.unread = self.transport.get_write_buffer_size()
 
     def resume_writing(self) -> None:
@@ -382,18 +383,18 @@ class Connection(HttpToolsProtocol):
         if self.is_idle():
             self.set_deadline(self.timeout_keep_alive)
         elif self.unanswered and not self.unanswered[0].more_body:
-            self.set_deadline(math.inf)  # what it asked for is on its way
+            self.set_deadline(math.inf)  # its response is on its way
         else:
-            self.set_deadline(PATIENCE_SECONDS)
+            self.set_deadline(TIMEOUT_SECONDS)
 
     def is_idle(self) -> bool:
-        ready = self.between or not self.reading
+        ready = self.between_requests or not self.reading
         return ready and (self.cycle is None or self.cycle.response_complete)
 
     def shutdown(self) -> None:
         self.admission.ending = True
         if self.is_idle():
-            self.loop.call_later(LAST_SECONDS, self.close_if_idle)
+            self.loop.call_later(GRACE_SECONDS, self.close_if_idle)
         elif self.cycle is not None:
             self.cycle.keep_alive = False
 
@@ -401,35 +402,35 @@ class Connection(HttpToolsProtocol):
         if self.is_idle():
             self.transport.close()
 
-    # A request, as the parser tells of it
+    # Callbacks of the transport and of the parser
 
     def data_received(self, data: bytes) -> None:
         if not self.reading:
             return
-        if self.between and self.admission.is_full(self.loop.time()) and self.refuse(data):
+        if self.between_requests and self.admission.is_full(self.loop.time()) and self.refuse(data):
             return
         try:
             self.parse(data)
         except httptools.HttpParserError:
             self.refuse_malformed()
             return
-        if not self.between and self.is_endless(data):
+        if not self.between_requests and self.is_endless(data):
             self.refuse_malformed("headers_too_large")
             return
         cycle = self.cycle
         if cycle is not None and cycle.more_body and not cycle.begun and self.unanswered[0] is cycle:
-            self.ask_early(cycle)
+            self.dispatch_early(cycle)
 
     def is_endless(self, data: bytes) -> bool:
-        """Whether more has come than a head may have. The parser would keep all of it in memory."""
+        """Whether a head is larger than allowed: the parser would keep all of it in memory."""
         self.unfinished += len(data)
-        return self.unfinished > _MOST_UNFINISHED_BYTES
+        return self.unfinished > _MAX_UNFINISHED_BYTES
 
     def parse(self, data: bytes) -> None:
-        """Parse requests. One that offers another protocol is answered as any other (RFC 9110, 7.8).
+        """Parse requests. An offer of another protocol is ignored (RFC 9110, 7.8).
 
-        llhttp ends at such a head and skips the body, whose bytes would then be run as further requests. So
-        the head is parsed once more without the offer, and what follows after it.
+        llhttp stops at such a head and skips the body, whose bytes would then run as further requests. So the
+        head is parsed again without the offer, and then the rest.
         """
         rest: bytes | memoryview = data
         while True:
@@ -454,16 +455,16 @@ class Connection(HttpToolsProtocol):
         self.parser.feed_data(b"".join([start, *lines, b"\r\n"]))
 
     def refuse_malformed(self, problem: str = "validation_error") -> None:
-        """Refuse it after the requests before it, and read no more: where another begins is not known."""
+        """Refuse it after the requests before it. Stop reading: the start of the next one is unknown."""
         self.reading = False
         cycle = self.cycle
-        if not self.between and cycle is not None and cycle.more_body and cycle.scope is self.scope:
+        if not self.between_requests and cycle is not None and cycle.more_body and cycle.scope is self.scope:
             if cycle.response_started:
                 self.transport.close()
                 return
             self.unanswered.remove(cycle)
             cycle.disconnect()
-        elif self.between:
+        elif self.between_requests:
             self.on_message_begin()
         path = self.url.partition(b"?")[0] if self.url.isascii() and self.url.startswith(b"/") else b"/"
         known = {"method": "GET", "path": "/", "raw_path": path, "query_string": b"", **self.scope}
@@ -474,10 +475,10 @@ class Connection(HttpToolsProtocol):
         self.cycle.more_body = False
         self.unanswered.append(self.cycle)
         if self.unanswered[0] is self.cycle:
-            self.take_turn(self.cycle)
+            self.dispatch_next(self.cycle)
 
     def refuse(self, data: bytes) -> bool:
-        """Refuse what has come, if it is one request and its turn to be answered."""
+        """Refuse the received data without the layers, if it is one whole request and none is before it."""
         peek = RequestPeek(self.served.root_path, self.served.prefixes)
         if not (self.is_idle() and peek.is_whole(data) and peek.may_be_refused):
             return False
@@ -491,23 +492,23 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.between = False
+        self.between_requests = False
         self.unfinished = 0
         if self.cycle is not None and self.cycle.response_complete:
-            self.set_deadline(PATIENCE_SECONDS)
+            self.set_deadline(TIMEOUT_SECONDS)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name, value = name.lower(), value.rstrip()  # the parser leaves white space behind a value
-        if name in _ABOUT_BODIES:
+        if name in _BODY_HEADERS:
             self.check_body_header(name, value.lower())
         self.headers.append((name, value))
 
     def check_body_header(self, name: bytes, value: bytes) -> None:
-        """Refuse a coding that the application had to decode, and a length that others may read otherwise."""
+        """Refuse codings that the application would have to decode, and lengths that proxies may misread."""
         if name == b"expect":  # in HTTP/1.0 it is ignored (RFC 9110, 10.1.1)
-            speaks_of_it = self.parser.get_http_version() != "1.0"
-            self.expect_100_continue = speaks_of_it and value == b"100-continue"
-        elif value != b"chunked" if name == b"transfer-encoding" else len(value) > _MOST_DIGITS:
+            understands_it = self.parser.get_http_version() != "1.0"
+            self.expect_100_continue = understands_it and value == b"100-continue"
+        elif value != b"chunked" if name == b"transfer-encoding" else len(value) > _MAX_DIGITS:
             raise httptools.HttpParserError
 
     def on_headers_complete(self) -> None:
@@ -515,7 +516,7 @@ class Connection(HttpToolsProtocol):
             self.offer = True
             return
         version, method = self.parser.get_http_version(), self.parser.get_method()
-        if version not in _VERSIONS or method in _NO_HTTP_METHODS:
+        if version not in _VERSIONS or method in _NON_HTTP_METHODS:
             raise httptools.HttpParserError
         self.headers = []  # for trailers, which must not pass for headers (RFC 9110, 6.5.1)
         scope = self.scope
@@ -539,7 +540,7 @@ class Connection(HttpToolsProtocol):
         self.unanswered.append(self.cycle)
 
     def on_body(self, body: bytes) -> None:
-        self.due += len(body) / _BYTES_PER_SECOND
+        self.deadline += len(body) / _BYTES_PER_SECOND
         self.unfinished = 0
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
@@ -552,74 +553,74 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if self.offer:
             return
-        self.between = True
+        self.between_requests = True
         cycle = self.cycle
         assert cycle is not None
-        if cycle.response_complete:  # it was refused before its body was here
+        if cycle.response_complete:  # it was refused before its body had arrived
             self.set_deadline(self.timeout_keep_alive)
             return
         cycle.more_body = False
         cycle.message_event.set()
-        if self.headers and not self.parser.should_keep_alive():  # trailers, which the parser obeys
+        if self.headers and not self.parser.should_keep_alive():  # the parser obeys trailers
             cycle.keep_alive = False
         if self.unanswered[0] is cycle:
-            self.ask(cycle)
+            self.dispatch(cycle)
 
-    # Its turn
+    # Dispatch
 
-    def ask(self, cycle: Cycle) -> None:
-        """Ask the application now, or when there is a place: the request is whole."""
-        self.due = math.inf
+    def dispatch(self, cycle: Cycle) -> None:
+        """Handle a whole request now, queue it until a slot is free, or refuse it."""
+        self.deadline = math.inf
         now = self.loop.time()
         if cycle.begun:
             if not cycle.response_started:
                 cycle.enter(SLOW_PATH_COST)
         elif self.served.prefixes.is_always_admitted(cycle.scope["path"]):
-            self.begin(cycle)
+            self.start(cycle)
         elif self.admission.is_full(now):
-            self.begin_refusal(cycle)
+            self.start_refusal(cycle)
         elif self.admission.has_room():
-            self.answer(cycle)
+            self.handle(cycle)
         else:
             self.queued = cycle
-            self.set_deadline(IN_QUEUE_SECONDS)
+            self.set_deadline(QUEUE_SECONDS)
             self.admission.queue(now, self.leave_queue)
 
-    def ask_early(self, cycle: Cycle) -> None:
-        """A short body is waited for; a long one may be refused before it is here."""
+    def dispatch_early(self, cycle: Cycle) -> None:
+        """Start a request whose body is still arriving, or refuse it. A short body is awaited."""
         length = next((value for name, value in cycle.scope["headers"] if name == b"content-length"), b"")
         if length.isdigit() and int(length[:20]) <= HIGH_WATER_LIMIT and not cycle.waiting_for_100_continue:
             return
         if self.admission.is_full(self.loop.time()):
-            self.begin_refusal(cycle)
+            self.start_refusal(cycle)
         else:
-            self.begin(cycle)
+            self.start(cycle)
 
     def leave_queue(self) -> None:
-        """There is room now. It may not be wanted any more."""
+        """Handle the queued request, if its client is still connected."""
         cycle, self.queued = self.queued, None
         if cycle is not None and not cycle.disconnected:
-            self.due = math.inf
-            self.answer(cycle)
+            self.deadline = math.inf
+            self.handle(cycle)
 
     def refuse_queued(self, cycle: Cycle) -> None:
-        self.queued, self.due = None, math.inf
-        self.begin_refusal(cycle)
+        self.queued, self.deadline = None, math.inf
+        self.start_refusal(cycle)
 
-    def begin_refusal(self, cycle: Cycle) -> None:
-        """What cannot be refused at a glance is refused by the layers, with all that they add."""
+    def start_refusal(self, cycle: Cycle) -> None:
+        """Refuse through the layers, which add their headers."""
         self.admission.note_refusal(self.loop.time())
         request_state(cycle.scope).overloaded = True
-        self.begin(cycle)
+        self.start(cycle)
 
-    def answer(self, cycle: Cycle) -> None:
+    def handle(self, cycle: Cycle) -> None:
         if self.fast_path is not None and not self.flow.write_paused and self.fast_path.try_handle(cycle):
             cycle.enter(1)
         else:
             cycle.enter(SLOW_PATH_COST)
-            self.begin(cycle)
+            self.start(cycle)
 
-    def begin(self, cycle: Cycle) -> None:
+    def start(self, cycle: Cycle) -> None:
         cycle.begun = True
         cycle.task = self.loop.create_task(cycle.run_asgi(self.app), context=self.context.copy())
         self.tasks.add(cycle.task)
@@ -628,20 +629,20 @@ class Connection(HttpToolsProtocol):
         self.server_state.total_requests += 1
         self.unanswered.popleft()
         if self.flow.write_paused or self.transport.is_closing():
-            self.set_deadline(PATIENCE_SECONDS)
+            self.set_deadline(TIMEOUT_SECONDS)
         else:
             self.set_deadline(self.timeout_keep_alive)
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
         if self.unanswered:
-            self.take_turn(self.unanswered[0])
+            self.dispatch_next(self.unanswered[0])
 
-    def take_turn(self, cycle: Cycle) -> None:
+    def dispatch_next(self, cycle: Cycle) -> None:
         if cycle.is_malformed():
-            self.due = math.inf
-            self.begin(cycle)
+            self.deadline = math.inf
+            self.start(cycle)
         elif cycle.more_body:
-            self.ask_early(cycle)
+            self.dispatch_early(cycle)
         else:
-            self.ask(cycle)
+            self.dispatch(cycle)

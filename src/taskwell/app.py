@@ -1,4 +1,4 @@
-"""The application."""
+"""The application: its state, its routes, its middleware and its lifespan."""
 
 import asyncio
 import gc
@@ -78,7 +78,7 @@ _NO_LIFESPAN = (
     "The lifespan of this application has not run: the application that mounts it has to run it in its own, "
     "`async with tasks.router.lifespan_context(tasks): yield`."
 )
-_WIRING = """\
+_HOW_TO_MOUNT = """\
 The lifespan of taskwell has not run, so it has no database. Starlette and FastAPI do not run the lifespan of
 what they mount: run it in that of the application outside.
 
@@ -94,15 +94,15 @@ what they mount: run it in that of the application outside.
 
 
 class NotStarted:
-    """Stands where the lifespan puts what requests need: whoever asks for something of it is told."""
+    """Stands in for the database and the feed until the lifespan sets them: every use raises Unavailable."""
 
     def __init__(self) -> None:
-        self._told = False
+        self._logged = False
 
     def __getattr__(self, name: str) -> Any:
-        if not self._told:
-            self._told = True
-            logger.error(_WIRING)
+        if not self._logged:
+            self._logged = True
+            logger.error(_HOW_TO_MOUNT)
         raise Unavailable(_NO_LIFESPAN, reason="preparing")
 
 
@@ -127,27 +127,27 @@ class Application(FastAPI):
             traces.hide_query(scope)
         if self.traced or self.middleware_stack is None:
             await super().__call__(scope, receive, send)
-        else:  # what Starlette does; FastAPI would ask at each request whether it is traced
+        else:  # as Starlette does; FastAPI would check for traces at each request
             scope["app"] = self
             await self.middleware_stack(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Without FastAPI's three outermost: there are layers here for mistakes and for large bodies."""
+        """Leave out FastAPI's three outermost layers: this application has its own for errors and bodies."""
         whole: Any = super().build_middleware_stack()
         return traces.ShownQuery(whole) if self.traced else whole.app.app.app
 
 
 def create_app(settings: Settings | None = None, *, fast_path: bool = True) -> FastAPI:
-    """The application on a database; the environment's settings unless others are given.
+    """Create the application, with the settings of the environment unless others are given.
 
-    `fast_path` False: every request goes through FastAPI, and nothing is asked for together; for whoever
-    wants to see that it makes no difference.
+    `fast_path` False: every request goes through FastAPI, and no queries are coalesced. Tests use it to show
+    that responses are the same.
     """
     return _application(settings or Settings(), fast_path=fast_path)
 
 
 def _application(settings: Settings, *, fast_path: bool = True, local: bool = False) -> FastAPI:
-    """`local`: whoever comes by an address that others can reach is refused."""
+    """`local`: refuse requests to an address that other machines can reach."""
     app = Application(
         title="taskwell",
         version=__version__,
@@ -157,7 +157,7 @@ def _application(settings: Settings, *, fast_path: bool = True, local: bool = Fa
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
-        telemetry={"logs": False},  # they would repeat what exceptions say
+        telemetry={"logs": False},  # they would repeat the messages of exceptions
     )
     app.state = _state_of(settings, fast_path=fast_path)
     app.include_router(router)
@@ -167,7 +167,7 @@ def _application(settings: Settings, *, fast_path: bool = True, local: bool = Fa
             app.router.routes.append(PrefixMount(prefix.path, prefix.app))
     problems.install(app)
     openapi.install(app)
-    if fast_path and not app.traced:  # a trace has the route, which is FastAPI's to find
+    if fast_path and not app.traced:  # a trace needs the route that FastAPI finds
         app.add_middleware(DirectDispatch, settings=settings, queries=app.state.rest.queries)
     _add_layers(app, settings, local=local)
     return app
@@ -183,7 +183,7 @@ def _state_of(settings: Settings, *, fast_path: bool) -> State:
         feed=missing,
         admission=Admission(),
         metrics=Metrics(settings.metrics_folder, prefixes.methods),
-        # Without credentials a page of this very machine can do no more than its user.
+        # Without credentials a page on this machine can do no more than its user.
         origins=Origins(settings.cors_origins, loopback=stub, methods=prefixes.methods),
         prefixes=prefixes,
         path_ids=PATH_IDS,
@@ -238,10 +238,10 @@ async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
             asyncio.create_task(feed.watch()),
             asyncio.create_task(run_forever(database, settings.trash_days)),
             asyncio.create_task(state.metrics.keep_telling(database, feed)),
-            *_fetches_of_keys(state.verifier),
+            *_key_fetches(state.verifier),
         }
     try:
-        with _told_to_end(admission, settings.drain_seconds, feed.close):
+        with _graceful_shutdown(admission, settings.drain_seconds, feed.close):
             fast_path = FastPath(app, database, feed) if state.fast_path and not app.traced else None
             served = ServedApp(admission, fast_path, state.origins, settings.served_path, state.prefixes)
             yield {ServedApp.KEY: served}
@@ -254,20 +254,20 @@ async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
         await traces.flush()
 
 
-def _fetches_of_keys(verifier: Verifier | None) -> set[asyncio.Task[None]]:
-    """The first, before anybody asks; an issuer that is away keeps no server from starting."""
+def _key_fetches(verifier: Verifier | None) -> set[asyncio.Task[None]]:
+    """Fetch keys before the first request. The server starts even if an issuer is unreachable."""
     key_sets = verifier.key_sets.values() if verifier else ()
     return {asyncio.create_task(keys.refresh()) for keys in key_sets}
 
 
 @contextmanager
-def _told_to_end(admission: Admission, drain_seconds: float, end: Callable[[], None]) -> Iterator[None]:
-    """At the signal to end say that it ends, and after the time for draining call `end` and let it.
+def _graceful_shutdown(admission: Admission, drain_seconds: float, end: Callable[[], None]) -> Iterator[None]:
+    """On SIGINT and SIGTERM report that the server is not ready; after the drain time shut down.
 
-    Open streams have to be ended then: the server waits for them before it ends the lifespan.
+    `end` closes open streams first: the server waits for them before it ends the lifespan.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may handle signals; an embedder ends its streams itself
+        yield  # only the main thread can handle signals; an embedding program ends its streams itself
         return
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -278,7 +278,7 @@ def _told_to_end(admission: Admission, drain_seconds: float, end: Callable[[], N
             handler(number, None)
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        seconds = 0.0 if admission.ending else drain_seconds  # who says it twice does not want to wait
+        seconds = 0.0 if admission.ending else drain_seconds  # a second signal skips the wait
         admission.ending = True
         loop.call_soon_threadsafe(loop.call_later, seconds, pass_on, number)
 
@@ -292,27 +292,29 @@ def _told_to_end(admission: Admission, drain_seconds: float, end: Callable[[], N
 
 
 def create_logging_app() -> FastAPI:
-    """What `taskwell serve` runs in each process."""
-    return _alone(Settings())
+    """Create the application of a process of `taskwell serve`."""
+    return _standalone(Settings())
 
 
 def create_served_app(settings: Settings) -> FastAPI:
-    """What any other server runs, which may listen where `taskwell serve` would refuse to."""
-    app = _alone(settings, local=settings.auth == "stub" and not settings.allow_stub_auth_on_public_address)
+    """Create the application for any other server, which may listen where `taskwell serve` would not."""
+    app = _standalone(
+        settings, local=settings.auth == "stub" and not settings.allow_stub_auth_on_public_address
+    )
     for remark in remarks(settings):
         logger.warning("%s", remark)
     return app
 
 
-def _alone(settings: Settings, *, local: bool = False) -> FastAPI:
-    """The application in a process that has nothing else to do."""
+def _standalone(settings: Settings, *, local: bool = False) -> FastAPI:
+    """Create the application and tune the process for it."""
     logs.install(settings)
     traces.install(settings)
     app = _application(settings, local=local)
-    # What is there for good need not be looked through for garbage again and again: that would stop the
-    # process for a tenth of a second each time.
+    # The garbage collector need not scan permanent objects: each scan would stop the process for a tenth of a
+    # second.
     gc.collect()
     gc.freeze()
-    # A thread of the database waits so long for its turn while the loop is busy, several times for a write.
+    # While the event loop is busy, a database thread waits so long to run, several times for a write.
     sys.setswitchinterval(0.000_1)
     return app

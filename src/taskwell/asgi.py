@@ -9,5 +9,5 @@ from taskwell.cli.settings import load_settings
 
 try:
     app = create_served_app(load_settings())
-except typer.Exit as exit_:  # what is wrong with the settings is on standard error
+except typer.Exit as exit_:  # the error in the settings has been printed to standard error
     sys.exit(exit_.exit_code)

@@ -1,4 +1,4 @@
-"""Who may do what. Every route says what it needs; one that does not cannot be made."""
+"""Callers, scopes and what an operation requires. A route that declares no access cannot be created."""
 
 import math
 import time
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 TASKS_READ = "tasks:read"
 TASKS_WRITE = "tasks:write"
 ADMIN = "admin"
-# One's own account and tokens: whoever signs in has it. No API token does, so none can make another.
+# The account and its tokens. Signing in grants it. An API token never has it, so none can create another.
 ACCOUNT = "account"
 OF_A_USER = frozenset({TASKS_READ, TASKS_WRITE, ACCOUNT})
 ALL = OF_A_USER | {ADMIN}
@@ -21,9 +21,10 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`any_user`: the caller acts for whatever user a path names, as in stub mode.
+    """An authenticated user.
 
-    `expires_at`: when the credentials do, in seconds of the epoch.
+    `any_user`: the caller may act for every user that a path names, as in stub mode.
+    `expires_at`: of the credentials, in seconds since the epoch.
     """
 
     user_id: str
@@ -33,25 +34,28 @@ class Caller:
     expires_at: float = math.inf
 
     def stream_seconds(self) -> float:
-        """How long a stream may go on before the credentials are looked at again."""
+        """The maximum duration of a stream: after it the credentials are checked again."""
         return math.inf if self.any_user else min(self.expires_at - time.time(), _STREAM_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What an operation needs. `scope` None: nothing. `allow_admin`: ADMIN will do too, for any user."""
+    """The requirements of an operation.
+
+    `scope`: None if it is public. `allow_admin`: ADMIN suffices too, for the data of any user.
+    """
 
     scope: str | None
     allow_admin: bool = False
 
 
 def requires(scope: str, *, allow_admin: bool = False) -> Callable[[Endpoint], Endpoint]:
-    """Declare what the route of an endpoint needs."""
+    """Declare the scope that the route of an endpoint requires."""
     return _declaring(Access(scope, allow_admin))
 
 
 def public(endpoint: Endpoint) -> Endpoint:
-    """Declare that the route of an endpoint is everybody's."""
+    """Declare that the route of an endpoint needs no credentials."""
     return _declaring(Access(None))(endpoint)
 
 
@@ -64,7 +68,7 @@ def _declaring(access: Access) -> Callable[[Endpoint], Endpoint]:
 
 
 def access_of(endpoint: Callable[..., Any]) -> Access:
-    """Raises TypeError: the endpoint declares nothing."""
+    """The declared access. Raises TypeError if the endpoint declares none."""
     access = getattr(endpoint, "access", None)
     if not isinstance(access, Access):
         raise TypeError(f"the route of {endpoint.__name__} must say what it needs: @requires(...) or @public")

@@ -1,6 +1,6 @@
-"""The public keys of an issuer (RFC 7517), fetched and remembered.
+"""The public keys of an issuer (RFC 7517), fetched and cached.
 
-A key that is known is never waited for: an issuer that is away, or slow, refuses nobody it has vouched for.
+A cached key is used without waiting: tokens stay valid while their issuer is slow or unreachable.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from taskwell.core.errors import Unavailable
 logger = logging.getLogger("taskwell")
 
 _FRESH_SECONDS = 300.0
-# Every unknown key may be a new one, and every token may name an unknown key.
+# An unknown key may be a new one, so it causes a fetch; but any token may name one, so fetches are limited.
 _FETCHES, _PERIOD_SECONDS = 2, 30.0
-_PAUSE_SECONDS = 3.0  # between attempts, as long as there is no key at all
+_PAUSE_SECONDS = 3.0  # between attempts while no key is cached
 _TIMEOUT_SECONDS = 3.0
 _MAX_BYTES = 65_536
 _MAX_KEYS = 100
@@ -39,7 +39,7 @@ PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key, and what it may be used with: the algorithm of a token has no say in that."""
+    """A key and the algorithms that it may be used with, regardless of the token's."""
 
     kid: str | None
     algorithms: frozenset[str]
@@ -52,7 +52,7 @@ class KeysUnavailable(Unavailable):
 
 
 class OtherIssuer(ValueError):
-    """The discovery document has another name than the settings. The message says what to do."""
+    """The discovery document names another issuer than the settings. The message says what to change."""
 
     def __init__(self, configured: str, named: object) -> None:
         slash = isinstance(named, str) and named.rstrip("/") == configured.rstrip("/")
@@ -61,11 +61,11 @@ class OtherIssuer(ValueError):
 
 
 class KeySet:
-    """The keys of one issuer, at a URL of its own or where its discovery document says."""
+    """The keys of one issuer, at the configured URL or at that of its discovery document."""
 
     def __init__(self, issuer: str, url: str | None, now: Callable[[], float] = time.monotonic) -> None:
         self.issuer = issuer
-        self.obstacle = ""  # why the last fetch failed, if it did
+        self.obstacle = ""  # the error of the last fetch, if it failed
         self._url = url
         self._now = now
         self._keys: tuple[Key, ...] | None = None
@@ -74,10 +74,10 @@ class KeySet:
         self._fetch: asyncio.Task[None] | None = None
 
     async def find(self, kid: str | None, algorithm: str) -> Key | None:
-        """The key that a token names; without a name, the only one that there is for the algorithm.
+        """The key that a token names; without a name, the only key for the algorithm.
 
         Raises:
-            KeysUnavailable: no key was ever to be had.
+            KeysUnavailable: no fetch has succeeded yet.
         """
         key = self._find(kid, algorithm)
         if key is None:
@@ -91,7 +91,7 @@ class KeySet:
         return key
 
     async def refresh(self) -> None:
-        """Fetch the keys, or wait for whoever fetches them already. The old ones stay if that fails."""
+        """Fetch the keys, or await the fetch that is running. If it fails, the old keys stay."""
         await asyncio.shield(self._start())
 
     def _find(self, kid: str | None, algorithm: str) -> Key | None:
@@ -116,7 +116,7 @@ class KeySet:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 self._keys = await self._fetched()
             self._fetched_at = self._now()
-        except Exception as error:  # noqa: BLE001 (whatever an issuer does, those it vouched for stay known)
+        except Exception as error:  # noqa: BLE001 (no failure of an issuer removes its cached keys)
             self.obstacle = str(error) if isinstance(error, OtherIssuer) else type(error).__name__
             logger.warning("the keys of %s cannot be fetched: %s", self.issuer, self.obstacle)
         finally:
@@ -138,23 +138,23 @@ class KeySet:
 
 
 async def check_name(issuer: str) -> None:
-    """Whether an issuer's name is that of its discovery document.
+    """Check that an issuer's name is that in its discovery document.
 
     Raises:
-        OtherIssuer: it is not.
-        Exception: there is no such document, or it cannot be had.
+        OtherIssuer: it is another.
+        Exception: the document is missing or cannot be fetched.
     """
     async with asyncio.timeout(_TIMEOUT_SECONDS), _client() as client:
         await _discovery_document(client, issuer)
 
 
 def _client() -> httpx2.AsyncClient:
-    """No redirects, no proxies of the environment: the keys come from where the operator says."""
+    """Without redirects and proxies of the environment: keys come only from the configured host."""
     return httpx2.AsyncClient(follow_redirects=False, trust_env=False, timeout=_TIMEOUT_SECONDS)
 
 
 async def _discovery_document(client: httpx2.AsyncClient, issuer: str) -> dict[str, Any]:
-    """OpenID Connect Discovery 1.0, 4."""
+    """The issuer's metadata (OpenID Connect Discovery 1.0, 4)."""
     document = await _get(client, f"{issuer.rstrip('/')}/.well-known/openid-configuration")
     if document.get("issuer") != issuer:
         raise OtherIssuer(issuer, document.get("issuer"))
@@ -166,7 +166,7 @@ def _scheme(url: str) -> str:
 
 
 async def _get(client: httpx2.AsyncClient, url: str) -> dict[str, Any]:
-    # Not compressed: a small answer could become a large one.
+    # Not compressed: a small response could unpack to a large one.
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     async with client.stream("GET", url, headers=headers) as response:
         if response.status_code != 200:
@@ -183,7 +183,7 @@ async def _get(client: httpx2.AsyncClient, url: str) -> dict[str, Any]:
 
 
 def _key_of(entry: object) -> Key | None:
-    """A key that may verify, or None for what is of no use here."""
+    """The key of an entry, or None if it cannot verify a supported signature."""
     if not isinstance(entry, Mapping):
         return None
     kid, use, operations = entry.get("kid"), entry.get("use"), entry.get("key_ops")

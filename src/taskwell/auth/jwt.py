@@ -1,7 +1,7 @@
-"""JSON Web Tokens (RFC 7519, RFC 8725): whether they may be believed, and what they say.
+"""Verification of JSON Web Tokens (RFC 7519, RFC 8725).
 
-The library checks signatures. What a token must say, and how large it may be, is decided here: a library for
-all purposes lets pass what this one never needs.
+The library checks signatures. This module checks claims and sizes: a general library accepts features that
+this server never needs.
 """
 
 import base64
@@ -39,7 +39,7 @@ _ALGORITHMS: dict[str, Algorithm] = {
     "EdDSA": OKPAlgorithm(),
     "Ed25519": OKPAlgorithm(),
 }
-# RFC 7518, 3.2: a secret is as long as the digest, or longer.
+# RFC 7518, 3.2: a secret must be at least as long as the digest.
 _SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 _TYPES = {"jwt", "at+jwt", "application/jwt", "application/at+jwt"}  # RFC 9068, 2.1
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", re.ASCII)
@@ -47,13 +47,13 @@ _MAX_LENGTH = 8_192
 _MAX_KID_LENGTH = 255
 _MAX_AUDIENCES = 100
 _LEEWAY_SECONDS = 30
-_LATEST = 2**40  # no date of a token is later, or there is something wrong with it
+_LATEST = 2**40  # a later date is an error
 _REMEMBERED_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token that may be believed says. `subject` is whatever claim names the user here."""
+    """The claims of a valid token. `subject`: of the claim that the settings choose to name the user."""
 
     subject: str
     email: str | None
@@ -62,7 +62,7 @@ class Claims:
 
 
 class Verifier:
-    """Believes the issuers of the settings."""
+    """Verifies tokens of the issuers in the settings."""
 
     def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
         secret = settings.jwt_secret
@@ -77,11 +77,16 @@ class Verifier:
         pairs = zip(settings.jwt_issuer, urls, strict=True) if has_keys else ()
         self.key_sets = {issuer: KeySet(issuer, url) for issuer, url in pairs}
         self._hinted: set[str] = set()
-        # A signature costs more than all else that a request needs.
+        # Verifying a signature costs more than the rest of a request.
         self._remembered: BoundedCache[bytes, tuple[Claims, float]] = BoundedCache()
 
     async def verify(self, token: str) -> Claims:
-        """Raises Unauthorized, and KeysUnavailable while it cannot be known."""
+        """The claims of a token.
+
+        Raises:
+            Unauthorized: the token is not valid.
+            KeysUnavailable: the keys of the issuer cannot be fetched.
+        """
         digest = hashlib.sha256(token.encode()).digest()
         claims = self._recall(digest)
         if claims is not None:
@@ -95,7 +100,7 @@ class Verifier:
         return claims
 
     def knows(self, digest: bytes) -> bool:
-        """Whether a token would be verified without a look at it. `digest`: SHA-256 of the token."""
+        """Whether a token was verified a short time ago. `digest`: SHA-256 of the token."""
         return self._recall(digest) is not None
 
     def _recall(self, digest: bytes) -> Claims | None:
@@ -115,7 +120,7 @@ class Verifier:
         return payload
 
     async def _key(self, algorithm: str, kid: str | None, payload: Mapping[str, Any]) -> Any:
-        """The key for the algorithm: never one of another kind, whatever the token says."""
+        """The key for the algorithm: never one of another kind, so the token cannot choose."""
         if algorithm in _SECRET_BYTES:
             return self._secret_for(algorithm)
         issuer = payload.get("iss")
@@ -133,7 +138,7 @@ class Verifier:
         return None
 
     def _hint(self, hint: str) -> None:
-        """Tell the operator, once, why tokens are refused that may be meant to be taken. No part of them."""
+        """Log once why tokens are refused that the operator may want to accept, without any part of them."""
         if hint not in self._hinted:
             self._hinted.add(hint)
             logger.warning("a token was refused: %s", hint)
@@ -162,7 +167,7 @@ class Verifier:
             self._hint_at_slash(issuer)
             self._hint("its iss is none that TASKWELL_JWT_ISSUER names")
             raise Unauthorized("The token is of an issuer that this server does not trust.")
-        # RFC 7519, 4.1.3: an aud that is there must be right, whatever else names the token's client.
+        # RFC 7519, 4.1.3: an aud that is present must match, even if another claim names the client.
         named = payload["aud"] if "aud" in payload else payload.get(self._audience_claim)
         audiences = named if isinstance(named, list) else [named]
         if len(audiences) > _MAX_AUDIENCES or not all(isinstance(name, str | None) for name in audiences):
@@ -213,12 +218,12 @@ def _object(part: str) -> Mapping[str, Any]:
 
 
 def _checked(header: Mapping[str, Any]) -> tuple[str, str | None]:
-    """The algorithm and the key's name. What a header says of where keys are (jku, jwk, x5u) is not read."""
+    """The algorithm and the key's name. Headers that point to keys (jku, jwk, x5u) are not read."""
     algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
     known = isinstance(algorithm, str) and algorithm in _ALGORITHMS
     named = kid is None or (isinstance(kid, str) and 0 < len(kid) <= _MAX_KID_LENGTH)
     typed = isinstance(kind, str) and kind.lower() in _TYPES
-    # `crit` names what must be understood (RFC 7515, 4.1.11); nothing of that kind is.
+    # `crit` names extensions that must be understood (RFC 7515, 4.1.11); none is supported.
     if not (known and named and typed) or "crit" in header or "b64" in header:
         raise Unauthorized("The token is of a kind that this server does not take.")
     return str(algorithm), kid

@@ -1,4 +1,4 @@
-"""Who is asking: settled before routing, for all that is under /api."""
+"""Authentication: finds the caller of a request before it is routed."""
 
 import hashlib
 import math
@@ -29,7 +29,10 @@ _EMAIL: TypeAdapter[str] = TypeAdapter(Email)
 
 
 class Authentication:
-    """Without a verifier nobody is asked. Cookies are never read: a page can send them, but no token."""
+    """Sets the caller on prefixes that need one. Without a verifier every request has the stub caller.
+
+    Cookies are never read: a foreign page can have a browser send them, but no token.
+    """
 
     def __init__(self, app: ASGIApp, prefixes: Prefixes, verifier: Verifier | None) -> None:
         self.app = app
@@ -60,12 +63,12 @@ class Authentication:
             digest = hashlib.sha256(token.encode()).digest()
             request_state(scope).add_check(partial(self.verifier.knows, digest))
             return caller
-        request_state(scope).cacheable = False  # it can be revoked
+        request_state(scope).cacheable = False  # an API token can be revoked
         with as_user(ALL_USERS):
             return await self._owner(app_state(scope).database, token)
 
     async def _is_known(self, scope: Scope, subject: str) -> bool:
-        """Whether it is the id of a user who was here before it was reserved."""
+        """Whether a user has the reserved id: one that is older than the reservation."""
         if not is_reserved(subject):
             return False
         with as_user(ALL_USERS):
@@ -83,7 +86,7 @@ class Authentication:
         return Caller(owner.user_id, owner.scopes, expires_at=expires_at)
 
     async def _note_use(self, database: Database, owner: tokens.Owner) -> None:
-        """Once a minute by this process; a database that takes no writes refuses no reader for it."""
+        """Note it once a minute. A failure is ignored: a read-only database can still serve reads."""
         now = time.monotonic()
         if now < self._noted.get(owner.token_id, 0.0):
             return
@@ -93,7 +96,7 @@ class Authentication:
 
 
 def _bearer(headers: list[str]) -> str:
-    """RFC 6750, 2.1."""
+    """The token of the Authorization header (RFC 6750, 2.1)."""
     if not headers:
         raise Unauthorized
     scheme, _, token = headers[0].partition(" ")
@@ -103,7 +106,7 @@ def _bearer(headers: list[str]) -> str:
 
 
 def _caller_of(claims: Claims, *, known: bool) -> Caller:
-    """Whoever has signed in may do everything of their own, unless the token names scopes of this server."""
+    """The user of a JWT. It has all scopes of a user, unless the token names scopes of this server."""
     try:
         user_id = claims.subject if known else user_id_of(claims.subject)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110, 13) on versions."""
+"""Conditional requests (RFC 9110, 13): ETags are versions."""
 
 import re
 from collections.abc import Set
@@ -13,9 +13,11 @@ from taskwell.http.headers import lines
 _TAG = re.compile(r'\s*(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')
 _NUMBER = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
 _MAX_LENGTH = 8_192
-_MAX_LENGTH_OF_READ = 4_096  # a read may have If-None-Match too, and both fit into what all headers may have
+_MAX_LENGTH_OF_READ = (
+    4_096  # a read may have If-None-Match too, and both must fit into the limit of all headers
+)
 
-# The content codings that a proxy appends to a tag when it compresses an answer or unpacks it.
+# The content codings that a proxy appends to a tag when it compresses or unpacks a response.
 _CODINGS = "(x-)?(gzip|compress|bzip2)|gunzip|br|zstd|deflate|identity|dcb|dcz"
 # A tag of this server, of a task (`17`) or of a list (`17-5c0a6cc4d6c4`), with such endings.
 _CODED_TAG = re.compile(
@@ -37,15 +39,15 @@ _NO_DATE = "is not evaluated, since nothing has a Last-Modified: send the ETag a
 
 
 def parse_tags(header: str, name: str) -> Set[str]:
-    """What stands between the quotes of the entity tags in a header, as this server sent them.
+    """The opaque values of the entity tags in a header, as this server sent them.
 
-    A proxy that compresses an answer makes `"5"` into `W/"5"`, `"5-gzip"`, `"5;br"` and the like, and a
-    client sends that back. It is taken for `"5"`, in `If-Match` too. RFC 9110 compares strongly there because
-    a weak tag may stand for several contents. Here the number in a tag names exactly one, which compression
-    does not change, so nothing can be overwritten that the client has not seen.
+    A proxy that compresses a response turns `"5"` into `W/"5"`, `"5-gzip"`, `"5;br"` and the like, and
+    clients send that back. It is read as `"5"`, in `If-Match` too. RFC 9110 demands the strong comparison
+    there, since a weak tag may stand for several contents. Here the number in a tag names exactly one, which
+    compression does not change, so a client cannot overwrite what it has not seen.
 
     Raises:
-        Invalid: it is no list of entity tags.
+        Invalid: the header is not a list of entity tags.
     """
     tags, place = set(), 0
     while found := _TAG.match(header, place):
@@ -66,7 +68,7 @@ def _malformed(name: str) -> Invalid:
 
 
 def _header(request: Request, name: str) -> str | None:
-    """A header that may come in several lines; None if it is missing."""
+    """A header, joined if it has several lines; None if it is missing."""
     values = request.headers.getlist(name)
     return ", ".join(values) if values else None
 
@@ -89,7 +91,7 @@ async def guard_of_request(
         ),
     ] = None,
 ) -> frozenset[int] | None:
-    """The versions that will do; None if any will. Tags of another kind of thing match no version.
+    """The expected versions; None if every version is accepted. Tags of other resources match no version.
 
     Raises:
         Invalid: the header is malformed.
@@ -105,10 +107,10 @@ async def guard_unless_new(
     request: Request,
     if_match: Annotated[str | None, Header(description="As with PATCH.", json_schema_extra=_TAGS)] = None,
 ) -> frozenset[int] | None:
-    """As `guard_of_request`; a task that is to be created has no version yet.
+    """Like `guard_of_request`; a task that is to be created has no version yet.
 
     Raises:
-        Invalid: the task is to exist and not to exist.
+        Invalid: the conditions contradict each other.
     """
     if not creates(request):
         if _header(request, "if-none-match"):
@@ -131,12 +133,12 @@ async def guard_of_list(
         ),
     ] = None,
 ) -> Set[str] | None:
-    """The tags that will do; None if any will."""
+    """The expected tags; None if every tag is accepted."""
     return None if if_match is None else _if_match(request)
 
 
 def is_unchanged(request: Request, etag: str) -> bool:
-    """Whether the client has what `etag` stands for.
+    """Whether the client already has the representation of `etag`.
 
     Raises:
         Invalid: `If-None-Match` is malformed.
@@ -150,7 +152,7 @@ def is_unchanged(request: Request, etag: str) -> bool:
 
 
 def is_expected(request: Request, tag: str) -> bool:
-    """Whether what is read is what the client wants to read, if it says so.
+    """Whether the representation that is read matches `If-Match`.
 
     Raises:
         Invalid: `If-Match` is malformed.
@@ -164,20 +166,20 @@ def is_expected(request: Request, tag: str) -> bool:
 
 
 def creates(request: Request) -> bool:
-    """Whether a PUT is to make the task: `If-None-Match: *`."""
+    """Whether a PUT creates the task: `If-None-Match: *`."""
     return (_header(request, "if-none-match") or "").strip() == "*"
 
 
 def refuse_unknown_conditions(request: Request, evaluated: Set[str]) -> None:
-    """Refuse a condition that the operation does not evaluate: to pass it over would be to break it.
+    """Refuse a condition that the operation does not evaluate, since ignoring it would break it.
 
-    `evaluated`: names of headers. What has no ETag matches no tag, so reading it goes on with
-    `If-None-Match`: some caches give tags of their own to what has none, and ask by them. Reading goes on
-    with dates, too. RFC 9110 (13.1.4) has `If-Unmodified-Since` ignored where nothing has a date; but a
-    change by who relies on it would not be guarded.
+    `evaluated`: names of headers. A resource without an ETag matches no tag, so a read ignores
+    `If-None-Match`: some caches assign tags of their own and send them. A read ignores dates, too. RFC 9110
+    (13.1.4) has `If-Unmodified-Since` ignored where there is no date; but a client that relies on it would
+    overwrite changes.
 
     Raises:
-        Invalid: there is one.
+        Invalid: the request has such a condition.
     """
     sent = lines(request.scope)
     reads = request.method in {"GET", "HEAD"}

@@ -1,4 +1,4 @@
-"""What is logged of requests: never a body, a query, a header or a token, since they hold what is private."""
+"""Logs. Of a request never its body, query, headers or token, since these are private."""
 
 import asyncio
 import atexit
@@ -20,7 +20,7 @@ request_id: ContextVar[str] = ContextVar("taskwell_request_id", default="-")
 _FORMAT = "%(asctime)s %(levelname)s %(request_id)s %(name)s: %(message)s"
 _WRITTEN_EVERY_SECONDS = 0.1
 
-# Of a second as text, its milliseconds, and then of the request: id, method, path, status, milliseconds.
+# Arguments: the second as text, its milliseconds; then the request's id, method, path, status, milliseconds.
 Line = Callable[[str, int, str, str, str, int, float], str]
 
 
@@ -37,9 +37,9 @@ def _as_json(second: str, part: int, request: str, method: str, path: str, statu
 
 
 class _Buffer:
-    """Lines about requests, written many at a time: a write for each would cost more than most requests do.
+    """Buffers the access log: a write for each line would cost more than most requests.
 
-    What a killed process had not written yet is lost.
+    A killed process loses the lines that are still in the buffer.
     """
 
     def __init__(self, stream: TextIO, *, json: bool) -> None:
@@ -73,7 +73,7 @@ _buffers: list[_Buffer] = []  # one, once the logs of this process are installed
 
 
 def note_request(request: str, method: str, path: str, status: int, seconds: float) -> None:
-    """`request`: its id."""
+    """Write a line to the access log. `request`: its id."""
     if not access.isEnabledFor(logging.INFO):
         return
     for buffer in _buffers:
@@ -83,7 +83,7 @@ def note_request(request: str, method: str, path: str, status: int, seconds: flo
 
 
 class JsonLines(logging.Formatter):
-    """A line for each record, whatever is in it."""
+    """Formats each record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -100,24 +100,24 @@ class JsonLines(logging.Formatter):
 
 
 def is_json(settings: Settings, stream: TextIO) -> bool:
-    """People read terminals; what else there is reads JSON better."""
+    """Whether to log JSON: `auto` means text on a terminal and JSON elsewhere."""
     return settings.log_format == "json" or (settings.log_format == "auto" and not stream.isatty())
 
 
 def install(settings: Settings) -> None:
-    """Have every line of this process bear the id of the request that it belongs to."""
+    """Set up the logs of this process. Every line has the id of its request."""
     as_json = is_json(settings, sys.stderr)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if as_json else logging.Formatter(_FORMAT))
     handler.addFilter(_with_request_id)
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
     _buffers[:] = [_Buffer(sys.stderr, json=as_json)]
-    # At the level of debug these tell of every statement with its values, and of every URL.
+    # At debug level these log every statement with its values, and every URL.
     for name in ("sqlalchemy", "httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # It tells of its own parts at each start.
+    # It logs its own parts at each start.
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
-    # It greets whoever only asks where the schema stands.
+    # It logs a greeting even when only the revision of the schema is read.
     logging.getLogger("alembic.runtime.migration").addFilter(_is_a_step)
 
 

@@ -1,8 +1,8 @@
-"""What the server tells Prometheus.
+"""Metrics for Prometheus.
 
-It counts in plain numbers, and words are made of them when somebody asks: a request costs a look-up and two
-additions. Several processes behind one port tell each other theirs by files in a folder, once a second, so
-that whichever is asked answers for all of them. What an ended process has counted stays counted.
+Requests are counted in plain numbers, and the text is made when Prometheus asks for it: a request costs a
+look-up and two additions. Several processes behind one port exchange their numbers by files in a folder, once
+a second, so each of them answers for all. Counts of a process remain after it has ended.
 """
 
 import asyncio
@@ -29,20 +29,20 @@ from taskwell.services.live_changes import Feed
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 NO_ROUTE = "none"
-# Told from the beginning, or an alert would not see the first of them.
+# Exported as 0 from the start, so that an alert sees the first increase.
 _REASONS = ("away", "busy", "preparing", "read_only", "damaged", "outcome_unknown", "keys", "full")
 _TOLD_EVERY_SECONDS = 1.0
-_SILENT_SECONDS = 15.0  # who has told nothing for so long has ended, in whatever way
+_SILENT_SECONDS = 15.0  # a process whose file is older has ended
 
-# How the numbers of several processes become one; all others are added up.
+# How the numbers of several processes are merged, if not by addition.
 _MERGED = {"taskwell_info": max, "process_start_time_seconds": min}
 
 
 class Metrics:
-    """What one process counts.
+    """The counts of one process.
 
-    `folder`: where it tells the others, if there are any. `methods`: those that have a label of their own,
-    beside OPTIONS.
+    `folder`: where several processes exchange theirs. `methods`: those with a label of their own, beside
+    OPTIONS.
     """
 
     def __init__(self, folder: Path | None = None, methods: Iterable[str] = REST_METHODS) -> None:
@@ -55,18 +55,18 @@ class Metrics:
 
     def note_request(self, method: str, route: str, status: int, seconds: float) -> None:
         durations = self._requests.get((method, route, status))
-        if durations is None:  # a method that nobody knows may be any word
+        if durations is None:  # an unknown method can be any word, and labels must be few
             known = (method if method in self._methods else "other", route, status)
             durations = self._requests.setdefault(known, Histogram(SECONDS))
         durations.add(seconds)
 
     def page(self, database: Database, feed: Feed) -> bytes:
-        """All that there is to tell, in Prometheus' words."""
+        """The metrics of all processes, in the text format of Prometheus."""
         own = [*self._counters(database), *self._gauges(database, feed)]
         return generate_latest(_Page(_merged([own, *self._told_by_others()])))
 
     async def keep_telling(self, database: Database, feed: Feed) -> None:
-        """Tell the others until cancelled; at the end only what was counted, since nothing goes on."""
+        """Write the file for the other processes until cancelled; at the end without gauges."""
         if self._file is None:
             return
         try:
@@ -79,7 +79,7 @@ class Metrics:
     def _tell(self, families: Iterable[Metric]) -> None:
         assert self._file is not None
         new = self._file.with_suffix(".new")
-        with contextlib.suppress(OSError):  # what cannot be told now is told the next time
+        with contextlib.suppress(OSError):  # the next attempt may succeed
             new.write_text(json.dumps([_Family.of(family) for family in families]))
             new.replace(self._file)
 
@@ -135,7 +135,7 @@ class Metrics:
 
 
 class _Family(NamedTuple):
-    """A metric that can be written down."""
+    """A metric that can be serialized."""
 
     name: str
     documentation: str
@@ -163,7 +163,7 @@ class _Page(Collector):
 
 
 def _merged(told: Iterable[list[Metric]]) -> Iterator[Metric]:
-    """One family for each name, with the numbers of all processes."""
+    """One family for each name, merged over all processes."""
     families: dict[str, Metric] = {}
     values: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], list[float]]] = {}
     for family in (family for families_of_one in told for family in families_of_one):
@@ -195,7 +195,7 @@ def _counter(name: str, documentation: str, label: str, counts: Counter[str]) ->
 
 
 def _of_the_database(database: Database) -> Iterator[Metric]:
-    """Each is 0 or more for a process, so that all of them can be added up."""
+    """Gauges that can be added up over processes."""
     backend = database.backend
     pool = backend.pool_numbers()
     connections = GaugeMetricFamily(
@@ -213,7 +213,7 @@ def _of_the_database(database: Database) -> Iterator[Metric]:
 
 
 def _of_the_system() -> Iterator[Metric]:
-    """Where the system tells: on Linux."""
+    """Gauges of the process; on Linux only."""
     with contextlib.suppress(OSError):
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         resident = pages * os.sysconf("SC_PAGE_SIZE")
@@ -223,7 +223,7 @@ def _of_the_system() -> Iterator[Metric]:
 
 
 def route_of(scope: Scope) -> str:
-    """The template of the route that a request has taken."""
+    """The template of a request's route."""
     state = request_state(scope)
     if state.route is not None:
         return state.route

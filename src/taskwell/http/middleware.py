@@ -1,7 +1,7 @@
-"""What every request passes before it is routed. Pure ASGI: a class each, from the outermost inwards.
+"""The middleware, as pure ASGI classes, from the outermost inwards.
 
-A layer that only lets pass is a function that gives what is within to be awaited: a coroutine for each layer
-would take half a microsecond to begin, and again for each message.
+A layer that has nothing to do returns the awaitable of the inner application: a coroutine of its own would
+cost half a microsecond for each layer, and again for each message.
 """
 
 import logging
@@ -33,9 +33,9 @@ logger = logging.getLogger("taskwell")
 
 
 class RequestId:
-    """Give each request an id, the client's own if it is a harmless one, and say it in answer and log.
+    """Gives each request an id and puts it into response and log. A client's own id is kept if harmless.
 
-    And note how it went.
+    Also counts the request in the metrics and writes the access log.
 
     """
 
@@ -50,7 +50,7 @@ class RequestId:
             await self.app(scope, receive, send)
             return
         sent = lines(scope).get(b"x-request-id", [b""])[0]
-        # To be told from others is all that an id is for, so chance needs to be no secret's.
+        # An id needs to be unique, not secret, so the fast random generator suffices.
         request_id = sent.decode() if self._HARMLESS.fullmatch(sent) else f"{getrandbits(128):032x}"
         state = request_state(scope)
         state.request_id, state.scope_id = request_id, id(scope)
@@ -71,7 +71,7 @@ class RequestId:
             method, status = scope["method"], state.status or 0
             self.metrics.under_way -= 1
             self.metrics.note_request(method, route_of(scope), status, seconds)
-            # As it was sent: a path that is decoded could break the line.
+            # Percent-encoded as it was sent: a decoded path could break the line.
             logs.note_request(request_id, method, path_as_sent(scope), status, seconds)
 
 
@@ -90,11 +90,11 @@ _EXPOSED = (
 
 
 class Origins(CORSMiddleware):
-    """Whose pages may call: Starlette's rules, with every request header for an origin that is allowed.
+    """The CORS policy: Starlette's rules, with every request header for an allowed origin.
 
-    A named origin may send credentials (`credentials: "include"` is a habit of many clients): no cookie is
-    ever read here, so it gains nothing by that. `*` may not. Where a page of the Internet calls a server in a
-    private network, the browser asks for that too, and a named origin may.
+    A named origin may send credentials, since many clients set `credentials: "include"`; no cookie is ever
+    read, so nothing is gained by it. `*` may not. A named origin may also call a server in a private network
+    from a page of the Internet.
     """
 
     _FIELD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -106,7 +106,7 @@ class Origins(CORSMiddleware):
         named = "*" not in allowed
         patterns = [pattern_of(allowed), _LOOPBACK_ORIGIN if loopback else None]
         super().__init__(
-            PlainTextResponse(),  # nothing is passed on by this
+            PlainTextResponse(),  # only the policy is used, not the middleware
             allow_origins=frozenset(origin for origin in allowed if "*." not in origin),
             allow_origin_regex="|".join(filter(None, patterns)) or None,
             allow_methods=methods,
@@ -118,7 +118,7 @@ class Origins(CORSMiddleware):
         self._told = [(name.lower().encode(), value.encode()) for name, value in self.simple_headers.items()]
 
     def headers_for(self, origin: bytes) -> list[Header]:
-        """What an answer says to a page; a page of a strange origin may not read it."""
+        """The CORS headers of a response. A page of an origin that is not allowed cannot read it."""
         if self.allow_all_origins:
             return [*self._told, VARY]
         if self.is_allowed_origin(origin.decode("latin-1")):
@@ -126,7 +126,7 @@ class Origins(CORSMiddleware):
         return [VARY]
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Any header passes, since the origin is what is looked at; what cannot be one does not."""
+        """Allow every well-formed header, since the origin decides; refuse malformed names."""
         response = super().preflight_response(request_headers)
         names = request_headers.get("access-control-request-headers", "")
         if not self._TOKENS.fullmatch(names):
@@ -135,7 +135,7 @@ class Origins(CORSMiddleware):
 
 
 class Cors:
-    """Tell browsers whose pages may read an answer. A refused preflight is a problem like any other."""
+    """Adds the CORS headers and answers preflights. A refused preflight is a problem response."""
 
     def __init__(self, app: ASGIApp, prefixes: Prefixes, policy: Origins) -> None:
         self.app = app
@@ -161,14 +161,14 @@ class Cors:
 
 
 def _send_with(send: Send, headers: list[Header], message: Message) -> Awaitable[None]:
-    """`Vary` even where no page asks: to a page the same answer would have other headers."""
+    """Add headers to a response. `Vary` is sent without an Origin too, since caches must distinguish them."""
     if message["type"] == "http.response.start":
         message["headers"] = [*message["headers"], *headers]
     return send(message)
 
 
 class UnhandledErrors:
-    """A mistake of ours is a problem too, inside the layers that add their headers to every answer."""
+    """Answers an unexpected exception with a problem, within the layers that add headers to it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -184,7 +184,7 @@ class UnhandledErrors:
         except Exception:
             state = request_state(scope)
             logger.exception("request %s failed", state.request_id)
-            if state.status is not None:  # the connection has to break, or half a list would look whole
+            if state.status is not None:  # break the connection, or half a list would look whole
                 raise
             detail = "The server made a mistake; its log has the details under the request's id."
             await problem_response(scope, "internal_error", detail)(scope, receive, send)
@@ -198,10 +198,9 @@ _NO_TEXT = "is not percent-encoded UTF-8 text"
 
 
 class ValidateRequest:
-    """Refuse what two readers could take differently: a path or query (RFC 3986, 2.1 and 3.3), or a host.
+    """Refuses a path, query or host that two parsers could read differently (RFC 3986, 2.1 and 3.3).
 
-    And whatever comes when the server is overloaded (`taskwell.refused`), and what the parser could not read
-    (`taskwell.malformed`).
+    Also answers requests that the connection refuses: `overloaded` and `malformed` in the request state.
     """
 
     _MAX_HEADER_BYTES = 16_384
@@ -229,7 +228,7 @@ class ValidateRequest:
             return problem_response(scope, "headers_too_large", detail, headers={"Connection": "close"})
         if not self._has_one_host(scope):
             response = response_of(scope, Invalid(_NO_HOST))
-            response.headers["Connection"] = "close"  # another reader may have stopped here (RFC 9112, 3.2)
+            response.headers["Connection"] = "close"  # a proxy may have stopped parsing here (RFC 9112, 3.2)
             return response
         violation = self._violation(scope)
         return response_of(scope, Invalid(violation)) if violation else None
@@ -266,9 +265,9 @@ class ValidateRequest:
 
 
 class Options:
-    """Answer OPTIONS with the methods of the path (RFC 9110, 9.3.7). Preflights are answered before, by Cors.
+    """Answers OPTIONS with the methods of the path (RFC 9110, 9.3.7). Cors has answered preflights before.
 
-    No credentials are needed: what it says is the same for everybody, and health checks send none.
+    It needs no credentials: the answer is the same for every caller, and health checks send none.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -282,7 +281,7 @@ class Options:
 
 
 class NormalizePath:
-    """Serve a path with a trailing slash like the one without it, and HEAD like GET without the body."""
+    """Serves a path with a trailing slash like that without it, and HEAD like GET without the body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -324,9 +323,9 @@ class NormalizePath:
 
 
 class BodyLimit:
-    """Read the whole body of a request that may have one, or answer 413 as soon as it is too large.
+    """Reads the whole body of a request, or answers 413 as soon as it is too large.
 
-    It is `taskwell.body` in the scope, and can still be received. How long it may take is the protocol's.
+    The body is put into the request state, and can still be received. The connection limits the time.
     """
 
     def __init__(self, app: ASGIApp, prefixes: Prefixes, max_bytes: int) -> None:
@@ -362,10 +361,10 @@ class BodyLimit:
         await self.app(scope, receive_whole, send)
 
     async def _whole(self, receive: Receive, max_bytes: int) -> bytes:
-        """The body, or as much of it as shows that it is too large.
+        """The body, or as much of it as exceeds the limit.
 
         Raises:
-            ClientDisconnect: the client left before its end, or was cut since it took too long.
+            ClientDisconnect: the client disconnected before the end, or was cut off at its deadline.
         """
         body = bytearray()
         more = True

@@ -1,7 +1,7 @@
-"""Every error as `application/problem+json` (RFC 9457): one table of types, one place that writes them.
+"""Errors as `application/problem+json` (RFC 9457): one table of types, one function that writes them.
 
-An answer is made of the table's words, of sentences the program wrote, and of the request's path; never of
-what an exception says or of what the client sent.
+A problem consists of the table's texts, of texts of this program, and of the request's path; never of a
+foreign exception's message or of other input.
 """
 
 import json
@@ -44,7 +44,7 @@ _MAX_INSTANCE = 1_024
 
 @dataclass(frozen=True, slots=True)
 class ProblemType:
-    """`meaning` and `remedy` are what `/problems/<token>` says."""
+    """A type of error. `/problems/<token>` shows `meaning` and `remedy`."""
 
     token: str
     status: int
@@ -201,7 +201,7 @@ _TOKEN_OF_KIND: dict[type[TaskwellError], str] = {
 
 
 def problems(*tokens: str, database: bool = True) -> dict[int | str, dict[str, Any]]:
-    """The error answers of an operation in the OpenAPI document: those named, and those that all have."""
+    """The error responses of an operation in the OpenAPI document: those named, and the common ones."""
     always = ["validation_error", "internal_error", *(["database_unavailable"] if database else [])]
     found = [PROBLEM_TYPES[token] for token in (*tokens, *always)]
     answers: dict[int | str, dict[str, Any]] = {problem.status: documented(problem) for problem in found}
@@ -212,7 +212,7 @@ def problems(*tokens: str, database: bool = True) -> dict[int | str, dict[str, A
 
 
 def documented(problem: ProblemType) -> dict[str, Any]:
-    """The answer that a problem is, in the OpenAPI document."""
+    """The response of a problem in the OpenAPI document."""
     example = {
         "type": problem.token,
         "title": problem.title,
@@ -233,12 +233,12 @@ def documented(problem: ProblemType) -> dict[str, Any]:
 
 
 def path_as_sent(scope: Scope) -> str:
-    """The request's path as the client knows it, still percent-encoded."""
+    """The request's path as the client sent it, percent-encoded."""
     return public(scope, inner_path(scope))
 
 
 def inner_path(scope: Scope) -> str:
-    """The same without the root path."""
+    """The same path without the root path."""
     return instance_of(scope.get("raw_path") or quote(scope["path"]).encode())
 
 
@@ -288,7 +288,7 @@ def _error(violation: Violation) -> dict[str, str]:
 
 
 def install(app: FastAPI) -> None:
-    """Have every exception that reaches the application answered here."""
+    """Have the application answer its exceptions with problems."""
     app.add_exception_handler(TaskwellError, _taskwell_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
@@ -320,7 +320,7 @@ def response_of(scope: Scope, error: TaskwellError) -> Response:
 
 
 def _challenge(error: str | None, **members: str) -> str:
-    """RFC 6750, 3."""
+    """The value of WWW-Authenticate (RFC 6750, 3)."""
     parameters = {"realm": "taskwell", **({"error": error} if error else {}), **members}
     return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parameters.items())
 
@@ -364,7 +364,7 @@ _DETAILS = {
     "dict_type": ("invalid_type", "must be a JSON object"),
     "missing_sentinel_error": ("invalid", "is not valid"),
 }
-# Codes that this program raises itself: their sentences are its own.
+# Codes that this program raises itself, with its own messages.
 _OUR_CODES = {
     "blank", "invalid_email", "invalid_id", "invalid_limit", "invalid_text", "reserved", "too_long",
     "too_short", "unknown_member", "invalid_flag", "invalid_instant", "invalid_order", "invalid_scope",
@@ -375,7 +375,7 @@ _OUR_CODES = {
 def _violation(error: Mapping[str, Any]) -> Violation:
     kind = error["type"]
     limits = error.get("ctx", {})
-    if "field_type" in limits:  # a list's length, of which Pydantic's own sentence would tell the client's
+    if "field_type" in limits:  # of a list; Pydantic's own message would repeat the length that was sent
         detail = f"must have {limits.get('min_length', 1)} to {limits.get('max_length', 1_000):,} items"
         code = kind
     elif kind in _OUR_CODES:
@@ -384,7 +384,7 @@ def _violation(error: Mapping[str, Any]) -> Violation:
         code, detail = _DETAILS.get(kind, ("invalid", "is not valid"))
     source, *path = error["loc"]
     if path[:1] == ["operations"]:
-        path = path[:2] + path[3:]  # Pydantic puts the tag of the union there, which is no member
+        path = path[:2] + path[3:]  # Pydantic inserts the tag of the union, which is no member
     if source != "body":
         return Violation(source, str(path[0]) if path else source, code, detail)
     return Violation("body", "".join(f"/{part}" for part in path), code, detail)

@@ -21,7 +21,7 @@ _UNITS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 
 
 class Quota(NamedTuple):
-    """`left`: how many requests more are allowed. `seconds`: for how long that holds, at least."""
+    """`left`: the requests that remain. `seconds`: the minimum time until there are more."""
 
     allowed: bool
     left: int
@@ -29,9 +29,9 @@ class Quota(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """So many in any stretch of so many seconds.
+    """`amount` requests in any `seconds`, as a sliding window of two counters.
 
-    Counted by stretch; those of the stretch before fade out evenly as the present one goes on.
+    Requests are counted by fixed windows. Those of the previous window weigh less as the current one goes on.
     """
 
     amount: int
@@ -43,7 +43,7 @@ class Rate(NamedTuple):
         return cls(int(amount), _UNITS[unit])
 
     def used(self, before: int, count: int, rest: float) -> float:
-        """`rest`: in how many seconds the stretch ends that has this count."""
+        """The weighted count. `rest`: the seconds until the current window ends."""
         return before * rest / self.seconds + count
 
     def quota(self, allowed: bool, before: int, count: int, rest: float) -> Quota:
@@ -51,7 +51,7 @@ class Rate(NamedTuple):
         return Quota(allowed, left, self.seconds if left else self._wait(before, count, rest))
 
     def _wait(self, before: int, count: int, rest: float) -> int:
-        """Whole seconds after which there is one more: it comes with the fading, or with the next stretch."""
+        """Whole seconds until one more is allowed: by the falling weight, or in the next window."""
         if count < self.amount and before:
             rest -= (self.amount - count) * self.seconds / before
         return max(0, int(rest)) + 1
@@ -59,14 +59,14 @@ class Rate(NamedTuple):
 
 class Counter(Protocol):
     async def hit(self, key: str) -> Quota | None:
-        """Count a request, unless it is one too many; None: that cannot be told."""
+        """Count a request, unless it exceeds the rate. None: the counter is unavailable."""
 
 
 class LocalCounter:
     """Counts in this process.
 
-    A whole stretch is forgotten at once, so no sweep ever walks over all keys; and a stretch ends early when
-    it holds very many keys, so memory is bounded whoever asks.
+    A whole window is dropped at once, so nothing has to iterate over all keys. A window ends early when it
+    holds very many keys, so memory is bounded.
     """
 
     _MOST = 100_000
@@ -90,11 +90,11 @@ class LocalCounter:
         return self.rate.quota(allowed, before, count, rest)
 
     def give_back(self, key: str) -> None:
-        """A request that was counted last."""
+        """Undo the last count."""
         self._counts[key] = max(0, self._counts.get(key, 0) - 1)
 
     def look(self, key: str) -> Quota:
-        """Where it stands, without counting."""
+        """The quota, without counting."""
         rest = self._rest()
         return self.rate.quota(True, self._before.get(key, 0), self._counts.get(key, 0), rest)
 
@@ -112,7 +112,7 @@ class LocalCounter:
 
 
 class SharedCounter:
-    """Counts in Redis, for all processes. While it is away nobody is limited, rather than nobody served."""
+    """Counts in Redis, for all processes. While Redis is unavailable requests are not limited, but served."""
 
     _MOST_CONNECTIONS = 16
     _PATIENCE_SECONDS = 0.5
@@ -132,7 +132,7 @@ class SharedCounter:
             )
         except ConfigurationError:
             raise StartupError(_NO_CLIENT) from None
-        except ValueError:  # its words may hold a part of the password
+        except ValueError:  # its message may hold a part of the password
             raise StartupError("TASKWELL_RATE_LIMIT_STORAGE is not a URL of Redis.") from None
         self.rate = rate
         self._room = asyncio.Semaphore(self._MOST_CONNECTIONS)
@@ -143,7 +143,7 @@ class SharedCounter:
         now = time.monotonic()
         if now < self._pause_ends:
             return None
-        if self._pause_ends:  # one asks for all whether it is back
+        if self._pause_ends:  # one request tries whether Redis is back
             self._pause_ends = now + self._PAUSE_SECONDS
         try:
             async with asyncio.timeout(self._PATIENCE_SECONDS), self._room:
@@ -173,10 +173,10 @@ _NO_CLIENT = "TASKWELL_RATE_LIMIT_STORAGE needs the client of Redis: pip install
 
 
 class RateLimit:
-    """Refuse a caller's requests beyond the rate, so that one cannot take the server from the others.
+    """Refuses a caller's requests beyond the rate, so that one caller cannot use up the server.
 
-    Only who has been authenticated is counted: what is public costs next to nothing, and many people may
-    share an address. Every counted answer has the fields of draft-ietf-httpapi-ratelimit-headers-11.
+    Only authenticated requests are counted: public ones cost next to nothing, and many users may share an
+    address. Every counted response has the fields of draft-ietf-httpapi-ratelimit-headers-11.
     """
 
     def __init__(self, app: ASGIApp, prefixes: Prefixes, rate: str, storage_url: str) -> None:
@@ -209,13 +209,13 @@ class RateLimit:
         await app(scope, receive, send_with_standing)
 
     def take(self, user_id: str) -> bytes | None:
-        """Count a request that does not come by here, and what its client is told; None: it has to come."""
+        """Count a request of the fast path. Returns its RateLimit header; None: the layers must refuse it."""
         assert isinstance(self.counter, LocalCounter)
         quota = self.counter.count(user_id)
         return self._told(quota) if quota.allowed else None
 
     def give_back(self, user_id: str) -> None:
-        """One that was taken comes by after all."""
+        """Undo `take` for a request that goes through the layers after all."""
         assert isinstance(self.counter, LocalCounter)
         self.counter.give_back(user_id)
 
@@ -224,10 +224,10 @@ class RateLimit:
 
 
 class AuthFailureLimit:
-    """Refuse an address that was answered 401 as often as a caller may ask, before its next guess is read.
+    """Refuses an address after as many 401 as the rate allows, before its next credentials are read.
 
-    Only addresses of the Internet are counted: behind one of a private network there is likelier a proxy
-    that does not say whom it speaks for, and one guesser would lock out everybody.
+    Only addresses of the Internet are counted: a private one is more likely a proxy that does not name its
+    clients, and one attacker would lock out all of them.
     """
 
     def __init__(self, app: ASGIApp, prefixes: Prefixes, rate: str) -> None:

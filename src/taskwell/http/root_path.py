@@ -1,8 +1,8 @@
-"""Under which path clients find the application: below a proxy's path, or mounted in another application.
+"""The root path: the application is below a proxy's path, or mounted in another application.
 
-Every layer and route sees paths that begin at this application's root. What is said to clients (links and
-`instance`) has the root path before it: `public` is the one place where it is put there. A link also has the
-scheme and host before that, where `TASKWELL_PUBLIC_URL` names them: `link` puts them there.
+Every layer and route sees paths that begin at this application's root. Paths in responses (links and
+`instance`) begin with the root path: only `public` adds it. A link also begins with scheme and host, where
+`TASKWELL_PUBLIC_URL` names them: only `link` adds these.
 """
 
 from collections.abc import MutableMapping
@@ -14,19 +14,19 @@ from starlette.types import Scope
 from taskwell.http.prefixes import Prefixes
 from taskwell.http.request_state import detach_state, known_state, request_state
 
-# What another application has left in the scope of a request that it passes on. A path parameter of its
-# would be taken for one of this application: the user's id.
+# Keys that an outer application leaves in the scope. Its path parameters could be mistaken for those of this
+# application, such as the user's id.
 _OF_THE_PARENT = ("path_params", "route", "endpoint", "fastapi")
 
 
 def public(scope: Scope, path: str) -> str:
-    """A path of this application as its clients know it."""
+    """A path of this application with the root path, as its clients see it."""
     root = root_of(scope)
     return f"{root}{path}" if root else path
 
 
 def link(scope: Scope, path: str) -> str:
-    """The address of a path of this application, for `Location` and `Link`."""
+    """The URL of a path of this application, for `Location` and `Link`."""
     state = known_state(scope)
     return f"{state.origin}{public(scope, path)}" if state else path
 
@@ -41,24 +41,23 @@ def root_of(scope: Scope) -> str:
 
 
 def note_root(scope: Scope, root: str) -> None:
-    """For a request whose paths begin at the root already."""
+    """Set the root path of a request whose path begins at the root already."""
     request_state(scope).root_path = root
 
 
 def detached(scope: Scope) -> Scope:
-    """A copy of a scope that belongs to a server or application outside, which goes on using it."""
+    """A copy of the scope, since the server or the outer application goes on using the original."""
     copied = {name: value for name, value in scope.items() if name not in _OF_THE_PARENT}
     detach_state(copied)
     return copied
 
 
 def enter(scope: MutableMapping[str, Any], configured: str, prefixes: Prefixes, forwarded: str = "") -> None:
-    """Have the paths of a request begin at the root, whether or not they still have the root path.
+    """Make the path of a request begin at the root, whether or not it still has the root path.
 
-    ASGI's `root_path` is what the server was told plus where other applications have mounted this one.
-    `configured` stands for what the server was told. `forwarded` does too, where nothing is configured; it
-    is never taken off a path: who can choose it could otherwise give every path another spelling, and pass a
-    proxy that lets only some paths through.
+    ASGI's `root_path` is the server's option plus the paths of the mounts. `configured` replaces the server's
+    option. `forwarded` does too, if nothing is configured; it is never removed from a path: a client that can
+    choose it could otherwise spell every path differently, and get past a proxy that allows only some paths.
     """
     state = request_state(scope)
     if state.root_path is not None:
@@ -83,7 +82,7 @@ def enter(scope: MutableMapping[str, Any], configured: str, prefixes: Prefixes, 
 
 
 def _below(root: str, path: str) -> str | None:
-    """What follows the root path; None: the path is not below it."""
+    """The path without the root path; None: it is not below it."""
     if not root or not path.startswith(root):
         return None
     rest = path[len(root) :]
@@ -93,9 +92,9 @@ def _below(root: str, path: str) -> str | None:
 
 
 def _raw(whole: bytes | None, inner: str) -> bytes:
-    """The end of the path as sent that is the inner path when decoded; or all of it, if none is.
+    """The end of the raw path that decodes to the inner path; the whole raw path, if there is none.
 
-    The latter has an encoded slash, for which it is refused.
+    The latter has an encoded slash, so it will be refused.
     """
     if inner == "/" or whole is None:
         return quote(inner).encode()

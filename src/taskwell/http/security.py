@@ -1,7 +1,4 @@
-"""What keeps others out: names that are answered to, what browsers are told, how often one may ask.
-
-Pure ASGI.
-"""
+"""Trusted hosts, proxy headers, security headers and the restriction to local clients. Pure ASGI."""
 
 import ipaddress
 import logging
@@ -22,12 +19,12 @@ from taskwell.http.root_path import detached, enter, note_origin
 
 logger = logging.getLogger("taskwell")
 
-# RFC 6761, 6762 and 8375, and ICANN's word on .internal: the public DNS has no name below these.
+# RFC 6761, 6762 and 8375, and ICANN's resolution on .internal: the public DNS has no name below these.
 _PRIVATE_ZONES = (".localhost", ".local", ".internal", ".home.arpa")
 
 
 def _host_name(scope: Scope) -> str | None:
-    """Without its port; an IPv6 address without its brackets."""
+    """The host without its port; an IPv6 address without its brackets."""
     hosts = lines(scope).get(b"host")
     return _name_of(hosts[0]) if hosts else None
 
@@ -40,8 +37,8 @@ def _name_of(value: bytes) -> str:
 
 @lru_cache(1_000)
 def _is_private_name(name: str) -> bool:
-    """Whether no public DNS can have it: an address, a name without a dot, or one in a private zone."""
-    last = name.rpartition(".")[2]  # to a browser a host that ends in a number is an address
+    """Whether the public DNS cannot have it: an address, a name without a dot, or one in a private zone."""
+    last = name.rpartition(".")[2]  # browsers take a host that ends in a number for an address
     return last == name or last.isdecimal() or name.endswith(_PRIVATE_ZONES)
 
 
@@ -54,9 +51,9 @@ _THIS_MACHINE = ("127.0.0.1", 1)
 
 
 class ProxyHeaders:
-    """Whom a proxy speaks for, by which scheme, and under which path: asked only where there is a word of it.
+    """Takes client address, scheme and root path from the headers of a trusted proxy, where there are any.
 
-    The path may also be configured (`root_path`), or be where another application has mounted this one.
+    The root path may also be configured, or be where another application has mounted this one.
     """
 
     _PREFIX = b"x-forwarded-prefix"
@@ -87,7 +84,7 @@ class ProxyHeaders:
         return app(scope, receive, partial(_send_varying, send) if prefix else send)
 
     def _prefix(self, scope: Scope) -> str:
-        """What a trusted proxy says. One that is not a plain path is not believed."""
+        """The prefix that a trusted proxy sends. A value that is not a plain path is ignored."""
         values = lines(scope).get(self._PREFIX, ())
         if len(values) != 1 or not self._is_trusted(scope):
             return ""
@@ -97,27 +94,26 @@ class ProxyHeaders:
             return ""
 
     def _is_trusted(self, scope: Scope) -> bool:
-        # No client has port 0: a server with a layer like uvicorn's believes the proxy, and has put in the
-        # address that it named.
+        # No client has port 0: a server with middleware like uvicorn's trusts the proxy, and has set the
+        # address that the proxy named.
         client = scope.get("client")
         return client is not None and (client[1] == 0 or client[0] in self.forwarded.trusted_hosts)
 
 
 def _send_varying(send: Send, message: Message) -> Awaitable[None]:
-    """A cache must not give the links of one prefix to another."""
+    """Have caches store the responses of each prefix apart, since their links differ."""
     if message["type"] == "http.response.start":
         message["headers"] = [*message["headers"], (b"vary", b"X-Forwarded-Prefix")]
     return send(message)
 
 
 class TrustedHosts:
-    """Answer to names of ours only: a foreign page can have its own name lead here, and then read everything.
+    """Refuses foreign host names, against DNS rebinding: a page points its own name here and reads responses.
 
-    That is DNS rebinding; to the browser page and server are of one origin, so CORS is not asked. A bearer
-    token stops it, since no browser sends one by itself: with tokens every name will do. Where nobody is
-    asked for one (`stub`), those will do that no foreign page can have. A request without a host comes from
-    no browser. Health checks and Prometheus come by whatever address they know, and learn nothing that
-    is anybody's.
+    To the browser page and server are of one origin, so CORS does not apply. A bearer token prevents it,
+    since no browser sends one by itself: with tokens every name is allowed. Without them (`stub`), only names
+    that no foreign page can have. A request without a host does not come from a browser. Prefixes with
+    `any_host` have no private data, and monitoring may use any address.
     """
 
     def __init__(self, app: ASGIApp, prefixes: Prefixes, allowed: tuple[str, ...], *, stub: bool) -> None:
@@ -144,9 +140,9 @@ class TrustedHosts:
 
 
 class LocalOnly:
-    """Refuse whoever comes by an address that others can reach, since nobody is asked for credentials.
+    """Refuses requests to an address that other machines can reach, where no credentials are needed.
 
-    For servers of which it cannot be known before a request where they listen.
+    For ASGI servers whose listening address is not known before the first request.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -164,24 +160,22 @@ class LocalOnly:
 
 
 def _is_local(scope: Scope) -> bool:
-    """Whether only this machine can have asked: by a loopback address, or by a Unix socket."""
+    """Whether only this machine can have connected: to a loopback address or a Unix socket."""
     server = scope.get("server")
-    if server is None:  # what Hypercorn says of a Unix socket
+    if server is None:  # Hypercorn's scope of a Unix socket
         return scope.get("client") is None
     host, port = server
     return port is None or is_loopback(host)
 
 
 class SecurityHeaders:
-    """Tell browsers on every answer what they must not do with it, unless the answer says otherwise itself.
+    """Adds security headers to every response that has not set them itself.
 
-    `Cache-Control`: what has an ETag may be kept by its reader's browser, which asks about it each time; with
-    `no-store` it would never send the ETag and get a 304 (RFC 9111, 5.2.2.5). It knows an answer by its
-    address alone, so the ETags of two users must differ. All else of the API is kept by nobody, nor is the
-    health of the server.
-    `Cross-Origin-Resource-Policy`: no page may embed an answer; what a page reads through CORS is not
-    concerned. `Strict-Transport-Security` binds all ports of a host, so it is not for a name that is only
-    known here.
+    `Cache-Control`: a browser may store a response with an ETag and revalidate it each time; with `no-store`
+    it would never send the ETag and get a 304 (RFC 9111, 5.2.2.5). It stores by URL alone, so the ETags of
+    two users must differ. All other responses of prefixes that are not `cacheable` are `no-store`.
+    `Cross-Origin-Resource-Policy`: no page may embed a response; reading through CORS stays possible.
+    `Strict-Transport-Security` applies to all ports of a host, so it is not sent for a private name.
     """
 
     _ALWAYS: tuple[Header, ...] = (
@@ -192,8 +186,8 @@ class SecurityHeaders:
     )
     _ALWAYS_NAMES = frozenset(name for name, _ in _ALWAYS)
     _OVER_HTTPS: Header = (b"strict-transport-security", b"max-age=31536000")
-    _KEPT_BY_READER: Header = (b"cache-control", b"private, no-cache")
-    _KEPT_BY_NOBODY: Header = (b"cache-control", b"no-store")
+    _REVALIDATE: Header = (b"cache-control", b"private, no-cache")
+    _NO_STORE: Header = (b"cache-control", b"no-store")
 
     def __init__(self, app: ASGIApp, prefixes: Prefixes) -> None:
         self.app = app
@@ -217,14 +211,14 @@ class SecurityHeaders:
         else:
             completed = [*headers, *(header for header in self._ALWAYS if header[0] not in present)]
         if b"cache-control" not in present and not self.prefixes.of(scope).cacheable:
-            completed.append(self._KEPT_BY_READER if b"etag" in present else self._KEPT_BY_NOBODY)
+            completed.append(self._REVALIDATE if b"etag" in present else self._NO_STORE)
         if scope["scheme"] == "https" and not _is_private_name(_host_name(scope) or ""):
             completed.append(self._OVER_HTTPS)
         return completed
 
 
 def comes_from_near(scope: Scope) -> bool:
-    """Whether it was asked directly from this machine or a private network, by no proxy for somebody else."""
+    """Whether a request comes directly from this machine or a private network, without a proxy."""
     forwarded = any(name in {b"forwarded", b"x-forwarded-for"} for name, _ in scope["headers"])
     client = scope.get("client")
     near = network_of(client[0]) is None if client else _is_local(scope)
@@ -233,7 +227,7 @@ def comes_from_near(scope: Scope) -> bool:
 
 @lru_cache(maxsize=4_096)
 def network_of(address: str) -> str | None:
-    """What one guesser has: an IPv4 address, or the /64 of an IPv6 one. None: not of the Internet."""
+    """The network of one Internet client: an IPv4 address, or the /64 of an IPv6 one. None: a private one."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

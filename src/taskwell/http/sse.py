@@ -6,15 +6,15 @@ from collections.abc import AsyncGenerator
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
-# For what is sent bit by bit: no cache keeps it, and no proxy holds it back to buffer or to compress it. The
-# compression of Express, Next.js and webpack-dev-server goes by `no-transform`, nginx by its own header.
+# For streams: no cache may store them, and no proxy may buffer or compress them. The compression of Express,
+# Next.js and webpack-dev-server obeys `no-transform`; nginx obeys its own header.
 STREAMING_HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 
 
 class EventStream(Response):
-    """Send what comes until the client goes, or is cut since it takes nothing.
+    """Sends events until the client disconnects, or is cut off since it does not read.
 
-    What it has not taken is not kept for it: it is read again when it connects again.
+    Unread events are not kept: the client gets them when it connects again.
     """
 
     media_type = "text/event-stream"

@@ -1,4 +1,4 @@
-"""Traces, by OpenTelemetry. FastAPI makes the spans; here is where they go, and what is kept out of them."""
+"""OpenTelemetry traces. FastAPI makes the spans; this module exports them and keeps queries out of them."""
 
 import asyncio
 import logging
@@ -19,11 +19,11 @@ logger = logging.getLogger("taskwell")
 _FLUSH_MILLISECONDS = 2_000
 _NO_EXTRA = "OTEL_EXPORTER_OTLP_ENDPOINT is set, but no traces are sent: pip install 'taskwell[otel]'"
 
-_providers: list["TracerProvider"] = []  # one, once the traces of this process are sent somewhere
+_providers: list["TracerProvider"] = []  # one, once this process exports traces
 
 
 def install(settings: Settings) -> None:
-    """Before the application is made, which asks whether there are traces."""
+    """Set up the export. It must come before the application, which checks for it when it is created."""
     if not settings.otlp_endpoint:
         return
     if not _is_there("opentelemetry.sdk") or not _is_there("opentelemetry.exporter.otlp.proto.http"):
@@ -51,19 +51,19 @@ def _is_there(module: str) -> bool:
 
 
 async def flush() -> None:
-    """Send what has not been sent yet; a collector that is away is not waited for."""
+    """Export the remaining spans, with a timeout in case the collector is unreachable."""
     for provider in _providers:
         await asyncio.to_thread(provider.force_flush, _FLUSH_MILLISECONDS)
 
 
 def hide_query(scope: Scope) -> None:
-    """What is searched for is nobody's business, and whoever makes spans writes down the query."""
+    """Take the query out of the scope: instrumentation records it, and search terms are private."""
     if scope["type"] == "http":
         request_state(scope).query, scope["query_string"] = scope["query_string"], b""
 
 
 class ShownQuery:
-    """Behind whoever makes spans: the query is there again."""
+    """Puts the query back into the scope, within the instrumentation."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

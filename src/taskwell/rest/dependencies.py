@@ -1,4 +1,4 @@
-"""What a route may ask for: every `Annotated` alias."""
+"""The dependencies of routes, as `Annotated` aliases."""
 
 from typing import Annotated
 
@@ -32,13 +32,13 @@ async def caller_of_request(request: Request) -> Caller:
 
 
 async def owner_of_request(request: Request, caller: Annotated[Caller, Depends(caller_of_request)]) -> str:
-    """Whose tasks are meant: the path's user's at the second mount, else the caller's."""
+    """The owner of the tasks: the user in the path at the second mount, else the caller."""
     user_id: str = request.path_params.get("user_id", caller.user_id)
     return user_id
 
 
 async def refuse_reserved(database: Database, parameter: str, user_id: str) -> None:
-    """A user who is older than the reservation of their id goes on as before.
+    """Refuse a reserved id, unless a user had it before it was reserved.
 
     Raises:
         Invalid: the id is reserved, and no user has it.

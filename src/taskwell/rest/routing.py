@@ -1,4 +1,4 @@
-"""How the words of a request are read before FastAPI validates them: its JSON, its query, its preferences."""
+"""Parsing of JSON, query and preferences, before FastAPI validates them."""
 
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -36,7 +36,7 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class UnderstoodRequest(Request):
-    """A request whose JSON has been read already, strictly, and whose query is in this API's own words."""
+    """A request whose JSON has been parsed strictly, and whose query has this API's own parameter names."""
 
     value: Any = None
     query: QueryParams | None = None
@@ -56,7 +56,7 @@ class TaskwellRoute(APIRoute):
         handle = super().get_route_handler()
         access = access_of(self.endpoint)
         names, headers = names_of(_names(self.dependant, Query)), _names(self.dependant, Header)
-        # A slip in the filter of what is to be deleted would delete too much.
+        # A typo in the filter of a bulk deletion would delete too much.
         careful = self.methods == {"DELETE"} and bool(names)
         media_types = (JSON,) if self.methods == {"POST"} else (JSON, MERGE_PATCH)
 
@@ -105,7 +105,7 @@ def parse_preferences(lines: Iterable[str]) -> dict[str, str]:
 
 
 def _in_own_words(query: QueryParams, names: Mapping[str, str], strict: bool, blank: bool) -> QueryParams:
-    """The parameters by their own names, without those that are empty. `blank`: whether one may be.
+    """The parameters by their own names, without empty ones. `blank`: whether an empty one is allowed.
 
     Raises:
         Invalid: a parameter comes twice, under whatever names; one is blank and may not be; `strict`, and one
@@ -150,6 +150,6 @@ def _read(body: bytes) -> Any:
         value = strict_json.loads_body(body)
     except strict_json.MalformedJson as error:
         raise Invalid(Violation("body", "", "malformed_json", str(error))) from None
-    if value is None:  # FastAPI would take it for no body at all
+    if value is None:  # FastAPI would treat it as a missing body
         raise Invalid(Violation("body", "", "invalid_type", "must be a JSON object"))
     return value

@@ -164,7 +164,8 @@ class TestScopesOfTokens:
         reader = as_user(user, scope="openid tasks:read")
         assert reader.get("/api/tasks").json() == []
         answer = reader.post("/api/tasks", json={"title": "x"})
-        assert problem(answer, 403, "forbidden")["detail"] == "This needs the scope tasks:write."
+        detail = problem(answer, 403, "forbidden")["detail"]
+        assert detail == "This requires the scope tasks:write: use a token that has it."
         assert 'error="insufficient_scope", scope="tasks:write"' in answer.headers["www-authenticate"]
 
     def test_nobody_is_an_admin_by_a_claim(self, as_user: As, user: str) -> None:

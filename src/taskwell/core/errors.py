@@ -1,23 +1,23 @@
-"""The kinds of failure that the product speaks of. They know no protocol: each room has its own table.
+"""The error hierarchy. Errors know no protocol: each protocol package maps them in its own table.
 
 TaskwellError
-├── Invalid               the request cannot be understood or breaks a rule
-├── Unauthorized          nobody knows who is asking
-├── Forbidden             who is asking may not
-├── RateLimited           who is asking has asked too often
-├── NotFound              missing, or somebody else's: nobody can tell which
-├── Conflict              it is taken, or busy with the same request
-├── PreconditionFailed    the task or the list is not as the client believes
-├── PreconditionRequired  the client has to say what it believes
-├── Gone                  a cursor that cannot be followed any more
-├── KeyReused             an idempotency key that belongs to another request
+├── Invalid               the request is malformed or breaks a rule
+├── Unauthorized          credentials are missing or invalid
+├── Forbidden             the caller lacks permission
+├── RateLimited           the caller has sent too many requests
+├── NotFound              missing, or owned by another user: the answer is the same
+├── Conflict              the id or address is taken, or the same request is running
+├── PreconditionFailed    the task or the list is not in the expected version
+├── PreconditionRequired  the request names no expected version
+├── Gone                  the cursor has expired
+├── KeyReused             the idempotency key belongs to another request
 ├── Unavailable           the same request may succeed later
-│   ├── Busy              … once others are done
-│   ├── InUse             … once others have ended
-│   ├── Overloaded        … once there is less to do
-│   ├── FileMoved         … once its file is back
+│   ├── Busy              … once a lock or a connection is free
+│   ├── InUse             … once the other processes have ended
+│   ├── Overloaded        … once the load is lower
+│   ├── FileMoved         … once the database's file is back
 │   └── OutcomeUnknown    … and may have succeeded already
-└── StorageFull           an operator has to act first
+└── StorageFull           an operator has to free space first
 """
 
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing wrong with a request. No part of it repeats what the client sent.
+    """One rule that a request breaks. No part of it repeats the client's input.
 
-    `source` says where: "body", "query", "path" or "header". `name` is a JSON pointer into the body
-    ("" is the whole of it) or the name of the parameter.
+    `source` is "body", "query", "path" or "header". `name` is a JSON pointer into the body ("" is the
+    whole body) or the name of the parameter.
     """
 
     source: str
@@ -42,9 +42,9 @@ class Violation:
 
 
 class TaskwellError(Exception):
-    """A failure with a sentence that may be shown to anybody.
+    """An error whose `detail` holds no secret and may be shown to any client.
 
-    `index`: which operation of several it was. `retry_after`: after how many seconds to try again.
+    `index`: of the batch operation that failed. `retry_after`: in how many seconds to retry.
     """
 
     detail = "The request failed."
@@ -63,9 +63,9 @@ class Invalid(TaskwellError):
 
 
 class Unauthorized(TaskwellError):
-    """`refused`: credentials were sent, and they will not do."""
+    """`refused`: credentials were sent and are invalid."""
 
-    detail = "This needs a bearer token in the Authorization header."
+    detail = "Authentication is required: send a bearer token in the Authorization header."
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail)
@@ -73,12 +73,12 @@ class Unauthorized(TaskwellError):
 
 
 class Forbidden(TaskwellError):
-    """`scope`: what the credentials lack, if that is why."""
+    """`scope`: the scope that the credentials lack, if that is the reason."""
 
-    detail = "These credentials are for somebody else's data, or for less."
+    detail = "These credentials do not permit this: use your own user id, or a token with more scopes."
 
     def __init__(self, detail: str | None = None, *, scope: str | None = None) -> None:
-        super().__init__(f"This needs the scope {scope}." if scope else detail)
+        super().__init__(f"This requires the scope {scope}: use a token that has it." if scope else detail)
         self.scope = scope
 
 
@@ -91,17 +91,17 @@ class RateLimited(TaskwellError):
 
 
 class NotFound(TaskwellError):
-    detail = "There is nothing here."
+    detail = "Not found: check the path and the id."
 
 
 class Conflict(TaskwellError):
-    detail = "It exists already."
+    detail = "It exists already: choose another id."
 
 
 class PreconditionFailed(TaskwellError):
-    """`tag` names what is there: the version of a task, or the tag of a list."""
+    """`tag`: the current version of the task, or the current tag of the list."""
 
-    detail = "The task is not as the request believes it to be: read it again."
+    detail = "The task is not in the state that the request expects: read it again."
 
     def __init__(self, tag: int | str) -> None:
         super().__init__()
@@ -109,26 +109,24 @@ class PreconditionFailed(TaskwellError):
 
 
 class PreconditionRequired(TaskwellError):
-    detail = "This server changes a task only with If-Match: send the ETag of the task as you know it."
+    detail = "This server requires If-Match to change a task: send the ETag that you read."
 
 
 class Gone(TaskwellError):
-    """`parameter`: in which the cursor was sent."""
+    """`parameter`: the one that held the cursor."""
 
     def __init__(self, parameter: str = "since") -> None:
-        super().__init__(
-            f"This cursor cannot be followed any more: fetch everything anew, without `{parameter}`."
-        )
+        super().__init__(f"The cursor has expired: fetch everything again, without `{parameter}`.")
 
 
 class KeyReused(TaskwellError):
-    detail = "The Idempotency-Key was used for another request."
+    detail = "The Idempotency-Key was used for another request: send a new key."
 
 
 class Unavailable(TaskwellError):
-    """`reason`: in a word, to be counted by."""
+    """`reason`: the label by which the metrics count it."""
 
-    detail = "The database cannot be reached at the moment; nothing was changed. Try again."
+    detail = "The database cannot be reached; nothing was changed. Try again later."
     reason = "away"
 
     def __init__(self, detail: str | None = None, *, retry_after: int = 1, reason: str | None = None) -> None:
@@ -143,24 +141,24 @@ class Busy(Unavailable):
 
 
 class Held(Busy):
-    """Somebody else holds what is wanted just now: nothing was changed, and nobody has waited for it."""
+    """Another transaction holds the row's lock: nothing was changed, and the statement did not wait."""
 
 
 class InUse(Unavailable):
-    """A command needs the database for itself."""
+    """A command needs exclusive use of the database."""
 
     detail = "The database is in use; nothing was changed. Stop the server first."
     reason = "in_use"
 
 
 class Overloaded(Unavailable):
-    detail = "The server has more to do than it can; nothing was changed. Try again."
+    detail = "The server is overloaded; nothing was changed. Try again later."
 
 
 class FileMoved(Unavailable):
     detail = (
-        "The database's file was removed or replaced while the server was running. Its operator has to put "
-        "it back, or to start the server again."
+        "The database's file was removed or replaced while the server was running: the operator must put "
+        "it back or restart the server."
     )
 
 
@@ -173,5 +171,5 @@ class OutcomeUnknown(Unavailable):
 
 
 class StorageFull(TaskwellError):
-    detail = "The server's storage is full; nothing was changed. Its operator has to make room."
+    detail = "The server's storage is full; nothing was changed. The operator must free space."
     reason = "full"

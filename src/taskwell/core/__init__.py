@@ -1,1 +1,1 @@
-"""What any application would need; it knows nothing of tasks."""
+"""Settings, errors and utilities that any application needs; this package knows nothing of tasks."""

@@ -1,4 +1,4 @@
-"""What is kept to save work, and may be forgotten at any time."""
+"""A cache with a bounded size. Any entry may be dropped at any time."""
 
 from typing import TypeVar
 
@@ -7,13 +7,13 @@ V = TypeVar("V")
 
 
 class BoundedCache(dict[K, V]):
-    """Forgets everything rather than grow beyond `most` entries."""
+    """Clears itself rather than grow beyond `max_size` entries."""
 
-    def __init__(self, most: int = 10_000) -> None:
+    def __init__(self, max_size: int = 10_000) -> None:
         super().__init__()
-        self._most = most
+        self._max_size = max_size
 
     def __setitem__(self, key: K, value: V) -> None:
-        if len(self) >= self._most:
+        if len(self) >= self._max_size:
             self.clear()
         super().__setitem__(key, value)

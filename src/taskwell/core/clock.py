@@ -1,8 +1,8 @@
-"""The one clock."""
+"""The clock that the whole program uses."""
 
 from datetime import UTC, datetime
 
 
 def utc_now() -> datetime:
-    """The present instant, aware, in UTC."""
+    """The current time, timezone-aware, in UTC."""
     return datetime.now(UTC)

@@ -1,7 +1,7 @@
-"""`DATABASE_URL` as providers print it, translated into what the drivers understand.
+"""Translates `DATABASE_URL`, as providers print it, into the drivers' arguments.
 
 libpq's parameters (https://www.postgresql.org/docs/current/libpq-connect.html) are not asyncpg's: each is
-mapped here or refused by name, never passed over in silence.
+mapped here or refused by name, never silently ignored.
 """
 
 import ipaddress
@@ -20,15 +20,15 @@ __all__ = ["BadDatabaseUrl", "DatabaseUrl", "Pooler", "is_private", "parse_datab
 
 _POSTGRESQL = {"postgres", "postgresql"}
 _SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full", "no-verify")
-# Without a certificate that verifies: what asyncpg takes as `ssl`; None: a context that verifies nothing.
-_WEAK: dict[str, str | bool | None] = {
+# The `ssl` argument of asyncpg for modes that verify no certificate; None: a context that verifies nothing.
+_UNVERIFIED: dict[str, str | bool | None] = {
     "disable": False,
     "allow": "prefer",
     "prefer": "prefer",
     "no-verify": None,
 }
 _POOLER_MARK = "-pooler."
-# A session changes hands between two statements, so none may be prepared in it.
+# A pooler assigns sessions per transaction, so no statement may stay prepared in one.
 _UNPREPARED = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
 _CHOICES = {
     "channel_binding": "disable, prefer or require",
@@ -38,27 +38,27 @@ _CHOICES = {
     "gssencmode": "disable or prefer",
     "client_encoding": "UTF8",
 }
-# What other clients call libpq's parameters (JDBC).
-_OTHER_NAMES = {
+# JDBC's names of libpq's parameters.
+_JDBC_NAMES = {
     "channelBinding": "channel_binding",
     "connectTimeout": "connect_timeout",
     "ApplicationName": "application_name",
 }
-# How providers tell other clients that there is a pooler in transaction mode.
-_TELLS_OF_A_POOLER = {
+# Parameters by which providers tell other clients of a pooler in transaction mode.
+_POOLER_HINTS = {
     "prepared_statements": "false",
     "prepareThreshold": "0",
     "statement_cache_size": "0",
     "prepared_statement_cache_size": "0",
     "supa": "base-pooler.x",
 }
-# They tune the client's side of a connection. taskwell bounds every wait by itself, so nothing is lost
-# without them; uselibpqcompat says of sslmode what is so here anyway, and the server's name is always sent.
-_WITHOUT_EFFECT = (
+# They tune the client's side of a connection and are ignored: taskwell bounds every wait itself, treats
+# sslmode as uselibpqcompat asks, and always sends the server's name.
+_IGNORED = (
     "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
     "uselibpqcompat", "sslsni", "fallback_application_name",
 )  # fmt: skip
-_OF_OTHERS = {
+_OTHER_CLIENTS = {
     "connection_limit": "TASKWELL_DB_POOL_SIZE limits connections",
     "pool_timeout": "TASKWELL_DB_POOL_TIMEOUT_SECONDS is taskwell's",
     "schema": "options=-csearch_path%3DNAME names one",
@@ -74,11 +74,12 @@ _OF_OTHERS = {
 
 @dataclass(frozen=True, slots=True)
 class DatabaseUrl:
-    """Where the database is. `repr` and `str` never show the password."""
+    """The database's URL, parsed. `repr` and `str` never show the password."""
 
     url: URL
     connect_args: dict[str, Any] = field(default_factory=dict, repr=False)
-    pooler: Pooler = "none"  # auto: whether there is one is to be found out
+    # auto: the first connection detects it.
+    pooler: Pooler = "none"
 
     def __str__(self) -> str:
         backend = self.url.get_backend_name()
@@ -90,7 +91,7 @@ class DatabaseUrl:
 
     @property
     def pooled(self) -> bool:
-        """Whether a pooler in transaction mode is known to be in between."""
+        """Whether connections are known to go through a pooler in transaction mode."""
         return self.pooler == "transaction"
 
     @property
@@ -100,7 +101,7 @@ class DatabaseUrl:
         return Path(self.url.database)
 
     def direct(self) -> "DatabaseUrl":
-        """The same database past its pooler, where the host's name says how to get there (Neon)."""
+        """The URL that bypasses the pooler, where the host's name contains it (Neon); else this URL."""
         host = self.url.host or ""
         if not self.pooled or _POOLER_MARK not in host:
             return self
@@ -109,15 +110,15 @@ class DatabaseUrl:
         return replace(self, url=url, connect_args=arguments, pooler="none")
 
     def through_pooler(self) -> "DatabaseUrl":
-        """The same, now that a pooler is known to be in between."""
+        """The same URL, marked as going through a pooler."""
         return replace(self, connect_args=self.connect_args | _UNPREPARED, pooler="transaction")
 
 
 def parse_database_url(text: str, *, pooler: Pooler = "auto") -> DatabaseUrl:
-    """Translate a URL as pasted.
+    """Parse a URL as pasted.
 
     Raises:
-        BadDatabaseUrl: it is no URL, of another database, or has a parameter that cannot be honoured.
+        BadDatabaseUrl: it is not a URL, names an unsupported database, or has an unsupported parameter.
     """
     url = pasted_url(text)
     backend = url.drivername.partition("+")[0]
@@ -140,11 +141,11 @@ def _sqlite(url: URL) -> DatabaseUrl:
 
 def _postgresql(url: URL, pooler: Pooler) -> DatabaseUrl:
     parameters = {
-        _OTHER_NAMES.get(name, name): value if isinstance(value, str) else value[-1]
+        _JDBC_NAMES.get(name, name): value if isinstance(value, str) else value[-1]
         for name, value in url.query.items()
     }
-    url = _with_places(url, parameters)
-    # An @ that is not encoded ends the password too early: what follows would pass for host and database.
+    url = _from_parameters(url, parameters)
+    # An @ that is not encoded ends the password too early: the rest would be read as host and database.
     if any("@" in part for part in (url.host or "", url.database or "", *parameters)):
         raise BadDatabaseUrl("an @ in the user or the password must be percent-encoded: %40")
     if not url.database:
@@ -155,9 +156,9 @@ def _postgresql(url: URL, pooler: Pooler) -> DatabaseUrl:
     host = parameters.pop("host", url.host or "localhost")
     if "," in host:
         raise BadDatabaseUrl("it names several hosts: name the one that takes changes")
-    told = _tells_of_a_pooler(parameters) or _POOLER_MARK in host
+    hinted = _hints_at_pooler(parameters) or _POOLER_MARK in host
     if pooler == "auto":
-        pooler = "transaction" if told else "none" if _is_neon(host) else "auto"
+        pooler = "transaction" if hinted else "none" if _is_neon(host) else "auto"
     arguments = _connect_args(host, parameters)
     url = URL.create("postgresql+asyncpg", url.username, url.password, host, url.port, url.database)
     if host.startswith("/"):
@@ -167,8 +168,8 @@ def _postgresql(url: URL, pooler: Pooler) -> DatabaseUrl:
     return found.through_pooler() if found.pooled else found
 
 
-def _with_places(url: URL, parameters: dict[str, str]) -> URL:
-    """What stands in its place in a URL can be a parameter instead (libpq, JDBC)."""
+def _from_parameters(url: URL, parameters: dict[str, str]) -> URL:
+    """Fill user, password, database and port from parameters, as libpq and JDBC allow."""
     if url.username is None and "user" in parameters:
         url = url.set(username=parameters.pop("user"))
     if url.password is None and "password" in parameters:
@@ -183,24 +184,24 @@ def _with_places(url: URL, parameters: dict[str, str]) -> URL:
     return url
 
 
-def _tells_of_a_pooler(parameters: dict[str, str]) -> bool:
-    told = [_one_of(parameters, "pgbouncer", "false", "true") == "true"]
-    for name, value in _TELLS_OF_A_POOLER.items():
+def _hints_at_pooler(parameters: dict[str, str]) -> bool:
+    hints = [_one_of(parameters, "pgbouncer", "false", "true") == "true"]
+    for name, value in _POOLER_HINTS.items():
         if name in parameters:
-            told.append(parameters.pop(name) == value)
-    return any(told)
+            hints.append(parameters.pop(name) == value)
+    return any(hints)
 
 
 def _is_neon(host: str) -> bool:
-    """Neon's own proxy stands before every host of it, and gives each client a session of its own.
+    """Neon's proxy serves every Neon host and gives each client its own session.
 
-    It cannot be told from a pooler by asking, but by the name.
+    Only the host's name distinguishes it from a pooler; a query cannot.
     """
     return host.endswith(".neon.tech")
 
 
 def _connect_args(host: str, parameters: dict[str, str]) -> dict[str, Any]:
-    for name in _WITHOUT_EFFECT:
+    for name in _IGNORED:
         parameters.pop(name, None)
     _one_of(parameters, "target_session_attrs", "any", "read-write", "primary", "prefer-standby")
     _one_of(parameters, "gssencmode", "prefer", "disable")
@@ -208,16 +209,16 @@ def _connect_args(host: str, parameters: dict[str, str]) -> dict[str, Any]:
     arguments = _tls(host, parameters)
     if "connect_timeout" in parameters:
         arguments["timeout"] = _seconds(parameters.pop("connect_timeout"))
-    told = ("application_name", "options")
-    if server_settings := {name: parameters.pop(name) for name in told if name in parameters}:
+    passed_on = ("application_name", "options")
+    if server_settings := {name: parameters.pop(name) for name in passed_on if name in parameters}:
         arguments["server_settings"] = server_settings
-    for name, instead in _OF_OTHERS.items():
+    for name, instead in _OTHER_CLIENTS.items():
         if name in parameters:
             raise BadDatabaseUrl(f"the parameter {name} belongs to another client; remove it ({instead})")
     if parameters:
         known = "sslmode, sslrootcert, sslnegotiation, channel_binding, connect_timeout, "
         raise BadDatabaseUrl(
-            f"it has a parameter that is not known; known are {known}application_name, options, host"
+            f"it has an unknown parameter: remove it; known are {known}application_name, options, host"
         )
     return arguments
 
@@ -225,10 +226,8 @@ def _connect_args(host: str, parameters: dict[str, str]) -> dict[str, Any]:
 def _tls(host: str, parameters: dict[str, str]) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     channel_binding = _one_of(parameters, "channel_binding", "prefer", "disable", "require")
-    ssl_of_others = parameters.pop("ssl", None)
-    mode = parameters.pop(
-        "sslmode", {"true": "require", "false": "disable"}.get(str(ssl_of_others), ssl_of_others)
-    )
+    flag = parameters.pop("ssl", None)
+    mode = parameters.pop("sslmode", {"true": "require", "false": "disable"}.get(str(flag), flag))
     context = _ssl(host, mode, parameters.pop("sslrootcert", None), channel_binding)
     if context is not None:
         arguments["ssl"] = context
@@ -255,12 +254,12 @@ def _seconds(text: str) -> float:
 def _ssl(
     host: str, mode: str | None, root: str | None, channel_binding: str
 ) -> ssl.SSLContext | str | bool | None:
-    """What asyncpg takes as `ssl`.
+    """The `ssl` argument of asyncpg.
 
-    libpq's `require` encrypts without asking who answers. Providers print it all the same and have
-    certificates that verify, so a public host is verified; one in a private network has mostly a
-    certificate of its own making. asyncpg cannot bind SCRAM to the channel, so whoever requires that
-    gets the certificate verified, which guards against the same man in the middle.
+    libpq's `require` encrypts without verifying the server. Providers print it although their
+    certificates verify, so a public host is verified; a host in a private network mostly has a
+    self-signed certificate. asyncpg has no SCRAM channel binding, so `channel_binding=require` verifies
+    the certificate, which stops the same man in the middle.
     """
     if mode is None:
         mode = "verify-full" if root or channel_binding == "require" else None
@@ -268,11 +267,11 @@ def _ssl(
         return None
     if mode not in _SSLMODES:
         raise BadDatabaseUrl(f"sslmode must be one of {', '.join(_SSLMODES)}")
-    if mode in _WEAK:
+    if mode in _UNVERIFIED:
         if root or channel_binding == "require":
             raise BadDatabaseUrl("sslrootcert and channel_binding=require need sslmode=require")
-        weak = _WEAK[mode]
-        return _without_verification(_context(None)) if weak is None else weak
+        unverified = _UNVERIFIED[mode]
+        return _without_verification(_context(None)) if unverified is None else unverified
     verified = mode in {"verify-ca", "verify-full"} or root or channel_binding == "require"
     context = _context(root)
     if not verified and is_private(host):
@@ -298,7 +297,7 @@ def _context(root: str | None) -> ssl.SSLContext:
 
 
 def is_private(host: str) -> bool:
-    """Whether the host is this machine or in a network of one's own, judged by the name alone."""
+    """Whether the host is this machine or in a private network, judged by its name alone."""
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:

@@ -1,4 +1,4 @@
-"""The file `.env`, in whatever encoding an editor or a shell has written it."""
+"""Reads the file `.env` in UTF-8 or UTF-16, since editors and shells write both."""
 
 import codecs
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class EnvFile(DotEnvSettingsSource):
-    """As pydantic-settings reads it, which knows only UTF-8 without a mark."""
+    """pydantic-settings' source, which by itself reads only UTF-8 without a byte order mark."""
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         super().__init__(settings_cls, env_file=".env")
@@ -21,24 +21,23 @@ class EnvFile(DotEnvSettingsSource):
     def _load_env_vars(self) -> Mapping[str, str | None]:
         try:
             return super()._load_env_vars()
-        except OSError as error:  # whether there is one cannot be seen
-            raise SettingsError(
-                f".env cannot be looked for: {(error.strerror or 'refused').lower()}"
-            ) from None
+        except OSError as error:  # the working directory cannot be searched
+            reason = (error.strerror or "access refused").lower()
+            raise SettingsError(f".env cannot be looked for: {reason}") from None
 
     def _read_env_file(self, file_path: Path) -> Mapping[str, str | None]:
-        """Raises SettingsError: it cannot be read, or it is not text."""
+        """Raises SettingsError: the file cannot be read, or is not text."""
         try:
             content = file_path.read_bytes()
         except OSError as error:
-            reason = (error.strerror or "it is refused").lower()
+            reason = (error.strerror or "access refused").lower()
             raise SettingsError(f"{file_path} cannot be read: {reason}") from None
         values = dotenv_values(stream=StringIO(_decoded(content, file_path)))
         return parse_env_vars(values, self.case_sensitive, self.env_ignore_empty, self.env_parse_none_str)
 
 
 def _decoded(content: bytes, path: Path) -> str:
-    """UTF-16 is what PowerShell's `>` writes, with or without the mark."""
+    """PowerShell's `>` writes UTF-16, with or without a byte order mark."""
     utf16 = content.startswith(_UTF16_MARKS)
     if not utf16 and b"\0" in content:
         content = (codecs.BOM_UTF16_BE if content.startswith(b"\0") else codecs.BOM_UTF16_LE) + content

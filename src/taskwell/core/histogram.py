@@ -1,4 +1,4 @@
-"""What is counted while the server runs. Nothing here waits: it is in the path of every request."""
+"""A histogram for metrics. Adding a value never blocks, since every request does it."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ GROUPS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 
 
 class Histogram:
-    """How many values were at most as large as each bound, and the sum of all."""
+    """Counts the values up to each bound, and sums all of them."""
 
     __slots__ = ("bounds", "counts", "total")
 

@@ -1,4 +1,4 @@
-"""Web origins (RFC 6454) as browsers write them in `Origin`, and what an operator may write for them."""
+"""Web origins (RFC 6454): parses what operators write into the form that browsers send in `Origin`."""
 
 import ipaddress
 import re
@@ -10,23 +10,23 @@ _USUAL_PORTS = {"https": 443, "http": 80}
 _NO_ORIGIN = frozenset({"about", "blob", "data", "file", "ftp", "javascript", "ws", "wss"})
 _NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _LABEL = "[a-z0-9_-]{1,63}"
-# Names that nobody can register, so that what is below one is the operator's.
+# Names that cannot be registered, so a wildcard below one matches only the operator's hosts.
 _PRIVATE = frozenset({"localhost", "local", "internal", "test"})
 
 _FORM = "must be origins like https://app.example.com: scheme and host, without a path"
-_NULL = "null is the origin of every sandboxed page and file, whoever wrote it: name the origin of the page"
+_NULL = "null is the origin of every sandboxed page and file: name the origin of your page"
 _WILDCARD = (
-    "a * stands for one whole name at the beginning of a host, as in https://*.example.com, below a domain "
-    "of yours; alone it stands for every origin"
+    "a * must be the whole first label of a host, as in https://*.example.com, below a domain of yours; "
+    "alone it means every origin"
 )
-_ALL_AND_SOME = "* is every origin: leave out either it or the others"
+_ALL_AND_SOME = "* means every origin: remove it or the others"
 
 
 def parse_origins(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Each once, in the form in which browsers send it.
+    """Parse and deduplicate origins, in the form that browsers send.
 
     Raises:
-        ValueError: one can be no page's, or the others make it superfluous.
+        ValueError: one cannot be a page's origin, or * makes the others redundant.
     """
     origins = tuple(dict.fromkeys(map(_parse, texts)))
     if "*" in origins and len(origins) > 1:
@@ -35,7 +35,7 @@ def parse_origins(texts: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def pattern_of(origins: tuple[str, ...]) -> str | None:
-    """What matches the origins with a wildcard, which is one label of a host."""
+    """A regular expression for the origins with a wildcard, which matches one label of a host."""
     patterns = [re.escape(origin).replace(r"\*", _LABEL) for origin in origins if "*." in origin]
     return "|".join(patterns) or None
 
@@ -73,7 +73,7 @@ def _host(text: str, *, bracketed: bool) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError(_FORM)
     last = name.rpartition(".")[2]
-    if last.isdecimal():  # to a browser a host that ends in a number is an address
+    if last.isdecimal():  # browsers parse a host that ends in a number as an address
         name = _address(name, ipaddress.IPv4Address)
     if wildcard and (last.isdecimal() or (last == name and name not in _PRIVATE)):
         raise ValueError(_WILDCARD)

@@ -1,4 +1,4 @@
-"""The URL in what people paste for one: with quotes, a command or a variable's name around it."""
+"""Extracts a database URL from pasted text: quotes, a command or a variable's name may surround it."""
 
 import re
 
@@ -7,18 +7,18 @@ from sqlalchemy.exc import ArgumentError
 
 
 class BadDatabaseUrl(ValueError):
-    """The URL cannot be used. The message names the part, never the password."""
+    """The URL cannot be used. The message names the faulty part, never the password."""
 
 
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
 _QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb"}
-# Until something else follows: `psql`, `export DATABASE_URL=`, `$env:DATABASE_URL =`, `jdbc:`.
-_BEFORE = re.compile(
+# Prefixes, removed repeatedly: `psql`, `export DATABASE_URL=`, `$env:DATABASE_URL =`, `jdbc:`.
+_PREFIX = re.compile(
     r"(?:psql\s+|(?:export\s+|set\s+|\$env:)?[A-Za-z_][A-Za-z0-9_]*\s*=\s*(?=.*://|[$%{])|jdbc:)", re.DOTALL
 )
 _VARIABLE = re.compile(r"\$\w+|\$\{.*|\$\(.*|%\w+%|\{\{.*", re.DOTALL)
 _VARIABLE_INSIDE = re.compile(r"\$\{\w+[^}]*\}|\{\{[^}]*\}\}")
-# Square brackets are also around an IPv6 address, which has no letters but a to f, and colons.
+# Square brackets also enclose an IPv6 address, which has only the letters a to f, and colons.
 _PLACEHOLDER = re.compile(
     r"\[(?=[^\]]*[A-Z])[A-Z][A-Z _-]{3,}\]|<[A-Za-z][\w -]{3,}>|(?<=:)(?:YOUR[_-]?PASSWORD|\*{3,})(?=@)",
     re.IGNORECASE,
@@ -29,20 +29,22 @@ _ENCODED = "it is not a database URL: in the user and the password, : / ? # [ ] 
 
 
 def pasted_url(text: str) -> URL:
-    """The URL, with all its parameters.
+    """Parse pasted text into a URL with all its parameters.
 
     Raises:
-        BadDatabaseUrl: there is none in it, or one that is not filled in.
+        BadDatabaseUrl: the text holds no URL, or one with a placeholder.
     """
     text = _unwrapped(text)
     if _VARIABLE.fullmatch(text) or _VARIABLE_INSIDE.search(text):
-        raise BadDatabaseUrl("it has a variable that was not replaced by its value: write the URL itself")
+        raise BadDatabaseUrl("it has a variable that was not replaced by its value: write the value itself")
     if "://" not in text and re.match(r"\w+\s*=", text):
         return _of_pairs(text)
     if text.startswith("-"):
-        raise BadDatabaseUrl("the options of psql are not taken: postgresql://user:password@host/database")
+        raise BadDatabaseUrl(
+            "options of psql are not supported: write postgresql://user:password@host/database"
+        )
     if _PLACEHOLDER.search(text):
-        raise BadDatabaseUrl("it has a placeholder: put the password, or what else is missing, in its place")
+        raise BadDatabaseUrl("it has a placeholder: put the password, or the missing value, in its place")
     if re.search(r"\s", text) and not text.startswith("sqlite"):
         raise BadDatabaseUrl(
             "it has a space or a line break in it: join the lines, and encode a space as %20"
@@ -57,7 +59,7 @@ def _unwrapped(text: str) -> str:
         text = text.strip().strip(_INVISIBLE).rstrip(";").strip()
         if len(text) > 1 and _QUOTES.get(text[0]) == text[-1]:
             text = text[1:-1]
-        if found := _BEFORE.match(text):
+        if found := _PREFIX.match(text):
             text = text[found.end() :]
     return text
 
@@ -71,12 +73,12 @@ def _of_url(text: str) -> URL:
     except (ArgumentError, ValueError):
         raise BadDatabaseUrl(_ENCODED if scheme.startswith("postgres") else _NOT_A_URL) from None
     if "?" in text and not url.query:
-        url = url.set(query={"": ""})  # what stands there is lost, so nobody may pass it over
+        url = url.set(query={"": ""})  # make_url drops a malformed query: keep a mark, so that it is refused
     return url
 
 
 def _of_pairs(text: str) -> URL:
-    """The other form that libpq takes: `host=… port=… dbname=… user=… password=…`."""
+    """Parse libpq's other form: `host=… port=… dbname=… user=… password=…`."""
     pairs: dict[str, str] = {}
     end = 0
     while end < len(text):

@@ -1,4 +1,4 @@
-"""The path under which clients find the application, as a setting or a proxy names it."""
+"""Parses the root path: the path under which clients find the application, set by a setting or a proxy."""
 
 import re
 
@@ -8,13 +8,12 @@ _LONGEST = 200
 
 
 def parse_root_path(text: str) -> str:
-    """Without the slash at its end; empty at the root.
+    """Return the path without a trailing slash; empty at the root.
 
-    Whatever is taken here is put into links, so it can be nothing but a path: no host (`//…`), no scheme, no
-    escape, no `..`.
+    Links contain it, so it must be a plain path: no host (`//…`), no scheme, no escape, no `..`.
 
     Raises:
-        ValueError: it is no such path.
+        ValueError: it is not such a path.
     """
     if len(text) > _LONGEST or not _ROOT_PATH.fullmatch(text):
         raise ValueError(

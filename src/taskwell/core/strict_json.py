@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 has it, and nothing that two readers could take differently (I-JSON, RFC 7493)."""
+"""Strict JSON (RFC 8259): refuses whatever two parsers could read differently (I-JSON, RFC 7493)."""
 
 import json
 import math
@@ -11,15 +11,15 @@ _MAX_INTEGER = 2**63
 
 
 class MalformedJson(ValueError):
-    """The message is one of this module's own and repeats nothing of the text."""
+    """The message is a constant of this module and repeats nothing of the input."""
 
 
 def loads(body: bytes) -> Any:
     """Parse UTF-8 JSON.
 
     Raises:
-        MalformedJson: not JSON, or one of its traps: a member named twice, NaN, a number that no double or
-            64-bit integer holds, half of a surrogate pair, NUL, nesting deeper than `MAX_DEPTH`.
+        MalformedJson: not JSON, or ambiguous: a duplicate member, NaN, a number beyond a double or a 64-bit
+            integer, half of a surrogate pair, NUL, nesting deeper than `MAX_DEPTH`.
     """
     try:
         text = body.decode()
@@ -31,16 +31,16 @@ def loads(body: bytes) -> Any:
         raise MalformedJson(f"is not JSON ({where})") from None
     except RecursionError:
         raise MalformedJson(_TOO_DEEP) from None
-    # Only an escape can smuggle in what UTF-8 itself forbids, and only brackets make depth.
+    # Only an escape can encode what UTF-8 itself forbids, and only brackets make depth.
     if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
         _check(value, MAX_DEPTH)
     return value
 
 
 def loads_body(body: bytes) -> Any:
-    """As `loads`, with or without a byte order mark (RFC 8259, 8.1): PowerShell and .NET write one.
+    """Like `loads`, but a byte order mark is allowed (RFC 8259, 8.1): PowerShell and .NET write one.
 
-    Only for the body of a request. In a token or a key set it has no business.
+    Only for request bodies: tokens and key sets have none.
     """
     return loads(body.removeprefix(BOM_UTF8))
 
@@ -67,19 +67,19 @@ def _finite(text: str) -> float:
 
 
 def _integer(text: str) -> int:
-    # The length first: to read 5,000 digits is work, and Python refuses it with an error of its own.
+    # The length first: Python refuses to parse 5,000 digits, with an error of its own.
     if len(text) > 20 or not -_MAX_INTEGER <= (number := int(text)) < _MAX_INTEGER:
         raise MalformedJson("has a number out of range")
     return number
 
 
-# What some language takes for the end of a line, though JSON may have it in a string as it is: NEL, LINE
-# SEPARATOR and PARAGRAPH SEPARATOR. All others are control characters, which JSON escapes anyway.
+# Line ends to some languages, though JSON allows them unescaped in a string: NEL, LINE SEPARATOR and
+# PARAGRAPH SEPARATOR. All other line ends are control characters, which JSON always escapes.
 _LINE_ENDS = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
 
 
 def in_one_line(record: bytes) -> bytes:
-    """JSON in UTF-8 without a character that could end a line, for formats that have a record on each."""
+    """Escape every character that could end a line, for formats with one record per line."""
     return record if record.isascii() else _LINE_ENDS.sub(_escape, record)
 
 

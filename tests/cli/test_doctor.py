@@ -119,7 +119,7 @@ class TestSettings:
 
     def test_what_is_named_like_a_setting_and_is_none(self, healthy: str) -> None:
         says = noted(healthy, "settings", TASKWELL_AUHT="S3cr3t")
-        assert says == "TASKWELL_AUHT is no setting of taskwell, and has no effect: see `taskwell config`"
+        assert says == "TASKWELL_AUHT is not a setting of taskwell and has no effect: see `taskwell config`"
 
     def test_tokens_that_nobody_asks_for(self, healthy: str) -> None:
         assert "set TASKWELL_AUTH=jwt" in wrong(healthy, "settings", TASKWELL_JWT_SECRET="x" * 32)

@@ -100,7 +100,7 @@ class TestPublicAddresses:
     @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.20", "example.com"])
     def test_are_refused(self, host: str) -> None:
         told = refusal("--host", host)
-        assert told.startswith(f"on {host} everybody could read and change every task")
+        assert told.startswith(f"on {host} any client could read and change every task")
         assert "TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS=true" in told
 
     def test_are_refused_when_the_environment_names_them(self) -> None:
@@ -237,10 +237,10 @@ class TestUnixSocket:
     def test_is_instead_of_an_address(self, tmp_path: Path) -> None:
         for option in (("--host", "127.0.0.1"), ("--port", "8000")):
             told = refusal_of(run("serve", "--uds", str(tmp_path / "s"), *option))
-            assert told.startswith("--uds is instead of --host and --port")
+            assert told.startswith("--uds excludes --host and --port")
         done = run("serve", TASKWELL_UDS=str(tmp_path / "s"), TASKWELL_HOST="127.0.0.1")
         assert done.returncode == 2
-        assert "TASKWELL_UDS is instead of TASKWELL_HOST and TASKWELL_PORT" in done.stderr
+        assert "TASKWELL_UDS excludes TASKWELL_HOST and TASKWELL_PORT" in done.stderr
 
 
 def refusal_of(done: subprocess.CompletedProcess[str]) -> str:

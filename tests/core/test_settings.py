@@ -287,7 +287,7 @@ class TestRemarks:
     def test_name_what_is_spelt_wrong(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TASKWELL_ATUH", "S3cr3t")
         (says,) = remarks(Settings())
-        assert says.startswith("TASKWELL_ATUH is no setting of taskwell")
+        assert says.startswith("TASKWELL_ATUH is not a setting of taskwell")
 
 
 class TestMigrationDatabase:

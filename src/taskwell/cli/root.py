@@ -77,7 +77,7 @@ def _place(
     given = [text.strip().removeprefix("[").removesuffix("]") for text in host or () if text.strip()]
     addressed = bool(given) or port is not None
     if uds is not None and addressed:
-        fail("--uds is instead of --host and --port: leave out one or the other")
+        fail("--uds excludes --host and --port: remove one or the other")
     if not addressed:
         uds = uds or settings.uds
     return given or settings.host, settings.port if port is None else port, uds

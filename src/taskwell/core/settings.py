@@ -1,4 +1,4 @@
-"""The settings: the only reader of the environment."""
+"""The settings. Only this package reads the environment."""
 
 import ipaddress
 import re
@@ -26,12 +26,12 @@ _LISTENED = re.compile(r"[^\s:/?#@\[\]]{1,253}")
 _HOST_NAME = re.compile(r"\*|(\*\.)?[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,252}")
 _RATE = re.compile(r"none|[1-9][0-9]{0,8}/(second|minute|hour|day)")
 _CLAIM = re.compile(r"[^\s,]{1,100}")
-_CLAIMS_OF_NO_USER = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti", "scope"})
-_SECRET_MIN_BYTES = 32  # RFC 7518, 3.2: as long as the digest of HS256, the least
+_NOT_USER_CLAIMS = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti", "scope"})
+_SECRET_MIN_BYTES = 32  # RFC 7518, 3.2: the length of HS256's digest, the shortest
 
 
 class Settings(BaseSettings):
-    """Read from the environment, then from `.env`. `.env.example` lists them all; a test holds it to this."""
+    """Settings, read from the environment, then from `.env`. `.env.example` lists all; a test compares it."""
 
     model_config = SettingsConfigDict(
         env_prefix="TASKWELL_",
@@ -44,12 +44,12 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(
         default=SecretStr("sqlite:///taskwell.db"),
         validation_alias=AliasChoices("DATABASE_URL", "database_url"),
-        description="Where the data is: the URL as your provider prints it, or sqlite:///a/file.",
+        description="The database: the URL as your provider prints it, or sqlite:///a/file.",
     )
     migration_database_url: SecretStr | None = Field(
         default=None,
         validation_alias=AliasChoices("MIGRATION_DATABASE_URL", "migration_database_url"),
-        description="A direct URL for migrations, when DATABASE_URL leads through a pooler.",
+        description="A direct URL for migrations, when DATABASE_URL goes through a pooler.",
     )
     host: Names = Field(
         default=("127.0.0.1",),
@@ -63,71 +63,74 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, le=256, description="How many server processes to run.")
     root_path: str = Field(
         default="",
-        description="The path under which a proxy shows the server, as in /tasks. Empty: what a trusted "
-        "proxy says in X-Forwarded-Prefix, else the root.",
+        description="The path under which a proxy serves the API, such as /tasks. Empty: X-Forwarded-Prefix "
+        "of a trusted proxy, else the root.",
     )
     public_url: str = Field(
         default="",
-        description="The address under which clients find the server, as in https://example.com/tasks. "
-        "Location and Link are absolute then; empty: relative to what was asked.",
+        description="The address under which clients reach the server, such as https://example.com/tasks. "
+        "It makes Location and Link absolute; empty: relative to the request.",
     )
     forwarded_allow_ips: str = Field(
         default="127.0.0.1",
         validation_alias=AliasChoices("FORWARDED_ALLOW_IPS", "forwarded_allow_ips"),
         description="The proxies whose X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Prefix are "
-        "believed: addresses or networks, comma-separated, or * if nobody else can reach the server.",
+        "trusted: addresses or networks, comma-separated, or * if only proxies can reach the server.",
     )
     auth: Literal["stub", "jwt"] = Field(
         default="stub",
-        description="Who is asking. stub: nobody is asked for credentials. jwt: bearer tokens.",
+        description="Authentication. stub: none. jwt: bearer tokens are required.",
     )
     allow_stub_auth_on_public_address: bool = Field(
-        default=False, description="Serve without credentials on an address others can reach."
+        default=False, description="Serve without authentication on an address that other machines can reach."
     )
     jwt_secret: SecretStr | None = Field(
         default=None,
-        description="A secret the issuer shares: 32 bytes or more for HS256, 48 for HS384, 64 for HS512.",
+        description="A secret shared with the issuer: at least 32 bytes for HS256, 48 for HS384, 64 for "
+        "HS512.",
     )
     jwt_issuer: Names = Field(
         default=(),
-        description="What tokens have as iss, comma-separated. Its keys are found by OpenID discovery, "
-        "unless there is a JWKS URL or a secret.",
+        description="Accepted values of iss, comma-separated. OpenID discovery finds the issuer's keys, "
+        "unless a JWKS URL or a secret is set.",
     )
     jwt_jwks_url: Names = Field(
-        default=(), description="Where the issuers publish their keys, in the order of the issuers."
+        default=(), description="The issuers' JWKS URLs, in the order of the issuers."
     )
     jwt_audience: Names = Field(
-        default=(), description="What tokens have as aud, comma-separated: one of them will do."
+        default=(), description="Accepted values of aud, comma-separated: a token needs one of them."
     )
     jwt_audience_claim: Literal["aud", "client_id", "azp"] = Field(
         default="aud",
-        description="What is taken for aud in tokens that have none: client_id (AWS Cognito) or azp (Clerk).",
+        description="The claim that replaces aud in tokens without it: client_id (AWS Cognito) or azp "
+        "(Clerk).",
     )
-    jwt_user_claim: str = Field(default="sub", description="The claim that is the user's id.")
+    jwt_user_claim: str = Field(default="sub", description="The claim that holds the user's id.")
     row_level_security: Literal["auto", "on", "off"] = Field(
         default="auto",
-        description="PostgreSQL itself keeps users apart, too. auto: in jwt mode, if the role allows it.",
+        description="PostgreSQL's row-level security isolates users, too. auto: in jwt mode, if the role "
+        "allows it.",
     )
     allowed_hosts: Names = Field(
         default=(),
-        description="Host names to answer to, comma-separated; *.example.com is all below. Empty: all in jwt "
-        "mode, in stub mode those that only this machine or its network knows.",
+        description="Accepted host names, comma-separated; *.example.com matches every subdomain. Empty: "
+        "all in jwt mode, private names and addresses in stub mode.",
     )
     rate_limit: str = Field(
         default="1200/minute",
-        description="How many requests a caller may make in jwt mode, by second, minute, hour or day; none: "
-        "any number.",
+        description="The number of requests that a caller may send in jwt mode, per second, minute, hour or "
+        "day; none: unlimited.",
     )
     rate_limit_storage: SecretStr = Field(
         default=SecretStr("memory://"),
-        description="Where requests are counted: in each process, or for all of them at a redis:// URL.",
+        description="Where requests are counted: in each process, or for all processes at a redis:// URL.",
     )
     create_users: bool = Field(
         default=True,
-        description="Create a user at their first write; otherwise that write is a 404.",
+        description="Create a user on their first write; otherwise that write is a 404.",
     )
     require_if_match: bool = Field(
-        default=False, description="Refuse changes of a task without If-Match (428)."
+        default=False, description="Refuse to change a task without If-Match (428)."
     )
     trash_days: int = Field(default=30, ge=1, le=3650, description="How long a deleted task can be restored.")
     migrate_at_start: bool = Field(
@@ -135,60 +138,64 @@ class Settings(BaseSettings):
     )
     cors_origins: Names = Field(
         default=(),
-        description="Web origins that may call, comma-separated; https://*.example.com is each that is one "
-        "label below, * is every one, without credentials. In stub mode this machine's always may.",
+        description="Web origins that may call the API, comma-separated; https://*.example.com matches one "
+        "label, * every origin, without credentials. In stub mode this machine's origins always may.",
     )
     max_body_bytes: int = Field(
         default=1_048_576, ge=16_384, description="The largest request body, in bytes."
     )
     db_pool_size: int = Field(
-        default=10, ge=1, le=1000, description="PostgreSQL connections kept open by a process."
+        default=10, ge=1, le=1000, description="PostgreSQL connections that each process keeps open."
     )
     db_max_overflow: int = Field(
-        default=10, ge=0, le=1000, description="PostgreSQL connections beyond those, when busy."
+        default=10, ge=0, le=1000, description="PostgreSQL connections beyond the pool's size, under load."
     )
     db_pool_timeout_seconds: float = Field(
         default=2.0, gt=0, le=60, description="How long a request waits for a free connection."
     )
     db_pooler: Literal["auto", "transaction", "none"] = Field(
         default="auto",
-        description="transaction: PgBouncer or the like is in between. none: each connection has a session "
-        "of its own. auto: it is found out by asking.",
+        description="transaction: connections go through PgBouncer or the like. none: each connection has "
+        "its own session. auto: the server detects it.",
     )
     allow_network_file_system: bool = Field(
-        default=False, description="Keep the SQLite file on a network file system, at its risk."
+        default=False,
+        description="Allow the SQLite file on a network file system, where SQLite can lose data.",
     )
     drain_seconds: float = Field(
         default=0.0,
         ge=0,
         le=300,
-        description="How long a server that is told to end goes on, unready, until no proxy sends it more.",
+        description="How long a server keeps serving, unready, after the signal to stop, so that proxies "
+        "notice.",
     )
     metrics: Literal["auto", "everybody", "nobody"] = Field(
         default="auto",
-        description="Who may read /metrics: everybody, nobody, or auto: in stub mode everybody, in jwt mode "
-        "who asks from this machine or a private network, past the proxy.",
+        description="Clients that may read /metrics: everybody, nobody, or auto: all in stub mode, in jwt "
+        "mode direct ones from this machine or a private network.",
     )
     metrics_folder: Path | None = Field(
         default=None,
-        description="Where the processes of one server tell each other their numbers. Set by serve itself.",
+        description="The folder in which the processes of one server share their metrics. serve sets it "
+        "itself.",
     )
     otlp_endpoint: str = Field(
         default="",
         validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp_endpoint"),
-        description="Where traces go, by OTLP over HTTP. Needs the extra: pip install 'taskwell[otel]'.",
+        description="Where traces are sent, by OTLP over HTTP. Needs the extra: pip install "
+        "'taskwell[otel]'.",
     )
     otel_service_name: str = Field(
         default="taskwell",
         validation_alias=AliasChoices("OTEL_SERVICE_NAME", "otel_service_name"),
-        description="What the server is called in traces.",
+        description="The server's name in traces.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="How much is logged: debug, info, warning or error."
+        default="info", description="The least severe level that is logged: debug, info, warning or error."
     )
     log_format: Literal["auto", "text", "json"] = Field(
         default="auto",
-        description="How it is logged: text, json, or auto: text on a terminal, JSON lines elsewhere.",
+        description="The format of the log: text, json, or auto: text on a terminal, JSON lines elsewhere.",
     )
 
     @classmethod
@@ -204,10 +211,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def take_off_what_surrounds_them(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """`docker --env-file` keeps quotation marks, and a line that was copied its spaces.
+    def strip_quotes_and_spaces(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Strip the quotation marks that `docker --env-file` keeps, and the spaces of a copied line.
 
-        A secret stays as it is: there they may be a part of it.
+        A secret stays unchanged: they may be part of it.
         """
         bare = {name: value if name == "jwt_secret" else _bare(value) for name, value in values.items()}
         return {name: value for name, value in bare.items() if value != ""}
@@ -217,15 +224,15 @@ class Settings(BaseSettings):
         "log_level", "log_format", mode="before",
     )  # fmt: skip
     @classmethod
-    def in_any_case(cls, value: object) -> object:
+    def ignore_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
     @field_validator("port", mode="before")
     @classmethod
-    def must_not_be_of_kubernetes(cls, value: object) -> object:
+    def must_not_be_set_by_kubernetes(cls, value: object) -> object:
         if isinstance(value, str) and value.startswith(("tcp://", "udp://")):
             raise ValueError(
-                "is what Kubernetes sets for a Service named taskwell: set enableServiceLinks: false"
+                "was set by Kubernetes for a Service named taskwell: set enableServiceLinks: false"
             )
         return value
 
@@ -242,7 +249,7 @@ class Settings(BaseSettings):
     @field_validator("jwt_user_claim")
     @classmethod
     def must_name_users(cls, value: str) -> str:
-        if not _CLAIM.fullmatch(value) or value in _CLAIMS_OF_NO_USER:
+        if not _CLAIM.fullmatch(value) or value in _NOT_USER_CLAIMS:
             raise ValueError("must be one claim that differs from user to user, such as sub")
         return value
 
@@ -251,7 +258,7 @@ class Settings(BaseSettings):
     def must_be_a_rate(cls, value: str) -> str:
         rate = "".join(value.split())
         if not _RATE.fullmatch(rate):
-            raise ValueError("must be a number by second, minute, hour or day, such as 1200/minute; or none")
+            raise ValueError("must be a number per second, minute, hour or day, such as 1200/minute; or none")
         return rate
 
     @field_validator("otlp_endpoint")
@@ -260,7 +267,7 @@ class Settings(BaseSettings):
         if value and not (_is_url(value) and _has_host(value)):
             raise ValueError("must be an http:// or https:// URL, such as http://collector:4318")
         if value.rstrip("/").endswith("/v1/traces"):
-            raise ValueError("must be the address without /v1/traces, which is appended")
+            raise ValueError("must not end with /v1/traces, which the exporter appends")
         return value
 
     @field_validator(
@@ -283,9 +290,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def must_be_an_address_or_a_socket(self) -> Self:
         if self.uds is not None and self.model_fields_set & {"host", "port"}:
-            raise ValueError(
-                "TASKWELL_UDS is instead of TASKWELL_HOST and TASKWELL_PORT: leave out one or the other"
-            )
+            raise ValueError("TASKWELL_UDS excludes TASKWELL_HOST and TASKWELL_PORT: remove one or the other")
         return self
 
     @field_validator("root_path")
@@ -307,9 +312,11 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def must_be_under_one_path(self) -> Self:
+    def must_agree_on_the_path(self) -> Self:
         if self.root_path and self.public_url and self.root_path != urlsplit(self.public_url).path:
-            raise ValueError("TASKWELL_PUBLIC_URL must end with TASKWELL_ROOT_PATH, which may be left out")
+            raise ValueError(
+                "TASKWELL_PUBLIC_URL must end with TASKWELL_ROOT_PATH: remove TASKWELL_ROOT_PATH"
+            )
         return self
 
     @property
@@ -319,7 +326,7 @@ class Settings(BaseSettings):
 
     @property
     def served_path(self) -> str:
-        """The path under which clients find the server, whichever setting names it."""
+        """The path under which clients reach the server, from either setting."""
         return self.root_path or urlsplit(self.public_url).path
 
     @field_validator("cors_origins")
@@ -332,21 +339,21 @@ class Settings(BaseSettings):
     def must_be_host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not all(_HOST_NAME.fullmatch(name) or _is_ipv6(name.strip("[]")) for name in value):
             raise ValueError(
-                "must be names like api.example.com or *.example.com, without scheme or port; with other "
-                "letters, as browsers send them (xn--)"
+                "must be names like api.example.com or *.example.com, without scheme or port; names with "
+                "other letters as browsers send them (xn--)"
             )
         return tuple(map(_as_sent, value))
 
     @field_validator("rate_limit_storage")
     @classmethod
-    def must_be_where_one_can_count(cls, value: SecretStr) -> SecretStr:
+    def must_be_a_counter_store(cls, value: SecretStr) -> SecretStr:
         scheme, separator, _ = value.get_secret_value().partition("://")
         if not separator or scheme not in {"memory", "redis", "rediss"}:
             raise ValueError("must be memory://, or a redis:// or rediss:// URL")
         if scheme != "memory" and not _has_host(value.get_secret_value()):
-            raise ValueError("must be a URL with a host, and a port from 1 to 65535 if it has one")
+            raise ValueError("must be a URL with a host; a port, if any, must be 1 to 65535")
         if scheme != "memory" and not (find_spec("limits") and find_spec("redis")):
-            raise ValueError("needs the client of Redis: pip install 'taskwell[redis]'")
+            raise ValueError("needs the Redis client: pip install 'taskwell[redis]'")
         return value
 
     @field_validator("jwt_secret")
@@ -354,19 +361,21 @@ class Settings(BaseSettings):
     def must_be_long(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value().encode()) < _SECRET_MIN_BYTES:
             raise ValueError(
-                f"must have {_SECRET_MIN_BYTES} bytes or more: openssl rand -base64 32 makes one"
+                f"must have at least {_SECRET_MIN_BYTES} bytes: openssl rand -base64 32 makes one"
             )
         return value
 
     @field_validator("jwt_issuer", "jwt_jwks_url")
     @classmethod
     def must_be_private_or_encrypted(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        """Whoever changes keys on their way can make tokens. A secret's issuer may be any text."""
+        """Require TLS for keys: an attacker could replace them and forge tokens."""
         for url in value:
             if info.field_name == "jwt_issuer" and not _is_url(url):
                 continue
             if url.rstrip("/").endswith("/.well-known/openid-configuration"):
-                raise ValueError("must not be the address of a discovery document, which is found by itself")
+                raise ValueError(
+                    "must be the issuer, not the address of its discovery document: remove the end"
+                )
             parts = urlsplit(url)
             if not _is_url(url) or not parts.hostname or parts.username is not None or " " in url:
                 raise ValueError("must be an https:// URL; several are separated by commas")
@@ -375,7 +384,7 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def must_know_whom_to_trust(self) -> Self:
+    def must_name_trusted_issuers(self) -> Self:
         if self.auth != "jwt":
             return self
         if not (self.jwt_secret or self.jwt_issuer):
@@ -385,11 +394,13 @@ class Settings(BaseSettings):
         if self.jwt_jwks_url and len(self.jwt_jwks_url) != len(self.jwt_issuer):
             raise ValueError("TASKWELL_JWT_JWKS_URL needs a TASKWELL_JWT_ISSUER for each URL")
         if not self.jwt_secret and not self.jwt_jwks_url and not all(map(_is_url, self.jwt_issuer)):
-            raise ValueError("TASKWELL_JWT_ISSUER must be a URL, unless there is a JWKS URL or a secret")
+            raise ValueError("TASKWELL_JWT_ISSUER must be a URL, unless a JWKS URL or a secret is set")
         if (self.jwt_jwks_url or not self.jwt_secret) and not self.jwt_audience:
-            raise ValueError("TASKWELL_JWT_ISSUER needs TASKWELL_JWT_AUDIENCE, or tokens for others would do")
+            raise ValueError(
+                "TASKWELL_JWT_ISSUER needs TASKWELL_JWT_AUDIENCE, or tokens for other services are accepted"
+            )
         if self.jwt_audience_claim != "aud" and not self.jwt_audience:
-            raise ValueError("TASKWELL_JWT_AUDIENCE_CLAIM needs TASKWELL_JWT_AUDIENCE, which it must name")
+            raise ValueError("TASKWELL_JWT_AUDIENCE_CLAIM needs TASKWELL_JWT_AUDIENCE: the value to accept")
         return self
 
     @field_validator("database_url", "migration_database_url")
@@ -400,7 +411,7 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def must_migrate_what_is_served(self) -> Self:
+    def must_migrate_the_served_database(self) -> Self:
         served, migrated = self.database, self.migration_database
         same = served.is_sqlite == migrated.is_sqlite
         if same and served.is_sqlite and served.path != migrated.path:
@@ -415,7 +426,7 @@ class Settings(BaseSettings):
 
     @property
     def migration_database(self) -> DatabaseUrl:
-        """The URL that migrations take: the direct one where there is one."""
+        """The URL for migrations: the direct one if there is one."""
         if self.migration_database_url is None:
             return self.database.direct()
         pooler: Pooler = "none" if self.db_pooler == "none" else "auto"
@@ -423,13 +434,13 @@ class Settings(BaseSettings):
 
 
 def variable(name: str) -> str:
-    """What a setting is called in the environment."""
+    """The environment variable of a setting."""
     alias = Settings.model_fields[name].validation_alias
     return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"TASKWELL_{name.upper()}"
 
 
 def origins() -> dict[str, Literal["environment", ".env", "default"]]:
-    """Where each setting comes from, by its name here."""
+    """The source of each setting, by the field's name."""
     environment, file = EnvSettingsSource(Settings)(), EnvFile(Settings)()
 
     def origin(name: str) -> Literal["environment", ".env", "default"]:
@@ -442,7 +453,7 @@ def origins() -> dict[str, Literal["environment", ".env", "default"]]:
 
 
 def unknown_variables() -> list[str]:
-    """What is named like a setting, in the environment or in `.env`, and is none."""
+    """Variables of the environment or `.env` that have the prefix of settings, and are none."""
     named = {*EnvSettingsSource(Settings).env_vars, *EnvFile(Settings).env_vars}
     known = {variable(name).lower() for name in Settings.model_fields}
     return sorted(name.upper() for name in named - known if name.startswith("taskwell_"))
@@ -490,7 +501,7 @@ def _is_ipv6(text: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens there."""
+    """Whether only this machine can reach a server that listens there."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -499,9 +510,9 @@ def is_loopback(host: str) -> bool:
 
 
 def open_to_all(place: str) -> str:
-    """Why nobody is served in stub mode at a place that others can reach."""
+    """The error of stub mode at an address that other machines can reach. `place`: "on 0.0.0.0"."""
     return (
-        f"{place} everybody could read and change every task, since nobody is asked for credentials. "
+        f"{place} any client could read and change every task, since authentication is off. "
         "Set TASKWELL_AUTH=jwt, listen on 127.0.0.1, or set "
         "TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS=true if the network is yours alone."
     )

@@ -1,7 +1,7 @@
-"""What is set and does nothing, or does not do what it seems to: a sentence each, without the value.
+"""Warnings on settings without effect, or with an unexpected one: a sentence each, without the value.
 
-A value that cannot work is refused by `core.settings`; these work, as far as they go. `serve` logs them once
-at its start, and `doctor` shows them.
+`core.settings` refuses values that cannot work; these work in part. `serve` logs the warnings once at start,
+and `doctor` shows them.
 """
 
 import os
@@ -10,8 +10,8 @@ from importlib.util import find_spec
 
 from taskwell.core.settings import Settings, unknown_variables, variable
 
-_GRACE_SECONDS = 10  # that requests have to end after the draining
-_PATIENCE_OF_KUBERNETES = 30
+_GRACE_SECONDS = 10  # for requests to end after draining
+_KUBERNETES_GRACE_SECONDS = 30
 
 Holds = Callable[[Settings], bool]
 
@@ -24,18 +24,18 @@ def _sqlite(settings: Settings) -> bool:
     return settings.database.is_sqlite
 
 
-# Settings, when they have no effect, and why.
+# Settings, the condition under which they have no effect, and the reason.
 _WITHOUT_EFFECT: tuple[tuple[tuple[str, ...], Holds, str], ...] = (
     (
         ("jwt_secret", "jwt_issuer", "jwt_jwks_url", "jwt_audience", "jwt_audience_claim", "jwt_user_claim"),
         _stub,
         "while TASKWELL_AUTH is stub",
     ),
-    (("rate_limit", "rate_limit_storage"), _stub, "while TASKWELL_AUTH is stub, since nobody is limited"),
+    (("rate_limit", "rate_limit_storage"), _stub, "while TASKWELL_AUTH is stub, which has no rate limit"),
     (
         ("rate_limit_storage",),
         lambda settings: not _stub(settings) and settings.rate_limit == "none",
-        "while TASKWELL_RATE_LIMIT is none, since nobody is limited",
+        "while TASKWELL_RATE_LIMIT is none",
     ),
     (
         ("allow_stub_auth_on_public_address",),
@@ -71,11 +71,11 @@ def _counts_apart(settings: Settings) -> bool:
     return settings.workers > 1 and limited and counted_here
 
 
-def _has_all_hosts_and_more(settings: Settings) -> bool:
+def _has_redundant_hosts(settings: Settings) -> bool:
     return "*" in settings.allowed_hosts and len(settings.allowed_hosts) > 1
 
 
-def _cannot_tell_numbers(settings: Settings) -> bool:
+def _cannot_share_metrics(settings: Settings) -> bool:
     return settings.metrics_folder is not None and not os.access(settings.metrics_folder, os.W_OK)
 
 
@@ -88,21 +88,22 @@ def _cannot_send_traces(settings: Settings) -> bool:
 
 
 def _drains_long(settings: Settings) -> bool:
-    return settings.drain_seconds + _GRACE_SECONDS > _PATIENCE_OF_KUBERNETES
+    return settings.drain_seconds + _GRACE_SECONDS > _KUBERNETES_GRACE_SECONDS
 
 
-# What else is worth a word, and when.
+# Other warnings, by their condition.
 _SENTENCES: dict[Holds, str] = {
-    _oddly_quoted: "TASKWELL_JWT_SECRET begins or ends with white space or a quotation mark, which counts",
-    _counts_apart: "each process counts requests by itself: to limit them together, set "
+    _oddly_quoted: "TASKWELL_JWT_SECRET begins or ends with white space or a quotation mark, which is part "
+    "of the secret",
+    _counts_apart: "each process counts requests separately: for one limit over all processes, set "
     "TASKWELL_RATE_LIMIT_STORAGE to a redis:// URL",
-    _has_all_hosts_and_more: "TASKWELL_ALLOWED_HOSTS has * and others, which have no effect beside it",
-    _cannot_tell_numbers: "TASKWELL_METRICS_FOLDER is no folder that may be written, so /metrics is that of "
-    "one process alone",
+    _has_redundant_hosts: "TASKWELL_ALLOWED_HOSTS has * and others, which have no effect beside it",
+    _cannot_share_metrics: "TASKWELL_METRICS_FOLDER is not a writable folder, so /metrics shows one process "
+    "only",
     _cannot_send_traces: "OTEL_EXPORTER_OTLP_ENDPOINT is set, but no traces are sent: "
     "pip install 'taskwell[otel]'",
-    _drains_long: "TASKWELL_DRAIN_SECONDS needs a platform that waits for it, and 10 s more, before it kills "
-    "a server: Docker waits 10 s, Kubernetes 30, systemd 90, unless they are told",
+    _drains_long: "TASKWELL_DRAIN_SECONDS needs a platform that waits 10 s longer before it kills a server: "
+    "Docker waits 10 s, Kubernetes 30, systemd 90, unless configured otherwise",
 }
 
 
@@ -113,4 +114,4 @@ def remarks(settings: Settings) -> Iterator[str]:
                 yield f"{variable(name)} has no effect {why}"
     yield from (says for holds, says in _SENTENCES.items() if holds(settings))
     for name in unknown_variables():
-        yield f"{name} is no setting of taskwell, and has no effect: see `taskwell config`"
+        yield f"{name} is not a setting of taskwell and has no effect: see `taskwell config`"

@@ -175,7 +175,7 @@ class TestOfASnapshotThatMayNotBeWritten:
         file = tmp_path / "tasks.bak"
         with read_only(snapshot) as view:
             told = refused(f"sqlite:///{view}/tasks.db", "backup", str(file))
-        assert "its last changes are in tasks.db-wal" in told
+        assert "its latest changes are in tasks.db-wal" in told
         assert "copy both files to such a folder" in told
         assert not file.exists()
 

@@ -118,7 +118,7 @@ class TestUpgradeAndDowngrade:
             execute(url, "CREATE TABLE users (word TEXT)")
             told = sentence(db(url, "upgrade"))
         assert told.startswith(shown(url))
-        assert "has a table of another program, users, where taskwell would make its own" in told
+        assert "has a table of another program, users, where taskwell would create its own" in told
         assert "?options=-csearch_path%3Dtaskwell" in told
 
     def test_a_user_who_may_not_create_tables(self) -> None:
@@ -201,8 +201,8 @@ class TestUnreachable:
         url = make_url(admin_url()).set(password="S3cr3t")
         told = sentence(db(url.render_as_string(hide_password=False), "upgrade"))
         assert told == (
-            f"{url} refuses: check the user, the password and the database's name "
-            '(it says: password authentication failed for user "postgres")'
+            f"{url} refuses the connection: check the user, the password and the database's name "
+            '(its message: password authentication failed for user "postgres")'
         )
         assert "S3cr3t" not in told
 
@@ -210,8 +210,8 @@ class TestUnreachable:
         url = make_url(admin_url()).set(database="missing")
         told = sentence(db(url.render_as_string(hide_password=False), "upgrade"))
         assert told == (
-            f"{url} refuses: check the user, the password and the database's name "
-            '(it says: database "missing" does not exist)'
+            f"{url} refuses the connection: check the user, the password and the database's name "
+            '(its message: database "missing" does not exist)'
         )
 
     @pytest.mark.parametrize(
@@ -225,14 +225,14 @@ class TestUnreachable:
     def test_a_folder_that_is_missing(self, tmp_path: Path) -> None:
         file = tmp_path / "missing" / "tasks.db"
         told = sentence(db(f"sqlite:///{file}", "upgrade"))
-        assert told == f"{file} cannot be opened: check that its folder exists and may be written"
+        assert told == f"{file} cannot be opened: check that its folder exists and is writable"
         assert list(tmp_path.iterdir()) == []
 
     def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
         file = tmp_path / "tasks.db"
         file.write_text("Buy milk\n" * 1_000)
         told = sentence(db(f"sqlite:///{file}", "upgrade"))
-        assert told == f"{file} is damaged or no SQLite database: restore it from a backup"
+        assert told == f"{file} is damaged or not an SQLite database: restore it from a backup"
         assert file.read_text() == "Buy milk\n" * 1_000
 
 

@@ -171,7 +171,7 @@ class TestSqlite:
 
     def test_a_file_that_is_no_database(self, file: Path) -> None:
         file.write_text("Buy milk\n" * 1_000)
-        assert "is damaged or no SQLite database" in wrong(f"sqlite:///{file}", "database")
+        assert "is damaged or not an SQLite database" in wrong(f"sqlite:///{file}", "database")
 
     def test_an_index_that_is_damaged(self, file: Path) -> None:
         seed(f"sqlite:///{file}", {"ada": 10})
@@ -199,8 +199,8 @@ def test_tables_of_another_program(database_url: str) -> None:
     else:
         execute(database_url, create)
     says = wrong(database_url, "schema")
-    assert "has a table of another program, tasks, where taskwell would make its own: " in says
-    assert ("a file of its own" if database_url.startswith("sqlite") else "search_path%3Dtaskwell") in says
+    assert "has a table of another program, tasks, where taskwell would create its own: " in says
+    assert ("a new file" if database_url.startswith("sqlite") else "search_path%3Dtaskwell") in says
 
 
 class TestPostgres:

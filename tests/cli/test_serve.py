@@ -319,37 +319,37 @@ class TestSqliteThatCannotBeUsed:
     def test_a_missing_folder(self, tmp_path: Path) -> None:
         file = tmp_path / "missing" / "tasks.db"
         told = refusal(DATABASE_URL=f"sqlite:///{file}")
-        assert told == f"{file} cannot be opened: check that its folder exists and may be written"
+        assert told == f"{file} cannot be opened: check that its folder exists and is writable"
         assert list(tmp_path.iterdir()) == []
 
     def test_a_folder_that_is_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         told = refusal(DATABASE_URL=f"sqlite:///{tmp_path}/file/tasks.db")
-        assert told.endswith("cannot be opened: check that its folder exists and may be written")
+        assert told.endswith("cannot be opened: check that its folder exists and is writable")
 
     def test_a_folder_that_may_not_be_written(self, tmp_path: Path) -> None:
         tmp_path.chmod(0o500)
         told = refusal(before=obey_permissions, DATABASE_URL=f"sqlite:///{tmp_path}/tasks.db")
-        assert told.endswith("cannot be opened: check that its folder exists and may be written")
+        assert told.endswith("cannot be opened: check that its folder exists and is writable")
 
     def test_an_empty_file_that_may_not_be_written(self, tmp_path: Path) -> None:
         file = tmp_path / "tasks.db"
         file.touch(0o400)
         told = refusal(before=obey_permissions, DATABASE_URL=f"sqlite:///{file}")
-        assert told == f"{file} may not be written: check the permissions of the file and its folder"
+        assert told == f"{file} is not writable: check the permissions of the file and its folder"
 
     def test_so_may_one_that_has_all_it_needs(self, tmp_path: Path) -> None:
         file = tmp_path / "tasks.db"
         assert run("db", "upgrade", DATABASE_URL=f"sqlite:///{file}").returncode == 0
         file.chmod(0o400)
         told = refusal(before=obey_permissions, DATABASE_URL=f"sqlite:///{file}")
-        assert told == f"{file} may not be written: check the permissions of the file and its folder"
+        assert told == f"{file} is not writable: check the permissions of the file and its folder"
 
     def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
         file = tmp_path / "tasks.db"
         file.write_text("Buy milk\n" * 1_000)
         told = refusal(DATABASE_URL=f"sqlite:///{file}")
-        assert told == f"{file} is damaged or no SQLite database: restore it from a backup"
+        assert told == f"{file} is damaged or not an SQLite database: restore it from a backup"
         assert file.read_text() == "Buy milk\n" * 1_000
 
     def test_a_network_file_system(self) -> None:
@@ -389,7 +389,7 @@ class TestAWorkingFolderThatIsGone:
         assert done.returncode == 1
         *_, line = (done.stdout + done.stderr).splitlines()
         assert "Traceback" not in done.stderr
-        assert " cannot be looked for: the working folder is gone, or may not be entered" in line
+        assert " cannot be found: the working directory is missing or not accessible" in line
 
     @pytest.mark.parametrize("command", ["doctor", "db upgrade", "config"])
     def test_is_nothing_to_a_file_elsewhere(self, tmp_path: Path, command: str) -> None:
@@ -411,8 +411,8 @@ class TestPostgresThatCannotBeUsed:
         url = make_url(admin_url()).set(password="S3cr3t")
         told = refusal(DATABASE_URL=url.render_as_string(hide_password=False))
         assert told == (
-            f"{url} refuses: check the user, the password and the database's name "
-            '(it says: password authentication failed for user "postgres")'
+            f"{url} refuses the connection: check the user, the password and the database's name "
+            '(its message: password authentication failed for user "postgres")'
         )
         assert "S3cr3t" not in told
 
@@ -420,8 +420,8 @@ class TestPostgresThatCannotBeUsed:
         url = make_url(admin_url()).set(database="missing")
         told = refusal(DATABASE_URL=url.render_as_string(hide_password=False))
         assert told == (
-            f"{url} refuses: check the user, the password and the database's name "
-            '(it says: database "missing" does not exist)'
+            f"{url} refuses the connection: check the user, the password and the database's name "
+            '(its message: database "missing" does not exist)'
         )
 
     def test_tables_of_another_program(self) -> None:
@@ -429,7 +429,7 @@ class TestPostgresThatCannotBeUsed:
             for name in ("users", "tasks"):
                 execute(url, f"CREATE TABLE {name} (word TEXT)")
             told = refusal(DATABASE_URL=url)
-        assert "has tables of another program, tasks and users, where taskwell would make its own" in told
+        assert "has tables of another program, tasks and users, where taskwell would create its own" in told
         assert "?options=-csearch_path%3Dtaskwell" in told
 
     def test_a_certificate_that_nobody_vouches_for(self, tmp_path: Path) -> None:
@@ -438,7 +438,7 @@ class TestPostgresThatCannotBeUsed:
         with stranger(listener, tmp_path) as heard:
             told = refusal(DATABASE_URL=f"{url}?sslmode=verify-full")
             assert heard.result() == b""
-        assert told.startswith(f"{make_url(url)} shows a certificate that cannot be verified")
+        assert told.startswith(f"{make_url(url)} has a certificate that cannot be verified")
         assert "sslrootcert=" in told
 
 

@@ -312,7 +312,7 @@ class TestRows:
 
         async def work(database: Database) -> None:
             for name in ("a'; SET LOCAL taskwell.user_id = '*", "a\\", "a\n", "\0"):
-                with as_user(name), pytest.raises(ValueError, match="no id of a user"):
+                with as_user(name), pytest.raises(ValueError, match="not a user's id"):
                     await database.read(owners, "users")
             with as_user(f"aZ9{characters}"):
                 assert await database.read(owners, "users") == []

@@ -486,7 +486,7 @@ class TestNetworkFileSystems:
     )
     def test_are_refused_by_name(self, kind: str, tmp_path: Path) -> None:
         mounts = mountinfo(tmp_path, ("/data", kind))
-        with pytest.raises(BadDatabaseUrl, match=f"would lie on {kind}, where SQLite can lose data"):
+        with pytest.raises(BadDatabaseUrl, match=f"is on {kind}, where SQLite can lose data"):
             refuse_network_file_system(Path("/data/tasks.db"), mounts)
 
     @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "overlay", "tmpfs", "fuseblk"])

@@ -280,7 +280,7 @@ class TestBusyPostgres:
                 answers = list(
                     threads.map(lambda n: client.post(f"/api/user-{n}/tasks", json=NEW), range(16))
                 )
-            assert {"takes no changes" in unavailable(answer) for answer in answers} == {True}
+            assert {"is read-only" in unavailable(answer) for answer in answers} == {True}
             assert client.get(TASKS).status_code == 200
             execute(admin_url(), f'ALTER DATABASE "{database}" RESET default_transaction_read_only')
             for n in range(16):
@@ -300,7 +300,7 @@ class TestBusyPostgres:
             ("40001", "is busy"),  # a conflict, four times over
             ("40P01", "is busy"),
             ("57014", "is busy"),  # out of time
-            ("25006", "takes no changes"),
+            ("25006", "is read-only"),
         ],
     )
     def test_what_does_not_pass_is_told(self, postgres_url: str, sqlstate: str, detail: str) -> None:

@@ -195,13 +195,13 @@ class TestCertificates:
     def test_one_that_another_authority_vouches_for(self, neon: Neon, pooled: bool, tmp_path: Path) -> None:
         url = neon.url(pooled=pooled, root=Authority(tmp_path, "stranger").root)
         told = refusal(neon.settings(database_url=url))
-        assert "shows a certificate that cannot be verified: name its issuer by sslrootcert=FILE" in told
+        assert "has a certificate that cannot be verified: set sslrootcert=FILE" in told
         assert "secret" not in told
 
     @pytest.mark.parametrize("pooled", [True, False], ids=["pooled", "direct"])
     def test_one_of_another_host(self, neon: Neon, pooled: bool) -> None:
         told = refusal(neon.settings(database_url=neon.url(pooled=pooled, host="127.0.0.1")))
-        assert "shows a certificate of another host: use the host's name that is in it" in told
+        assert "has a certificate of another host: use the host name in the certificate" in told
         assert "secret" not in told
 
     def test_a_server_without_any(self, neon: Neon) -> None:
@@ -210,7 +210,7 @@ class TestCertificates:
         try:
             neon.bouncer.start()
             told = refusal(neon.settings())
-            assert "does not speak TLS" in told
+            assert "does not support TLS" in told
         finally:
             neon.bouncer.tls_mode = "require"
 
@@ -465,7 +465,7 @@ class TestWhatAPoolerSays:
 
     def test_of_options(self, neon: Neon) -> None:
         told = self.refused(f"{neon.url()}&options=-csearch_path%3Dtaskwell")
-        assert "it says: unsupported startup parameter: options" in told
+        assert "its message: unsupported startup parameter: options" in told
         assert "ALTER ROLE" in told
 
     def test_of_a_password(self, neon: Neon) -> None:
@@ -476,7 +476,7 @@ class TestWhatAPoolerSays:
 
     def test_of_a_database(self, neon: Neon) -> None:
         told = self.refused(neon.url().replace(neon.database, "missing"))
-        assert 'it says: database "missing" does not exist' in told
+        assert 'its message: database "missing" does not exist' in told
 
     def test_while_it_runs(self, neon: Neon, caplog: pytest.LogCaptureFixture) -> None:
         with client_of(Settings(database_url=neon.url())) as client:

@@ -1,4 +1,4 @@
-"""What statements run on: SQLAlchemy's asynchronous connection, or one of these."""
+"""The connections that run statements: SQLAlchemy's asynchronous one, or one of these."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 
 class InlineConnection:
-    """A connection that is used where it stands: its methods are awaited like others, and never wait.
+    """A synchronous connection behind awaitable methods, which never suspend.
 
-    So what awaits nothing but them can run in any thread, a whole transaction at a time.
+    A coroutine that awaits nothing else can run in any thread, a whole transaction at a time.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -31,16 +31,16 @@ class InlineConnection:
 
 @dataclass(slots=True)
 class DriverConnection:
-    """A connection as the pool has it. What SQLAlchemy puts around it takes as long as a look-up."""
+    """The pool's raw connection. SQLAlchemy's wrapper takes as long as a look-up."""
 
     dialect: Dialect
     pooled: PoolProxiedConnection
 
     async def execute(self, _statement: Executable, _values: Any = None) -> CursorResult[Any]:
-        raise TypeError("only statements that are kept prepared run on the driver")
+        raise TypeError("a driver connection runs only prepared statements")
 
     async def run_sync(self, _work: object) -> Any:
-        raise TypeError("only statements that are kept prepared run on the driver")
+        raise TypeError("a driver connection runs only prepared statements")
 
     async def invalidate(self, error: BaseException) -> None:
         await greenlet_spawn(self.pooled.invalidate, error)
@@ -57,11 +57,11 @@ def driver_of(connection: AnyConnection) -> Any:
 
 
 def run_inline(work: Awaitable[T]) -> T:
-    """What comes of work that awaits nothing that waits."""
+    """The result of work that never suspends, without an event loop."""
     steps = work.__await__()
     try:
         next(steps)
     except StopIteration as end:
         result: T = end.value
         return result
-    raise RuntimeError("it awaits something else than its statements")
+    raise RuntimeError("the work awaits something other than its statements")

@@ -1,4 +1,4 @@
-"""What a driver's exception means. The whole knowledge of SQLSTATE and of SQLite's codes is here."""
+"""Classifies the drivers' exceptions. SQLSTATEs and SQLite's codes are known only here."""
 
 import re
 import sqlite3
@@ -14,15 +14,15 @@ from taskwell.core.errors import Busy, Forbidden, StorageFull, TaskwellError, Un
 
 
 class Fault(Enum):
-    CONFLICT = auto()  # serialization failure or deadlock: the whole transaction may run again
-    LOST = auto()  # the connection broke: the same, unless COMMIT was on its way
+    CONFLICT = auto()  # serialization failure or deadlock: the transaction can be retried
+    LOST = auto()  # the connection broke: the same, unless COMMIT had been sent
     AWAY = auto()  # no connection could be made
-    BUSY = auto()  # a lock, a slot in the pool or the time for a statement was not to be had
-    READ_ONLY = auto()  # a standby, or a file that may not be written
+    BUSY = auto()  # a timeout: of a lock, of the pool or of a statement
+    READ_ONLY = auto()  # a standby, or a file that is not writable
     FULL = auto()
-    BROKEN = auto()  # the file is damaged or no database
-    CONFUSED = auto()  # a pooler has changed the session beneath a prepared statement: nothing was run
-    REFUSED = auto()  # by row-level security: a statement of ours meant a row that is not the caller's
+    BROKEN = auto()  # the file is damaged, or not a database
+    CONFUSED = auto()  # a pooler switched the session beneath a prepared statement: nothing ran
+    REFUSED = auto()  # row-level security: a statement of taskwell's addressed another user's row
 
 
 _OF_SQLSTATE = {
@@ -41,9 +41,9 @@ _OF_SQLSTATE = {
     "34000": Fault.CONFUSED,  # the same of a portal
     "22P03": Fault.CONFUSED,  # the values of one statement for another
 }
-# A protocol violation of the server's: the values of one statement for another. Of a pooler's: anything.
+# From a server, a protocol violation is one statement's values for another; from a pooler, anything.
 _WRONG_VALUES = re.compile("bind message|insufficient data left in message")
-# The first two characters are SQLSTATE's class. Credentials may be changed while the server runs.
+# By SQLSTATE's class, its first two characters. Credentials may change while the server runs.
 _VIOLATION = "08P01"
 _OF_CLASS = {"08": Fault.LOST, "28": Fault.AWAY, "3D": Fault.AWAY}
 
@@ -54,14 +54,14 @@ _OF_SQLITE = {
     sqlite3.SQLITE_READONLY: Fault.READ_ONLY,
     sqlite3.SQLITE_CANTOPEN: Fault.AWAY,
     sqlite3.SQLITE_IOERR: Fault.AWAY,
-    sqlite3.SQLITE_IOERR_WRITE: Fault.FULL,  # what is full is not the disk, but what this user may have of it
+    sqlite3.SQLITE_IOERR_WRITE: Fault.FULL,  # the user's disk quota is exhausted, not the disk
     sqlite3.SQLITE_CORRUPT: Fault.BROKEN,
     sqlite3.SQLITE_NOTADB: Fault.BROKEN,
 }
 
 
 class NotConnected(Exception):
-    """A server, or a pooler before it, has answered and lets nobody in. It says why, in its own words."""
+    """A server or a pooler refused the connection. `words` is its own message."""
 
     def __init__(self, error: BaseException) -> None:
         self.words = _words_of(error)
@@ -70,7 +70,7 @@ class NotConnected(Exception):
 
 
 def fault_of(error: BaseException) -> Fault | None:
-    """The fault behind an exception, or None if it is none of the database's (a mistake of ours)."""
+    """The fault behind an exception, or None if the database did not cause it (a bug of taskwell's)."""
     if isinstance(error, PoolTimeout):
         return Fault.BUSY
     # SQLAlchemy wraps what the driver raises, but not while it connects.
@@ -97,9 +97,9 @@ def _of_server(error: BaseException, original: BaseException | None) -> Fault | 
 
 
 def never_sent(error: Exception) -> bool:
-    """Whether the driver knew that the connection was lost before it sent the statement."""
+    """Whether the driver noticed the lost connection before it sent the statement."""
     cause = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig else error.__cause__
-    if isinstance(cause, InternalClientError):  # the server's farewell was heard, its hanging up not yet
+    if isinstance(cause, InternalClientError):  # the server's error was read, its disconnect not yet
         return str(cause).startswith(("cannot switch to state", "not connected"))
     return isinstance(cause, InterfaceError)
 
@@ -109,13 +109,13 @@ def _of_sqlstate(sqlstate: str) -> Fault | None:
 
 
 def _is_refused(error: BaseException) -> bool:
-    """A table without a GRANT has the same SQLSTATE, and only the words of the two differ."""
+    """Whether row-level security refused a row. A missing GRANT has the same SQLSTATE."""
     driver_error = error.driver_exception if isinstance(error, DBAPIError) else error
     return getattr(driver_error, "server_source_function", None) == "ExecWithCheckOptions"
 
 
 def error_of(fault: Fault) -> TaskwellError:
-    """What a client is told when nothing more can be done. In every case nothing was changed."""
+    """The error for clients once retries have failed. In every case nothing was changed."""
     match fault:
         case Fault.FULL:
             return StorageFull()
@@ -130,39 +130,42 @@ def error_of(fault: Fault) -> TaskwellError:
             return Unavailable()
 
 
-_UNAVAILABLE = {  # what a client is told, after how many seconds to try again, and a word to count by
+# The detail for clients, the seconds until a retry, and the label in the metrics.
+_UNAVAILABLE = {
     Fault.READ_ONLY: (
-        "The database takes no changes at the moment; nothing was changed. Try again.", 5, "read_only",
+        "The database is read-only; nothing was changed. Try again later.", 5, "read_only",
     ),
-    Fault.BROKEN: ("The database is damaged; its operator has to restore it.", 60, "damaged"),
-    Fault.CONFUSED: ("The way to the database has changed; nothing was changed. Try again.", 1, "pooler"),
+    Fault.BROKEN: ("The database is damaged; the operator must restore a backup.", 60, "damaged"),
+    Fault.CONFUSED: ("The database connection was reset; nothing was changed. Try again.", 1, "pooler"),
 }  # fmt: skip
-_REMEDIES = {  # by what servers, poolers and providers say
-    "unsupported startup parameter": "a pooler takes no `options`: say by ALTER ROLE … SET what they say",
-    "no pg_hba.conf entry": "add sslmode=require, or let this machine in by pg_hba.conf",
+# By the messages of servers, poolers and providers.
+_REMEDIES = {
+    "unsupported startup parameter": "a pooler refuses `options`: set them with ALTER ROLE … SET",
+    "no pg_hba.conf entry": "add sslmode=require, or allow this machine in pg_hba.conf",
     "not found|no such user|does not exist|authentication failed|no password": "check the user, the password "
     "and the database's name",
 }
 _LASTING = re.compile("|".join(_REMEDIES), re.IGNORECASE)
-_MOST_WORDS = 300
-_UNKNOWN_ISSUER = "that cannot be verified: name its issuer by sslrootcert=FILE"
-_WRONG_CERTIFICATE = {  # by OpenSSL's numbers
-    10: "that has expired: its operator has to renew it, or this machine's clock is wrong",
-    62: "of another host: use the host's name that is in it",
-    64: "of another host: use the host's name that is in it",
+_MAX_WORDS = 300
+_UNKNOWN_ISSUER = "that cannot be verified: set sslrootcert=FILE to its issuer's certificate"
+# By OpenSSL's error codes.
+_WRONG_CERTIFICATE = {
+    10: "that has expired: renew it, or set this machine's clock",
+    62: "of another host: use the host name in the certificate",
+    64: "of another host: use the host name in the certificate",
 }
 _SQLITE_REASONS = {
-    Fault.AWAY: "{} cannot be opened: check that its folder exists and may be written",
-    Fault.READ_ONLY: "{} may not be written: check the permissions of the file and its folder",
-    Fault.FULL: "there is no room for {}: free some space on its disk",
-    Fault.BROKEN: "{} is damaged or no SQLite database: restore it from a backup",
+    Fault.AWAY: "{} cannot be opened: check that its folder exists and is writable",
+    Fault.READ_ONLY: "{} is not writable: check the permissions of the file and its folder",
+    Fault.FULL: "the disk of {} is full: free space on it",
+    Fault.BROKEN: "{} is damaged or not an SQLite database: restore it from a backup",
 }
 
 
 def lasting_reason(url: DatabaseUrl, error: BaseException) -> str | None:
-    """What an operator has to change before the database can be used, or None if waiting may help.
+    """What an operator must fix before the database can be used, or None if waiting may help.
 
-    For operators alone: it shows where the database is and what it says, though never the password.
+    For operators only: it shows the database's address and message, but never the password.
     """
     fault = fault_of(error)
     if url.is_sqlite:
@@ -170,11 +173,9 @@ def lasting_reason(url: DatabaseUrl, error: BaseException) -> str | None:
         if reason is not None:
             return reason.format(url.path)
     elif isinstance(error, ssl.SSLCertVerificationError):
-        return f"{url} shows a certificate {_WRONG_CERTIFICATE.get(error.verify_code, _UNKNOWN_ISSUER)}"
+        return f"{url} has a certificate {_WRONG_CERTIFICATE.get(error.verify_code, _UNKNOWN_ISSUER)}"
     elif isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
-        return (
-            f"{url} does not speak TLS: take the host that does, or sslmode=disable in a network of your own"
-        )
+        return f"{url} does not support TLS: use a host that does, or sslmode=disable in a private network"
     elif isinstance(error, NotConnected) and _lasts(error):
         return refusal(url, error)
     if fault is None and isinstance(error, DBAPIError):
@@ -183,14 +184,14 @@ def lasting_reason(url: DatabaseUrl, error: BaseException) -> str | None:
 
 
 def refusal(url: DatabaseUrl, error: NotConnected) -> str:
-    """What a server or a pooler has said, and what may be done about it. For operators alone."""
+    """The message of a server or a pooler that refuses, with a remedy. For operators only."""
     remedies = (remedy for words, remedy in _REMEDIES.items() if re.search(words, error.words, re.IGNORECASE))
     words = error.words
     if password := url.url.password:
         words = words.replace(password, "***")
     if (remedy := next(remedies, _of_class(error.sqlstate))) is None:
-        return f"{url} refuses: {words}"
-    return f"{url} refuses: {remedy} (it says: {words})"
+        return f"{url} refuses the connection: {words}"
+    return f"{url} refuses the connection: {remedy} (its message: {words})"
 
 
 def _of_class(sqlstate: str) -> str | None:
@@ -198,32 +199,32 @@ def _of_class(sqlstate: str) -> str | None:
 
 
 def _lasts(error: NotConnected) -> bool:
-    """Whether somebody has to change something: credentials, a name, a parameter that is refused."""
+    """Whether an operator must fix it: credentials, a name, a refused parameter."""
     by_class = error.sqlstate[:2] in {"28", "3D", "22", "42"}
     return by_class or _LASTING.search(error.words) is not None
 
 
 def reason_of(url: DatabaseUrl, error: BaseException) -> str | None:
-    """Why a command cannot go on, for its operator, or None if the error is not the database's."""
+    """Why a command cannot continue, for operators, or None if the error is not the database's."""
     if (lasting := lasting_reason(url, error)) is not None:
         return lasting
     if isinstance(error, NotConnected):
         return refusal(url, error)
     if (fault := fault_of(error)) is None:
         return None
-    said = f" The server says: {_words_of(error)}" if _is_answer(error) else ""
-    return f"{url}: {error_of(fault)}{said}"
+    message = f" The server's message: {_words_of(error)}" if _from_server(error) else ""
+    return f"{url}: {error_of(fault)}{message}"
 
 
-def _is_answer(error: BaseException) -> bool:
-    """Whether the server has said it, not the driver. What is said of a fault holds nothing of a row."""
+def _from_server(error: BaseException) -> bool:
+    """Whether the message is the server's, not the driver's. Messages of faults contain no row's values."""
     driver_error = error.driver_exception if isinstance(error, DBAPIError) else error
     return isinstance(driver_error, PostgresError) and driver_error.severity is not None
 
 
 def _words_of(error: BaseException) -> str:
-    """What the server said, in one line, without its details, which may hold what is in a row."""
+    """The server's message on one line, without its details, which may contain a row's values."""
     driver_error = error.driver_exception if isinstance(error, DBAPIError) else error
     message = getattr(driver_error, "message", None) or str(driver_error).partition("\n")[0]
     words = " ".join(message.split())
-    return words if len(words) <= _MOST_WORDS else f"{words[:_MOST_WORDS]}…"
+    return words if len(words) <= _MAX_WORDS else f"{words[:_MAX_WORDS]}…"

@@ -1,4 +1,4 @@
-"""A lock that processes share: who holds it on a file, which has no other use, keeps the others out."""
+"""An advisory lock between processes, on a file without other use."""
 
 import os
 from pathlib import Path
@@ -9,29 +9,29 @@ _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
 
 
 class FileLock:
-    """It is asked for and never waited for. Its file stays open: to open it takes longer than a write."""
+    """A non-blocking file lock. The file stays open, since opening it takes longer than a write."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: int | None = None
 
     def acquire(self) -> bool:
-        """Whether it is held from now on.
+        """Try to take the lock. Returns whether it is held now.
 
         Raises:
-            OSError: there can be no such file.
+            OSError: the lock file cannot be opened.
         """
         while True:
             if self._file is None:
                 self._file = os.open(self._path, _FLAGS, 0o644)
             if not lock_descriptor(self._file, blocking=False):
                 return False
-            if self._is_where_others_look():
+            if self._is_at_path():
                 return True
             self.close()
 
-    def _is_where_others_look(self) -> bool:
-        """What was removed or replaced keeps nobody out any more."""
+    def _is_at_path(self) -> bool:
+        """Whether the open file is still at the path: a removed or replaced one excludes no process."""
         assert self._file is not None
         try:
             return os.path.samestat(os.fstat(self._file), self._path.stat())
@@ -43,12 +43,12 @@ class FileLock:
             unlock_descriptor(self._file)
 
     def touch(self) -> None:
-        """Tell who holds it that it is wanted."""
+        """Signal the holder that another process waits for the lock."""
         if self._file is not None:
             os.utime(self._path)
 
     def touched(self) -> int:
-        """When it was wanted last, in nanoseconds; 0 if that cannot be known."""
+        """The time of the last `touch`, in nanoseconds; 0 if unknown."""
         return 0 if self._file is None else os.fstat(self._file).st_mtime_ns
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""Migrations: Alembic on the scripts inside this package.
+"""Migrations: runs Alembic on the scripts in this package.
 
-A migration runs in one transaction under a lock, and what there is to do is found out inside it: servers that
-start at once do the work once.
+A migration checks the revision and runs in one transaction under a lock, so servers that start at the same
+time migrate once.
 """
 
 import re
@@ -22,7 +22,7 @@ from taskwell.database.database import Database, open_backend
 
 T = TypeVar("T")
 
-# What the migrations make. The models know it too, and this room does not know them; a test compares.
+# The tables that the migrations create. This package may not import the models; a test compares the two.
 OWN_TABLES = ("api_tokens", "erased_users", "housekeeping", "idempotency_keys", "tasks", "users")
 VERSION_TABLE = "taskwell_version"  # `alembic_version` may be another application's
 _SCRIPTS = Path(__file__).parents[1] / "migrations"
@@ -33,59 +33,59 @@ _FIRST_NAME = re.compile(r'"(?:[^"]|"")+"|[^",\s]+')
 class Schema(Enum):
     CURRENT = "current"
     BEHIND = "behind"
-    AHEAD = "ahead"  # of this code: a newer taskwell was here
+    AHEAD = "ahead"  # of this code: migrated by a newer taskwell
 
 
 class OthersTables(Exception):
-    """Tables that taskwell would make are there already, and are not its own. The message says what to do."""
+    """Tables of another program have the names of taskwell's. The message says what to do."""
 
     def __init__(self, settings: Settings, names: list[str]) -> None:
         url = settings.migration_database
-        schema = "give it a schema by ?options=-csearch_path%3Dtaskwell in DATABASE_URL, or another database"
-        where = "set DATABASE_URL to a file of its own" if url.is_sqlite else schema
-        held = f"{'tables' if len(names) > 1 else 'a table'} of another program, {' and '.join(names)}"
-        super().__init__(f"{url} has {held}, where taskwell would make its own: {where}")
+        schema = "add ?options=-csearch_path%3Dtaskwell to DATABASE_URL, or use another database"
+        remedy = "set DATABASE_URL to a new file" if url.is_sqlite else schema
+        found = f"{'tables' if len(names) > 1 else 'a table'} of another program, {' and '.join(names)}"
+        super().__init__(f"{url} has {found}, where taskwell would create its own: {remedy}")
 
 
 async def upgrade(settings: Settings, revision: str = "head") -> str:
-    """Bring the schema to a revision. A schema ahead of this code is left as it is.
+    """Migrate the schema to a revision. A schema ahead of this code stays unchanged.
 
-    Returns where it is then.
+    Returns the resulting revision.
 
     Raises:
-        OthersTables: there are such.
+        OthersTables: another program's tables have the names of taskwell's.
     """
 
     def work(connection: Connection) -> str:
         if revision_of(connection) is None:
-            _have_schema(connection)
+            _create_schema(connection)
             if names := others_tables(connection):
                 raise OthersTables(settings, names)
         if revision != "head" or state_of(connection) is Schema.BEHIND:
             bring_to(connection, revision)
-        return _place(connection)
+        return _described_revision(connection)
 
     return await migrating(settings, work)
 
 
 async def downgrade(settings: Settings, revision: str) -> str:
-    """Take the schema back to a revision. Returns where it is then."""
+    """Downgrade the schema to a revision. Returns the resulting revision."""
 
     def work(connection: Connection) -> str:
         command.downgrade(_config(connection), revision)
-        return _place(connection)
+        return _described_revision(connection)
 
     return await migrating(settings, work)
 
 
-def _place(connection: Connection) -> str:
+def _described_revision(connection: Connection) -> str:
     """The revision of the schema in words."""
     words = {Schema.CURRENT: " (head)", Schema.BEHIND: "", Schema.AHEAD: " (of a newer taskwell)"}
     return f"{revision_of(connection) or 'base'}{words[state_of(connection)]}"
 
 
 async def check(settings: Settings) -> str | None:
-    """What differs between the database and the models, or that it is not at the head; else None."""
+    """The difference between the database and the models or the head revision; None if there is none."""
 
     def work(connection: Connection) -> str | None:
         try:
@@ -98,7 +98,7 @@ async def check(settings: Settings) -> str | None:
 
 
 async def revision(settings: Settings, message: str) -> None:
-    """Write the next script from the difference between the models and the database."""
+    """Generate the next script from the difference between the models and the database."""
 
     def work(connection: Connection) -> None:
         config = _config(connection)
@@ -109,7 +109,7 @@ async def revision(settings: Settings, message: str) -> None:
 
 
 async def state(database: Database) -> Schema:
-    """Where the schema stands, read without any lock."""
+    """The state of the schema, read without a lock."""
     async with database.backend.reading() as connection:
         return await connection.run_sync(state_of)
 
@@ -124,13 +124,13 @@ def state_of(connection: Connection) -> Schema:
 
 
 def revision_of(connection: Connection) -> str | None:
-    """The revision of the schema; None where taskwell has never been."""
+    """The revision of the schema; None if taskwell never migrated it."""
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
     return context.get_current_revision()
 
 
 def others_tables(connection: Connection) -> list[str]:
-    """What has the name of a table of ours, where taskwell has never been."""
+    """Tables with the names of taskwell's, in a schema that taskwell never migrated."""
     if revision_of(connection) is not None:
         return []
     schema = _named_schema(connection)
@@ -141,7 +141,7 @@ def others_tables(connection: Connection) -> list[str]:
 
 
 def _named_schema(connection: Connection) -> str | None:
-    """The first of the search path, quoted as it has to be; None: that of the user, or the usual one."""
+    """The first schema of the search path, quoted as SQL needs it; None: the user's own, or the default."""
     if connection.dialect.name != "postgresql":
         return None
     path: str = connection.execute(text("SELECT current_setting('search_path')")).scalar_one()
@@ -155,8 +155,8 @@ def _unquoted(name: str | None) -> str | None:
     return name[1:-1].replace('""', '"')
 
 
-def _have_schema(connection: Connection) -> None:
-    """Make the schema that the search path begins with, if it is not there."""
+def _create_schema(connection: Connection) -> None:
+    """Create the first schema of the search path if it does not exist."""
     if (name := _named_schema(connection)) is None:
         return
     missing = text("SELECT to_regnamespace(:name) IS NULL").bindparams(name=name)
@@ -165,12 +165,12 @@ def _have_schema(connection: Connection) -> None:
 
 
 def bring_to(connection: Connection, revision: str) -> None:
-    """Migrate what is behind the revision, in the transaction of the connection."""
+    """Migrate an older schema to the revision, in the connection's transaction."""
     command.upgrade(_config(connection), revision)
 
 
 async def migrating(settings: Settings, work: Callable[[Connection], T]) -> T:
-    """Work in a transaction of the migrations' role, which no other one shares."""
+    """Run work in a transaction of the migration role, under the migration lock."""
     backend = open_backend(settings, settings.migration_database)
     try:
         return await backend.migrate(work, _PATIENCE_SECONDS)

@@ -1,8 +1,8 @@
 """PostgreSQL 15 or later, direct or through a pooler in transaction mode.
 
-Where row-level security is active, whatever is read or written is in a transaction that says first who acts.
-It is begun in the same round trip, on the driver's own connection. SQLAlchemy takes that for autocommit and
-knows of no transaction; the pool does, and ends what is left of it when the connection comes back.
+Where row-level security is active, every read and write runs in a transaction that first sets the principal,
+in the same round trip as BEGIN, on the driver's own connection. SQLAlchemy sees autocommit and no
+transaction; the pool rolls back what is left open when the connection is returned.
 """
 
 import asyncio
@@ -38,27 +38,28 @@ _SESSION = {
     "lock_timeout": "2s",
     "idle_in_transaction_session_timeout": "10s",
     "jit": "off",  # every statement is short: compiling it costs more than running it
-    # Rows are found by an index. A plan is kept while a table grows, and of one that is nearly empty it would
-    # be as quick to read all.
+    # Every look-up has an index. A plan stays prepared while its table grows, and on a nearly empty table the
+    # planner would choose a sequential scan.
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
-# The driver's own 'utf-8' is spelled otherwise than the server's: a pooler would set it for each statement.
+# The driver's own 'utf-8' is spelled unlike the server's, so a pooler would set it for each statement.
 _POOLED_SESSION = {"client_encoding": "UTF8"}
 _REFUSED_PARAMETER = "unsupported startup parameter"
 _CONNECT_SECONDS = 5
-COMMAND_SECONDS = 15  # longer than statement_timeout: the server gives up first, and says why
-_ACTING = re.compile(r"[A-Za-z0-9._~@:|+=*-]*", re.ASCII)  # an id, everybody or nobody: no quotation mark
-_OTHERS = text(
+COMMAND_SECONDS = 15  # longer than statement_timeout: the server times out first, with a reason
+# A user's id, `ALL_USERS` or "": no quotation mark, since it is put into SQL.
+_PRINCIPAL = re.compile(r"[A-Za-z0-9._~@:|+=*-]*", re.ASCII)
+_OTHER_SESSIONS = text(
     """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'taskwell' AND pid <> pg_backend_pid()
     """
 )
-_ENDING_SECONDS = 2.0
+_CLOSING_SECONDS = 2.0
 _SPARE_SECONDS = 1.0
-_MIGRATION_LOCK = 7_459_103_311  # any number: it only has to be taskwell's own in the database
+_MIGRATION_LOCK = 7_459_103_311  # arbitrary, but unique to taskwell in the database
 
 
 class PostgresBackend:
@@ -84,16 +85,16 @@ class PostgresBackend:
             pool_timeout=pool_timeout_seconds,
             pool_recycle=240,  # Neon suspends after 300 idle seconds, and its sessions end with it
             pool_use_lifo=True,
-            # A write is joined with the one row of its number, which needs no condition.
+            # A write is joined with the single row of its sequence number, which needs no condition.
             enable_from_linting=False,
         )
-        # A read is one statement, so it needs no BEGIN and COMMIT around it: two round trips less.
+        # A read is one statement and needs no BEGIN and COMMIT: two round trips fewer.
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self.most_connections = pool_size + max_overflow
-        # Of what cannot be asked for together. Others want connections too, and those beyond the ones that
-        # are kept are opened and closed each time.
+        # Concurrent queries that cannot be coalesced. Other work needs connections too, and those beyond the
+        # pool's size are opened and closed each time.
         self.most_at_once = max(1, pool_size // 2)
-        self.row_security = False  # whether it is active for this role, as far as is known
+        self.row_security = False  # whether it is known to be active for this role
         event.listen(self._engine.sync_engine, "do_connect", self._connect)
         event.listen(self._engine.sync_engine, "reset", _roll_back)
         self._ending: set[asyncio.Task[None]] = set()
@@ -104,37 +105,37 @@ class PostgresBackend:
 
     @property
     def keeps_users_apart(self) -> bool:
-        """Whether a transaction can be of one user only."""
+        """Whether the database isolates users, each transaction having one principal."""
         return self.row_security
 
     async def obey_row_security(self) -> None:
-        """From now on say who acts, in sessions that by themselves are nobody's."""
+        """Set the principal in every transaction from now on, in new sessions that have none."""
         self.row_security = True
         self._give_up_spare()
         await self._engine.dispose()
 
     @property
     def pooled(self) -> bool:
-        """Whether a pooler in transaction mode is in between, as far as is known."""
+        """Whether connections are known to go through a pooler in transaction mode."""
         return self._url.pooled
 
     def expect_pooler(self, reason: str) -> None:
-        """From now on prepare nothing: a pooler gives each transaction another session."""
+        """Stop preparing statements: a pooler gives each transaction another session."""
         if not self.pooled:
-            logger.info("%s is behind a pooler (%s): nothing is kept prepared", self._url, reason)
+            logger.info("%s is behind a pooler (%s): statements are not kept prepared", self._url, reason)
             self._url = self._url.through_pooler()
             self.give_up_sessions()
 
-    def _connect(self, dialect: Dialect, _record: Any, places: Any, parameters: dict[str, Any]) -> Any:
-        """A new connection, and what is found out by it.
+    def _connect(self, dialect: Dialect, _record: Any, arguments: Any, parameters: dict[str, Any]) -> Any:
+        """Open a connection, and detect a pooler.
 
-        A pooler refuses start-up parameters that it does not know, or has a number of its own for the
-        server's process, by which a client would end a statement.
+        A pooler refuses unknown start-up parameters, or reports its own process id instead of the server's,
+        by which a client would cancel a statement.
         """
 
         def connect() -> Any:
-            with _answers_named():
-                return dialect.connect(*places, **parameters, **self._arguments())
+            with _refusals_named():
+                return dialect.connect(*arguments, **parameters, **self._arguments())
 
         if self._url.pooler != "auto":
             return connect()
@@ -148,23 +149,23 @@ class PostgresBackend:
         if _has_own_process(connection):
             return connection
         connection.terminate()
-        self.expect_pooler("another process answers than the one that was named")
+        self.expect_pooler("the process id differs from the one that was announced")
         return connect()
 
     def _arguments(self) -> dict[str, Any]:
-        """What the driver is told."""
+        """The driver's connection arguments."""
         arguments = {
             "timeout": _CONNECT_SECONDS,
             "command_timeout": self._command_seconds,
             **self._url.connect_args,
         }
         if self.pooled:
-            # A name would stay behind in a session that the next statement does not meet, and others do.
+            # A named statement would remain in a session that other clients get next.
             arguments["prepared_statement_name_func"] = _nameless
-        # A pooler refuses start-up parameters it does not know.
+        # A pooler refuses unknown start-up parameters.
         session = _POOLED_SESSION if self.pooled else _SESSION
         if not self.row_security and not self.pooled:
-            # Another server may turn it on. One that does not say who acts goes on as before.
+            # Another server may turn row-level security on; this one then still sees all rows.
             session = session | {"taskwell.user_id": ALL_USERS}
         arguments["server_settings"] = session | arguments.get("server_settings", {})
         return arguments
@@ -188,7 +189,7 @@ class PostgresBackend:
 
     @asynccontextmanager
     async def asking(self) -> AsyncGenerator[AsyncConnection | DriverConnection]:
-        """A connection for statements that are kept prepared, each by itself."""
+        """A connection for prepared statements, each its own transaction."""
         if self.row_security:
             async with self.reading() as connection:
                 yield connection
@@ -202,22 +203,22 @@ class PostgresBackend:
             await self._leave(pooled)
 
     def _take_spare(self) -> PoolProxiedConnection | None:
-        """What the last one who asked has left: for a connection the pool takes as long as for a look-up."""
+        """The connection of the previous `asking`, if usable: a checkout takes as long as a look-up."""
         spare = self._spare
         if spare is None:
             return None
         driver: Any = spare.driver_connection
         too_old = self._spare_until < time.monotonic()
         if too_old or driver is None or driver.is_closed() or _has_unread(driver):
-            self._give_up_spare()  # the pool knows what to do with it
+            self._give_up_spare()
             return None
         self._spare = None
         return spare
 
     async def _leave(self, pooled: PoolProxiedConnection) -> None:
-        """To the next one who asks; or, where others want it, to the pool."""
+        """Keep the connection for the next `asking`, or return it to the pool if others wait for one."""
         pool: Any = self._engine.pool
-        if pool.overflow() > 0:  # it may be one too many, and closed
+        if pool.overflow() > 0:  # it may exceed the pool's size and be closed
             await greenlet_spawn(pooled.close)
         elif self.waiting:
             pooled.close()
@@ -226,18 +227,18 @@ class PostgresBackend:
             self._spare, self._spare_until = pooled, time.monotonic() + _SPARE_SECONDS
 
     def _give_up_spare(self) -> None:
-        """Whoever wants a connection from the pool finds there all that nobody uses."""
+        """Return the spare connection, so that the pool has every unused one."""
         if self._spare is not None:
             self._spare.close()
             self._spare = None
 
     async def _alive(self) -> PoolProxiedConnection:
-        """A connection that its server has not ended while it was idle, as Neon does.
+        """A connection that the server has not closed while it was idle, as Neon does.
 
-        A statement that is lost on the way leaves in doubt whether it was run: one that could be known to be
-        lost beforehand is not to be sent.
+        Whether a statement ran is unknown if the connection breaks under it, so none is sent on a connection
+        that is known to be closed.
         """
-        for _ in range(self.most_connections + 1):  # all that there are may have ended, but not a new one
+        for _ in range(self.most_connections + 1):  # every pooled one may be closed, but not a new one
             pooled = await greenlet_spawn(self._engine.sync_engine.pool.connect)
             driver: Any = pooled.driver_connection
             if not driver.is_closed() and _has_unread(driver):
@@ -248,7 +249,7 @@ class PostgresBackend:
         raise asyncpg.ConnectionDoesNotExistError
 
     def _end_later(self, connection: AsyncConnection) -> None:
-        """What has been read need not wait for the round trip that ends the transaction."""
+        """End the transaction in a task: the result need not wait for that round trip."""
         task = asyncio.ensure_future(connection.close())
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
@@ -265,10 +266,10 @@ class PostgresBackend:
             await connection.close()
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """A transaction.
+        """Run work in a transaction.
 
         Raises:
-            OutcomeUnknown: the connection was lost while COMMIT was on its way.
+            OutcomeUnknown: the connection was lost after COMMIT was sent.
         """
         async with self.writing() as connection:
             await connection.begin()
@@ -276,16 +277,16 @@ class PostgresBackend:
             try:
                 await self.commit(connection)
             except Exception as error:
-                if _may_have_been_done(error):
+                if _may_have_run(error):
                     raise OutcomeUnknown from error
                 raise
             return result
 
     async def write_at_once(self, work: Callable[[AsyncConnection | DriverConnection], Awaitable[T]]) -> T:
-        """A transaction of a single statement that is kept prepared: where it can, it is the transaction.
+        """Run a single prepared statement, without a transaction of its own where possible.
 
         Raises:
-            OutcomeUnknown: the connection was lost while the statement was on its way, or its COMMIT.
+            OutcomeUnknown: the connection was lost after the statement, or its COMMIT, was sent.
         """
         if self.row_security:
             return await self.write(work)
@@ -293,15 +294,15 @@ class PostgresBackend:
             try:
                 return await work(connection)
             except Exception as error:
-                if _may_have_been_done(error):
+                if _may_have_run(error):
                     raise OutcomeUnknown from error
                 raise
 
     def give_up_sessions(self) -> None:
-        """All that there are now, each when it is wanted next."""
+        """Replace every present connection, each at its next checkout."""
         self._give_up_spare()
         pool: Any = self._engine.pool
-        pool._invalidate(None)  # noqa: SLF001 (the public way would close them under whoever uses them)
+        pool._invalidate(None)  # noqa: SLF001 (the public method would close connections in use)
 
     async def commit(self, connection: AsyncConnection) -> None:
         await connection.commit()
@@ -309,7 +310,7 @@ class PostgresBackend:
             await _execute(connection, "COMMIT")
 
     async def migrate(self, work: Callable[[Connection], T], patience_seconds: float) -> T:
-        """A transaction that no other migration shares. The lock ends with it, also behind a pooler."""
+        """Run work in a transaction under the migration lock, which ends with it, also behind a pooler."""
         self._give_up_spare()
         async with self._engine.connect() as connection, connection.begin():
             await connection.execute(text(f"SET LOCAL lock_timeout = '{patience_seconds:.0f}s'"))
@@ -322,34 +323,34 @@ class PostgresBackend:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncGenerator[AsyncConnection]:
-        """One state of everything, however long it is read and whoever writes meanwhile."""
+        """A read transaction on one snapshot, however long it takes and whatever is written meanwhile."""
         async with self._long("ISOLATION LEVEL REPEATABLE READ, READ ONLY") as connection:
             yield connection
 
     @asynccontextmanager
     async def frozen(self, tables: Sequence[str]) -> AsyncGenerator[AsyncConnection]:
-        """The same, while nobody writes to the tables and no server is connected.
+        """A snapshot that locks the tables against writes, while no server is connected.
 
         Raises:
-            InUse: one is.
+            InUse: a server is connected.
         """
         async with self._long("ISOLATION LEVEL REPEATABLE READ, READ WRITE") as connection:
             await connection.execute(text(f"LOCK TABLE {', '.join(tables)} IN SHARE MODE"))
-            await _refuse_others(connection)
+            await _refuse_other_sessions(connection)
             yield connection
 
     @asynccontextmanager
     async def loading(self, tables: Sequence[str]) -> AsyncGenerator[AsyncConnection]:
-        """A transaction that may take its time. Whoever else writes meanwhile is told to try again."""
+        """A long write transaction. Other writes fail meanwhile, and can be retried."""
         async with self._long("ISOLATION LEVEL READ COMMITTED") as connection:
             await connection.execute(text(f"LOCK TABLE {', '.join(tables)} IN EXCLUSIVE MODE"))
             yield connection
-            # So much at once is unknown to the planner, until autovacuum comes by.
+            # The planner has no statistics of so many new rows until autovacuum runs.
             await connection.execute(text(f"ANALYZE {', '.join(tables)}"))
 
     @asynccontextmanager
     async def _long(self, mode: str) -> AsyncGenerator[AsyncConnection]:
-        """A transaction on behalf of everybody, in which a statement may take its time."""
+        """A transaction for all users, without time limits on statements."""
         self._give_up_spare()
         async with self._engine.connect() as connection, connection.begin():
             await connection.execute(text(f"SET TRANSACTION {mode}"))
@@ -390,26 +391,26 @@ class PostgresBackend:
 
 
 @contextmanager
-def _answers_named() -> Iterator[None]:
-    """Tell what a server says instead of letting somebody in from what befalls a connection."""
+def _refusals_named() -> Iterator[None]:
+    """Raise `NotConnected` if the server refuses a connection, but not if the connection breaks."""
     try:
         yield
     except (EmulatedDBAPIException, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
-        said = error.driver_exception if isinstance(error, EmulatedDBAPIException) else error
-        if isinstance(said, asyncpg.PostgresError) and said.severity is None:
+        cause = error.driver_exception if isinstance(error, EmulatedDBAPIException) else error
+        if isinstance(cause, asyncpg.PostgresError) and cause.severity is None:
             raise  # the driver's own: the connection was lost
-        raise NotConnected(said) from error
+        raise NotConnected(cause) from error
 
 
 def _has_own_process(connection: Any) -> bool:
-    """Whether the server's process that answers is the one that was named at the beginning."""
+    """Whether the process that answers has the id that was announced at the start of the connection."""
 
     async def ask(driver: asyncpg.Connection) -> bool:
-        statement = await driver.prepare("SELECT pg_backend_pid()", name="")  # no name that would stay behind
+        statement = await driver.prepare("SELECT pg_backend_pid()", name="")  # a name would stay prepared
         return bool(await statement.fetchval() == driver.get_server_pid())
 
     try:
-        with _answers_named():
+        with _refusals_named():
             return bool(connection.run_async(ask))
     except BaseException:
         connection.terminate()
@@ -417,26 +418,26 @@ def _has_own_process(connection: Any) -> bool:
 
 
 def _has_unread(driver: Any) -> bool:
-    """Whether the server has said something unasked: that it ends the session, most likely."""
+    """Whether the server has sent an unsolicited message: most likely that it ends the session."""
     socket = driver._transport.get_extra_info("socket")  # noqa: SLF001 (there is no other way)
     if socket is None or not hasattr(select, "poll"):
-        return True  # it is closing; or this is Windows, and only the event loop can tell
+        return True  # the connection is closing; or on Windows, only the event loop can know
     poll = select.poll()
     poll.register(socket.fileno(), select.POLLIN)
     return bool(poll.poll(0))
 
 
-async def _refuse_others(connection: AsyncConnection) -> None:
+async def _refuse_other_sessions(connection: AsyncConnection) -> None:
     """Raises InUse. A session that has just ended is still listed for a moment."""
-    deadline = time.monotonic() + _ENDING_SECONDS
-    while (await connection.execute(_OTHERS)).scalar_one():
+    deadline = time.monotonic() + _CLOSING_SECONDS
+    while (await connection.execute(_OTHER_SESSIONS)).scalar_one():
         if time.monotonic() > deadline:
             raise InUse("a server is connected to the database: stop it first")
         await asyncio.sleep(0.1)
 
 
-def _may_have_been_done(error: Exception) -> bool:
-    """Whether what was sent last may have reached the server, which cannot be asked any more."""
+def _may_have_run(error: Exception) -> bool:
+    """Whether the last statement may have reached the server before the connection broke."""
     return fault_of(error) in {Fault.LOST, Fault.AWAY} and not never_sent(error)
 
 
@@ -445,10 +446,10 @@ def _nameless() -> str:
 
 
 async def _begin(connection: AsyncConnection) -> None:
-    acting = current_user()
-    if not _ACTING.fullmatch(acting):
-        raise ValueError("no id of a user")
-    await _execute(connection, f"BEGIN; SET LOCAL taskwell.user_id = '{acting}'")
+    principal = current_user()
+    if not _PRINCIPAL.fullmatch(principal):
+        raise ValueError("the principal is not a user's id")
+    await _execute(connection, f"BEGIN; SET LOCAL taskwell.user_id = '{principal}'")
 
 
 async def _execute(connection: AsyncConnection, statement: str) -> None:
@@ -456,7 +457,7 @@ async def _execute(connection: AsyncConnection, statement: str) -> None:
     try:
         await driver.execute(statement)
     except asyncpg.PostgresError:
-        raise  # the server has answered, so the driver knows where the transaction stands
+        raise  # the server has answered, so the driver knows the transaction's state
     except BaseException as error:
         lost = driver.is_closed() and isinstance(error, Exception)
         await connection.invalidate(error)
@@ -466,7 +467,7 @@ async def _execute(connection: AsyncConnection, statement: str) -> None:
 
 
 def _roll_back(connection: Any, _record: Any, state: PoolResetState) -> None:
-    """End what was begun on the driver's own connection, however it was left."""
+    """Roll back a transaction that was begun on the driver's own connection."""
     driver = connection.driver_connection
     if state.asyncio_safe and not driver.is_closed() and driver.is_in_transaction():
         connection.run_async(lambda driver: driver.execute("ROLLBACK"))

@@ -1,4 +1,4 @@
-"""Statements that cost hardly more than what the database does for them."""
+"""Prepared statements run directly on the driver, without SQLAlchemy's overhead per call."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,10 @@ Rows = Sequence[Sequence[Any]]
 
 
 class PreparedStatement:
-    """Its SQL is made once, and runs on the driver's own connection, which keeps it prepared.
+    """A statement compiled once per dialect, which the driver's connection keeps prepared.
 
-    What SQLAlchemy does for a statement costs several times what the database does for a row. Values go in by
-    the names of the bound parameters; what comes out is as the driver gives it, so the columns are numbers
+    SQLAlchemy's work per statement costs several times the database's work per row. Values are passed by the
+    names of the bound parameters; rows are returned as the driver gives them, so the columns must be numbers
     and text.
     """
 
@@ -26,7 +26,7 @@ class PreparedStatement:
         self._sql = lru_cache(self._compiled)
 
     async def run(self, connection: AnyConnection, values: Mapping[str, object]) -> Rows:
-        """All rows."""
+        """Run the statement. Returns all rows."""
         sql, arguments = self.compiled(connection.dialect, values)
         driver = driver_of(connection)
         if isinstance(driver, sqlite3.Connection):
@@ -34,15 +34,15 @@ class PreparedStatement:
         return await _fetch(connection, driver, sql, arguments)
 
     def compiled(self, dialect: Dialect, values: Mapping[str, object]) -> tuple[str, list[object]]:
-        """The text, and what stands in its places."""
-        sql, places = self._sql(dialect)
+        """The SQL, and its positional arguments."""
+        sql, parameters = self._sql(dialect)
         return sql, [
-            values.get(name, own) if process is None else process(values[name])
-            for name, process, own in places
+            values.get(name, default) if process is None else process(values[name])
+            for name, process, default in parameters
         ]
 
     def _compiled(self, dialect: Dialect) -> tuple[str, tuple[tuple[str, Any, Any], ...]]:
-        """The text; for each place in it, a value's name, what it goes through, and the clause's own."""
+        """The SQL; and for each parameter its name, its bind processor, and the clause's own value."""
         compiled: Any = self.clause.compile(dialect=dialect)
         processors, own = compiled._bind_processors, compiled.params  # noqa: SLF001 (no other way)
         return str(compiled), tuple((name, processors.get(name), own[name]) for name in compiled.positiontup)
@@ -54,7 +54,7 @@ async def _fetch(connection: Any, driver: asyncpg.Connection, sql: str, argument
     except Exception as error:
         if not driver.is_closed():
             raise
-        # The pool has not seen it, and would hand the connection out again.
+        # The pool has not noticed, and would hand the connection out again.
         await connection.invalidate(error)
         raise asyncpg.ConnectionDoesNotExistError from error
     return rows

@@ -1,30 +1,31 @@
-"""On whose behalf the database is asked. Row-level security goes by it, whatever a statement says."""
+"""The principal: the user on whose behalf statements run. Row-level security enforces it."""
 
 from contextvars import ContextVar
 
-ALL_USERS = "*"  # no user's id, since it has a character that none may have
+# No user's id, since * is not allowed in one.
+ALL_USERS = "*"
 
-_acting: ContextVar[str] = ContextVar("taskwell_acting", default="")
+_principal: ContextVar[str] = ContextVar("taskwell_principal", default="")
 
 
 class as_user:  # noqa: N801 (used like a function; a generator would cost each request a microsecond)
-    """Within it, only what is the user's can be read or written; for `ALL_USERS`, everything."""
+    """A context in which only the user's rows can be read or written; for `ALL_USERS`, all rows."""
 
     def __init__(self, user_id: str) -> None:
         self._user_id = user_id
 
     def __enter__(self) -> None:
-        self._token = _acting.set(self._user_id)
+        self._token = _principal.set(self._user_id)
 
     def __exit__(self, *_: object) -> None:
-        _acting.reset(self._token)
+        _principal.reset(self._token)
 
 
 def set_user(user_id: str) -> None:
-    """From now on, until the end of the `as_user` that this is within."""
-    _acting.set(user_id)
+    """Set the principal until the end of the surrounding `as_user`."""
+    _principal.set(user_id)
 
 
 def current_user() -> str:
-    """Nobody ("") unless it was said."""
-    return _acting.get()
+    """The principal; "" if none was set."""
+    return _principal.get()

@@ -1,7 +1,7 @@
-"""Row-level security: PostgreSQL itself keeps users apart, should one of our statements forget to.
+"""Row-level security: PostgreSQL itself isolates users, should a statement of taskwell's fail to.
 
-The policies come with the migrations. Whether they are enforced is for the settings to say and for the
-tables' owner to do; a server goes by what it finds, since otherwise it would see no rows.
+Migrations create the policies. The settings decide whether they are enforced, and the tables' owner enforces
+them; a server follows what it finds, since otherwise it would see no rows.
 """
 
 from collections.abc import Sequence
@@ -25,27 +25,27 @@ _TABLES = text(
     """
 )
 _ENFORCE = "ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
-_LET_BE = "DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"
+_DISABLE = "DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"
 
-_BYPASSED = "row-level security has no effect on {}: serve as a role without SUPERUSER and BYPASSRLS"
-_NOT_YET = "row-level security is not as TASKWELL_ROW_LEVEL_SECURITY says: run `taskwell db upgrade`"
+_BYPASSED = "row-level security has no effect on {}: serve with a role without SUPERUSER and BYPASSRLS"
+_NOT_YET = "row-level security differs from TASKWELL_ROW_LEVEL_SECURITY: run `taskwell db upgrade`"
 _NOT_OWNER = (
-    "row-level security stays as it is, since the role of {} does not own the tables: give "
-    "MIGRATION_DATABASE_URL a role that does"
+    "row-level security stays unchanged, since the role of {} does not own the tables: set "
+    "MIGRATION_DATABASE_URL with a role that does"
 )
 
 
 def wanted(settings: Settings) -> bool | None:
-    """Whether the settings want it on or off; None: as it is."""
+    """Whether the settings want row-level security on or off; None: unchanged."""
     if settings.row_level_security == "auto":
         return True if settings.auth == "jwt" else None
     return settings.row_level_security == "on"
 
 
 async def arrange(settings: Settings, database: Database, *, may_alter: bool) -> str | None:
-    """Turn it on or off as the settings say, and have the server go by what it is then.
+    """Turn row-level security on or off as the settings say, and make the server follow the result.
 
-    Returns what is in the way, for an operator to change.
+    Returns the obstacle that an operator must remove.
     """
     backend = database.backend
     if not isinstance(backend, PostgresBackend):
@@ -74,7 +74,7 @@ async def _alter(settings: Settings, *, enforce: bool) -> str | None:
         if not all(table.alterable for table in tables):
             return _NOT_OWNER.format(settings.migration_database)
         for table in tables:
-            connection.execute(text(f"ALTER TABLE {table.name} {_ENFORCE if enforce else _LET_BE}"))
+            connection.execute(text(f"ALTER TABLE {table.name} {_ENFORCE if enforce else _DISABLE}"))
         return None
 
     return await migrating(settings, work)

@@ -1,10 +1,10 @@
 """SQLite: one file, one writer at a time.
 
-Each process has one connection that writes and a few that only read. Those who want to write wait in a
-queue; whoever is in it when the writer is free shares one transaction, and so one commit. The writer holds a
-lock on the file `<database>-lock`, which keeps the other processes out. So no two connections ever write or
-checkpoint at once, which is what SQLite before 3.51.3 needs to be safe (its WAL-reset bug), and a writer
-never meets SQLITE_BUSY from another taskwell.
+Each process has one connection that writes and a few that only read. Writes wait in a queue; all that are
+queued when the writer is free share one transaction, and so one commit. The writer holds a lock on the file
+`<database>-lock`, which excludes the other processes. So no two connections ever write or checkpoint at once,
+as SQLite before 3.51.3 needs to be safe (its WAL-reset bug), and a writer never gets SQLITE_BUSY from another
+taskwell.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from taskwell.database.sqlite_writer import LOCK_PATIENCE_SECONDS, SqliteWriter
 
 T = TypeVar("T")
 
-_FILE_SEEN_SECONDS = 0.005  # to look for it takes half as long as to read a row
-_READERS = 2  # more only wait for the interpreter's lock
+_FILE_CHECK_SECONDS = 0.005  # checking the file takes half as long as reading a row
+_READERS = 2  # more would only wait for the interpreter's lock
 
 
 class SqliteBackend:
@@ -38,21 +38,21 @@ class SqliteBackend:
     dialect = "sqlite"
     keeps_users_apart = False
     most_at_once = _READERS
-    most_connections = _READERS + 2  # one is at hand, and one for who reads in between
+    most_connections = _READERS + 2  # one for inline reads, and one for reads in between
 
     def __init__(self, url: DatabaseUrl, *, coalesce: bool = True) -> None:
         self.path = absolute(url.path)
         self._url = url
         self._file = SqliteFile(self.path)
-        self._file_seen_until = 0.0
+        self._file_checked_until = 0.0
         self.writer = SqliteWriter(url, self._file, coalesce=coalesce)
         self._readers = _reading_engine(url, pool_size=self.most_connections)
         event.listen(self._readers, "connect", self._file.note)
-        self._at_hand: DriverConnection | None = None  # one of the readers
+        self._inline_reader: DriverConnection | None = None
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="taskwell-reader")
 
     async def read(self, work: Callable[[InlineConnection], Awaitable[T]]) -> T:
-        """Read in a thread of its own, so that others are served meanwhile."""
+        """Read in a thread, so that the event loop is free meanwhile."""
         self._file.need()
 
         def in_thread() -> T:
@@ -63,38 +63,38 @@ class SqliteBackend:
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[InlineConnection]:
-        """A connection for what takes no time worth a thread."""
+        """A connection for reads that are too short for a thread."""
         self._file.need()
         with self._readers.connect() as connection:
             yield InlineConnection(connection)
 
     @asynccontextmanager
     async def asking(self) -> AsyncGenerator[DriverConnection]:
-        """A connection for statements that are kept prepared."""
+        """A connection for prepared statements."""
         with self.at_once() as connection:
             yield connection
 
     @contextmanager
     def at_once(self) -> Generator[DriverConnection]:
-        """The same, for who does not even wait for a turn of the event loop."""
-        if self._file_seen_until < time.monotonic():
+        """The same for synchronous callers, which do not yield to the event loop."""
+        if self._file_checked_until < time.monotonic():
             self._file.need()
-            self._file_seen_until = time.monotonic() + _FILE_SEEN_SECONDS
-        if self._at_hand is None:
-            self._at_hand = DriverConnection(self._readers.dialect, self._readers.pool.connect())
+            self._file_checked_until = time.monotonic() + _FILE_CHECK_SECONDS
+        if self._inline_reader is None:
+            self._inline_reader = DriverConnection(self._readers.dialect, self._readers.pool.connect())
         try:
-            yield self._at_hand
+            yield self._inline_reader
         except BaseException:
-            self._lay_away()
+            self._release_inline_reader()
             raise
 
-    def _lay_away(self) -> None:
-        if self._at_hand is not None:
-            self._at_hand.pooled.close()
-            self._at_hand = None
+    def _release_inline_reader(self) -> None:
+        if self._inline_reader is not None:
+            self._inline_reader.pooled.close()
+            self._inline_reader = None
 
     def write(self, work: Callable[[InlineConnection], Awaitable[T]]) -> asyncio.Future[T]:
-        """Raises Busy: the file was locked by somebody else all the time."""
+        """Run work in a transaction. Raises Busy: another process held the lock until the deadline."""
         return self.writer.write(work)
 
     write_at_once = write
@@ -104,7 +104,7 @@ class SqliteBackend:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncGenerator[InlineConnection]:
-        """One state of everything, however long it is read and whoever writes meanwhile."""
+        """A read transaction on one snapshot, however long it takes and whatever is written meanwhile."""
         if self.path.exists() and not os.access(self.path.parent, os.W_OK | os.X_OK):
             with unwritable_file(self.path) as unwritable:
                 yield unwritable
@@ -119,43 +119,43 @@ class SqliteBackend:
 
     @asynccontextmanager
     async def frozen(self, _tables: Sequence[str]) -> AsyncGenerator[InlineConnection]:
-        """The same, while nobody else has the file open.
+        """A snapshot with exclusive use of the file.
 
         Raises:
-            InUse: somebody has.
+            InUse: another connection has the file open.
         """
-        engine = _engine_alone(self._url)
+        engine = _exclusive_engine(self._url)
         with self.writer.alone(time.monotonic() + LOCK_PATIENCE_SECONDS):
             try:
                 with engine.connect() as connection:
-                    _take(connection, self.path)
+                    _lock_exclusively(connection, self.path)
                     yield InlineConnection(connection)
             finally:
                 engine.dispose()
 
     @asynccontextmanager
     async def loading(self, _tables: Sequence[str]) -> AsyncGenerator[InlineConnection]:
-        """A transaction that may take its time. Whoever else writes meanwhile is told to try again."""
+        """A long write transaction. Other writes fail meanwhile, and can be retried."""
         with self.writer.transaction() as connection:
             yield InlineConnection(connection)
 
     def give_up_sessions(self) -> None:
-        """A file that may not be written is so for whoever opens it."""
+        """Do nothing: a file that is read-only stays so for new connections."""
 
     @property
     def waiting(self) -> int:
-        """How many wait to write."""
+        """The number of queued writes."""
         return self.writer.waiting
 
     def pool_numbers(self) -> dict[str, int]:
-        at_hand = int(self._at_hand is not None)
+        inline = int(self._inline_reader is not None)
         numbers = _numbers(self._readers)
-        return numbers | {"in_use": numbers["in_use"] - at_hand, "idle": numbers["idle"] + at_hand}
+        return numbers | {"in_use": numbers["in_use"] - inline, "idle": numbers["idle"] + inline}
 
     async def close(self) -> None:
-        """The readers first: whoever closes last writes the checkpoint, and that is the writer's right."""
+        """Close the readers first: the last connection writes the checkpoint, which only the writer may."""
         self._threads.shutdown()
-        self._lay_away()
+        self._release_inline_reader()
         self._readers.dispose()
         await self.writer.close()
 
@@ -170,14 +170,14 @@ def _reading_engine(url: DatabaseUrl, *, pool_size: int) -> Engine:
         url.url,
         pool_size=pool_size,
         max_overflow=0,
-        pool_reset_on_return=None,  # a reader is in no transaction, so there is nothing to reset
+        pool_reset_on_return=None,  # a reader has no open transaction to reset
     )
     prepare_connections(engine, ("foreign_keys = ON", "query_only = ON"))
     return engine
 
 
-def _engine_alone(url: DatabaseUrl) -> Engine:
-    """Exclusive from its first look on, which fails while anybody else is connected."""
+def _exclusive_engine(url: DatabaseUrl) -> Engine:
+    """An engine whose first query locks the file exclusively, and fails while another connection is open."""
     engine = create_engine(url.url, poolclass=NullPool)
 
     @event.listens_for(engine, "connect")
@@ -189,10 +189,10 @@ def _engine_alone(url: DatabaseUrl) -> Engine:
     return engine
 
 
-def _take(connection: Connection, path: Path) -> None:
+def _lock_exclusively(connection: Connection, path: Path) -> None:
     try:
         connection.exec_driver_sql("SELECT count(*) FROM sqlite_schema")
     except OperationalError as error:
         if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-            raise InUse(f"{path} is open elsewhere: stop the server first") from error
+            raise InUse(f"{path} is open in another program: stop the server first") from error
         raise

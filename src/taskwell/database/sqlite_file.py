@@ -1,4 +1,4 @@
-"""The file of a SQLite database: that it is still the one, and how it is opened."""
+"""The file of an SQLite database: checks its identity and opens it."""
 
 import os
 import re
@@ -39,29 +39,29 @@ _REMOTE_FILE_SYSTEMS = frozenset(
 
 
 class SqliteFile:
-    """What was opened must be what others will find there: SQLite would go on in one that is deleted."""
+    """Checks that the open file is still the one at the path: SQLite would keep using a deleted one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._opened: tuple[int, int] | None = None
 
     def note(self, connection: Any, _record: Any) -> None:
-        """Which one it is that was opened, as soon as one is. (A listener to an engine's "connect".)"""
+        """Record the identity of the first file that is opened. (A listener to an engine's "connect".)"""
         if self._opened is None:
-            connection.execute("PRAGMA schema_version")  # opened not before it is read
+            connection.execute("PRAGMA schema_version")  # SQLite opens the file at the first read
             self._opened = _identity(self.path)
 
     def need(self) -> None:
-        """See that it is there.
+        """Check that the file is still at its path.
 
         Raises:
-            FileMoved: it is another one, or gone.
-            OSError: there is no folder to write to.
+            FileMoved: it was removed or replaced.
+            OSError: its folder is missing or not writable.
         """
         found = _identity(self.path)
         folder = self.path.parent
         if found is None and not folder.is_dir():
-            # A disk may be missing, and its folder would be made anew for the lock.
+            # A disk may be unmounted: creating its folder for the lock file would hide that.
             raise FileNotFoundError(folder)
         if self._opened is not None and found != self._opened:
             raise FileMoved
@@ -70,7 +70,7 @@ class SqliteFile:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from all others, also when it is renamed; None where there is none."""
+    """A file's identity, which survives a rename; None if there is no file."""
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -79,22 +79,22 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def absolute(path: Path) -> Path:
-    """Where a file is, or would be.
+    """The absolute path of a file, which need not exist.
 
     Raises:
-        BadDatabaseUrl: there is no telling. The working folder may have been removed.
+        BadDatabaseUrl: it cannot be resolved. The working directory may have been removed.
     """
     try:
         found = path.resolve()
-        found.exists()  # raises, where a folder on the way is closed
+        found.exists()  # raises if a parent folder is not accessible
     except OSError:
-        way = "the working folder" if not path.is_absolute() else "a folder on the way"
-        raise BadDatabaseUrl(f"{path} cannot be looked for: {way} is gone, or may not be entered") from None
+        folder = "the working directory" if not path.is_absolute() else "a parent folder"
+        raise BadDatabaseUrl(f"{path} cannot be found: {folder} is missing or not accessible") from None
     return found
 
 
 def closed_files(path: Path) -> list[Path]:
-    """Which of a database's files are there, and may not be read and written."""
+    """The database's existing files that are not readable and writable."""
     files = [path.with_name(f"{path.name}{suffix}") for suffix in ("", "-lock", "-wal", "-shm")]
     return [file for file in files if file.exists() and not os.access(file, os.R_OK | os.W_OK)]
 
@@ -104,7 +104,7 @@ def prepare_connections(engine: Engine, pragmas: Sequence[str]) -> None:
     def prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver opens no transactions of its own
         cursor = connection.cursor()
-        # FULL: what was acknowledged survives a power cut. NORMAL would not promise that under WAL.
+        # FULL: acknowledged writes survive a power cut. NORMAL does not guarantee that under WAL.
         for pragma in ("busy_timeout = 5000", "synchronous = FULL", *pragmas):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
@@ -112,10 +112,11 @@ def prepare_connections(engine: Engine, pragmas: Sequence[str]) -> None:
 
 @contextmanager
 def lone_file(path: Path, mode: Literal["ro", "rw", "immutable"]) -> Iterator[InlineConnection]:
-    """A file that nobody else uses, on any file system and without companions.
+    """Open a file for exclusive use, on any file system and without -wal and -shm files.
 
-    It is written without a journal: whoever is interrupted throws it away. Foreign keys are not enforced.
-    What is made by it is for its owner's eyes alone. "immutable": nobody can change it, and no lock is taken.
+    It is written without a journal, so an interrupted write leaves a file to discard. Foreign keys are not
+    enforced. New files are readable by their owner only. "immutable": the file cannot change, so no lock is
+    taken.
     """
     if mode == "rw":
         path.touch(mode=0o600)
@@ -145,14 +146,14 @@ def lone_file(path: Path, mode: Literal["ro", "rw", "immutable"]) -> Iterator[In
 
 @contextmanager
 def unwritable_file(path: Path) -> Iterator[InlineConnection]:
-    """A database in a folder where nothing may be written: a snapshot, or that of another user's server.
+    """Open a database in a folder that is not writable: a snapshot, or another user's server's.
 
-    SQLite writes an index of the WAL beside it, unless there is one. It can be told that there is no WAL,
-    which would lose what is in it.
+    SQLite needs to write the WAL's index beside it, unless there is one. Opened as immutable it ignores the
+    WAL, which would lose the latest changes.
 
     Raises:
-        BadDatabaseUrl: what was changed last cannot be read there.
-        InUse: somebody has changed it meanwhile.
+        BadDatabaseUrl: the latest changes cannot be read there.
+        InUse: the file changed meanwhile.
     """
     wal, index, journal = (path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm", "-journal"))
     if wal.exists() and index.exists():
@@ -161,8 +162,8 @@ def unwritable_file(path: Path) -> Iterator[InlineConnection]:
         return
     for file in (wal, journal):
         if file.exists() and file.stat().st_size:
-            says = f"its last changes are in {file.name}, which can only be read where files may be written"
-            raise BadDatabaseUrl(f"{path}: {says}; copy both files to such a folder, and name that one")
+            says = f"its latest changes are in {file.name}, which SQLite reads only in a writable folder"
+            raise BadDatabaseUrl(f"{path}: {says}; copy both files to one, and set DATABASE_URL to it")
     before = path.stat()
     with lone_file(path, "immutable") as connection:
         yield connection
@@ -170,16 +171,16 @@ def unwritable_file(path: Path) -> Iterator[InlineConnection]:
     if wal.exists() or (before.st_ino, before.st_size, before.st_mtime_ns) != (
         after.st_ino, after.st_size, after.st_mtime_ns,
     ):  # fmt: skip
-        raise InUse(f"{path} was changed while it was read: try again, or as the user of the server")
+        raise InUse(f"{path} was changed while it was read: try again, or run as the server's user")
 
 
 def refuse_network_file_system(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> None:
-    """WAL keeps an index in memory that only the processes of one machine share.
+    """Refuse a network file system: WAL needs shared memory, which only processes of one machine have.
 
-    Where the system does not tell its mounts (other than Linux), nothing is refused.
+    Where the system does not list its mounts (other than Linux), nothing is refused.
 
     Raises:
-        BadDatabaseUrl: the file would lie on a network file system.
+        BadDatabaseUrl: the file is on a network file system.
     """
     if str(path).startswith("\\\\"):
         raise BadDatabaseUrl(_remote("a network share"))
@@ -204,6 +205,6 @@ def _file_system_of(path: Path, mounts: bytes) -> str:
 
 def _remote(kind: str) -> str:
     return (
-        f"the SQLite file would lie on {kind}, where SQLite can lose data; keep it on a local disk, use "
-        "PostgreSQL, or set TASKWELL_ALLOW_NETWORK_FILE_SYSTEM=true at your own risk"
+        f"the SQLite file is on {kind}, where SQLite can lose data: use a local disk or PostgreSQL, or set "
+        "TASKWELL_ALLOW_NETWORK_FILE_SYSTEM=true at your own risk"
     )

@@ -1,7 +1,7 @@
-"""Who writes to a SQLite file: one at a time, in a thread that may wait.
+"""The writer of an SQLite file: one thread runs the writes, one transaction at a time.
 
-It alone waits for the lock and for the disk, so that the event loop need not. All who wait when it may write
-share a transaction.
+The thread waits for the lock and for the disk, so that the event loop need not. All writes queued when it
+gets the lock share a transaction.
 """
 
 import asyncio
@@ -28,119 +28,120 @@ from taskwell.database.sqlite_file import SqliteFile, prepare_connections
 T = TypeVar("T")
 
 LOCK_PATIENCE_SECONDS = 5.0
-_GIVE_WAY_SECONDS = 0.01
-_GROUP = 100  # at most so many writes share a transaction
+_YIELD_SECONDS = 0.01
+_MAX_GROUP_SIZE = 100  # writes that share a transaction
 
 
 @dataclass(eq=False, slots=True)
 class _Write(Generic[T]):
-    """What somebody wants to write, and where the outcome goes. `deadline`: on the monotonic clock."""
+    """A queued write, and the future of its outcome. `deadline`: on the monotonic clock."""
 
     work: Callable[[InlineConnection], Awaitable[T]]
-    answer: asyncio.Future[T]
+    outcome: asyncio.Future[T]
     deadline: float
 
 
 class SqliteWriter:
-    """The one connection of this process that writes.
+    """The only connection of this process that writes.
 
-    While it does so it holds a lock on the file `<database>-lock`, which keeps the other processes out.
+    While it writes, it holds a lock on the file `<database>-lock`, which excludes the other processes.
     """
 
     def __init__(self, url: DatabaseUrl, file: SqliteFile, *, coalesce: bool) -> None:
         self._file = file
-        self._most = _GROUP if coalesce else 1
+        self._max_size = _MAX_GROUP_SIZE if coalesce else 1
         self.engine = _engine(url)
         event.listen(self.engine, "connect", file.note)
         self._connection: Connection | None = None
-        self._turn = threading.Lock()
-        self._lock = FileLock(Path(f"{file.path}-lock"))
-        self._give_way_until = 0.0
-        self._asked: SimpleQueue[_Write[Any] | None] = SimpleQueue()  # None: there will be no more
+        self._thread_lock = threading.Lock()
+        self._file_lock = FileLock(Path(f"{file.path}-lock"))
+        self._yield_until = 0.0
+        # None ends the thread.
+        self._queue: SimpleQueue[_Write[Any] | None] = SimpleQueue()
         self._waiting: list[_Write[Any]] = []
         self._thread: threading.Thread | None = None
         self.group_sizes = Histogram(GROUPS)
 
     def write(self, work: Callable[[InlineConnection], Awaitable[T]]) -> asyncio.Future[T]:
-        """A transaction, or a part of one that others share: what raises is undone, and undoes nobody else's.
+        """Queue work for a transaction that other writes may share. A failing write undoes only itself.
 
         Raises:
-            Busy: the file was locked by somebody else all the time.
+            Busy: another process held the lock until the deadline.
         """
-        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._asked.put(_Write(work, answer, waiting_since() + LOCK_PATIENCE_SECONDS))
+        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.put(_Write(work, outcome, waiting_since() + LOCK_PATIENCE_SECONDS))
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, name="taskwell-writer", daemon=True)
             self._thread.start()
-        return answer
+        return outcome
 
     @property
     def waiting(self) -> int:
-        """How many wait to write."""
-        return self._asked.qsize() + len(self._waiting)
+        """The number of queued writes."""
+        return self._queue.qsize() + len(self._waiting)
 
     def _serve(self) -> None:
-        while (write := self._asked.get()) is not None:
+        while (write := self._queue.get()) is not None:
             self._waiting.append(write)
-            del write  # or it would be kept until the next one comes
+            del write  # or the reference would live until the next write
             while self._waiting:
-                self._write_what_waits()
+                self._write_group()
 
-    def _write_what_waits(self) -> None:
-        """Give all who wait, or a group of them, what they wrote or why it failed."""
+    def _write_group(self) -> None:
+        """Run the waiting writes, or a group of them, and settle their outcomes."""
         deadline = min(write.deadline for write in self._waiting)
         group: list[_Write[Any]] = []
         outcomes: list[Any] | None = None
         try:
             with self.alone(deadline):
                 group = self._next_group()
-                outcomes = self._written(group, deadline)
-                self._file.need()  # where it is another by now, they wrote into one that is lost
-        except Exception as error:  # noqa: BLE001 (it is raised for those who wrote)
-            if outcomes is None:  # nobody has had a turn
+                outcomes = self._run_group(group, deadline)
+                self._file.need()  # if it was replaced meanwhile, the writes are lost
+        except Exception as error:  # noqa: BLE001 (each write raises it)
+            if outcomes is None:  # no write has run
                 self._waiting = group + self._waiting
-                group = self._refused(error)
+                group = self._take_failed(error)
             outcomes = [error] * len(group)
         _settle_all(group, outcomes)
 
     def _next_group(self) -> list[_Write[Any]]:
         with suppress(Empty):
-            while len(self._waiting) < self._most:
-                write = self._asked.get_nowait()
+            while len(self._waiting) < self._max_size:
+                write = self._queue.get_nowait()
                 if write is None:
-                    self._asked.put(None)
+                    self._queue.put(None)
                     break
                 self._waiting.append(write)
-        group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+        group, self._waiting = self._waiting[: self._max_size], self._waiting[self._max_size :]
         self.group_sizes.add(len(group))
         return group
 
-    def _written(self, group: Sequence[_Write[Any]], deadline: float) -> list[Any]:
+    def _run_group(self, group: Sequence[_Write[Any]], deadline: float) -> list[Any]:
         with self._connected() as connection:
             outcomes = _transactions(group, deadline, connection)
         if any(isinstance(it, Exception) and not isinstance(it, TaskwellError) for it in outcomes):
-            self._lay_away()
+            self._close_connection()
         return outcomes
 
-    def _refused(self, error: Exception) -> list[_Write[Any]]:
-        """Those whom it concerns that nobody can write. A lock may be free before their time is up."""
-        refused, now = self._waiting, time.monotonic()
+    def _take_failed(self, error: Exception) -> list[_Write[Any]]:
+        """Remove the writes that the error fails. A lock may become free before the others' deadlines."""
+        failed, now = self._waiting, time.monotonic()
         if isinstance(error, Busy) or fault_of(error) is Fault.BUSY:
-            refused = [write for write in self._waiting if write.deadline <= now]
-        self._waiting = [write for write in self._waiting if write not in refused]
-        return refused
+            failed = [write for write in self._waiting if write.deadline <= now]
+        self._waiting = [write for write in self._waiting if write not in failed]
+        return failed
 
     async def migrate(self, work: Callable[[Connection], T], patience_seconds: float) -> T:
-        """A transaction that no other migration shares, in which tables may be rebuilt."""
+        """Run work in a transaction under the lock, with foreign keys off, so that it can rebuild tables."""
 
         def migration() -> T:
             with self.alone(deadline), self._connected() as connection:
                 driver = _driver(connection)
-                # To replace a table is to drop it, which would cascade. The setting has no effect inside a
-                # transaction, so it is made before.
+                # Replacing a table drops it, which would cascade. The pragma has no effect inside a
+                # transaction, so it precedes it.
                 driver.execute("PRAGMA foreign_keys = OFF")
                 try:
-                    with _begun(connection, deadline):
+                    with _begin(connection, deadline):
                         return work(connection)
                 finally:
                     driver.execute("PRAGMA foreign_keys = ON")
@@ -150,137 +151,137 @@ class SqliteWriter:
 
     @contextmanager
     def transaction(self) -> Generator[Connection]:
-        """One that may take its time. Whoever else writes meanwhile is told to try again."""
+        """A long transaction. Other writes fail meanwhile, and can be retried."""
         deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
-        with self.alone(deadline), self._connected() as connection, _begun(connection, deadline):
+        with self.alone(deadline), self._connected() as connection, _begin(connection, deadline):
             yield connection
 
     @contextmanager
     def alone(self, deadline: float) -> Generator[None]:
-        """While nobody else writes. Raises Busy: somebody did all the time."""
-        if not self._turn.acquire(timeout=max(deadline - time.monotonic(), 0)):
+        """Hold the locks against other threads and processes. Raises Busy: not free before the deadline."""
+        if not self._thread_lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
             raise Busy
         try:
             self._lock_file(deadline)
-            began = self._lock.touched()
+            began = self._file_lock.touched()
             try:
                 yield
             finally:
-                if self._lock.touched() != began:
-                    self._give_way_until = time.monotonic() + _GIVE_WAY_SECONDS
-                self._lock.release()
+                if self._file_lock.touched() != began:
+                    self._yield_until = time.monotonic() + _YIELD_SECONDS
+                self._file_lock.release()
         finally:
-            self._turn.release()
+            self._thread_lock.release()
 
     def _lock_file(self, deadline: float) -> None:
-        """Ask again and again, as SQLite itself does.
+        """Poll for the file lock, as SQLite itself does.
 
-        A process that writes on and on would leave no gap. So whoever has to wait touches the file, and who
-        finds it touched gives way before the next turn.
+        A process that writes continuously would leave no gap. So a waiting process touches the file, and a
+        writer whose file was touched pauses before its next lock.
         """
         self._file.need()
-        if (pause := self._give_way_until - time.monotonic()) > 0:
+        if (pause := self._yield_until - time.monotonic()) > 0:
             time.sleep(pause)
         pause = 0.001
-        while not self._lock.acquire():
+        while not self._file_lock.acquire():
             if time.monotonic() >= deadline:
                 raise Busy
             with suppress(OSError):
-                self._lock.touch()
+                self._file_lock.touch()
             time.sleep(pause)
-            pause = min(pause * 2, _GIVE_WAY_SECONDS / 2)
+            pause = min(pause * 2, _YIELD_SECONDS / 2)
 
     @contextmanager
     def _connected(self) -> Generator[Connection]:
-        """It stays checked out from one write to the next: that takes as long as a statement."""
+        """The connection, which stays checked out between writes: a checkout takes as long as a statement."""
         if self._connection is None:
             self._connection = self.engine.connect()
         try:
             yield self._connection
         except BaseException:
-            self._lay_away()
+            self._close_connection()
             raise
 
-    def _lay_away(self) -> None:
-        """The pool ends what may be left of a transaction."""
+    def _close_connection(self) -> None:
+        """Return the connection to the pool, which rolls back an open transaction."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
     async def close(self) -> None:
-        """Once all who wait have their answers."""
+        """Run the queued writes, then close."""
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
         if self._thread is not None:
-            self._asked.put(None)
+            self._queue.put(None)
             self._thread.join()
             self._thread = None
-        self._lay_away()
+        self._close_connection()
         if self.engine.pool.checkedin():  # type: ignore[attr-defined]
-            # Where another process writes, it is connected, so there is no checkpoint to write.
+            # If another process holds the lock, it is connected, so closing writes no checkpoint.
             with suppress(TaskwellError, OSError), self.alone(time.monotonic() + LOCK_PATIENCE_SECONDS):
                 self.engine.dispose()
         self.engine.dispose()
-        self._lock.close()
+        self._file_lock.close()
 
 
 def _settle_all(group: Sequence[_Write[Any]], outcomes: Sequence[Any]) -> None:
-    """In the event loop, unless it is closed: then nobody waits any more."""
+    """Settle the futures in the event loop, unless it is closed: then nothing awaits them."""
     if group:
         with suppress(RuntimeError):
-            group[0].answer.get_loop().call_soon_threadsafe(_settle, group, outcomes)
+            group[0].outcome.get_loop().call_soon_threadsafe(_settle, group, outcomes)
 
 
 def _settle(group: Sequence[_Write[Any]], outcomes: Sequence[Any]) -> None:
     for write, outcome in zip(group, outcomes, strict=True):
-        settle(write.answer, outcome)
+        settle(write.outcome, outcome)
 
 
 def _transactions(group: Sequence[_Write[Any]], deadline: float, connection: Connection) -> list[Any]:
-    """The outcome of each: a value, or the exception that undid it.
+    """Run each write. Returns its value, or the exception that undid it.
 
-    All of them in one transaction, if nothing comes that might end it; else in one each. What it raises
-    itself was raised before anybody had a turn.
+    All writes share one transaction, unless one fails in a way that might end it; then each gets its own. An
+    exception that this function raises came before any write ran.
     """
-    transaction = _begun(connection, deadline)
+    transaction = _begin(connection, deadline)
     if len(group) == 1:
-        return [_carried_out(group[0].work, connection, transaction)]
+        return [_run(group[0].work, connection, transaction)]
     try:
-        outcomes = [_part(write.work, connection) for write in group]
-    except Exception:  # noqa: BLE001 (it comes again, for whom it belongs to)
+        outcomes = [_run_in_savepoint(write.work, connection) for write in group]
+    except Exception:  # noqa: BLE001 (the write that caused it raises it again)
         transaction.rollback()
-        return [_alone(write, connection) for write in group]
+        return [_run_alone(write, connection) for write in group]
     try:
         transaction.commit()
-    except Exception as error:  # noqa: BLE001 (it is raised for all of them)
+    except Exception as error:  # noqa: BLE001 (each write raises it)
         transaction.rollback()
         return [error] * len(group)
     return outcomes
 
 
-def _alone(write: _Write[T], connection: Connection) -> T | Exception:
+def _run_alone(write: _Write[T], connection: Connection) -> T | Exception:
     try:
-        transaction = _begun(connection, write.deadline)
-    except Exception as error:  # noqa: BLE001 (it is raised for whoever wrote)
+        transaction = _begin(connection, write.deadline)
+    except Exception as error:  # noqa: BLE001 (the write raises it)
         return error
-    return _carried_out(write.work, connection, transaction)
+    return _run(write.work, connection, transaction)
 
 
-def _begun(connection: Connection, deadline: float) -> RootTransaction:
-    """Wait no longer for SQLite's own lock, which a program may hold that knows nothing of ours."""
+def _begin(connection: Connection, deadline: float) -> RootTransaction:
+    """Begin, waiting until the deadline for SQLite's own lock, which another program may hold."""
     left = max(deadline - time.monotonic(), 0)
     _driver(connection).execute(f"PRAGMA busy_timeout = {left * 1000:.0f}")
     return connection.begin()
 
 
-def _carried_out(
+def _run(
     work: Callable[[InlineConnection], Awaitable[T]], connection: Connection, transaction: RootTransaction
 ) -> T | Exception:
     try:
         with transaction:
             return run_inline(work(InlineConnection(connection)))
-    except Exception as error:  # noqa: BLE001 (it is raised for whoever wrote)
+    except Exception as error:  # noqa: BLE001 (the write raises it)
         return error
 
 
@@ -290,23 +291,25 @@ def _driver(connection: Connection) -> Any:
     return driver
 
 
-def _part(work: Callable[[InlineConnection], Awaitable[T]], connection: Connection) -> T | TaskwellError:
-    """Raises whatever is not a rule's own refusal: after it nobody knows how the transaction stands."""
+def _run_in_savepoint(
+    work: Callable[[InlineConnection], Awaitable[T]], connection: Connection
+) -> T | TaskwellError:
+    """Raises any exception but TaskwellError: the transaction's state is unknown after it."""
     driver = _driver(connection)
-    driver.execute("SAVEPOINT part")
+    driver.execute("SAVEPOINT write")
     try:
         outcome: T | TaskwellError = run_inline(work(InlineConnection(connection)))
     except TaskwellError as error:
-        driver.execute("ROLLBACK TO part")
+        driver.execute("ROLLBACK TO write")
         outcome = error
-    driver.execute("RELEASE part")
+    driver.execute("RELEASE write")
     return outcome
 
 
 def _engine(url: DatabaseUrl) -> Engine:
     engine = create_engine(url.url, pool_size=1, max_overflow=0)
-    # What a server that was killed had written may not be synced yet, and repeats are answered from it: the
-    # checkpoint syncs it.
+    # Writes of a killed server may not be synced yet, and repeated requests are answered from them: the
+    # checkpoint syncs them.
     prepare_connections(
         engine,
         (

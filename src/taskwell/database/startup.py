@@ -1,4 +1,4 @@
-"""Making the database ready to serve: migrations at the start, and patience while it is away."""
+"""Startup: migrates the database, and retries while it is unavailable."""
 
 import asyncio
 import logging
@@ -18,33 +18,33 @@ _LONGEST_PAUSE_SECONDS = 5.0
 
 
 class StartupError(Exception):
-    """Waiting will not help. The message says what will; it holds no secret."""
+    """The database cannot be used until an operator acts. The message says how; it holds no secret."""
 
 
 async def start(settings: Settings, database: Database) -> asyncio.Task[None]:
-    """Make the database ready; if it is away, go on trying in the task that is returned.
+    """Make the database ready; while it is unavailable, the returned task retries.
 
     Raises:
-        StartupError: an operator has to change something first.
+        StartupError: an operator must fix something first.
     """
     await _try(settings, database)
     return asyncio.create_task(_keep_trying(settings, database))
 
 
 async def prepare(settings: Settings, database: Database) -> str | None:
-    """Make the database ready: then it is `ready`. Returns what is in the way, if it has to be waited for.
+    """Make the database `ready`. Returns the obstacle if a later attempt may succeed.
 
     Raises:
-        StartupError: an operator has to change something first.
+        StartupError: an operator must fix something first.
     """
     try:
-        _need_open_files(settings)
+        _require_writable_files(settings)
         schema = await migrate.state(database)
         if schema is Schema.BEHIND and settings.migrate_at_start:
             await _migrate(settings)
             schema = await migrate.state(database)
         if schema is not Schema.BEHIND:
-            await _keep_users_apart(settings, database, may_alter=settings.migrate_at_start)
+            await _isolate_users(settings, database, may_alter=settings.migrate_at_start)
     except StartupError:
         raise
     except Exception as error:
@@ -53,7 +53,7 @@ async def prepare(settings: Settings, database: Database) -> str | None:
             raise
         return f"the database cannot be used yet: {reason}"
     if schema is Schema.BEHIND:
-        return "the database waits for its migrations: run `taskwell db upgrade`"
+        return "the database's schema is behind: run `taskwell db upgrade`"
     if schema is Schema.AHEAD:
         logger.warning("the database was migrated by a newer taskwell")
     database.ready = True
@@ -61,24 +61,24 @@ async def prepare(settings: Settings, database: Database) -> str | None:
 
 
 async def upgrade(settings: Settings, revision: str = "head") -> str:
-    """What a start does to the database, done beforehand. Returns where the schema is then.
+    """Migrate as a server does at its start. Returns the resulting revision.
 
     Raises:
-        StartupError: tables of another program are in the way, or row-level security cannot be turned on.
+        StartupError: another program's tables are in the way, or row-level security cannot be turned on.
     """
-    place = await _migrate(settings, revision)
+    reached = await _migrate(settings, revision)
     if revision != "head" or row_security.wanted(settings) is None:
-        return place
+        return reached
     database = Database(settings)
     try:
-        await _keep_users_apart(settings, database, may_alter=True)
+        await _isolate_users(settings, database, may_alter=True)
     finally:
         await database.close()
-    return place
+    return reached
 
 
 async def _migrate(settings: Settings, revision: str = "head") -> str:
-    """Raises StartupError: tables of another program are in the way."""
+    """Raises StartupError: another program's tables are in the way."""
     try:
         return await migrate.upgrade(settings, revision)
     except OthersTables as error:
@@ -93,7 +93,7 @@ async def _keep_trying(settings: Settings, database: Database) -> None:
         try:
             await _try(settings, database)
         except StartupError as error:
-            logger.error("%s", error)  # noqa: TRY400 (the message says it all)
+            logger.error("%s", error)  # noqa: TRY400 (the message suffices)
         except Exception:
             logger.exception("the database cannot be prepared")
 
@@ -103,20 +103,20 @@ async def _try(settings: Settings, database: Database) -> None:
     if obstacle is not None:
         logger.warning(obstacle)
     else:
-        apart = ", with row-level security" if database.backend.keeps_users_apart else ""
-        logger.info("serving from %s%s", settings.database, apart)
+        isolation = ", with row-level security" if database.backend.keeps_users_apart else ""
+        logger.info("serving from %s%s", settings.database, isolation)
 
 
-def _need_open_files(settings: Settings) -> None:
-    """SQLite reads a file that may not be written, and every write would fail."""
+def _require_writable_files(settings: Settings) -> None:
+    """Refuse files that are not writable: SQLite would open them, and every write would fail."""
     closed = closed_files(absolute(settings.database.path)) if settings.database.is_sqlite else []
     if closed:
-        sentence = f"{closed[0]} may not be written: check the permissions of the file and its folder"
+        sentence = f"{closed[0]} is not writable: check the permissions of the file and its folder"
         raise StartupError(sentence)
 
 
-async def _keep_users_apart(settings: Settings, database: Database, *, may_alter: bool) -> None:
-    """Raises StartupError: row-level security has to be on, and cannot."""
+async def _isolate_users(settings: Settings, database: Database, *, may_alter: bool) -> None:
+    """Raises StartupError: row-level security must be on, and cannot be."""
     obstacle = await row_security.arrange(settings, database, may_alter=may_alter)
     if obstacle is None:
         return
@@ -129,7 +129,7 @@ def _reason(settings: Settings, error: Exception) -> str | None:
     """Why the database cannot be used yet, or None if the error is not the database's.
 
     Raises:
-        StartupError: it will not come right by itself.
+        StartupError: an operator must fix it.
     """
     if (lasting := lasting_reason(settings.database, error)) is not None:
         raise StartupError(lasting) from error

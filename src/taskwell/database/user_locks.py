@@ -1,4 +1,4 @@
-"""Queues inside the process, a queue for each name."""
+"""Keyed locks within the process: one lock for each name."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -11,10 +11,10 @@ _PATIENCE_SECONDS = 5.0
 
 
 class KeyedLocks:
-    """One at a time for each name, in the order in which they came."""
+    """Locks by name, each acquired in the order of the calls."""
 
     def __init__(self) -> None:
-        # A lock lives as long as somebody holds it or waits for it.
+        # A lock lives as long as a task holds it or waits for it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def is_locked(self, name: str) -> bool:
@@ -22,7 +22,7 @@ class KeyedLocks:
 
     @asynccontextmanager
     async def lock(self, name: str, *, patience_seconds: float = _PATIENCE_SECONDS) -> AsyncGenerator[None]:
-        """Raises Busy: the turn did not come in time."""
+        """Hold the name's lock. Raises Busy: it was not free in time."""
         lock = self._locks.get(name)
         if lock is None:
             lock = self._locks[name] = asyncio.Lock()

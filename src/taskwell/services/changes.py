@@ -1,7 +1,7 @@
-"""What has changed since a number: the feed that a client keeps its copy by.
+"""The changes feed: what has changed since a sequence number, for clients that sync a copy.
 
-A cursor is the number of the last change that was seen, and behind a hyphen the highest number that had been
-purged when the client began: `17-4`. Whoever begins anew misses nothing by what was purged before.
+A cursor is the sequence number of the last change that was read and, behind a hyphen, the highest one that
+had been purged when the client began: `17-4`. A client that begins again misses nothing by earlier purges.
 """
 
 import re
@@ -24,27 +24,29 @@ _CURSOR = re.compile(r"(\d{1,16})(?:-(\d{1,16}))?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
+    """`number`: the sequence number of the last change that was read. `purged`: see the module."""
+
     number: int
     purged: int
 
     @classmethod
     def at(cls, number: int) -> Self:
-        """The place of somebody who has seen everything up to a number."""
+        """The cursor of a client that has read everything up to a sequence number."""
         return cls(number, 0)
 
     def __str__(self) -> str:
         return f"{self.number}-{self.purged}"
 
     def event_id(self) -> str:
-        """The number alone, as events bear it, unless that would be refused for what was purged."""
+        """The sequence number alone, as event ids are, unless a purge would make that an expired cursor."""
         return str(self) if 0 < self.number < self.purged else str(self.number)
 
 
 def parse_cursor(text: str, source: str = "query", name: str = "since") -> Cursor:
-    """A number alone, as an event bears it, is a cursor too. `source`, `name`: where it was sent.
+    """Parse a cursor or an event's id, a sequence number alone. `source`, `name`: of the parameter.
 
     Raises:
-        Invalid: it is no cursor.
+        Invalid: it is not a cursor.
     """
     found = _CURSOR.fullmatch(text)
     if found is None:
@@ -55,14 +57,14 @@ def parse_cursor(text: str, source: str = "query", name: str = "since") -> Curso
 async def list_changes(
     transaction: ReadTransaction, user_id: str, since: Cursor | None, *, limit: int
 ) -> ChangePage:
-    """At most `limit` changes that follow `since`; from the beginning without it.
+    """List at most `limit` changes after `since`; without it, from the beginning.
 
     Raises:
-        Gone: what followed the cursor has been purged, or the cursor is of another time line.
+        Gone: changes after the cursor have been purged, or the cursor is of another epoch.
     """
     number = since.number if since else 0
     rows = await changed_since(transaction, user_id, number, limit=limit + 1)
-    # Read after the changes: what is purged between the two is told, not missed.
+    # Read after the changes, so that a purge between the two reads is noticed.
     last, purged = await _numbers(transaction, user_id)
     if since is not None and number:
         _check(since, last, purged)
@@ -74,7 +76,7 @@ async def list_changes(
 async def changed_since(
     transaction: ReadTransaction, user_id: str, number: int, *, limit: int
 ) -> Sequence[Row[Any]]:
-    """The tasks that follow a number, in the order of their versions, those in the trash too."""
+    """The tasks after a sequence number, in the order of their versions, including the trash."""
     statement = (
         select(*TASK_DELETED_COLUMNS)
         .where(col(Task.user_id) == user_id, col(Task.version) > number)
@@ -93,8 +95,8 @@ async def _numbers(transaction: ReadTransaction, user_id: str) -> tuple[int, int
 def _check(since: Cursor, last: int, purged: int) -> None:
     """Raises Gone.
 
-    Tasks that were restored have numbers of an earlier epoch. Who reads them page by page has begun in the
-    present one all the same: a new epoch counts as a purge of everything before it.
+    Tasks from a backup have versions of an earlier epoch. A client that pages through them has still begun in
+    the present epoch: a new epoch counts as a purge of everything before it.
     """
     known = max(since.number, since.purged)
     if since.number > last or known // EPOCH != last // EPOCH or known < purged:
@@ -109,14 +111,14 @@ def _change(row: Row[Any]) -> Change:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a stream begins: what it follows, and the user's number at that time."""
+    """The start of a stream: its cursor, and the user's sequence number at that time."""
 
     since: Cursor
     last: int
 
 
 async def start_of(transaction: ReadTransaction, user_id: str, since: Cursor | None) -> Start:
-    """Raises Gone, as `list_changes` does for a cursor."""
+    """Where a stream starts. Raises Gone, as `list_changes` does for a cursor."""
     last, purged = await _numbers(transaction, user_id)
     if since is None:
         return Start(Cursor(last, purged), last)

@@ -1,4 +1,4 @@
-"""Everything that is kept of a user, as lines of JSON (NDJSON), read a stretch at a time."""
+"""Exports all stored data of a user as lines of JSON (NDJSON), read in chunks."""
 
 from collections.abc import AsyncGenerator, Sequence
 
@@ -10,11 +10,11 @@ from taskwell.schemas.user import UserRead, user_json
 from taskwell.services.changes import changed_since
 from taskwell.services.tokens import list_tokens
 
-_AT_ONCE = 1_000
+_CHUNK_ROWS = 1_000
 
 
 async def export_lines(database: Database, user: UserRead) -> AsyncGenerator[bytes]:
-    """The user, their tokens but for what lets anybody use them, and all tasks, those in the trash too."""
+    """Yield the user, their tokens without the secrets, and all tasks, including the trash."""
     tokens = await database.read(list_tokens, user.id)
     yield b"".join([_line(b"user", user_json(user)), *(_line(b"token", token_json(one)) for one in tokens)])
     after = 0
@@ -24,8 +24,8 @@ async def export_lines(database: Database, user: UserRead) -> AsyncGenerator[byt
 
 
 async def _tasks(transaction: ReadTransaction, user_id: str, after: int) -> Sequence[TaskRead]:
-    """In the order of their versions: one that changes meanwhile comes again, none is missed."""
-    rows = await changed_since(transaction, user_id, after, limit=_AT_ONCE)
+    """A chunk in the order of versions: a task that changes meanwhile is repeated, none is missed."""
+    rows = await changed_since(transaction, user_id, after, limit=_CHUNK_ROWS)
     return [TaskDeleted.of(row) if row.deleted_at else TaskRead.of(row[:-1]) for row in rows]
 
 

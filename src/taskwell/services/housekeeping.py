@@ -1,7 +1,7 @@
-"""What has to be done now and then: emptying the trash, forgetting old keys.
+"""Housekeeping: purges expired trash and idempotency keys.
 
-It is done when the database is used and it is due, never while nobody uses it: a database that has been
-suspended stays so. The database itself knows when it was done last, since a server may live for one request.
+It runs when it is due and the database is in use, never on an idle database: a suspended one stays suspended.
+The database stores when it last ran, since a server may live for one request.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ logger = logging.getLogger("taskwell")
 
 KEY_LIFE = timedelta(hours=24)
 _PERIOD = timedelta(hours=1)
-_LOOK_SECONDS = 1.0  # how often to see, in this process alone, whether somebody has used the database
+_POLL_SECONDS = 1.0  # between checks, within this process, whether the database was used
 _SWEEP = "sweep"
 
 
 async def run_forever(database: Database, trash_days: int) -> None:
-    """Tidy up at the first use after it is due, in one of several processes; until cancelled."""
+    """Purge at the first use after it is due, in one of several processes; until cancelled."""
     await _used(database)
     await name_reserved_users(database)
     while True:
@@ -36,36 +36,36 @@ async def run_forever(database: Database, trash_days: int) -> None:
                 await purge_expired(database, trash_days)
             pause = await database.read(_due_in, utc_now())
         except TaskwellError as error:
-            logger.warning("tidying up has to wait: %s", error)
+            logger.warning("housekeeping failed, and will be retried: %s", error)
         except Exception:
-            logger.exception("tidying up has to wait")
+            logger.exception("housekeeping failed, and will be retried")
         await asyncio.sleep(pause.total_seconds())
         await _used(database)
 
 
 async def name_reserved_users(database: Database) -> None:
-    """Say once which users have an id that no new user gets. At the first use: it would wake the database."""
+    """Log once which users have reserved ids. At the first use, since the query would wake the database."""
     found: list[str] | None = None
     while found is None:
         try:
             found = await database.read(users.list_reserved_users)
         except TaskwellError:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
     if found:
-        logger.warning("these users have ids that are reserved now, and keep them: %s", ", ".join(found[:20]))
+        logger.warning("these users keep ids that are reserved now: %s", ", ".join(found[:20]))
 
 
 async def _used(database: Database) -> None:
-    """Until somebody uses the database."""
+    """Wait until the database is used."""
     uses = database.uses
-    while database.uses == uses:  # noqa: ASYNC110 (an event would cost something at each use)
-        await asyncio.sleep(_LOOK_SECONDS)
+    while database.uses == uses:  # noqa: ASYNC110 (an event would cost time at each use)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def claim(transaction: Transaction, now: datetime) -> bool:
-    """Whether it is due, and this process the one to do it: others find it done already."""
+    """Claim the run if it is due. Returns whether this process has it: the others find it done."""
     if await _due_in(transaction, now) > timedelta():
-        return False  # without writing, which would wait for others who write
+        return False  # without a write, which would wait for other writers
     done_at = col(Housekeeping.done_at)
     statement = transaction.insert(Housekeeping).values(chore=_SWEEP, done_at=now)
     due = or_(done_at <= now - _PERIOD, done_at > now)
@@ -74,7 +74,7 @@ async def claim(transaction: Transaction, now: datetime) -> bool:
 
 
 async def _due_in(transaction: ReadTransaction, now: datetime) -> timedelta:
-    """How long it may wait. Where a clock was wrong, and it was done in times to come, not at all."""
+    """The time until it is due; 0 if a wrong clock stored a time in the future."""
     row = await transaction.first(select(col(Housekeeping.done_at)).where(col(Housekeeping.chore) == _SWEEP))
     if row is None or row[0] > now:
         return timedelta()
@@ -83,10 +83,7 @@ async def _due_in(transaction: ReadTransaction, now: datetime) -> timedelta:
 
 
 async def purge_expired(database: Database, trash_days: int) -> None:
-    """Purge what has been in the trash for long enough, and forget the keys that have expired.
-
-    Some at a time: whoever writes meanwhile comes in between.
-    """
+    """Purge expired trash and idempotency keys, in small transactions that let other writes in between."""
     now = utc_now()
     while await database.run(trash.purge, now - timedelta(days=trash_days)):
         pass

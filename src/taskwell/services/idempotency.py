@@ -1,6 +1,7 @@
-"""Answers kept for requests that are repeated.
+"""Idempotency: stores responses for requests that are repeated.
 
-A key is reserved in the transaction of its effect: both are there or neither. The answer is kept with it.
+A key is reserved in the transaction of its effect: both are committed or neither. The response is stored with
+it.
 """
 
 from datetime import datetime
@@ -19,25 +20,25 @@ _PURGED_AT_ONCE = 1_000
 
 
 class Kept(NamedTuple):
-    """An answer, and a digest of the conditions under which the request failed; empty if it did not."""
+    """A stored response, and a digest of the conditions under which the request failed; empty on success."""
 
     answer: bytes
     conditions: bytes
 
 
 class InProgress(Conflict):
-    detail = "A request with this Idempotency-Key is still running. Try again."
+    detail = "A request with this Idempotency-Key is still running. Try again later."
     retry_after = 1
 
 
 async def reserve(transaction: Transaction, user_id: str, key: str, fingerprint: bytes) -> Kept | None:
-    """Take the key for this request. Returns the answer, if the request was answered before.
+    """Reserve the key for this request. Returns the stored response of a request that is repeated.
 
     Raises:
-        InProgress: the request is being answered by somebody else.
+        InProgress: the same request is running.
         KeyReused: the key belongs to another request.
     """
-    # SQLite has one writer at a time, so nobody else can be running.
+    # SQLite has one writer at a time, so the same request cannot be running.
     if transaction.writes_in_ctes:
         lock = func.pg_try_advisory_xact_lock(func.hashtextextended(f"{user_id}\n{key}", 0))
         row = await transaction.first(select(lock))
@@ -63,10 +64,10 @@ async def reserve(transaction: Transaction, user_id: str, key: str, fingerprint:
 
 
 async def store(transaction: Transaction, user_id: str, key: str, fingerprint: bytes, kept: Kept) -> None:
-    """Keep the answer with the key that was reserved in this transaction, or in place of the one before.
+    """Store the response with the key that this transaction reserved, replacing an earlier response.
 
-    The digest of the conditions stands behind that of the request. Written anew where the key is gone: a user
-    who is deleted takes their keys along, this one among them.
+    The digest of the conditions follows that of the request. The row is inserted again if it is gone:
+    deleting a user deletes their keys, including this one.
     """
     outcome = {"fingerprint": fingerprint + kept.conditions, "answer": kept.answer}
     statement = (
@@ -80,7 +81,7 @@ async def store(transaction: Transaction, user_id: str, key: str, fingerprint: b
 
 
 async def purge_expired(transaction: Transaction, created_before: datetime) -> int:
-    """Forget some of the keys of before an instant. Returns how many; 0 at the end."""
+    """Delete some of the keys older than an instant. Returns how many; 0 at the end."""
     key = tuple_(col(IdempotencyKey.user_id), col(IdempotencyKey.key))
     old = (
         select(col(IdempotencyKey.user_id), col(IdempotencyKey.key))

@@ -1,8 +1,8 @@
-"""Live changes: one watcher for each process, and a stream for each connection.
+"""Live changes: one watcher per process, and one stream per connection.
 
-The watcher asks the database which of the connected users have written: one query for all, and none while
-nobody is connected. A write of this very process wakes it at once. It asks rather than listens, since a
-pooler passes no notifications on.
+The watcher polls the sequence numbers of the connected users: one query for all, and none without a
+connection. A write of this process wakes it at once. It polls rather than listens, since a pooler forwards no
+notifications.
 """
 
 import asyncio
@@ -21,21 +21,21 @@ from taskwell.services.sequence import last_numbers
 
 _POLL_SECONDS = 0.5
 _HEARTBEAT_SECONDS = 15.0
-_READ_AT_ONCE = 100
-_REMEMBERED = 256
-_MOST_STREAMS = 5_000
+_CHUNK_EVENTS = 100
+_BUFFERED_EVENTS = 256
+_MAX_STREAMS = 5_000
 
 
 @dataclass
 class _Channel:
-    """What is known of one user: the number that has been seen, and the latest events."""
+    """One user's latest known sequence number, and their latest events."""
 
     number: int
     streams: int = 0
     ended: bool = False
-    # Events in their order; nothing is missing between `since` and `number`.
+    # Events by sequence number; none is missing between `since` and `number`.
     since: int = 0
-    events: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    events: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=_BUFFERED_EVENTS))
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def add(self, number: int, event: bytes) -> None:
@@ -45,7 +45,7 @@ class _Channel:
         self.number = number
 
     def announce(self) -> None:
-        """Wake whoever waits; who comes later waits for the next news."""
+        """Wake the waiting streams; later ones wait for the next event."""
         news, self.news = self.news, asyncio.Event()
         news.set()
 
@@ -68,14 +68,14 @@ class Feed:
         return sum(channel.streams for channel in self._channels.values())
 
     def wake(self, user_id: str) -> None:
-        """A write of this process has been committed."""
+        """Wake the watcher, since a write of this process was committed."""
         if user_id in self._channels:
             self._woken.set()
 
     def refuse_too_many(self) -> None:
-        """Raises Overloaded: this process has as many streams as it may have."""
-        if sum(channel.streams for channel in self._channels.values()) >= _MOST_STREAMS:
-            raise Overloaded("There are as many event streams as this server can have.")
+        """Raises Overloaded: this process has the maximum number of streams."""
+        if sum(channel.streams for channel in self._channels.values()) >= _MAX_STREAMS:
+            raise Overloaded("The server has the maximum number of event streams. Try again later.")
 
     def close(self) -> None:
         """End every stream."""
@@ -84,7 +84,7 @@ class Feed:
             channel.announce()
 
     async def watch(self) -> None:
-        """Look for news until cancelled."""
+        """Poll for changes until cancelled."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_SECONDS):
@@ -93,15 +93,15 @@ class Feed:
             if not self._channels:
                 await self._woken.wait()
                 continue
-            # While the database is away the streams stay; what they miss is read when it is back.
+            # While the database is away the streams stay open; their changes are read when it is back.
             with contextlib.suppress(TaskwellError):
-                await self._look()
+                await self._poll()
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         watched = dict(self._channels)
         numbers = await self._database.read(last_numbers, list(watched))
         for (user_id, channel), number in zip(watched.items(), numbers, strict=True):
-            if number < channel.number:  # the user has been deleted, perhaps made anew
+            if number < channel.number:  # the user was deleted, and perhaps created again
                 channel.ended = True
                 self._channels.pop(user_id, None)
                 channel.announce()
@@ -109,12 +109,12 @@ class Feed:
                 await self._read(user_id, channel, number)
 
     async def _read(self, user_id: str, channel: _Channel, number: int) -> None:
-        """Everything up to `number`, which the database had when it was asked."""
+        """Read the changes up to `number`, the sequence number that the poll returned."""
         more = True
         while more:
             try:
                 found = await self._database.read(
-                    list_changes, user_id, Cursor.at(channel.number), limit=_READ_AT_ONCE
+                    list_changes, user_id, Cursor.at(channel.number), limit=_CHUNK_EVENTS
                 )
             except Gone:
                 channel.ended = True
@@ -122,13 +122,13 @@ class Feed:
             for change in found.changes:
                 channel.add(change.version, _event(change))
             more = found.more
-        channel.number = max(channel.number, number)  # not every number has a change
+        channel.number = max(channel.number, number)  # not every sequence number has a change
         channel.announce()
 
     async def stream(self, user_id: str, start: Start, *, seconds: float = math.inf) -> AsyncGenerator[bytes]:
-        """Events that follow the start, for as long as is said; a comment when there is nothing to say.
+        """Yield the events after the start, for `seconds`; a comment as heartbeat when there are none.
 
-        The watcher begins at the number that the user had then, if nobody else is connected.
+        The first stream of a user sets the channel to the user's sequence number at the start.
         """
         clock = asyncio.get_running_loop().time
         end = clock() + seconds
@@ -156,22 +156,22 @@ class Feed:
                 del self._channels[user_id]
 
     async def _following(self, user_id: str, channel: _Channel, since: Cursor) -> tuple[list[bytes], Cursor]:
-        """The next events behind a cursor: from memory, or for a stream that is behind from the database."""
+        """The next events after a cursor: from memory, or from the database for a stream that lags."""
         if since.number >= channel.number:
             return [], since
         if since.number >= channel.since:
-            events = [found for found in channel.events if found[0] > since.number][:_READ_AT_ONCE]
+            events = [found for found in channel.events if found[0] > since.number][:_CHUNK_EVENTS]
             last = events[-1][0] if events else channel.number
             return [event for _, event in events], replace(since, number=last)
-        found = await self._database.read(list_changes, user_id, since, limit=_READ_AT_ONCE)
+        found = await self._database.read(list_changes, user_id, since, limit=_CHUNK_EVENTS)
         last = found.changes[-1].version if found.changes else since.number
         return [_event(change) for change in found.changes], replace(since, number=last)
 
 
 def _beginning(since: Cursor) -> bytes:
-    """The number to come back with, for a client that is cut before the first change.
+    """The first event, whose id a client resumes with if it is disconnected before the first change.
 
-    The event has data, since browsers pass over one without.
+    The event has data, since browsers ignore one without.
     """
     ready = b'id: %b\nevent: ready\ndata: {"version":%d}\n\n' % (since.event_id().encode(), since.number)
     return b": welcome\n\n" + ready

@@ -1,7 +1,7 @@
-"""One sequence per user: every write of a user's tasks takes the next number of `users.last_seq`.
+"""One sequence per user: every write of a user's tasks takes the next sequence number, `users.last_seq`.
 
-Taking the number locks the user's row before any task is touched. So the numbers become visible in their
-order, and two writes of one user never wait for each other crosswise.
+Taking the number locks the user's row before any task is touched. So sequence numbers become visible in
+order, and two writes of one user never deadlock.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,21 +21,21 @@ Number = ColumnElement[int]
 TakeNumber = ReturningInsert[tuple[int]] | ReturningUpdate[tuple[int]]
 
 _LAST_NUMBER = PreparedStatement(select(col(User.last_seq)).where(col(User.id) == bindparam("user_id")))
-# `(SELECT ...)` hides from the planner how many there are: it makes one plan for any number.
+# `(SELECT ...)` hides the array's length from the planner, so one plan serves any length.
 _LAST_NUMBERS = PreparedStatement(
     text("SELECT id, last_seq FROM users WHERE id = ANY (CAST((SELECT CAST(:user_ids AS text[])) AS text[]))")
 )
 
 
 async def last_number(transaction: ReadTransaction, user_id: str) -> int:
-    """The number of the user's latest write; 0 for a user who has not written yet."""
+    """The sequence number of the user's latest write; 0 for a user who has not written yet."""
     rows = await transaction.fetch_prepared(_LAST_NUMBER, user_id=user_id)
     return rows[0][0] if rows else 0
 
 
 @labelled("last_numbers")
 async def last_numbers(transaction: ReadTransaction, user_ids: Sequence[str]) -> Sequence[int]:
-    """As `last_number`, for each of the users in their order."""
+    """Like `last_number`, for each of the users in the given order."""
     if not transaction.writes_in_ctes:
         return [await last_number(transaction, user_id) for user_id in user_ids]
     found = {
@@ -45,19 +45,19 @@ async def last_numbers(transaction: ReadTransaction, user_ids: Sequence[str]) ->
 
 
 async def lock(transaction: Transaction, user_id: str, *, create_user: bool) -> int:
-    """Let nobody else write the user's tasks until the end. Returns the number of their latest write.
+    """Lock the user's tasks against other writes until the end. Returns their latest sequence number.
 
-    A user who has not written yet comes into being if `create_user`: there is no other row to lock.
+    A user who has not written yet is created if `create_user`: there is no other row to lock.
 
     Raises:
-        UserNotFound: the user does not exist and is not to be created.
+        UserNotFound: the user does not exist, and `create_user` is false.
     """
     row = await transaction.first(next_numbers(user_id, 0))
     if row is None and create_user:
         new = new_user(transaction, user_id).on_conflict_do_nothing().returning(col(User.id))
         if await transaction.first(new) is not None:
             return 0
-        row = await transaction.first(next_numbers(user_id, 0))  # somebody else was first
+        row = await transaction.first(next_numbers(user_id, 0))  # another transaction created the user
     if row is None:
         raise UserNotFound
     number: int = row[0]
@@ -65,12 +65,12 @@ async def lock(transaction: Transaction, user_id: str, *, create_user: bool) -> 
 
 
 def next_number(user_id: str, *conditions: ColumnElement[bool]) -> TakeNumber:
-    """Take a number of a user who exists, if the conditions hold."""
+    """Take the next sequence number of an existing user, if the conditions hold."""
     return next_numbers(user_id, 1).where(*conditions)
 
 
 def next_numbers(user_id: str, count: int) -> ReturningUpdate[tuple[int]]:
-    """Take so many numbers of a user who exists; the last of them is returned. Taking 0 locks the row."""
+    """Take `count` sequence numbers of an existing user; returns the last. Taking 0 locks the row."""
     return (
         update(User)
         .where(col(User.id) == user_id)
@@ -86,9 +86,9 @@ def first_or_next_number(
     *,
     count: int = 1,
 ) -> TakeNumber:
-    """Take so many numbers, of a user who may come into being by it; of one who exists, if a condition holds.
+    """Take `count` sequence numbers; returns the last. Creates a user who does not exist.
 
-    The last of them is returned.
+    An existing user's are taken only if the condition holds.
     """
     return (
         new_user(transaction, user_id, numbers_taken=count)
@@ -102,9 +102,9 @@ def first_or_next_number(
 async def write(
     transaction: Transaction, number: TakeNumber, statement: Callable[[Number], Executable]
 ) -> Sequence[Row[Any]]:
-    """Take a number and run the statement that bears it: in one round trip where the database can.
+    """Take a sequence number and run the statement that uses it: in one round trip where the database can.
 
-    Returns what the statement returns; nothing, if no number was to be had.
+    Returns the statement's rows; none if no number was taken.
     """
     if transaction.writes_in_ctes:
         taken = number.cte("taken")

@@ -1,7 +1,7 @@
-"""API tokens: made, found again by their digest, revoked.
+"""API tokens: created, looked up by their digest, revoked.
 
-A token is `tw_`, 256 random bits and a checksum, all in letters and digits: whoever scans for lost secrets
-can tell it from other text, and a mistyped one is refused without asking the database.
+A token is `tw_`, 256 random bits and a checksum, all in letters and digits: secret scanners recognize it, and
+a mistyped one is refused without a query.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from taskwell.services.users import UserNotFound, new_user
 
 PREFIX = "tw_"
 USE_IS_NOTED_EVERY = timedelta(minutes=1)
-_MOST = 100  # of a user
+_MAX_TOKENS = 100  # per user
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _RANDOM_DIGITS, _CHECKSUM_DIGITS = 43, 6  # enough for 256 and for 32 bits
 _FORM = re.compile(rf"tw_([0-9A-Za-z]{{{_RANDOM_DIGITS}}})([0-9A-Za-z]{{{_CHECKSUM_DIGITS}}})", re.ASCII)
@@ -46,12 +46,12 @@ class TokenNotFound(NotFound):
 
 
 class TooManyTokens(Conflict):
-    detail = f"A user has {_MOST} tokens at most: revoke one that is not used any more."
+    detail = f"A user may have {_MAX_TOKENS} tokens: revoke an unused one first."
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose token it is, and what it may. `use_is_due`: its last use should be noted."""
+    """A token's owner and scopes. `use_is_due`: its last use should be noted."""
 
     user_id: str
     token_id: UUID
@@ -85,12 +85,12 @@ def _digits(number: int, count: int) -> str:
 async def create_token(
     transaction: Transaction, user_id: str, new: TokenCreate, *, create_user: bool
 ) -> TokenCreated:
-    """Make a token. It is in the answer, and nowhere else.
+    """Create a token. Only the return value contains its secret.
 
     Raises:
-        Invalid: it would have expired already.
-        UserNotFound: the user does not exist and is not to be created.
-        TooManyTokens: the user has as many as may be.
+        Invalid: its expiry is in the past.
+        UserNotFound: the user does not exist, and `create_user` is false.
+        TooManyTokens: the user has the maximum number of tokens.
     """
     now = utc_now()
     if new.expires_at is not None and new.expires_at <= now:
@@ -99,7 +99,7 @@ async def create_token(
     owned = await transaction.first(
         select(func.count()).select_from(ApiToken).where(col(ApiToken.user_id) == user_id)
     )
-    if owned is not None and owned[0] >= _MOST:
+    if owned is not None and owned[0] >= _MAX_TOKENS:
         raise TooManyTokens
     secret = new_secret()
     values = {
@@ -119,22 +119,22 @@ async def _lock_user(transaction: Transaction, user_id: str, *, create: bool) ->
     if create:
         insert = new_user(transaction, user_id).on_conflict_do_nothing()
         await transaction.all(insert.returning(col(User.id)))
-    # Two who make the hundredth token at once wait for each other.
+    # Concurrent creates are serialized, so that the maximum holds.
     if await transaction.first(next_numbers(user_id, 0)) is None:
         raise UserNotFound
 
 
 async def list_tokens(transaction: ReadTransaction, user_id: str) -> list[TokenRead]:
-    """The newest first; those that have expired too, until they are revoked."""
+    """The user's tokens, newest first, including expired ones that were not revoked."""
     statement = select(*_COLUMNS).where(col(ApiToken.user_id) == user_id).order_by(col(ApiToken.id).desc())
     return [_read(row) for row in await transaction.all(statement)]
 
 
 async def revoke_token(transaction: Transaction, user_id: str, token_id: UUID) -> None:
-    """From the commit on no request gets in by it.
+    """Revoke a token. No request can use it after the commit.
 
     Raises:
-        TokenNotFound: there is none, or it is another user's.
+        TokenNotFound: missing, or another user's.
     """
     statement = delete(ApiToken).where(col(ApiToken.user_id) == user_id, col(ApiToken.id) == token_id)
     if await transaction.first(statement.returning(col(ApiToken.id))) is None:
@@ -142,7 +142,7 @@ async def revoke_token(transaction: Transaction, user_id: str, token_id: UUID) -
 
 
 async def find_owner(transaction: ReadTransaction, secret: str) -> Owner | None:
-    """Whose token it is, or None if it is nobody's or has expired. Found by its digest, so no time tells."""
+    """The token's owner, or None if it is unknown or expired. The look-up by digest leaks no timing."""
     columns = (
         col(ApiToken.user_id),
         col(ApiToken.id),

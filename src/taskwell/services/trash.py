@@ -1,4 +1,4 @@
-"""Many tasks at once into the trash, and out of it for ever."""
+"""The trash: moves many tasks into it at once, and purges it."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -22,11 +22,11 @@ async def delete_tasks(
     task_filter: TaskFilter,
     check: Callable[[int], None] | None = None,
 ) -> int:
-    """Move every task of the filter to the trash, each under its own number. Returns how many.
+    """Move every task of the filter to the trash, each with its own sequence number. Returns how many.
 
-    `check` is called with the user's last number before, and raises if nothing is to be done.
+    `check` is first called with the user's last sequence number, and raises to prevent it.
     """
-    # No number is taken yet, but the row is locked: nobody else can write these tasks until the end.
+    # This takes no sequence number yet, but locks the row: no other transaction can write these tasks.
     row = await transaction.first(next_numbers(user_id, 0))
     if check is not None:
         check(row[0] if row else 0)
@@ -51,9 +51,9 @@ async def delete_tasks(
 
 
 async def purge(transaction: Transaction, deleted_before: datetime) -> int:
-    """Remove for ever some tasks that went to the trash before an instant. Returns how many; 0 at the end.
+    """Purge some tasks that were deleted before an instant. Returns how many; 0 at the end.
 
-    A user's number is taken too, since the list of the trash changes.
+    It takes a sequence number of the user too, since the list of the trash changes.
     """
     old = col(Task.deleted_at) < deleted_before
     row = await transaction.first(select(col(Task.user_id)).where(old).limit(1))

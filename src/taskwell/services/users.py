@@ -1,4 +1,4 @@
-"""The rules of users."""
+"""Users: created, listed, deleted."""
 
 import hashlib
 
@@ -26,14 +26,13 @@ class UserNotFound(NotFound):
 
 
 class UserTaken(Conflict):
-    detail = "The id or the e-mail address is taken."
+    detail = "The id or the e-mail address is taken: choose another."
 
 
 def new_user(transaction: Transaction, user_id: str, numbers_taken: int = 0) -> Insert:
-    """The one INSERT of a user, however they come into being.
+    """The INSERT of a user, in every case.
 
-    A user who was here before, and was erased or lost, begins in a later epoch: no number of then means
-    anything.
+    A user who was erased or lost before begins in a later epoch, so no earlier sequence number is valid.
     """
     digest = col(ErasedUser.digest)
     marks = or_(digest == _digest(user_id), digest == UNKNOWN_USERS)
@@ -47,7 +46,7 @@ def _digest(user_id: str) -> bytes:
 
 
 async def create_user(transaction: Transaction, new: UserCreate) -> UserRead:
-    """Raises UserTaken: the id or the e-mail address belongs to a user already."""
+    """Create a user. Raises UserTaken: another user has the id or the e-mail address."""
     statement = new_user(transaction, new.id or str(uuid7())).values(email=new.email)
     row = await transaction.first(statement.on_conflict_do_nothing().returning(*_COLUMNS))
     if row is None:
@@ -61,7 +60,7 @@ async def find_user(transaction: ReadTransaction, user_id: str) -> UserRead | No
 
 
 async def get_user(transaction: ReadTransaction, user_id: str) -> UserRead:
-    """Raises UserNotFound."""
+    """Return a user. Raises UserNotFound."""
     user = await find_user(transaction, user_id)
     if user is None:
         raise UserNotFound
@@ -69,13 +68,13 @@ async def get_user(transaction: ReadTransaction, user_id: str) -> UserRead:
 
 
 async def list_users(transaction: ReadTransaction, after: str, limit: int) -> list[UserRead]:
-    """The next ones, by their ids."""
+    """The next users in the order of their ids."""
     statement = select(*_COLUMNS).where(col(User.id) > after).order_by(col(User.id)).limit(limit)
     return [UserRead(row.id, row.email, row.created_at) for row in await transaction.all(statement)]
 
 
 async def list_reserved_users(transaction: ReadTransaction) -> list[str]:
-    """The ids of those who were here before their ids were reserved. They are looked for in the index."""
+    """The ids of users older than the reservation of their ids, read from the index."""
     user_id = col(User.id)
     versions = or_(user_id.between("v0", "v" + "9" * 20), user_id.between("V0", "V" + "9" * 20))
     found = or_(user_id.in_(sorted(RESERVED_USER_IDS)), versions)
@@ -84,7 +83,7 @@ async def list_reserved_users(transaction: ReadTransaction) -> list[str]:
 
 
 async def count_tasks(transaction: ReadTransaction, user_id: str) -> tuple[int, int]:
-    """How many there are, and how many in the trash.
+    """Count the user's tasks: alive, and in the trash.
 
     Raises:
         UserNotFound: there is no such user.
@@ -100,10 +99,10 @@ async def count_tasks(transaction: ReadTransaction, user_id: str) -> tuple[int, 
 
 
 async def set_email(transaction: Transaction, user_id: str, email: str) -> None:
-    """Keep the address that the sign-in vouches for. One that is another user's already is left theirs.
+    """Store the address that the sign-in verified, unless another user has it already.
 
     Raises:
-        UserTaken: another user got it at this very moment.
+        UserTaken: another user took it concurrently.
     """
     taken = exists().where(col(User.email) == email)
     statement = (
@@ -118,14 +117,14 @@ async def set_email(transaction: Transaction, user_id: str, email: str) -> None:
 
 
 async def delete_user(transaction: Transaction, user_id: str) -> None:
-    """Delete the user and everything of theirs, for ever.
+    """Delete the user and all their data permanently.
 
     Raises:
         UserNotFound: there is no such user.
     """
     keys = delete(IdempotencyKey).where(col(IdempotencyKey.user_id) == user_id)
     await transaction.all(keys.returning(col(IdempotencyKey.key)))
-    # What is theirs goes with them: ON DELETE CASCADE.
+    # Their tasks and tokens are deleted by ON DELETE CASCADE.
     erased = delete(User).where(col(User.id) == user_id).returning(col(User.last_seq))
     row = await transaction.first(erased)
     if row is None:

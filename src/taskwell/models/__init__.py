@@ -1,4 +1,4 @@
-"""The tables, all of them: Alembic reads the metadata from here."""
+"""All tables: Alembic reads their metadata from here."""
 
 from taskwell.models.base import metadata
 from taskwell.models.housekeeping import Housekeeping

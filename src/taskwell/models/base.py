@@ -1,11 +1,11 @@
-"""What all tables share."""
+"""Definitions that all tables share."""
 
 from typing import Any
 
 from sqlalchemy import Column, Table, Text, TypeDecorator
 from sqlmodel import SQLModel
 
-# A constraint without a name is named by the database, each in its own way, and no migration can find it.
+# Each database names an unnamed constraint in its own way, and migrations could not address it.
 SQLModel.metadata.naming_convention = {
     "pk": "pk_%(table_name)s",
     "fk": "fk_%(table_name)s_%(column_0_name)s",
@@ -15,15 +15,15 @@ SQLModel.metadata.naming_convention = {
 }
 metadata = SQLModel.metadata
 
-# Compared by code points, whatever the language of the database.
+# Compared by code points, independent of the database's collation.
 TextKey = Text().with_variant(Text(collation="C"), "postgresql")
 
 USER_ID_MAX_LENGTH = 255
-SEQUENCE_END = 2**53  # beyond it a JavaScript client would round
+SEQUENCE_END = 2**53  # JavaScript rounds larger integers
 
 
 def table_of(model: type[SQLModel]) -> Table:
-    """The table beneath a model, whose columns have their types."""
+    """A model's table, whose columns have their types."""
     return metadata.tables[str(model.__tablename__)]
 
 

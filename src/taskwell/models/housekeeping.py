@@ -1,11 +1,11 @@
-"""When the house was kept last: a server that is started for each request would not know."""
+"""The time of the last housekeeping: a server started for each request would not know it."""
 
 from datetime import datetime
 
 from sqlalchemy import Text
 from sqlmodel import Field, SQLModel
 
-# It says something of this database, and of no user: it is not in backups, and no move takes it along.
+# It describes this database, not its users: backups and moves leave it out.
 STAYS = "stays"
 
 

@@ -1,4 +1,4 @@
-"""The answers to requests that may be repeated."""
+"""Idempotency keys, with the responses to their requests."""
 
 from datetime import datetime
 
@@ -10,13 +10,13 @@ from taskwell.core.clock import utc_now
 
 class IdempotencyKey(SQLModel, table=True):
     __tablename__ = "idempotency_keys"
-    # What has expired.
+    # For purging expired keys.
     __table_args__ = (Index("ix_idempotency_keys_created_at_user_id", "created_at", "user_id"),)
 
     user_id: str = Field(primary_key=True, sa_type=Text)
     key: str = Field(primary_key=True, sa_type=Text)
-    # A digest of the request, so that the key is not taken for another one.
+    # A digest of the request, to detect a key that is reused for another one.
     fingerprint: bytes = Field(sa_type=LargeBinary)
     created_at: datetime = Field(default_factory=utc_now)
-    # The answer, once there is one: its status, its headers and its body, packed.
+    # The response, once there is one: status, headers and body, packed.
     answer: bytes | None = Field(default=None, sa_type=LargeBinary)

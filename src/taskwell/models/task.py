@@ -21,7 +21,7 @@ class Task(SQLModel, table=True):
         CheckConstraint(f"length(description) <= {DESCRIPTION_MAX_LENGTH}", name="description_length"),
         CheckConstraint("completed = (completed_at IS NOT NULL)", name="completed_has_its_time"),
         CheckConstraint(f"version >= 1 AND version < {SEQUENCE_END}", name="version_range"),
-        # The list: newest first. The trash is not in it, so that a cleared list stays quick.
+        # The list, newest first. It excludes the trash, so that a cleared list stays fast.
         Index(
             "ix_tasks_user_id_created_at_id",
             "user_id",
@@ -30,9 +30,9 @@ class Task(SQLModel, table=True):
             sqlite_where=text("deleted_at IS NULL"),
             postgresql_where=text("deleted_at IS NULL"),
         ),
-        # What has changed since a number.
+        # Changes since a sequence number.
         Index("ix_tasks_user_id_version", "user_id", "version"),
-        # The trash: what is in it; and whatever user's it is, what has been in it long enough.
+        # The trash of a user; and the expired trash of all users.
         Index(
             "ix_tasks_user_id_deleted_at",
             "user_id",
@@ -57,9 +57,9 @@ class Task(SQLModel, table=True):
     completed_at: datetime | None = None
     created_at: datetime = Field(default_factory=utc_now)
     updated_at: datetime = Field(default_factory=utc_now)
-    # Title and description as they are sorted and searched, the same on every database: `schemas.types.fold`.
+    # Sort and search keys, the same on every database: see `schemas.types.fold`.
     title_key: str = Field(sa_type=TextKey, sa_column_kwargs={"server_default": ""})
     description_key: str | None = Field(default=None, sa_type=TextKey)
-    # The user's number at the latest write of this task: its ETag and its place in the feed.
+    # The user's sequence number at the task's latest write: its ETag, and its position in the changes feed.
     version: int = Field(sa_type=BigInteger)
     deleted_at: datetime | None = None

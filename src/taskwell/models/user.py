@@ -1,4 +1,4 @@
-"""A user: whoever owns tasks. Users sign up elsewhere; here is what the tasks need of them."""
+"""Users, who own tasks. Users sign up elsewhere; this table stores only what tasks need."""
 
 from datetime import datetime
 
@@ -8,8 +8,8 @@ from sqlmodel import Field, SQLModel
 from taskwell.core.clock import utc_now
 from taskwell.models.base import SEQUENCE_END, USER_ID_MAX_LENGTH
 
-EPOCH = 2**32  # every new time line of a sequence begins at a multiple
-UNKNOWN_USERS = b""  # no digest: the mark of all who have none of their own
+EPOCH = 2**32  # every epoch of a sequence begins at a multiple
+UNKNOWN_USERS = b""  # the mark of all users without a mark by digest
 EMAIL_MAX_LENGTH = 254  # RFC 5321, as corrected by erratum 1690
 
 
@@ -24,17 +24,17 @@ class User(SQLModel, table=True):
     id: str = Field(primary_key=True, sa_type=Text)
     email: str | None = Field(default=None, unique=True, sa_type=Text)
     created_at: datetime = Field(default_factory=utc_now)
-    # The number of the user's latest write. Each write takes the next one, and the row's lock puts
-    # the writes in the order in which they become visible.
+    # The sequence number of the user's latest write. Each write takes the next one, and the row's lock
+    # makes them visible in order.
     last_seq: int = Field(default=0, sa_type=BigInteger)
-    # The highest number of a task that was purged from the trash: whoever knows less has missed it.
+    # The highest version of a purged task: a client with an older cursor has missed its deletion.
     purged_seq: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
 
 
 class ErasedUser(SQLModel, table=True):
-    """Where the sequence of a user who was erased goes on, should they come again. It tells nothing else.
+    """Where the sequence of an erased user continues if they are created again. It stores nothing else.
 
-    A user of whom nothing is known may have been lost with what a restore replaced: one mark is for them all.
+    A restore may have lost users: one mark stands for all users that are not known.
     """
 
     __tablename__ = "erased_users"

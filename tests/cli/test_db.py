@@ -87,7 +87,7 @@ class TestUpgradeAndDowngrade:
         upgrade(sqlite_url)
         done = taskwell_in_process(sqlite_url, "db", "downgrade", "base", answer=answer)
         assert done.exit_code == 1
-        assert "is lost for ever. Go on?" in done.stderr
+        assert "and lose the data that its schema does not store?" in done.stderr
         assert asyncio.run(migrate.check(Settings(database_url=sqlite_url))) is None
 
     def test_upgrade_goes_to_the_head_by_itself(self, sqlite_url: str) -> None:
@@ -141,7 +141,7 @@ class TestCheck:
         upgrade(database_url)
         done = db(database_url, "check")
         assert done.returncode == 0
-        assert done.stdout.endswith(f"{shown(database_url)} is as the models say.\n")
+        assert done.stdout.endswith(f"{shown(database_url)} matches the models.\n")
 
         statement = "ALTER TABLE tasks ADD COLUMN colour TEXT"
         if database_kind == "postgresql":
@@ -158,7 +158,9 @@ class TestCheck:
 
     @pytest.mark.parametrize("command", [["check"], ["downgrade", "base", "--yes"], ["new-epoch"]])
     def test_what_is_not_there_is_not_made(self, sqlite_url: str, tmp_path: Path, command: list[str]) -> None:
-        assert sentence(db(sqlite_url, *command)) == f"there is no database {tmp_path}/tasks.db"
+        assert (
+            sentence(db(sqlite_url, *command)) == f"there is no database {tmp_path}/tasks.db: check the URL"
+        )
         assert list(tmp_path.iterdir()) == []
 
 

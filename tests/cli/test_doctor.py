@@ -84,7 +84,7 @@ class TestHealth:
     def test_is_1_where_something_is_wrong(self, tmp_path: Path) -> None:
         done = taskwell(f"sqlite:///{tmp_path}/missing/tasks.db", "doctor")
         assert done.exit_code == 1
-        assert f"wrong  files: there is no folder {tmp_path / 'missing'}: make it" in done.stdout
+        assert f"wrong  files: there is no folder {tmp_path / 'missing'}: create it" in done.stdout
 
     def test_changes_nothing(self, tmp_path: Path) -> None:
         url = f"sqlite:///{tmp_path}/tasks.db"
@@ -115,7 +115,7 @@ class TestSettings:
         public = {"TASKWELL_HOST": "0.0.0.0"}
         assert "TASKWELL_AUTH=jwt" in wrong(healthy, "settings", **public)
         allowed = public | {"TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS": "true"}
-        assert "whoever reaches the port" in noted(healthy, "settings", **allowed)
+        assert "any client that reaches the port" in noted(healthy, "settings", **allowed)
 
     def test_what_is_named_like_a_setting_and_is_none(self, healthy: str) -> None:
         says = noted(healthy, "settings", TASKWELL_AUHT="S3cr3t")
@@ -154,7 +154,7 @@ class TestSqlite:
                 os, "access", lambda path, mode, closed=closed: path != closed and access(path, mode)
             )
             says = wrong(f"sqlite:///{file}", "files")
-            assert says == f"{closed} may not be written: give it to the user of the server"
+            assert says == f"{closed} is not writable: make the server's user its owner"
 
     def test_a_disk_that_is_almost_full(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 100, 2**20))
@@ -186,7 +186,7 @@ class TestSqlite:
                 "INSERT INTO api_tokens (user_id, id, name, digest, scopes, created_at) "
                 "VALUES ('nobody', 'x', 'x', x'00', 'x', '2026-11-21 10:00:00')"
             )
-        assert "refer to others that are missing" in wrong(f"sqlite:///{file}", "integrity")
+        assert "refer to missing rows" in wrong(f"sqlite:///{file}", "integrity")
 
 
 def test_tables_of_another_program(database_url: str) -> None:
@@ -237,7 +237,7 @@ class TestPostgres:
 
     def test_clocks_that_differ(self, postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("taskwell.admin.doctor.utc_now", lambda: utc_now() - timedelta(minutes=2))
-        assert wrong(postgres, "clocks").endswith("120 s apart: set both by NTP")
+        assert wrong(postgres, "clocks").endswith("differ by 120 s: set both by NTP")
 
     def test_tables_that_may_not_be_used(self, postgres: str) -> None:
         with role() as stranger:
@@ -246,7 +246,7 @@ class TestPostgres:
                 says = wrong(by(postgres, stranger), "privileges")
             finally:
                 execute(postgres, f"DROP OWNED BY {stranger}")
-        assert says.startswith("the role may not read and write ")
+        assert says.startswith("the role lacks privileges on ")
         assert " tasks," in says
         assert " taskwell_version" in says
 
@@ -263,10 +263,10 @@ class TestPostgres:
                 _, found = examined(by(postgres, owner))
             finally:
                 execute(postgres, f"DROP OWNED BY {owner}")
-        assert found["row-level security"] == [("good", "PostgreSQL itself keeps users apart")]
+        assert found["row-level security"] == [("good", "PostgreSQL isolates users")]
 
     def test_migrations_that_go_elsewhere(self, postgres: str) -> None:
-        assert "leads to the database postgres" in wrong(
+        assert "names the database postgres" in wrong(
             postgres, "migrations", MIGRATION_DATABASE_URL=admin_url()
         )
         away = f"postgresql://user:S3cr3t@127.0.0.1:{free_port()}/app"
@@ -323,14 +323,14 @@ class TestOthers:
                 "TASKWELL_ROW_LEVEL_SECURITY": "off",
             }
             _, found = examined(healthy, **settings)
-            assert found["issuers"] == [("good", f"the keys of {issuer.url} are at hand")]
+            assert found["issuers"] == [("good", f"the keys of {issuer.url} can be fetched")]
             slash = settings | {"TASKWELL_JWT_ISSUER": f"{issuer.url}/"}
             assert "differs by a slash at the end" in wrong(healthy, "issuers", **slash)
             for other in ({"TASKWELL_JWT_JWKS_URL": issuer.jwks_url}, JWT):
                 says = wrong(healthy, "issuers", **(slash | other))
                 assert "differs by a slash at the end: TASKWELL_JWT_ISSUER must be" in says
             issuer.instead = (500, {}, b"")
-            assert "are not to be had" in wrong(healthy, "issuers", **settings)
+            assert "cannot be fetched" in wrong(healthy, "issuers", **settings)
 
     @pytest.mark.skipif(REDIS is None, reason="needs Redis")
     def test_redis(self, healthy: str, tmp_path: Path) -> None:

@@ -181,20 +181,26 @@ class TestRefusals:
     def test_of_a_target_that_holds_something_else(self, filled: str, other: str) -> None:
         fill(other, seed=70)
         before = contents(other)
-        assert refused(NOWHERE, "move", filled, other).endswith(" is not empty, and holds something else")
+        assert refused(NOWHERE, "move", filled, other).endswith(" is not empty: move to an empty database")
         assert contents(other) == before
 
     def test_of_a_database_onto_itself(self, filled: str) -> None:
-        assert refused(NOWHERE, "move", filled, filled) == "the two are the same database"
+        assert (
+            refused(NOWHERE, "move", filled, filled)
+            == "FROM_URL and TO_URL are the same database: name another one"
+        )
 
     def test_of_a_source_that_is_behind(self, database_url: str, other: str) -> None:
         done(database_url, "db", "upgrade", "0003")
         told = refused(NOWHERE, "move", database_url, other)
-        assert told.endswith(" waits for its migrations: run `taskwell db upgrade` there")
+        assert told.endswith(" is behind: run `taskwell db upgrade` on it")
 
     def test_of_a_source_that_is_missing(self, tmp_path: Path, other: str) -> None:
         missing = tmp_path / "missing.db"
-        assert refused(NOWHERE, "move", f"sqlite:///{missing}", other) == f"there is no database {missing}"
+        assert (
+            refused(NOWHERE, "move", f"sqlite:///{missing}", other)
+            == f"there is no database {missing}: check the URL"
+        )
         assert not missing.exists()
 
     def test_of_urls_that_are_none_repeat_nothing(self) -> None:

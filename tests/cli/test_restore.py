@@ -82,11 +82,11 @@ class TestRestore:
         fill(other, seed=50)
         before = contents(other)
         told = refused(other, "restore", str(backup))
-        assert told == "the database is not empty: --replace puts the backup in place of what it holds"
+        assert told == "the database is not empty: --replace deletes its contents and restores the backup"
         for answer in ("n\n", ""):
             asked = taskwell(other, "restore", str(backup), "--replace", answer=answer)
             assert asked.exit_code == 1
-            assert "is given up for 4 users" in asked.stderr
+            assert " with 4 users" in asked.stderr
         assert contents(other) == before
         assert taskwell(other, "restore", str(backup), "--replace", answer="y\n").exit_code == 0
         assert contents(other)["tasks"] == contents(f"sqlite:///{backup}")["tasks"]
@@ -116,18 +116,16 @@ class TestDamage:
     )
     def test_rows_that_are_not_what_was_written(self, backup: Path, url: str, damage: str) -> None:
         change(backup, damage)
-        assert "the backup does not hold what it says: the two differ in: " in refused(
-            url, "restore", str(backup)
-        )
+        assert "the backup is damaged: these tables differ: " in refused(url, "restore", str(backup))
         assert contents(url)["tasks"].rows == 0
 
     def test_rows_that_refer_to_nothing(self, backup: Path, url: str) -> None:
         change(backup, "DELETE FROM users WHERE id = 'ada'")
-        assert "refer to others that are missing" in refused(url, "restore", str(backup))
+        assert "refer to missing rows" in refused(url, "restore", str(backup))
 
     def test_a_revision_that_is_not_what_was_written(self, backup: Path, url: str) -> None:
         change(backup, "UPDATE taskwell_version SET version_num = '0005'")
-        assert "not of the revision that it says" in refused(url, "restore", str(backup))
+        assert "its revision differs from its description" in refused(url, "restore", str(backup))
 
     def test_bytes_that_are_lost(self, backup: Path, url: str) -> None:
         data = bytearray(backup.read_bytes())
@@ -147,12 +145,12 @@ class TestDamage:
         file.write_text("Buy milk\n" * 1_000)
         assert refused(url, "restore", str(file)) == f"{file} cannot be read as a backup: broken"
         shutil.copy(tmp_path / "target.db", file)
-        assert refused(url, "restore", str(file)).startswith(f"{file} is no backup that taskwell made")
+        assert refused(url, "restore", str(file)).startswith(f"{file} is not a backup of taskwell")
 
     def test_one_of_a_newer_taskwell(self, backup: Path, url: str) -> None:
         change(backup, "UPDATE taskwell_version SET version_num = '9999'")
         told = refused(url, "restore", str(backup))
-        assert told == f"{backup} is of a newer taskwell: restore it with that one"
+        assert told == f"{backup} is of a newer taskwell: restore it with that version"
 
 
 class TestTimeLines:
@@ -285,7 +283,7 @@ class TestNewEpoch:
         with served(database_url) as client:
             create(client, "/api/ada/tasks")
             since = client.get("/api/ada/changes").json()["next"]
-            assert " goes on in epoch " in done(database_url, "db", "new-epoch")
+            assert " continues in epoch " in done(database_url, "db", "new-epoch")
             problem(client.get("/api/ada/changes", params={"since": since}), 410, "gone")
             found = client.get("/api/ada/changes").json()
             assert len(found["changes"]) == 1
@@ -298,7 +296,7 @@ class TestRefusals:
             empty(url)
             execute(url, "UPDATE taskwell_version SET version_num = '9999'")
             assert refused(url, "restore", str(backup)).endswith(
-                " was migrated by a newer taskwell: use that one"
+                " was migrated by a newer taskwell: use that version"
             )
 
     def test_of_a_database_that_cannot_be_reached(self, backup: Path) -> None:

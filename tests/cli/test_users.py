@@ -48,7 +48,8 @@ def test_without_an_id_one_is_made(database_url: str) -> None:
 def test_where_there_is_no_database_none_is_made(tmp_path: Path) -> None:
     for command in (["users", "list"], ["users", "show", "ada"], ["tokens", "list", "--user", "ada"]):
         assert (
-            refused(f"sqlite:///{tmp_path}/tasks.db", *command) == f"there is no database {tmp_path}/tasks.db"
+            refused(f"sqlite:///{tmp_path}/tasks.db", *command)
+            == f"there is no database {tmp_path}/tasks.db: check the URL"
         )
     assert list(tmp_path.iterdir()) == []
 
@@ -80,7 +81,10 @@ def test_what_cannot_be_is_refused(database_url: str) -> None:
     assert refused(database_url, "users", "create", "search") == "is a reserved word"
     assert refused(database_url, "users", "create", "v1").startswith("is reserved: ")
     done(database_url, "users", "create", "ada")
-    assert refused(database_url, "users", "create", "ada") == "The id or the e-mail address is taken."
+    assert (
+        refused(database_url, "users", "create", "ada")
+        == "The id or the e-mail address is taken: choose another."
+    )
     for command in ("show", "delete"):
         assert refused(database_url, "users", command, "bob") == "There is no such user."
 
@@ -98,11 +102,11 @@ class TestDeletion:
     def test_asks_first(self, filled: str) -> None:
         result = taskwell(filled, "users", "delete", "ada", answer="n\n")
         assert result.exit_code == 1
-        assert "ada and 2 tasks, 1 more in the trash, are deleted for ever. Go on?" in result.stderr
+        assert "Delete ada, 2 tasks and 1 in the trash permanently?" in result.stderr
         assert ids(filled) == ["ada", "bob"]
 
     def test_takes_all_that_is_theirs_and_nothing_else(self, filled: str) -> None:
         result = taskwell(filled, "users", "delete", "ada", answer="y\n")
-        assert result.stdout.endswith("ada is deleted, with 2 tasks and 1 in the trash.\n")
+        assert result.stdout.endswith("Deleted ada, 2 tasks and 1 in the trash.\n")
         assert ids(filled) == ["bob"]
         assert json.loads(done(filled, "users", "show", "bob", "--json"))["tasks"] == 1

@@ -446,7 +446,7 @@ class TestAPoolerThatIsNotToldOf:
         findings = asyncio.run(doctor.examine(Settings(database_url=neon.url())))
         said = [finding.says for finding in findings if finding.check == "pooler"]
         (says,) = said
-        assert says.startswith("a pooler is in between: nothing is kept prepared")
+        assert says.startswith("connections go through a pooler: statements are not kept prepared")
         assert "set MIGRATION_DATABASE_URL to the direct address" in says
 
 
@@ -667,7 +667,7 @@ class TestSleep:
     def test_the_house_is_kept_only_when_somebody_was_there(
         self, neon: Neon, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(housekeeping, "_LOOK_SECONDS", 0.01)
+        monkeypatch.setattr(housekeeping, "_POLL_SECONDS", 0.01)
         monkeypatch.setattr(housekeeping, "_PERIOD", timedelta(seconds=0.3))
 
         def rounds() -> int:

@@ -1,1 +1,1 @@
-"""What operators do: backups, transfers, diagnosis."""
+"""Operators' services: backups, transfers, diagnosis."""

@@ -1,7 +1,7 @@
-"""Backups: one file, whichever database it is of, which tells whether it is still as it was written.
+"""Backups: one file for either kind of database, with checksums.
 
-A backup is an SQLite database of the revision that the live one had. Beside each table's rows it has their
-number and digest, so that a restore can see whether they are still as they were written.
+A backup is an SQLite database of the live database's revision. It stores the count and the digest of each
+table's rows, so that a restore can detect damage.
 """
 
 import os
@@ -32,7 +32,7 @@ _CONTENTS = Table("taskwell_backup", MetaData(), Column("contents", Text()))
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """What a backup says of itself: what it holds. All that was acknowledged when it was begun is in it."""
+    """A backup's own description. It contains every write that was acknowledged before `taken_at`."""
 
     taken_at: datetime
     revision: str
@@ -47,12 +47,12 @@ _BACKUP = TypeAdapter(Backup)
 
 
 async def back_up(settings: Settings, file: Path, progress: Progress) -> Backup:
-    """Write everything that is committed to a new file. Whoever reads or writes meanwhile is not held up.
+    """Write all committed data to a new file, without blocking other reads and writes.
 
     Raises:
         CannotCopy: the file exists, or there is nothing to back up.
     """
-    _refuse_place(file)
+    _refuse_path(file)
     taken_at = utc_now()
     async with copy.reading(settings) as source:
         progress.expect(2 * await copy.count_rows(source))
@@ -65,18 +65,18 @@ async def back_up(settings: Settings, file: Path, progress: Progress) -> Backup:
     return backup
 
 
-def _refuse_place(file: Path) -> None:
+def _refuse_path(file: Path) -> None:
     if file.exists():
         raise _exists(file)
     folder = absolute(file).parent
     if not folder.is_dir():
-        raise CannotCopy(f"{file.parent} is no folder")
+        raise CannotCopy(f"{file.parent} is not a folder: choose another")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise CannotCopy(f"{file.parent} may not be written: give the backup another place")
+        raise CannotCopy(f"{file.parent} is not writable: choose another folder")
 
 
 def _exists(file: Path) -> CannotCopy:
-    return CannotCopy(f"{file} exists already: a backup replaces nothing")
+    return CannotCopy(f"{file} exists already: choose another name")
 
 
 async def _write(source: ReadTransaction, made: Path, taken_at: datetime, progress: Progress) -> Backup:
@@ -93,7 +93,7 @@ async def _write(source: ReadTransaction, made: Path, taken_at: datetime, progre
 
 
 def _publish(made: Path, file: Path) -> None:
-    """Give a whole file its name, unless somebody else has taken it. A power cut leaves it there."""
+    """Give the complete file its name, unless that is taken. It survives a power cut."""
     _sync(made)
     try:
         os.link(made, file)
@@ -116,10 +116,10 @@ def _sync(path: Path) -> None:
 
 
 async def read_backup(file: Path) -> Backup:
-    """What a file says of itself, not checked yet.
+    """Read a file's description of itself, without verifying it.
 
     Raises:
-        CannotCopy: it is no backup, or one of a newer taskwell.
+        CannotCopy: it is not a backup, or is of a newer taskwell.
     """
     with _opened(file) as connection:
         return await _contents(ReadTransaction(connection), file)
@@ -144,34 +144,32 @@ async def _contents(transaction: ReadTransaction, file: Path) -> Backup:
     if not await transaction.look(
         lambda connection: connection.dialect.has_table(connection, _CONTENTS.name)
     ):
-        raise CannotCopy(
-            f"{file} is no backup that taskwell made; a database file is brought in by `taskwell move`"
-        )
+        raise CannotCopy(f"{file} is not a backup of taskwell: for a database file use `taskwell move`")
     row = await transaction.first(select(_CONTENTS))
     backup = _BACKUP.validate_json(row[0]) if row else None
     if backup is None or await transaction.look(migrate.state_of) is Schema.AHEAD:
-        raise CannotCopy(f"{file} is of a newer taskwell: restore it with that one")
+        raise CannotCopy(f"{file} is of a newer taskwell: restore it with that version")
     return backup
 
 
 async def check_backup(transaction: ReadTransaction, backup: Backup, progress: Progress) -> None:
-    """Raises Differs: the file is damaged, or does not hold what it says."""
+    """Raises Differs: the file is damaged, or differs from its description."""
     (first, *_) = await transaction.all(text("PRAGMA integrity_check"))
     if first[0] != "ok":
         raise Differs(f"the backup is damaged: {first[0]}")
     if await transaction.first(text("PRAGMA foreign_key_check")) is not None:
-        raise Differs("the backup is damaged: rows refer to others that are missing")
+        raise Differs("the backup is damaged: rows refer to missing rows")
     if await transaction.look(migrate.revision_of) != backup.revision:
-        raise Differs("the backup is damaged: it is not of the revision that it says")
+        raise Differs("the backup is damaged: its revision differs from its description")
     try:
         await copy.compare(backup.tables, transaction, progress)
     except Differs as error:
-        raise Differs(f"the backup does not hold what it says: {error}") from None
+        raise Differs(f"the backup is damaged: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """`epoch`: where every sequence goes on."""
+    """`epoch`: in which every sequence continues."""
 
     backup: Backup
     epoch: int
@@ -181,8 +179,8 @@ async def restore(settings: Settings, file: Path, progress: Progress, *, replace
     """Fill the database from a backup, in one transaction, and begin a new epoch.
 
     Raises:
-        CannotCopy: the file is no backup, or the database is not empty and nothing is to be replaced.
-        Differs: the backup is damaged; or the database has not become what it says, and is left as it was.
+        CannotCopy: the file is not a backup, or the database is not empty and `replace` is false.
+        Differs: the backup is damaged; or the result differs from it, and the database stays unchanged.
     """
     backup = await read_backup(file)
     progress.expect(3 * backup.rows)
@@ -195,7 +193,7 @@ async def restore(settings: Settings, file: Path, progress: Progress, *, replace
                 await copy.clear(target)
             elif await copy.count_rows(target):
                 raise CannotCopy(
-                    "the database is not empty: --replace puts the backup in place of what it holds"
+                    "the database is not empty: --replace deletes its contents and restores the backup"
                 )
             await copy.compare(await copy.copy(source, target, progress), target, progress)
             return Restored(backup, await epochs.begin_epoch(target, known))
@@ -203,7 +201,7 @@ async def restore(settings: Settings, file: Path, progress: Progress, *, replace
 
 @asynccontextmanager
 async def _at_the_head(file: Path, folder: Path) -> AsyncGenerator[ReadTransaction]:
-    """A backup as the present schema has it; an older one is migrated, in a copy."""
+    """A backup in the current schema; a copy of an older one is migrated."""
     with lone_file(file, "ro") as connection:
         is_old = migrate.state_of(connection.sync_connection) is Schema.BEHIND
     if is_old:

@@ -1,7 +1,7 @@
-"""Copying everything from one database to another of either kind, and comparing the two.
+"""Copies all data from one database to another of either kind, and compares the two.
 
-A table is read in the order of its key, so many rows at a time: memory stays flat whatever its size. What is
-compared is what the models see, since the two kinds of database keep an instant or an id in their own ways.
+A table is read in chunks by its key, so memory stays constant. Values are compared as the models read them,
+since SQLite and PostgreSQL store instants and ids differently.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from taskwell.database.sqlite_file import absolute
 from taskwell.models import metadata
 from taskwell.models.housekeeping import STAYS
 
-_AT_ONCE = 1_000
+_CHUNK_ROWS = 1_000
 _MODULUS = 2**256
 
 Connected = AsyncConnection | InlineConnection
@@ -36,26 +36,26 @@ TABLES = tuple(table.name for table in _COPIED)
 
 
 class Progress:
-    """How far a copy is. Says nothing; a terminal's does."""
+    """The progress of a copy. This class shows nothing; a subclass for terminals does."""
 
     def expect(self, rows: int) -> None:
-        """So many rows are to be dealt with in all, each as often as it will be."""
+        """Set the total of rows to process, counting each as often as it is processed."""
 
     def advance(self, rows: int) -> None:
-        """So many more have been."""
+        """Add processed rows."""
 
 
 class CannotCopy(Exception):
-    """An operator has to change something first. The message says what; it holds no secret."""
+    """An operator must fix something first. The message says what; it holds no secret."""
 
 
 class Differs(Exception):
-    """Two databases that should be equal are not. The message says in what."""
+    """Two databases that should be equal are not. The message names the difference."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a table holds: how many rows, and a digest of them all, whatever their order."""
+    """The count of a table's rows, and a digest of all of them in any order."""
 
     rows: int
     digest: str
@@ -65,7 +65,7 @@ Summaries = Mapping[str, Summary]
 
 
 class _Sum:
-    """Digests of rows, added up: the order, which collations disagree on, makes no difference."""
+    """Sums the digests of rows, so that their order, on which collations disagree, does not matter."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -83,16 +83,16 @@ class _Sum:
 
 @asynccontextmanager
 async def reading(settings: Settings) -> AsyncGenerator[ReadTransaction]:
-    """One state of everything, whoever writes meanwhile.
+    """Read from one snapshot, whatever is written meanwhile.
 
     Raises:
-        CannotCopy: there is no database, or one of a newer taskwell.
+        CannotCopy: there is no database, or it is of a newer taskwell.
     """
     async with _entered(settings, lambda backend: backend.snapshot()) as connection:
         transaction = ReadTransaction(connection)
         schema = await transaction.look(migrate.state_of)
         if await transaction.look(migrate.revision_of) is None:
-            raise CannotCopy(f"there is nothing of taskwell in {settings.migration_database}")
+            raise CannotCopy(f"{settings.migration_database} is not a database of taskwell: check the URL")
         if schema is migrate.Schema.AHEAD:
             raise _newer(settings)
         yield transaction
@@ -100,7 +100,7 @@ async def reading(settings: Settings) -> AsyncGenerator[ReadTransaction]:
 
 @asynccontextmanager
 async def frozen(settings: Settings) -> AsyncGenerator[ReadTransaction]:
-    """One state of everything, while nobody writes.
+    """Read from one snapshot, with writes locked out.
 
     Raises:
         InUse: a server is connected.
@@ -111,9 +111,9 @@ async def frozen(settings: Settings) -> AsyncGenerator[ReadTransaction]:
 
 @asynccontextmanager
 async def loading(settings: Settings) -> AsyncGenerator[Transaction]:
-    """A transaction that may take its time; others read what was before, and are told to write later.
+    """A long write transaction; other connections read the previous state, and their writes fail.
 
-    The database is migrated first, and set up for row-level security as the settings say.
+    The database is first migrated, and set up for row-level security as the settings say.
 
     Raises:
         CannotCopy: it is of a newer taskwell.
@@ -128,7 +128,7 @@ async def loading(settings: Settings) -> AsyncGenerator[Transaction]:
 
 
 def _newer(settings: Settings) -> CannotCopy:
-    return CannotCopy(f"{settings.migration_database} was migrated by a newer taskwell: use that one")
+    return CannotCopy(f"{settings.migration_database} was migrated by a newer taskwell: use that version")
 
 
 @asynccontextmanager
@@ -138,7 +138,7 @@ async def _entered(
 ) -> AsyncGenerator[Connected]:
     url = settings.migration_database
     if url.is_sqlite and not absolute(url.path).exists():
-        raise CannotCopy(f"there is no database {url.path}")
+        raise CannotCopy(f"there is no database {url.path}: check the URL")
     backend = open_backend(settings, url, command_seconds=None)
     try:
         async with AsyncExitStack() as stack:
@@ -151,7 +151,7 @@ async def _entered(
 
 @contextmanager
 def _named(url: DatabaseUrl) -> Iterator[None]:
-    """Have an error say which of two databases it is of."""
+    """Name the database in its errors, since a command may use two."""
     try:
         yield
     except Exception as error:
@@ -161,7 +161,7 @@ def _named(url: DatabaseUrl) -> Iterator[None]:
 
 
 async def tables_of(transaction: ReadTransaction) -> list[Table]:
-    """The tables of a database as its revision has them, those that others refer to first."""
+    """The tables of a database in its own revision, referenced tables first."""
     return await transaction.look(_tables_of)
 
 
@@ -183,12 +183,12 @@ def _tables_of(connection: Connection) -> list[Table]:
 
 
 def _type_of(table: Table, column: Any) -> Any:
-    """The models' type, which knows instants and ids; the database's for a column of another revision."""
+    """The models' type, which converts instants and ids; the database's for a column of another revision."""
     return table.c[column["name"]].type if column["name"] in table.c else column["type"]
 
 
 async def count_rows(transaction: ReadTransaction) -> int:
-    """How many rows there are, in all tables together."""
+    """Count the rows of all tables."""
     total = 0
     for table in await tables_of(transaction):
         row = await transaction.first(select(func.count()).select_from(table))
@@ -197,11 +197,11 @@ async def count_rows(transaction: ReadTransaction) -> int:
 
 
 async def summarize(transaction: ReadTransaction, progress: Progress) -> Summaries:
-    """What each table holds."""
+    """Summarize each table."""
     summaries = {}
     for table in await tables_of(transaction):
         found = _Sum()
-        async for rows in _pages(transaction, table):
+        async for rows in _chunks(transaction, table):
             found.add(rows)
             progress.advance(len(rows))
         summaries[table.name] = found.summary()
@@ -209,17 +209,17 @@ async def summarize(transaction: ReadTransaction, progress: Progress) -> Summari
 
 
 async def copy(source: ReadTransaction, target: Transaction, progress: Progress) -> Summaries:
-    """Copy every row. Returns what each table of the source holds, for `compare`.
+    """Copy every row. Returns a summary of each source table, for `compare`.
 
     Raises:
-        Differs: the two do not have the same columns.
+        Differs: the two databases have different columns.
     """
     tables = await tables_of(source)
     _refuse_differences(_columns(tables), _columns(await tables_of(target)))
     read = {}
     for table in tables:
         found = _Sum()
-        async for rows in _pages(source, table):
+        async for rows in _chunks(source, table):
             await target.insert_rows(table, [row._asdict() for row in rows])
             found.add(rows)
             progress.advance(len(rows))
@@ -228,14 +228,14 @@ async def copy(source: ReadTransaction, target: Transaction, progress: Progress)
 
 
 async def compare(expected: Summaries, transaction: ReadTransaction, progress: Progress) -> None:
-    """Read everything back. Raises Differs."""
+    """Read all data back and compare it. Raises Differs."""
     _refuse_differences(expected, await summarize(transaction, progress))
 
 
 def _refuse_differences(expected: Mapping[str, object], found: Mapping[str, object]) -> None:
     names = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     if names:
-        raise Differs(f"the two differ in: {', '.join(names)}")
+        raise Differs(f"these tables differ: {', '.join(names)}")
 
 
 def _columns(tables: Sequence[Table]) -> Mapping[str, object]:
@@ -248,9 +248,9 @@ async def clear(target: Transaction) -> None:
         await target.execute(delete(table))
 
 
-async def _pages(transaction: ReadTransaction, table: Table) -> AsyncGenerator[Sequence[Row[Any]]]:
+async def _chunks(transaction: ReadTransaction, table: Table) -> AsyncGenerator[Sequence[Row[Any]]]:
     key = list(table.primary_key)
-    statement = select(table).order_by(*key).limit(_AT_ONCE)
+    statement = select(table).order_by(*key).limit(_CHUNK_ROWS)
     rows = await transaction.all(statement)
     while rows:
         yield rows

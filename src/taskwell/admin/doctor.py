@@ -1,4 +1,4 @@
-"""What may be wrong with a set-up, each said with its remedy. It is looked at and never changed."""
+"""Diagnoses a set-up: reports problems with their remedies, and changes nothing."""
 
 import os
 import shutil
@@ -27,8 +27,8 @@ from taskwell.services import users
 Level = Literal["good", "note", "wrong"]
 
 _MIB = 2**20
-_LITTLE_ROOM = 64 * _MIB
-_SKEW = timedelta(seconds=5)
+_MIN_FREE = 64 * _MIB
+_MAX_SKEW = timedelta(seconds=5)
 _OLDEST_POSTGRES = 15
 _PATIENCE_SECONDS = 3.0
 _THROUGH_POOLER = "migrations go through the pooler: set MIGRATION_DATABASE_URL to the direct address"
@@ -36,7 +36,7 @@ _THROUGH_POOLER = "migrations go through the pooler: set MIGRATION_DATABASE_URL 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`check`: what was looked at. `wrong` has to be mended, a `note` may be as it is meant. No secret."""
+    """The result of a `check`: `wrong` must be fixed, a `note` may be intended. It holds no secret."""
 
     check: str
     level: Level
@@ -48,7 +48,7 @@ Inside = Callable[[ReadTransaction, Settings, bool], Findings]
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Everything that was found, good or not, in the order in which it was looked at."""
+    """Run all checks. Returns every finding, good or not, in their order."""
     checks: tuple[Callable[[Settings], Findings], ...] = (
         _settings,
         _sqlite if settings.database.is_sqlite else _postgresql,
@@ -61,27 +61,27 @@ async def examine(settings: Settings) -> list[Finding]:
 
 async def _settings(settings: Settings) -> Findings:
     noted = (Finding("settings", "note", says) for says in remarks(settings))
-    found = [*_who_gets_in(settings), *_where_the_data_is(settings), *noted]
-    for finding in found or [Finding("settings", "good", "the settings agree with each other")]:
+    found = [*_authentication(settings), *_migration_pooler(settings), *noted]
+    for finding in found or [Finding("settings", "good", "the settings are consistent")]:
         yield finding
 
 
-def _who_gets_in(settings: Settings) -> Iterator[Finding]:
+def _authentication(settings: Settings) -> Iterator[Finding]:
     stub = settings.auth == "stub"
     public = [] if settings.uds else [host for host in settings.host if not is_loopback(host)]
     if stub and public:
         if settings.allow_stub_auth_on_public_address:
-            says = "whoever reaches the port can read and change every task, as the settings allow"
+            says = "any client that reaches the port can read and change every task, as the settings allow"
             yield Finding("settings", "note", says)
         else:
-            says = f"on {public[0]} nobody is asked for credentials, so the server will not start: "
+            says = f"authentication is off on {public[0]}, so the server will not start: "
             yield Finding("settings", "wrong", f"{says}set TASKWELL_AUTH=jwt or TASKWELL_HOST=127.0.0.1")
     if stub and (settings.jwt_secret or settings.jwt_issuer):
-        says = "tokens are set up, but nobody is asked for one: set TASKWELL_AUTH=jwt"
+        says = "tokens are set up, but authentication is off: set TASKWELL_AUTH=jwt"
         yield Finding("settings", "wrong", says)
 
 
-def _where_the_data_is(settings: Settings) -> Iterator[Finding]:
+def _migration_pooler(settings: Settings) -> Iterator[Finding]:
     if settings.migration_database.pooled:
         yield Finding("settings", "note", _THROUGH_POOLER)
 
@@ -93,13 +93,13 @@ async def _sqlite(settings: Settings) -> Findings:
     except BadDatabaseUrl as error:
         yield Finding("files", "wrong", str(error))
         return
-    found = [*_file_system(settings), *_permissions(url), *_room(url)]
+    found = [*_file_system(settings), *_permissions(url), *_disk(url)]
     for finding in found:
         yield finding
     if any(finding.level == "wrong" for finding in found):
         return
     if not url.path.exists():
-        yield Finding("database", "note", f"there is no {url.path} yet: the server makes it when it starts")
+        yield Finding("database", "note", f"there is no {url.path} yet: the server creates it at start")
         return
     async for finding in _database(settings, _inside_sqlite):
         yield finding
@@ -116,30 +116,30 @@ def _file_system(settings: Settings) -> Iterator[Finding]:
 def _permissions(url: DatabaseUrl) -> Iterator[Finding]:
     folder = absolute(url.path).parent
     if not folder.is_dir():
-        yield Finding("files", "wrong", f"there is no folder {folder}: make it")
+        yield Finding("files", "wrong", f"there is no folder {folder}: create it")
     elif not os.access(folder, os.W_OK | os.X_OK):
-        yield Finding("files", "wrong", f"{folder} may not be written: give it to the user of the server")
+        yield Finding("files", "wrong", f"{folder} is not writable: make the server's user its owner")
     else:
         closed = closed_files(absolute(url.path))
         for file in closed:
-            yield Finding("files", "wrong", f"{file} may not be written: give it to the user of the server")
+            yield Finding("files", "wrong", f"{file} is not writable: make the server's user its owner")
         if not closed:
-            yield Finding("files", "good", f"{folder} and what is in it may be written")
+            yield Finding("files", "good", f"{folder} and the database's files are writable")
 
 
-def _room(url: DatabaseUrl) -> Iterator[Finding]:
+def _disk(url: DatabaseUrl) -> Iterator[Finding]:
     folder = absolute(url.path).parent
     if not folder.is_dir():
         return
     free = shutil.disk_usage(folder).free
-    taken = url.path.stat().st_size if url.path.exists() else 0
-    room = f"{free // _MIB:,} MiB are free on the disk of {folder}"
-    if free < _LITTLE_ROOM:
-        yield Finding("disk", "wrong", f"{room}: make room before writes fail")
-    elif free < 2 * taken:
-        yield Finding("disk", "note", f"{room}: too little for a backup beside {url.path.name}")
+    used = url.path.stat().st_size if url.path.exists() else 0
+    says = f"{free // _MIB:,} MiB are free on the disk of {folder}"
+    if free < _MIN_FREE:
+        yield Finding("disk", "wrong", f"{says}: free space before writes fail")
+    elif free < 2 * used:
+        yield Finding("disk", "note", f"{says}: too little for a backup beside {url.path.name}")
     else:
-        yield Finding("disk", "good", room)
+        yield Finding("disk", "good", says)
 
 
 async def _inside_sqlite(transaction: ReadTransaction, settings: Settings, _pooled: bool) -> Findings:
@@ -149,10 +149,10 @@ async def _inside_sqlite(transaction: ReadTransaction, settings: Settings, _pool
         says = f"{path} is damaged: move it away with its -wal, and run `taskwell restore` with a backup"
         yield Finding("integrity", "wrong", says)
     elif await transaction.first(text("PRAGMA foreign_key_check")) is not None:
-        says = f"{path} has rows that refer to others that are missing: something else than taskwell wrote"
+        says = f"{path} has rows that refer to missing rows: another program wrote to it; restore a backup"
         yield Finding("integrity", "wrong", says)
     else:
-        yield Finding("integrity", "good", f"{path} is whole")
+        yield Finding("integrity", "good", f"{path} is intact")
 
 
 async def _postgresql(settings: Settings) -> Findings:
@@ -161,7 +161,7 @@ async def _postgresql(settings: Settings) -> Findings:
 
 
 async def _database(settings: Settings, inside: Inside) -> Findings:
-    """Whether it answers, what is inside, its schema, and what keeps its users apart."""
+    """Check that the database answers, its contents, its schema and the isolation of users."""
     database = Database(settings)
     try:
         async with database.backend.reading() as connection:
@@ -194,23 +194,23 @@ async def _database(settings: Settings, inside: Inside) -> Findings:
 async def _users(transaction: ReadTransaction, schema: Schema) -> Findings:
     reserved = await users.list_reserved_users(transaction) if schema is Schema.CURRENT else []
     if reserved:
-        says = f"these have ids that are reserved now, and keep them: {', '.join(reserved[:20])}"
+        says = f"these users keep ids that are reserved now: {', '.join(reserved[:20])}"
         yield Finding("users", "note", says)
 
 
 async def _users_apart(settings: Settings, database: Database, schema: Schema) -> Findings:
     obstacle = await row_security.arrange(settings, database, may_alter=False)
     if database.backend.keeps_users_apart:
-        yield Finding("row-level security", "good", "PostgreSQL itself keeps users apart")
+        yield Finding("row-level security", "good", "PostgreSQL isolates users")
     elif obstacle is not None and schema is Schema.CURRENT:
         level: Level = "wrong" if settings.row_level_security == "on" else "note"
         yield Finding("row-level security", level, obstacle)
 
 
 def _pooler(settings: Settings) -> Finding:
-    says = "a pooler is in between: nothing is kept prepared, and time limits are the role's"
+    says = "connections go through a pooler: statements are not kept prepared, and time limits are the role's"
     migrated = settings.migration_database
-    if migrated.pooled or str(migrated) != str(settings.database):  # told already, or not so
+    if migrated.pooled or str(migrated) != str(settings.database):  # reported already, or does not apply
         return Finding("pooler", "good", says)
     return Finding("pooler", "note", f"{says}; {_THROUGH_POOLER}")
 
@@ -224,7 +224,7 @@ def _why(url: DatabaseUrl, error: Exception) -> str | None:
         case None:
             return None
         case Fault.BUSY:
-            return f"{url} is busy, or has no connection left: see who uses it"
+            return f"{url} is busy, or has no free connection: check which clients use it"
         case _:
             return f"{url} cannot be reached: check that it is running, the host, the port and the network"
 
@@ -232,11 +232,11 @@ def _why(url: DatabaseUrl, error: Exception) -> str | None:
 def _schema(settings: Settings, schema: Schema) -> Finding:
     match schema:
         case Schema.CURRENT:
-            return Finding("schema", "good", "the schema is that of this taskwell")
+            return Finding("schema", "good", "the schema is current")
         case Schema.AHEAD:
-            return Finding("schema", "wrong", "the schema is of a newer taskwell: install that one")
+            return Finding("schema", "wrong", "the schema is of a newer taskwell: install that version")
         case Schema.BEHIND if settings.migrate_at_start:
-            says = "the schema is behind: the server migrates it when it starts"
+            says = "the schema is behind: the server migrates it at start"
             return Finding("schema", "note", says)
         case _:
             return Finding("schema", "wrong", "the schema is behind: run `taskwell db upgrade`")
@@ -262,62 +262,62 @@ async def _inside_postgresql(transaction: ReadTransaction, settings: Settings, p
     assert server is not None
     middle = before + (utc_now() - before) / 2
     found = [*_server(server), *_connection(server, settings, pooled=pooled), *_clocks(server.now - middle)]
-    for finding in found or [Finding("server", "good", f"PostgreSQL {server.version}, which takes changes")]:
+    for finding in found or [Finding("server", "good", f"PostgreSQL {server.version}, writable")]:
         yield finding
     denied = await _denied(transaction)
     if denied:
-        says = f"the role may not read and write {', '.join(denied)}: GRANT it SELECT, INSERT, UPDATE, DELETE"
+        says = f"the role lacks privileges on {', '.join(denied)}: GRANT it SELECT, INSERT, UPDATE, DELETE"
         yield Finding("privileges", "wrong", says)
 
 
 def _server(server: Row[Any]) -> Iterator[Finding]:
     if server.version < _OLDEST_POSTGRES:
-        says = f"PostgreSQL {server.version} is too old: version {_OLDEST_POSTGRES} or later is needed"
+        says = f"PostgreSQL {server.version} is too old: upgrade to version {_OLDEST_POSTGRES} or later"
         yield Finding("server", "wrong", says)
     if server.encoding != "UTF8":
-        says = f"the database's encoding is {server.encoding}, which lacks characters: make one with UTF8"
+        says = f"the database's encoding is {server.encoding}, which lacks characters: create one with UTF8"
         yield Finding("server", "wrong", says)
     if server.standby:
-        yield Finding("server", "wrong", "this is a standby, which takes no changes: name the primary")
+        yield Finding("server", "wrong", "this is a read-only standby: set DATABASE_URL to the primary")
     elif server.read_only:
-        says = "it takes no changes: default_transaction_read_only is on, for the role or the database"
+        says = "it is read-only: turn default_transaction_read_only off, for the role or the database"
         yield Finding("server", "wrong", says)
 
 
 def _connection(server: Row[Any], settings: Settings, *, pooled: bool) -> Iterator[Finding]:
     url = settings.database
     if pooled:
-        return  # what is on its other side is the pooler's business
+        return  # the pooler's own connections cannot be inspected
     host = str(url.url.host or url.connect_args.get("host", ""))
     if not server.encrypted and not host.startswith("/") and not is_private(host):
         says = "passwords and tasks cross the network unencrypted: add sslmode=require to DATABASE_URL"
         yield Finding("encryption", "wrong", says)
     most = settings.workers * (settings.db_pool_size + settings.db_max_overflow)
     if most > server.connections:
-        says = f"{settings.workers} processes may open {most} connections, and the server has "
+        says = f"{settings.workers} processes may open {most} connections, but the server allows "
         yield Finding("connections", "note", f"{says}{server.connections}: lower TASKWELL_DB_POOL_SIZE")
 
 
 def _clocks(skew: timedelta) -> Iterator[Finding]:
-    if abs(skew) > _SKEW:
+    if abs(skew) > _MAX_SKEW:
         seconds = abs(skew).total_seconds()
-        says = f"the clocks of this machine and of the database are {seconds:,.0f} s apart: set both by NTP"
+        says = f"the clocks of this machine and the database differ by {seconds:,.0f} s: set both by NTP"
         yield Finding("clocks", "wrong", says)
 
 
 async def _denied(transaction: ReadTransaction) -> list[str]:
-    """The tables that the role may not use, of those that are there."""
+    """The existing tables on which the role lacks privileges."""
     rights = " AND ".join(
         f"has_table_privilege(oid, '{right}')" for right in ("SELECT", "INSERT", "UPDATE", "DELETE")
     )
-    kept = " AND relkind = 'r' AND pg_table_is_visible(oid)"
-    statement = text(f"SELECT relname FROM pg_class WHERE relname = ANY(:names) {kept} AND NOT ({rights})")  # noqa: S608 (made of constants)
+    visible = " AND relkind = 'r' AND pg_table_is_visible(oid)"
+    statement = text(f"SELECT relname FROM pg_class WHERE relname = ANY(:names) {visible} AND NOT ({rights})")  # noqa: S608 (made of constants)
     names = [*metadata.tables, migrate.VERSION_TABLE]
     return [row[0] for row in await transaction.all(statement.bindparams(names=names))]
 
 
 async def _migration_url(settings: Settings) -> Findings:
-    """The direct address, where it is another one."""
+    """Check the migration URL, if it is another one."""
     url = settings.migration_database
     if url.is_sqlite or str(url) == str(settings.database):
         return
@@ -331,7 +331,7 @@ async def _migration_url(settings: Settings) -> Findings:
     if there == here:
         yield Finding("migrations", "good", f"{url} answers")
     else:
-        says = f"MIGRATION_DATABASE_URL leads to the database {there}, DATABASE_URL to {here}"
+        says = f"MIGRATION_DATABASE_URL names the database {there}, DATABASE_URL {here}: correct one of them"
         yield Finding("migrations", "wrong", says)
 
 
@@ -353,17 +353,17 @@ async def _issuers(settings: Settings) -> Findings:
         try:
             await keys.find(None, "RS256")
         except KeysUnavailable:
-            says = f"the keys of {issuer} are not to be had ({keys.obstacle}): "
+            says = f"the keys of {issuer} cannot be fetched ({keys.obstacle}): "
             yield Finding("issuers", "wrong", f"{says}check TASKWELL_JWT_ISSUER, and its JWKS URL")
         else:
-            yield Finding("issuers", "good", f"the keys of {issuer} are at hand")
+            yield Finding("issuers", "good", f"the keys of {issuer} can be fetched")
     for issuer in settings.jwt_issuer if settings.jwt_jwks_url or settings.jwt_secret else ():
-        # Their names are only compared with those of tokens, so a wrong one is seen by nothing else.
+        # Their names are only compared with those in tokens, so no other check notices a wrong one.
         try:
             await check_name(issuer)
         except OtherIssuer as error:
             yield Finding("issuers", "wrong", f"tokens of {issuer} will be refused: {error}")
-        except Exception:  # noqa: BLE001, S110 (it need not have such a document)
+        except Exception:  # noqa: BLE001, S110 (a discovery document is optional)
             pass
 
 
@@ -373,8 +373,8 @@ async def _rate_limit(settings: Settings) -> Findings:
         return
     try:
         await _ping(url)
-    except Exception as error:  # noqa: BLE001 (whatever it is, nobody is limited)
-        says = f"requests are not counted, since Redis cannot be reached ({type(error).__name__}): "
+    except Exception as error:  # noqa: BLE001 (any error disables the rate limit)
+        says = f"requests are not limited, since Redis cannot be reached ({type(error).__name__}): "
         yield Finding("rate limit", "wrong", f"{says}check TASKWELL_RATE_LIMIT_STORAGE")
     else:
         yield Finding("rate limit", "good", "Redis answers")

@@ -1,6 +1,6 @@
-"""New time lines: after a restore, or where acknowledged writes were lost, every sequence goes on far away.
+"""Epochs: after a restore or a loss of acknowledged writes, every sequence continues far above its old end.
 
-What was handed out in the lost time line (ETags, cursors) can then not be taken for anything of the new one.
+ETags and cursors of the lost epoch then never match anything in the new one.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ _LENGTH = timedelta(minutes=15)  # 2^21 of them are 59 years
 
 
 async def highest_number(transaction: ReadTransaction) -> int:
-    """The highest number that any sequence of this database has come to; 0 where there is none."""
+    """The highest sequence number of all users of this database; 0 if there is none."""
     return max(
         await _highest(transaction, col(User.last_seq)), await _highest(transaction, col(ErasedUser.next_seq))
     )
@@ -34,10 +34,9 @@ async def _highest(transaction: ReadTransaction, number: Mapped[int]) -> int:
 
 
 async def begin_epoch(transaction: Transaction, above: int = 0) -> int:
-    """Let every sequence go on in the same new epoch, beyond `above` and all that is here.
+    """Continue every sequence in the same new epoch, above `above` and all present sequence numbers.
 
-    Returns the number of the epoch.
-    Whoever is not here yet begins there too: they may have been, in the time line that was lost.
+    Returns the number of the epoch. New users begin in it too, since they may have existed in the lost epoch.
     """
     epoch = _next_epoch(max(above, await highest_number(transaction)), utc_now())
     start = epoch * EPOCH
@@ -49,9 +48,6 @@ async def begin_epoch(transaction: Transaction, above: int = 0) -> int:
 
 
 def _next_epoch(highest: int, now: datetime) -> int:
-    """The clock has a say because the database may be gone: one backup can be restored twice.
-
-    The two time lines begin alike, and only when they began tells their numbers apart.
-    """
+    """The next epoch, by the clock too: only time separates two databases restored from one backup."""
     by_clock = (now - _ZERO) // _LENGTH
     return max(highest // EPOCH + 1, by_clock if by_clock < SEQUENCE_END // EPOCH else 0)

@@ -1,4 +1,4 @@
-"""Moving: everything from one database to another, which then is its equal, sequences and all."""
+"""Transfers all data from one database to another, including sequences, and verifies that they are equal."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from taskwell.database import migrate
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """`before`: everything was there already, from a move before this one."""
+    """`before`: an earlier run had already moved everything."""
 
     tables: Summaries
     before: bool
@@ -21,20 +21,20 @@ class Moved:
 
 
 async def move(source: Settings, target: Settings, progress: Progress) -> Moved:
-    """Copy everything in one transaction: the target has all of it in the end, or nothing.
+    """Copy all data in one transaction: the target has all of it in the end, or nothing.
 
-    Nobody else may use the source meanwhile. It is left as it is.
+    The source is locked meanwhile, and stays unchanged.
 
     Raises:
-        CannotCopy: the source is not of the present schema, or the target holds something else.
+        CannotCopy: the source's schema is not current, or the target holds other data.
         InUse: a server is connected to the source.
-        Differs: the target has not become equal, and is left as it was.
+        Differs: the copy differs from the source, and the target stays unchanged.
     """
     if str(source.migration_database) == str(target.migration_database):
-        raise CannotCopy("the two are the same database")
+        raise CannotCopy("FROM_URL and TO_URL are the same database: name another one")
     async with copy.reading(source) as transaction:
         if await transaction.look(migrate.state_of) is not migrate.Schema.CURRENT:
-            raise CannotCopy(f"{source.database} waits for its migrations: run `taskwell db upgrade` there")
+            raise CannotCopy(f"the schema of {source.database} is behind: run `taskwell db upgrade` on it")
     async with copy.frozen(source) as old, copy.loading(target) as new:
         progress.expect(2 * await copy.count_rows(old))
         if not await copy.count_rows(new):
@@ -45,5 +45,5 @@ async def move(source: Settings, target: Settings, progress: Progress) -> Moved:
         try:
             await copy.compare(there.tables, new, progress)
         except Differs:
-            raise CannotCopy(f"{target.database} is not empty, and holds something else") from None
+            raise CannotCopy(f"{target.database} is not empty: move to an empty database") from None
         return there

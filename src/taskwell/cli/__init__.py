@@ -1,4 +1,4 @@
-"""The operator's room. What is slow to import is imported by the command that needs it."""
+"""The operator's command line. Commands import slow modules themselves, so that --help is quick."""
 
 from taskwell.cli.root import app
 

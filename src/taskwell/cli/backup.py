@@ -18,9 +18,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(help="Where to; it must not exist yet.")], as_json: AsJson = False
+    file: Annotated[Path, typer.Argument(help="The backup to write; it must not exist yet.")],
+    as_json: AsJson = False,
 ) -> None:
-    """Write everything to one file, beside a server that goes on. It can be restored to either database."""
+    """Write all data to one file, while the server runs. It can be restored to SQLite or PostgreSQL."""
     from taskwell.admin import backup
 
     settings = load_settings()
@@ -29,18 +30,16 @@ def backup(
     if as_json:
         typer.echo(json.dumps({"file": str(file), **_described(made)}))
     else:
-        typer.echo(f"{file} holds {in_words(made.tables)}.")
+        typer.echo(f"{file} contains {in_words(made.tables)}.")
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(help="A backup.")],
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Put it in place of what the database holds.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    file: Annotated[Path, typer.Argument(help="The backup to restore.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Delete the database's contents first.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fill an empty database from a backup. Clients then begin their copies anew."""
+    """Fill an empty database from a backup. Clients then fetch their copies again."""
     from taskwell.admin import backup
 
     settings = load_settings()
@@ -48,14 +47,14 @@ def restore(
     found = run(backup.read_backup(file), url)
     if replace and not yes:
         as_of = found.taken_at.isoformat(timespec="seconds")
-        question = f"Everything in {url} is given up for {in_words(found.tables)}, as of {as_of}. Go on?"
+        question = f"Replace all data in {url} with {in_words(found.tables)}, as of {as_of}?"
         typer.confirm(question, abort=True, err=True)
     with progress_shown("Restoring") as progress:
         done = run(backup.restore(settings, file, progress, replace=replace), url)
     if as_json:
         typer.echo(json.dumps({"database": str(url), **_described(done.backup), "epoch": done.epoch}))
     else:
-        typer.echo(f"{url} holds {in_words(done.backup.tables)}, and goes on in epoch {done.epoch}.")
+        typer.echo(f"{url} contains {in_words(done.backup.tables)}, and continues in epoch {done.epoch}.")
 
 
 def _described(made: "Backup") -> dict[str, Any]:
@@ -67,6 +66,6 @@ def _described(made: "Backup") -> dict[str, Any]:
 
 
 def in_words(tables: "Mapping[str, Summary]") -> str:
-    """How much of what people know of: `2 users, 1,000 tasks, 1 api tokens`."""
-    told = ("users", "tasks", "api_tokens")
-    return ", ".join(f"{tables[name].rows:,} {name.replace('_', ' ')}" for name in told if name in tables)
+    """Counts of the tables that users know: `2 users, 1,000 tasks, 1 api tokens`."""
+    known = ("users", "tasks", "api_tokens")
+    return ", ".join(f"{tables[name].rows:,} {name.replace('_', ' ')}" for name in known if name in tables)

@@ -12,22 +12,22 @@ from taskwell.core.settings import Settings, origins, variable
 
 
 def config(as_json: AsJson = False) -> None:
-    """Show every setting as the server takes it, and where it comes from. Secrets are hidden."""
+    """Show every setting as the server reads it, and its source. Secrets are hidden."""
     settings = load_settings()
-    origin = origins()
+    by_name = origins()
     shown = {variable(name): _shown(settings, name) for name in Settings.model_fields}
-    come_from = {variable(name): origin[name] for name in Settings.model_fields}
+    source = {variable(name): by_name[name] for name in Settings.model_fields}
     if as_json:
-        members = {name: {"value": shown[name], "from": come_from[name]} for name in shown}
+        members = {name: {"value": shown[name], "from": source[name]} for name in shown}
         typer.echo(json.dumps(members))
         return
     width = max(map(len, shown))
     for name, value in shown.items():
-        typer.echo(f"{name:<{width}}  {come_from[name]:<11}  {value}")
+        typer.echo(f"{name:<{width}}  {source[name]:<11}  {value}")
 
 
 def _shown(settings: Settings, name: str) -> str:
-    """As an operator would write it."""
+    """The value as an operator would write it."""
     value = getattr(settings, name)
     if value is None:
         return ""

@@ -15,53 +15,53 @@ app = typer.Typer(help="The schema of the database.", no_args_is_help=True)
 
 
 @app.command()
-def upgrade(revision: Annotated[str, typer.Argument(help="Where to.")] = "head") -> None:
-    """Apply the migrations. Safe to run at any time, also from several places at once."""
+def upgrade(revision: Annotated[str, typer.Argument(help="The revision to reach.")] = "head") -> None:
+    """Apply the migrations. Safe at any time, also by several processes at once."""
     from taskwell.database import startup
 
-    settings, place = _run(lambda settings: startup.upgrade(settings, revision), makes=True)
-    typer.echo(f"{settings.migration_database} is at {place}.")
+    settings, reached = _run(lambda settings: startup.upgrade(settings, revision), creates=True)
+    typer.echo(f"{settings.migration_database} is at {reached}.")
 
 
 @app.command(context_settings={"ignore_unknown_options": True})  # -1 is no option
 def downgrade(
-    revision: Annotated[str, typer.Argument(help="Where to: 0001, -1 or base.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    revision: Annotated[str, typer.Argument(help="The revision to reach: 0001, -1 or base.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation.")] = False,
 ) -> None:
-    """Take migrations back. What only the newer schema holds is lost; at base, that is everything."""
+    """Undo migrations. Data that only the newer schema stores is lost; at base, all data."""
     from taskwell.database import migrate
 
     if not yes:
-        question = f"What the schema at {revision} does not hold is lost for ever. Go on?"
+        question = f"Downgrade to {revision}, and lose the data that its schema does not store?"
         typer.confirm(question, abort=True, err=True)
-    settings, place = _run(lambda settings: migrate.downgrade(settings, revision))
-    typer.echo(f"{settings.migration_database} is at {place}.")
+    settings, reached = _run(lambda settings: migrate.downgrade(settings, revision))
+    typer.echo(f"{settings.migration_database} is at {reached}.")
 
 
 @app.command()
 def check() -> None:
-    """Compare the database with the models. Ends with 1 if they differ."""
+    """Compare the database with the models. Exits with 1 if they differ."""
     from taskwell.database import migrate
 
     settings, difference = _run(migrate.check)
     if difference is not None:
         fail(difference)
-    typer.echo(f"{settings.migration_database} is as the models say.")
+    typer.echo(f"{settings.migration_database} matches the models.")
 
 
 @app.command()
-def revision(message: Annotated[str, typer.Argument(help="What it does, in a few words.")]) -> None:
-    """Write the next migration from what the models have and the database has not (for developers)."""
+def revision(message: Annotated[str, typer.Argument(help="A short description.")]) -> None:
+    """Generate the next migration from the difference between models and database (for developers)."""
     from taskwell.database import migrate
 
-    _run(lambda settings: migrate.revision(settings, message), makes=True)
+    _run(lambda settings: migrate.revision(settings, message), creates=True)
 
 
 @app.command()
 def new_epoch() -> None:
-    """Begin a new time line, where acknowledged writes were lost (a failover to a replica that was behind).
+    """Begin a new epoch after acknowledged writes were lost (a failover to a replica that was behind).
 
-    Clients begin their copies anew, and no ETag of before is taken for one of now.
+    Clients fetch their copies again, and earlier ETags and cursors are no longer valid.
     """
     from taskwell.admin import copy, epochs
 
@@ -70,12 +70,12 @@ def new_epoch() -> None:
             return await epochs.begin_epoch(transaction)
 
     settings, epoch = _run(work)
-    typer.echo(f"{settings.migration_database} goes on in epoch {epoch}.")
+    typer.echo(f"{settings.migration_database} continues in epoch {epoch}.")
 
 
-def _run(work: Callable[[Settings], Coroutine[Any, Any, T]], *, makes: bool = False) -> tuple[Settings, T]:
-    """`makes`: the database, if there is none."""
+def _run(work: Callable[[Settings], Coroutine[Any, Any, T]], *, creates: bool = False) -> tuple[Settings, T]:
+    """`creates`: create the database if there is none."""
     settings = load_settings()
-    if not makes:
+    if not creates:
         need_database(settings.migration_database)
     return settings, run(work(settings), settings.migration_database)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Look whether everything is as it has to be, and say what is not. Ends with 1 if something is wrong."""
+    """Check the settings, the database and what they refer to. Exits with 1 if something is wrong."""
     found = _examined()
     healthy = all(finding.level != "wrong" for finding in found)
     if as_json:

@@ -1,4 +1,4 @@
-"""Where the server listens. The sockets are bound before a database is made, and listened on once it is."""
+"""The listening sockets: bound before the database is created, and listened on once it is."""
 
 import errno
 import logging
@@ -20,13 +20,13 @@ from taskwell.core.settings import Settings
 
 logger = logging.getLogger("uvicorn.error")
 
-# A name may have an address of a family that this machine has not.
-_NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+# A host name may have an address of a family that this machine lacks.
+_FAMILY_MISSING = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 _BACKLOG = 2_048
 
 
 class Listener(NamedTuple):
-    """`place`: what an operator calls it."""
+    """`place`: its address, as logs and errors show it."""
 
     place: str
     socket: socket.socket
@@ -34,13 +34,13 @@ class Listener(NamedTuple):
     def listen(self) -> None:
         try:
             self.socket.listen(_BACKLOG)
-        except OSError as error:  # another server has begun to listen there since it was bound
+        except OSError as error:  # another server has listened there since the socket was bound
             _refuse(self.place, error)
 
 
 @contextmanager
 def bound(hosts: Sequence[str], port: int, uds: Path | None) -> Iterator[list[Listener]]:
-    """Afterwards the sockets are closed, and the file of a Unix socket is gone."""
+    """Bind the sockets; at exit close them, and remove the file of a Unix socket."""
     listeners = _on_addresses(hosts, port) if uds is None else [_on_file(uds)]
     try:
         yield listeners
@@ -52,27 +52,27 @@ def bound(hosts: Sequence[str], port: int, uds: Path | None) -> Iterator[list[Li
 
 
 def run(settings: Settings, listeners: Sequence[Listener], workers: int, uds: Path | None) -> None:
-    """As `uvicorn.run` does, which takes no sockets."""
+    """Serve like `uvicorn.run`, which accepts no sockets."""
     config = uvicorn.Config(
         "taskwell.app:create_logging_app",
         factory=True,
         http="taskwell.http.connection:Connection",
         ws="none",
-        lifespan="on",  # or uvicorn would go on without one that fails
+        lifespan="on",  # or uvicorn would ignore a failure of it
         workers=workers,
         log_level=settings.log_level,
         log_config=None,
-        access_log=False,  # it would show queries, and with them what is searched for
+        access_log=False,  # it would show queries, and so the text that users search for
         server_header=False,
-        proxy_headers=False,  # read in a layer of its own
+        proxy_headers=False,  # taskwell's middleware reads them
         timeout_graceful_shutdown=10,
-        timeout_worker_healthcheck=30,  # so long may a process take to start, too
+        timeout_worker_healthcheck=30,  # also the limit of a process's start
     )
     for listener in listeners:
         listener.listen()
     sockets = [listener.socket for listener in listeners]
     if workers > 1:
-        _tell(listeners)
+        _log_addresses(listeners)
         Multiprocess(config, sockets).run()
         return
     server = _Server(config, listeners, uds)
@@ -90,7 +90,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        _tell(self._listeners)
+        _log_addresses(self._listeners)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
@@ -98,7 +98,7 @@ class _Server(uvicorn.Server):
             _remove(self._uds)  # the signal that ended the server ends the process right after this
 
 
-def _tell(listeners: Sequence[Listener]) -> None:
+def _log_addresses(listeners: Sequence[Listener]) -> None:
     for place in dict.fromkeys(listener.place for listener in listeners):
         logger.info("Uvicorn running on %s (Press CTRL+C to quit)", place)
 
@@ -110,7 +110,7 @@ def _remove(uds: Path) -> None:
 
 def _on_addresses(hosts: Sequence[str], port: int) -> list[Listener]:
     found = {host: _addresses(host, port) for host in hosts}
-    # A socket for both families would be in the way of one for IPv4.
+    # A socket for both families would conflict with one for IPv4.
     both = not any(family == socket.AF_INET for addresses in found.values() for family, _ in addresses)
     listeners: dict[object, Listener] = {}
     for host, addresses in found.items():
@@ -123,9 +123,9 @@ def _on_addresses(hosts: Sequence[str], port: int) -> list[Listener]:
             except OSError as error:
                 failures.append(error)
                 continue
-            port = one.getsockname()[1]  # with port 0 all listen on the one that the first has got
+            port = one.getsockname()[1]  # with port 0 all listen on the port that the first one got
             listeners[address] = Listener(_url(host, port), one)
-        serious = [error for error in failures if error.errno not in _NOT_HERE]
+        serious = [error for error in failures if error.errno not in _FAMILY_MISSING]
         if serious or len(failures) == len(addresses):
             _refuse_address(host, port, (serious or failures)[0])
     return list(listeners.values())
@@ -142,7 +142,7 @@ def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[A
 def _bound(family: int, address: tuple[Any, ...], *, both_families: bool) -> socket.socket:
     one = socket.socket(family, socket.SOCK_STREAM)
     try:
-        if os.name == "posix":  # else what was there a moment ago would be in the way
+        if os.name == "posix":  # or connections of a server that has just ended would block the address
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not both_families))
@@ -158,16 +158,16 @@ def _url(host: str, port: int) -> str:
 
 
 def _on_file(path: Path) -> Listener:
-    """For the server's user and group alone: the proxy's user has to be of that group.
+    """Bind a Unix socket for the server's user and group only: the proxy's user must be in the group.
 
-    It is listened on at once. Else another server that starts would take the file for one that was left.
+    It listens at once, or another server that starts would take the file for a stale one.
     """
     if not hasattr(socket, "AF_UNIX"):
         fail("this system has no Unix sockets: use --host and --port")
     one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o117)
     try:
-        _remove_what_was_left(path)
+        _remove_stale(path)
         one.bind(str(path))
         one.listen(_BACKLOG)
     except OSError as error:
@@ -178,8 +178,8 @@ def _on_file(path: Path) -> Listener:
     return Listener(f"unix socket {path}", one)
 
 
-def _remove_what_was_left(path: Path) -> None:
-    """By a server that was killed. A file of another kind stays, and one on which somebody listens."""
+def _remove_stale(path: Path) -> None:
+    """Remove the socket of a killed server. Raises OSError: it is in use, or is another kind of file."""
     try:
         if not stat.S_ISSOCK(path.stat().st_mode):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
@@ -200,7 +200,7 @@ def _refuse(place: str, error: OSError) -> NoReturn:
 
 
 def _refuse_address(host: str, port: int, error: OSError | UnicodeError) -> NoReturn:
-    reason = getattr(error, "strerror", None) or "it is refused"
+    reason = getattr(error, "strerror", None) or "access refused"
     fail(
         f"cannot listen on {host}, port {port}: {reason.lower()}. "
         "Choose another with --port or TASKWELL_PORT (--host or TASKWELL_HOST for the address)."

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def move(
-    from_url: Annotated[str, typer.Argument(help="Where everything is, as in DATABASE_URL.")],
-    to_url: Annotated[str, typer.Argument(help="Where it is to be: an empty database.")],
+    from_url: Annotated[str, typer.Argument(help="The source, as in DATABASE_URL.")],
+    to_url: Annotated[str, typer.Argument(help="The target: an empty database.")],
     as_json: AsJson = False,
 ) -> None:
-    """Copy everything to another database, and compare it row by row. Stop the server first.
+    """Copy all data to another database, and compare the two row by row. Stop the server first.
 
-    If it breaks off, nothing has been done: run it again.
+    An interrupted move changes nothing: run it again.
     """
     from taskwell.admin import transfer
 
@@ -38,13 +38,13 @@ def move(
         typer.echo(json.dumps(_described(source, target, moved) | {"seconds": round(seconds, 3)}))
         return
     typer.echo(
-        f"{target.database} {'held' if moved.before else 'holds'} {in_words(moved.tables)}, "
+        f"{target.database} {'already contained' if moved.before else 'contains'} {in_words(moved.tables)}, "
         f"equal to {source.database}. Set DATABASE_URL to it."
     )
 
 
 def _settings_for(settings: Settings, name: str, url: str) -> Settings:
-    """The settings with another database; one that they know already keeps its direct URL."""
+    """The settings with another database; the configured one keeps its migration URL."""
     try:
         parse_database_url(url)
     except BadDatabaseUrl as error:

@@ -1,4 +1,4 @@
-"""`taskwell`: the commands that stand by themselves, and the groups."""
+"""`taskwell`: the top-level commands, and the groups."""
 
 import asyncio
 import json
@@ -33,21 +33,19 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def taskwell(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     pass
 
 
 def serve(
-    host: Annotated[
-        list[str] | None, typer.Option(help="The address to listen on; more than once for several.")
-    ] = None,
+    host: Annotated[list[str] | None, typer.Option(help="The address to listen on; may be repeated.")] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on.", min=0, max=65535)] = None,
-    workers: Annotated[int | None, typer.Option(help="How many processes.", min=1, max=256)] = None,
+    workers: Annotated[int | None, typer.Option(help="The number of processes.", min=1, max=256)] = None,
     uds: Annotated[Path | None, typer.Option(help="A Unix socket to listen on instead.")] = None,
     root_path: Annotated[
-        str | None, typer.Option(help="The path under which a proxy shows the server, as in /tasks.")
+        str | None, typer.Option(help="The path under which a proxy serves the API, such as /tasks.")
     ] = None,
 ) -> None:
     """Serve the API. Creates and migrates the database first."""
@@ -56,24 +54,24 @@ def serve(
     from taskwell.http import logs
 
     if root_path is not None:
-        os.environ["TASKWELL_ROOT_PATH"] = root_path or "/"  # the processes that serve read it there
+        os.environ["TASKWELL_ROOT_PATH"] = root_path or "/"  # for the worker processes
     settings = load_settings()
     logs.install(settings)
-    hosts, port, uds = _place(settings, host, port, uds)
+    hosts, port, uds = _address(settings, host, port, uds)
     if uds is None:
         _refuse_public(settings, hosts)
     workers = workers or settings.workers
     for remark in remarks(settings.model_copy(update={"workers": workers})):
         logging.getLogger("taskwell").warning("%s", remark)
-    with bound(hosts, port, uds) as listeners, _numbers_shared(settings, workers):
+    with bound(hosts, port, uds) as listeners, _metrics_shared(settings, workers):
         _prepare(settings)
         run(settings, listeners, workers, uds)
 
 
-def _place(
+def _address(
     settings: Settings, host: list[str] | None, port: int | None, uds: Path | None
 ) -> tuple[Sequence[str], int, Path | None]:
-    """Where to listen: options win over settings."""
+    """The address to listen on: options override settings."""
     given = [text.strip().removeprefix("[").removesuffix("]") for text in host or () if text.strip()]
     addressed = bool(given) or port is not None
     if uds is not None and addressed:
@@ -93,7 +91,7 @@ def _refuse_public(settings: Settings, hosts: Sequence[str]) -> None:
 
 
 def _prepare(settings: Settings) -> None:
-    """What cannot be mended by waiting is told here, without a traceback."""
+    """Try once to make the database ready, to exit without a traceback on errors that waiting cannot fix."""
     from taskwell.core.database_url import BadDatabaseUrl
     from taskwell.database.database import Database
     from taskwell.database.startup import StartupError, prepare
@@ -112,12 +110,12 @@ def _prepare(settings: Settings) -> None:
 
 
 @contextmanager
-def _numbers_shared(settings: Settings, workers: int) -> Iterator[None]:
-    """A folder in which several processes tell each other their numbers; in memory where there is such."""
+def _metrics_shared(settings: Settings, workers: int) -> Iterator[None]:
+    """Create a folder in which several processes share their metrics, in memory where possible."""
     if workers == 1 or settings.metrics == "nobody" or settings.metrics_folder:
         yield
         return
-    memory = Path("/dev/shm")  # noqa: S108 (the folder is made there under a name of its own)
+    memory = Path("/dev/shm")  # noqa: S108 (TemporaryDirectory creates a unique name there)
     with TemporaryDirectory(prefix="taskwell-", dir=memory if os.access(memory, os.W_OK) else None) as folder:
         os.environ["TASKWELL_METRICS_FOLDER"] = folder
         yield
@@ -130,7 +128,7 @@ def openapi() -> None:
     typer.echo(json.dumps(create_app(load_settings()).openapi(), indent=2, ensure_ascii=False))
 
 
-# In the order in which `taskwell --help` lists them.
+# In the order of `taskwell --help`.
 _SERVING, _DATA, _PEOPLE = "The server", "The data", "Who has access"
 for _command in (serve, doctor.doctor, config.config, openapi):
     app.command(rich_help_panel=_SERVING)(_command)

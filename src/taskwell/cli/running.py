@@ -1,4 +1,4 @@
-"""Running what works on a database, or saying in one sentence why it cannot be; and showing how far it is."""
+"""Runs work on a database, reports errors in one sentence, and shows progress."""
 
 import asyncio
 import sys
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def run(work: Coroutine[Any, Any, T], url: "DatabaseUrl") -> T:
-    """`url`: of the database, should an error be its own."""
+    """Run work. `url`: of the database, for its errors."""
     from alembic.util import CommandError
 
     from taskwell.admin.copy import CannotCopy, Differs
@@ -39,7 +39,7 @@ def run(work: Coroutine[Any, Any, T], url: "DatabaseUrl") -> T:
 
 
 def need_database(url: "DatabaseUrl") -> None:
-    """A file that is not there would be made, and look like one in which there is nothing."""
+    """Fail if an SQLite file is missing: opening it would create an empty database."""
     from taskwell.core.database_url import BadDatabaseUrl
     from taskwell.database.sqlite_file import absolute
 
@@ -48,17 +48,17 @@ def need_database(url: "DatabaseUrl") -> None:
     except BadDatabaseUrl as error:
         fail(error)
     if not there:
-        fail(f"there is no database {url.path}")
+        fail(f"there is no database {url.path}: check the URL")
 
 
-def on_database(work: "Callable[[Database], Awaitable[T]]", *, makes: bool = False) -> T:
-    """Work on the database as the server does, prepared in the same way. `makes`: it, if there is none."""
+def on_database(work: "Callable[[Database], Awaitable[T]]", *, creates: bool = False) -> T:
+    """Run work on the database, made ready as by a server. `creates`: create it if there is none."""
     from taskwell.database.database import Database
     from taskwell.database.principal import ALL_USERS, as_user
     from taskwell.database.startup import prepare
 
     settings = load_settings()
-    if not makes:
+    if not creates:
         need_database(settings.database)
 
     async def main() -> T:
@@ -76,7 +76,7 @@ def on_database(work: "Callable[[Database], Awaitable[T]]", *, makes: bool = Fal
 
 @contextmanager
 def progress_shown(label: str) -> "Iterator[Progress]":
-    """A bar on standard error, where that is a terminal."""
+    """A progress bar on standard error, if that is a terminal."""
     from taskwell.admin.copy import Progress
 
     if not sys.stderr.isatty():

@@ -1,4 +1,4 @@
-"""The settings, or a clear word on what is wrong with them."""
+"""Loads the settings, or reports what is wrong with them."""
 
 from collections.abc import Iterator
 from typing import NoReturn
@@ -20,7 +20,7 @@ def load_settings() -> Settings:
 
 
 def complaints(error: ValidationError | SettingsError) -> Iterator[str]:
-    """A sentence for each setting that is wrong. None repeats what the setting is."""
+    """A sentence for each invalid setting. None repeats the value."""
     if isinstance(error, SettingsError):
         yield str(error)
         return
@@ -34,6 +34,6 @@ def _variable(name: int | str) -> str:
 
 
 def fail(message: object) -> NoReturn:
-    """Say why on standard error and end with 1."""
+    """Print the message on standard error and exit with 1."""
     typer.echo(f"taskwell: {message}", err=True)
     raise typer.Exit(1)

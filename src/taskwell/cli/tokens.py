@@ -1,4 +1,4 @@
-"""`taskwell tokens`: for the operator, on the database itself."""
+"""`taskwell tokens`: for operators, directly on the database."""
 
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -9,24 +9,24 @@ import typer
 from taskwell.cli.running import on_database
 from taskwell.cli.settings import fail, load_settings
 
-app = typer.Typer(help="API tokens: what programs act as a user by.", no_args_is_help=True)
+app = typer.Typer(help="API tokens, by which programs act as a user.", no_args_is_help=True)
 
-User = Annotated[str, typer.Option(help="Whose token: the user's id.")]
+User = Annotated[str, typer.Option(help="The id of the token's user.")]
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="What it is for.")],
+    name: Annotated[str, typer.Argument(help="The token's purpose.")],
     user: User,
     scope: Annotated[
         list[str] | None,
-        typer.Option(help="tasks:read (which it is by itself), tasks:write or admin; may be repeated."),
+        typer.Option(help="tasks:read (the default), tasks:write or admin; may be repeated."),
     ] = None,
     days: Annotated[
-        int | None, typer.Option(help="For how long; else until revoked.", min=1, max=36_500)
+        int | None, typer.Option(help="Its lifetime; else until revoked.", min=1, max=36_500)
     ] = None,
 ) -> None:
-    """Make a token and print it, this once."""
+    """Create a token and print it. It cannot be shown again."""
     from pydantic import TypeAdapter, ValidationError
 
     from taskwell.core.clock import utc_now
@@ -43,11 +43,11 @@ def create(
         fail(error.errors(include_url=False, include_input=False)[0]["msg"])
     create_user = load_settings().create_users
     made = on_database(
-        lambda database: database.run(tokens.create_token, user, new, create_user=create_user), makes=True
+        lambda database: database.run(tokens.create_token, user, new, create_user=create_user), creates=True
     )
     typer.echo(made.token)
     typer.echo(
-        f"Keep it: it is shown this once. To revoke it: taskwell tokens revoke {made.id} --user {user}",
+        f"Store it: it cannot be shown again. To revoke it: taskwell tokens revoke {made.id} --user {user}",
         err=True,
     )
 
@@ -64,8 +64,8 @@ def show(user: User) -> None:
 
 
 @app.command()
-def revoke(token: Annotated[UUID, typer.Argument(help="Its id.")], user: User) -> None:
-    """Revoke a token: from now on nobody gets in by it."""
+def revoke(token: Annotated[UUID, typer.Argument(help="The token's id.")], user: User) -> None:
+    """Revoke a token: requests with it are refused from now on."""
     from taskwell.services import tokens
 
     on_database(lambda database: database.run(tokens.revoke_token, user, token))

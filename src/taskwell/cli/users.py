@@ -1,4 +1,4 @@
-"""`taskwell users`: for the operator, on the database itself."""
+"""`taskwell users`: for operators, directly on the database."""
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,7 @@ from taskwell.cli.settings import fail
 if TYPE_CHECKING:
     from taskwell.schemas.user import UserRead
 
-app = typer.Typer(help="Users: who has tasks here.", no_args_is_help=True)
+app = typer.Typer(help="Users, who own tasks.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(help="The user's id.")]
 _PAGE = 1_000
@@ -20,7 +20,7 @@ _PAGE = 1_000
 
 @app.command("list")
 def show_all(as_json: AsJson = False) -> None:
-    """List all users, by their ids: a line for each, or with --json an object for each."""
+    """List all users by their ids: one line each, or with --json one object each."""
     from taskwell.services import users
 
     after = ""
@@ -32,7 +32,7 @@ def show_all(as_json: AsJson = False) -> None:
 
 @app.command()
 def show(user: Id, as_json: AsJson = False) -> None:
-    """Show a user, and how many tasks they have."""
+    """Show a user, and the number of their tasks."""
     from taskwell.services import users
 
     async def look(database: Any) -> Any:
@@ -47,11 +47,11 @@ def show(user: Id, as_json: AsJson = False) -> None:
 
 @app.command()
 def create(
-    user: Annotated[str | None, typer.Argument(help="The user's id; without it one is made.")] = None,
+    user: Annotated[str | None, typer.Argument(help="The user's id; generated if omitted.")] = None,
     email: Annotated[str | None, typer.Option(help="Their e-mail address.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create a user. (Whoever signs in is created by their first write.)"""
+    """Create a user. (Users who sign in are created by their first write.)"""
     from pydantic import ValidationError
 
     from taskwell.schemas.user import UserCreate
@@ -61,28 +61,28 @@ def create(
         new = UserCreate(id=user, email=email)
     except ValidationError as error:
         fail(error.errors(include_url=False, include_input=False)[0]["msg"])
-    made = on_database(lambda database: database.run(users.create_user, new), makes=True)
+    made = on_database(lambda database: database.run(users.create_user, new), creates=True)
     typer.echo(_as_json(made) if as_json else made.id)
 
 
 @app.command()
 def delete(
     user: Id,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete a user with all that is theirs, for ever."""
+    """Delete a user and all their data permanently."""
     from taskwell.services import users
 
     alive, in_trash = on_database(lambda database: database.read(users.count_tasks, user))
     if not yes:
-        question = f"{user} and {alive:,} tasks, {in_trash:,} more in the trash, are deleted for ever. Go on?"
+        question = f"Delete {user}, {alive:,} tasks and {in_trash:,} in the trash permanently?"
         typer.confirm(question, abort=True, err=True)
     on_database(lambda database: database.run(users.delete_user, user))
     if as_json:
         typer.echo(json.dumps({"id": user, "tasks": alive, "tasks_in_trash": in_trash}))
     else:
-        typer.echo(f"{user} is deleted, with {alive:,} tasks and {in_trash:,} in the trash.")
+        typer.echo(f"Deleted {user}, {alive:,} tasks and {in_trash:,} in the trash.")
 
 
 def _as_json(user: "UserRead", **more: int) -> str:

@@ -79,5 +79,5 @@ def test_an_id_can_be_read_back(claim: str) -> None:
     ["", "a" * (USER_ID_MAX_LENGTH + 1), "a\0b", "a\n", "\x7f", "\x85", "\ud800", "\u202ealice", "a\u200b"],
 )
 def test_what_cannot_be_seen_names_nobody(claim: str) -> None:
-    with pytest.raises(ValueError, match=r"characters$|cannot be seen$"):
+    with pytest.raises(ValueError, match=r"characters$"):
         user_id_of(claim)

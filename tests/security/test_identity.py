@@ -88,7 +88,7 @@ def test_a_reserved_word_is_a_user_too(as_user: As, word: str) -> None:
     [
         (1, "must be text"), (True, "must be text"), (["alice"], "must be text"), (None, "does not say"),
         ("", "must have 1 to 255 characters"), ("a" * 256, "must have 1 to 255 characters"),
-        ("a\x1bb", "cannot be seen"), ("alice\n", "cannot be seen"),
+        ("a\x1bb", "invisible characters"), ("alice\n", "invisible characters"),
     ],
 )  # fmt: skip
 def test_what_is_no_name_is_refused(

@@ -1,4 +1,4 @@
-"""What all schemas share."""
+"""Definitions that all schemas share."""
 
 import re
 from collections.abc import Mapping
@@ -9,15 +9,15 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-# What a generated client needs to be told of a number of the sequence.
+# The format of sequence numbers, for generated clients.
 INT64 = {"format": "int64"}
 
-# Set for a request that asks for `Prefer: handling=strict` (RFC 7240).
+# Set for requests with `Prefer: handling=strict` (RFC 7240).
 strict_handling: ContextVar[bool] = ContextVar("strict_handling", default=False)
 
 
 class Input(BaseModel):
-    """What is not named here is ignored, so that a client may send back what it got; refused when strict."""
+    """A request body. Unknown members, as in a response sent back, are ignored; refused if strict."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -30,8 +30,7 @@ class Input(BaseModel):
         return value
 
 
-# RFC 3339, 5.6. A space may stand for the T; and for the + of an offset, which a query that is not encoded
-# turns into one.
+# RFC 3339, 5.6. A space may replace the T; and the + of an offset, which an unencoded query turns into one.
 _MOMENT = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)[Tt ](?P<minute>([01]\d|2[0-3]):[0-5]\d):(?P<second>[0-5]\d|60)"
     r"(?P<fraction>\.\d+)?(?P<zone>[Zz]|[+ -]([01]\d|2[0-3]):[0-5]\d)",
@@ -53,11 +52,11 @@ def _moment(value: object) -> datetime:
 
 
 def _read(date: str, minute: str, second: str, fraction: str, zone: str) -> datetime:
-    """In UTC, cut to microseconds; a leap second is the one that follows it, as on every computer's clock.
+    """Convert to UTC, truncated to microseconds; a leap second becomes the next second, as in POSIX time.
 
     Raises:
-        ValueError: there is no such day, or a leap second that does not end a day.
-        OverflowError: it is beyond the years that a computer counts.
+        ValueError: the day does not exist, or the leap second does not end a day.
+        OverflowError: the year is out of datetime's range.
     """
     leap = second == "60"
     text = f"{date}T{minute}:{'59' if leap else second}{fraction[:7]}{zone.upper().replace(' ', '+')}"
@@ -70,7 +69,7 @@ def _read(date: str, minute: str, second: str, fraction: str, zone: str) -> date
     return moment
 
 
-# What clients send: RFC 3339, with an offset, in years that every client can show.
+# An instant in a request: RFC 3339 with an offset, in years that every client can show.
 Moment = Annotated[
     datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
@@ -80,7 +79,7 @@ def _instant(value: datetime) -> str:
     return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-# RFC 3339, always with six digits and in UTC, so that they sort as text.
+# An instant in a response: RFC 3339 in UTC with six digits, so that instants sort as text.
 Instant = Annotated[
     datetime,
     PlainSerializer(_instant, when_used="json"),

@@ -1,4 +1,4 @@
-"""Several operations at once, as clients send and see them."""
+"""The request and response of a batch."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""The feed of changes as clients see it."""
+"""The response of the changes feed."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal

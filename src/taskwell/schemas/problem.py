@@ -1,4 +1,4 @@
-"""Problem details (RFC 9457) as the OpenAPI document shows them."""
+"""Problem details (RFC 9457) in the OpenAPI document."""
 
 from typing import Annotated
 

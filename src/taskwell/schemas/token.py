@@ -1,4 +1,4 @@
-"""API tokens as clients send and see them."""
+"""The requests and responses of API tokens."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any

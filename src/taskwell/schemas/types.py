@@ -1,7 +1,7 @@
-"""Text that both databases keep and give back unchanged.
+"""Field types: text that both databases store unchanged, ids and addresses.
 
-PostgreSQL cannot hold NUL, no UTF-8 can hold a lone surrogate, and other control characters have no business
-in a list of tasks. An error never repeats the text.
+PostgreSQL cannot store NUL, UTF-8 cannot encode a lone surrogate, and other control characters have no use in
+a list of tasks. An error never repeats the text.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from taskwell.models.user import EMAIL_MAX_LENGTH
 SEARCH_MAX_LENGTH = 200
 EXAMPLE_ID = "01a1fe04-9424-75e1-89a6-e90dc13ea379"
 USER_ID_PATTERN = r"^[A-Za-z0-9._~@:|+=-]+$"
-# The first segments of the API's own paths, those to come included; and what a URL library resolves away.
+# First segments of the API's present and future paths; and segments that URL libraries resolve away.
 RESERVED_USER_IDS = frozenset(
     {
         "tasks", "users", "changes", "events", "batch", "me", ".", "..",
@@ -32,14 +32,14 @@ RESERVED_USER_IDS = frozenset(
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _USER_ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~@:|+=-")
-# How a byte of a claim is written where the claim is no id: see `user_id_of`.
+# The escape of each byte of a claim that is not an id: see `user_id_of`.
 _ESCAPED = tuple(
     chr(byte) if chr(byte) in _USER_ID_CHARACTERS - {"="} else f"={byte:02X}" for byte in range(256)
 )
 _WHITE = "\t\n\v\f\r\x85"
-# They make a line read in another order than it is written (https://trojansource.codes).
+# They display a line in another order than it is stored (https://trojansource.codes).
 _BIDI = frozenset(map(chr, [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]))
-# Letters and symbols by their category, and yet nothing to be seen.
+# Letters and symbols by their category, but invisible.
 _BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _INVISIBLE = {"Cc", "Cf", "Mn", "Zl", "Zp", "Zs"}
 
@@ -74,7 +74,7 @@ def _name(value: str) -> str:
 
 def _line(value: str, most: int) -> str:
     text = value.strip()
-    # The length first, so that a large text costs little. What `strip` takes away is more than white space.
+    # The length first, so that a large text costs little. `strip` removes some control characters, too.
     _check_length(text, 1, most)
     _check_characters(value, allowed=_WHITE)
     _check_characters(text)
@@ -83,19 +83,19 @@ def _line(value: str, most: int) -> str:
     if text and all(
         character in _BLANK_LETTERS or unicodedata.category(character) in _INVISIBLE for character in text
     ):
-        raise _error("blank", "must have a character that can be seen")
+        raise _error("blank", "must have a visible character")
     return text
 
 
 def _description(value: str) -> str:
-    # A line may end as on Windows; a carriage return elsewhere is a control character like others.
+    # Windows line ends are allowed; any other carriage return is a control character.
     _check_length(value, 0, DESCRIPTION_MAX_LENGTH)
     _check_characters(value.replace("\r\n", "\n"), allowed="\t\n")
     return value
 
 
 def check_search(value: str) -> str:
-    """Text to look for: on one line, without white space around it."""
+    """Validate a search text: one line, without surrounding white space."""
     text = value.strip()
     _check_characters(text)
     _check_length(text, 0, SEARCH_MAX_LENGTH)
@@ -103,7 +103,7 @@ def check_search(value: str) -> str:
 
 
 def is_reserved(user_id: str) -> bool:
-    """Whether no new user may have the id: a word of the API's paths, or `v1` and the like (`V1` too)."""
+    """Whether the id is not allowed for new users: a segment of the API's paths, or `v1` and the like."""
     return user_id in RESERVED_USER_IDS or _is_version(user_id)
 
 
@@ -132,7 +132,7 @@ def _user_id(value: str) -> str:
 
 
 def is_user_id(value: str) -> bool:
-    """Whether it is well-formed, without saying what is wrong with it."""
+    """Whether the value is a valid id of a new user."""
     try:
         _user_id(value)
     except PydanticCustomError:
@@ -141,20 +141,19 @@ def is_user_id(value: str) -> bool:
 
 
 def user_id_of(claim: str) -> str:
-    """The id of the user that a claim of a token names. Two different claims never name the same user.
+    """The user id for a token's claim. Different claims never map to the same user.
 
-    A claim that is an id, is not reserved and does not begin with `=`, is itself the user's id. Any other
-    claim is written as `=` and its UTF-8 bytes, where `=` and each byte that an id cannot have become `=2F`
-    and the like; that can be read back. Where that is too long, the id is `==sha256:` and a digest, and no
-    escape begins with `==s`.
+    A valid id that is not reserved and does not begin with `=` maps to itself. Any other claim maps to `=`
+    and its UTF-8 bytes, where `=` and each byte that an id cannot contain become `=2F` and the like,
+    reversibly. If that is too long, the id is `==sha256:` and a digest; no escape begins with `==s`.
 
     Raises:
-        ValueError: the claim is empty, too long, or has characters that cannot be seen.
+        ValueError: the claim is empty, too long, or has invisible characters.
     """
     if not 0 < len(claim) <= USER_ID_MAX_LENGTH:
         raise ValueError(f"must have 1 to {USER_ID_MAX_LENGTH} characters")
     if not claim.isprintable():
-        raise ValueError("must not contain characters that cannot be seen")
+        raise ValueError("must not contain invisible characters")
     if not claim.startswith("=") and is_user_id(claim):
         return claim
     data = claim.encode()
@@ -237,7 +236,7 @@ UserId = Annotated[
         examples=["alice"],
     ),
 ]
-# Of a user who may be older than the reservation of their id.
+# The id of an existing user, who may be older than its reservation.
 KnownUserId = Annotated[
     StrictStr, AfterValidator(_well_formed_user_id), _USER_ID_SCHEMA, Field(examples=["alice"])
 ]
@@ -254,10 +253,10 @@ def fold(text: str) -> str: ...
 @overload
 def fold(text: None) -> None: ...
 def fold(text: str | None) -> str | None:
-    """The key by which a text is sorted and searched, alike on every database: its case-folded code points.
+    """The sort and search key of a text, the same on every database: its case-folded code points.
 
-    Where NFC differs from them, it follows on a line of its own for `searched`. A line end sorts before every
-    character that a title may have, so the order stays that of the case-folded code points.
+    Where NFC differs from them, NFC follows on a second line, for `searched`. A line end sorts before every
+    character allowed in a title, so the order stays that of the case-folded code points.
     """
     if text is None:
         return None
@@ -268,5 +267,5 @@ def fold(text: str | None) -> str | None:
 
 
 def searched(text: str) -> str:
-    """The form in which a text is looked for: without case, and composed as in Unicode's NFC."""
+    """The search form of a text: case-folded, in Unicode's NFC."""
     return unicodedata.normalize("NFC", text.casefold())

@@ -1,4 +1,4 @@
-"""Users as clients send and see them."""
+"""The requests and responses of users."""
 
 from dataclasses import dataclass
 from typing import Annotated

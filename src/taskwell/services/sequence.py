@@ -17,8 +17,8 @@ from taskwell.database.prepared import PreparedStatement
 from taskwell.models import User
 from taskwell.services.users import UserNotFound, new_user
 
-Number = ColumnElement[int]
-TakeNumber = ReturningInsert[tuple[int]] | ReturningUpdate[tuple[int]]
+SequenceNumber = ColumnElement[int]
+TakeSequenceNumber = ReturningInsert[tuple[int]] | ReturningUpdate[tuple[int]]
 
 _LAST_NUMBER = PreparedStatement(select(col(User.last_seq)).where(col(User.id) == bindparam("user_id")))
 # `(SELECT ...)` hides the array's length from the planner, so one plan serves any length.
@@ -64,7 +64,7 @@ async def lock(transaction: Transaction, user_id: str, *, create_user: bool) -> 
     return number
 
 
-def next_number(user_id: str, *conditions: ColumnElement[bool]) -> TakeNumber:
+def next_number(user_id: str, *conditions: ColumnElement[bool]) -> TakeSequenceNumber:
     """Take the next sequence number of an existing user, if the conditions hold."""
     return next_numbers(user_id, 1).where(*conditions)
 
@@ -85,7 +85,7 @@ def first_or_next_number(
     condition: ColumnElement[bool] | None = None,
     *,
     count: int = 1,
-) -> TakeNumber:
+) -> TakeSequenceNumber:
     """Take `count` sequence numbers; returns the last. Creates a user who does not exist.
 
     An existing user's are taken only if the condition holds.
@@ -100,7 +100,7 @@ def first_or_next_number(
 
 
 async def write(
-    transaction: Transaction, number: TakeNumber, statement: Callable[[Number], Executable]
+    transaction: Transaction, number: TakeSequenceNumber, statement: Callable[[SequenceNumber], Executable]
 ) -> Sequence[Row[Any]]:
     """Take a sequence number and run the statement that uses it: in one round trip where the database can.
 

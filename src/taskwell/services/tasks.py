@@ -26,7 +26,7 @@ from taskwell.schemas.task import (
     TaskToggle,
     TaskUpdate,
 )
-from taskwell.services.sequence import Number, first_or_next_number, next_number, next_numbers, write
+from taskwell.services.sequence import SequenceNumber, first_or_next_number, next_number, next_numbers, write
 from taskwell.services.task_fields import derived_values, instant_of_write, new_values, toggled_values
 from taskwell.services.users import UserNotFound
 
@@ -68,7 +68,7 @@ async def create_task(
     types = table_of(Task).c
     literals = [literal(value, types[name].type) for name, value in values.items()]
 
-    def statement(number: Number) -> Any:
+    def statement(number: SequenceNumber) -> Any:
         row = select(*literals, number)
         # Of two concurrent requests with one id, the later has its NOT EXISTS below see an old snapshot.
         return (
@@ -254,7 +254,7 @@ async def _write(
     now: ColumnElement[datetime],
     returned: Sequence[ColumnElement[Any]],
 ) -> Sequence[Row[Any]]:
-    def statement(number: Number) -> Any:
+    def statement(number: SequenceNumber) -> Any:
         return (
             update(Task)
             .where(*conditions)

@@ -28,7 +28,7 @@ from taskwell.core.clock import utc_now
 from taskwell.core.settings import Settings
 from taskwell.database import migrate
 from taskwell.database.database import Database
-from taskwell.database.migrate import OthersTables, Schema
+from taskwell.database.migrate import ConflictingTables, Schema
 from taskwell.models import metadata
 from taskwell.schemas.query import TaskFilter, TaskQuery, parse_sort
 from taskwell.schemas.types import fold
@@ -353,7 +353,7 @@ class TestOtherApplications:
 
     def test_a_table_in_the_way_leaves_all_as_it_was(self, database_url: str) -> None:
         sql(database_url, "CREATE TABLE tasks (word TEXT)")
-        with pytest.raises(OthersTables, match="a table of another program, tasks, where"):
+        with pytest.raises(ConflictingTables, match="a table of another program, tasks, where"):
             upgrade(database_url)
         assert tables(database_url) == {"tasks"}
         sql(database_url, "SELECT word FROM tasks")
@@ -361,7 +361,7 @@ class TestOtherApplications:
     @pytest.mark.parametrize("name", ["api_tokens", "idempotency_keys", "erased_users"])
     def test_so_does_a_view(self, database_url: str, name: str) -> None:
         sql(database_url, f"CREATE VIEW {name} AS SELECT 1 AS word")
-        with pytest.raises(OthersTables, match=name):
+        with pytest.raises(ConflictingTables, match=name):
             upgrade(database_url)
 
     @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from taskwell.core.settings_warnings import remarks
 from taskwell.database import migrate, row_security
 from taskwell.database.database import Database, ReadTransaction, open_backend
 from taskwell.database.faults import Fault, NotConnected, fault_of, lasting_reason, refusal
-from taskwell.database.migrate import OthersTables, Schema
+from taskwell.database.migrate import ConflictingTables, Schema
 from taskwell.database.postgres import PostgresBackend
 from taskwell.database.sqlite_file import absolute, closed_files, refuse_network_file_system
 from taskwell.models import metadata
@@ -174,11 +174,11 @@ async def _database(settings: Settings, inside: Inside) -> Findings:
             async for finding in inside(transaction, settings, pooled):
                 yield finding
             schema = await transaction.look(migrate.state_of)
-            others = await transaction.look(migrate.others_tables)
+            others = await transaction.look(migrate.conflicting_tables)
             async for finding in _users(transaction, schema):
                 yield finding
         if others:
-            yield Finding("schema", "wrong", str(OthersTables(settings, others)))
+            yield Finding("schema", "wrong", str(ConflictingTables(settings, others)))
             return
         yield _schema(settings, schema)
         async for finding in _users_apart(settings, database, schema):

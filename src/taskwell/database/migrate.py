@@ -36,7 +36,7 @@ class Schema(Enum):
     AHEAD = "ahead"  # of this code: migrated by a newer taskwell
 
 
-class OthersTables(Exception):
+class ConflictingTables(Exception):
     """Tables of another program have the names of taskwell's. The message says what to do."""
 
     def __init__(self, settings: Settings, names: list[str]) -> None:
@@ -53,14 +53,14 @@ async def upgrade(settings: Settings, revision: str = "head") -> str:
     Returns the resulting revision.
 
     Raises:
-        OthersTables: another program's tables have the names of taskwell's.
+        ConflictingTables: another program's tables have the names of taskwell's.
     """
 
     def work(connection: Connection) -> str:
         if revision_of(connection) is None:
             _create_schema(connection)
-            if names := others_tables(connection):
-                raise OthersTables(settings, names)
+            if names := conflicting_tables(connection):
+                raise ConflictingTables(settings, names)
         if revision != "head" or state_of(connection) is Schema.BEHIND:
             bring_to(connection, revision)
         return _described_revision(connection)
@@ -129,7 +129,7 @@ def revision_of(connection: Connection) -> str | None:
     return context.get_current_revision()
 
 
-def others_tables(connection: Connection) -> list[str]:
+def conflicting_tables(connection: Connection) -> list[str]:
     """Tables with the names of taskwell's, in a schema that taskwell never migrated."""
     if revision_of(connection) is not None:
         return []

@@ -8,7 +8,7 @@ from taskwell.core.settings import Settings
 from taskwell.database import migrate, row_security
 from taskwell.database.database import Database
 from taskwell.database.faults import lasting_reason, reason_of
-from taskwell.database.migrate import OthersTables, Schema
+from taskwell.database.migrate import ConflictingTables, Schema
 from taskwell.database.sqlite_file import absolute, closed_files
 
 logger = logging.getLogger("taskwell")
@@ -81,7 +81,7 @@ async def _migrate(settings: Settings, revision: str = "head") -> str:
     """Raises StartupError: another program's tables are in the way."""
     try:
         return await migrate.upgrade(settings, revision)
-    except OthersTables as error:
+    except ConflictingTables as error:
         raise StartupError(str(error)) from None
 
 

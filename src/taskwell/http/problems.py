@@ -1,7 +1,7 @@
-"""Errors as `application/problem+json` (RFC 9457): one table of types, one function that writes them.
+"""Renders every error as `application/problem+json` (RFC 9457), from one table of types.
 
-A problem consists of the table's texts, of texts of this program, and of the request's path; never of a
-foreign exception's message or of other input.
+A response contains only texts of the table and of this program, and the request's path; never an exception's
+message or the client's input.
 """
 
 import json
@@ -44,7 +44,7 @@ _MAX_INSTANCE = 1_024
 
 @dataclass(frozen=True, slots=True)
 class ProblemType:
-    """A type of error. `/problems/<token>` shows `meaning` and `remedy`."""
+    """A problem type. `/problems/<token>` shows its `meaning` and `remedy`."""
 
     token: str
     status: int
@@ -63,15 +63,15 @@ PROBLEM_TYPES = {
             "validation_error",
             400,
             "The request cannot be understood, or breaks a rule.",
-            "Mend what `errors` names: `pointer` is a place in the body, `parameter` one of the path, "
-            "the query or the header. The same request will fail again.",
+            "Fix the fields listed in `errors`: `pointer` is a JSON pointer into the body, `parameter` a "
+            "parameter of the path, the query or the header. The same request will fail again.",
         ),
         ProblemType(
             "unauthorized",
             401,
             "Nobody knows who is asking: there is no bearer token, or it is not accepted.",
-            "Send `Authorization: Bearer` with a token. If one was sent, `detail` says why it will not do; "
-            "mostly it has expired, and your sign-in gives a new one.",
+            "Send `Authorization: Bearer` with a token. If one was sent, `detail` says why it was refused; "
+            "if it has expired, sign in again for a new one.",
         ),
         ProblemType(
             "forbidden",
@@ -86,41 +86,42 @@ PROBLEM_TYPES = {
             404,
             "There is nothing at this path: it never existed, was deleted, or belongs to somebody else. "
             "Which of these is not told.",
-            "Check the id. A deleted task is in the trash for a while.",
+            "Check the path and the id. A deleted task can be restored from the trash for a limited time.",
         ),
         ProblemType(
             "method_not_allowed",
             405,
             "The path exists and does not know this method.",
-            "The `Allow` header lists the methods it knows.",
+            "Use a method that the `Allow` header lists.",
         ),
         ProblemType(
             "conflict",
             409,
             "The id or the e-mail address is taken already, or a request with the same Idempotency-Key is "
             "still running.",
-            "Choose another id or address, or use the user that exists. With a `Retry-After` header: repeat "
-            "the request after as many seconds.",
+            "Choose another id or address, or use the existing user. With a `Retry-After` header: repeat "
+            "the request after that many seconds.",
         ),
         ProblemType(
             "gone",
             410,
             "The cursor cannot be followed any more: what came after it has been purged, or the database was "
             "restored from a backup.",
-            "Forget the local copy and fetch everything anew, without `since`.",
+            "Discard the local copy and fetch everything again, without `since`.",
         ),
         ProblemType(
             "precondition_failed",
             412,
             "The task or the list is not as the request believes it to be: it has been changed, or the task "
             "exists already.",
-            "The `ETag` header is that of the task or the list as it stands. Read it again, and decide anew.",
+            "Read the task or the list again, then send the change with its current `ETag`, which is in the "
+            "`ETag` header.",
         ),
         ProblemType(
             "payload_too_large",
             413,
             "The body is larger than the server takes.",
-            "Send less at once.",
+            "Send less data per request.",
         ),
         ProblemType(
             "unsupported_media_type",
@@ -132,26 +133,26 @@ PROBLEM_TYPES = {
             "idempotency_key_reused",
             422,
             "The `Idempotency-Key` was used for another request: another method, path, query or body.",
-            "Use a new key for each request, and the same one only to repeat it.",
+            "Send a new key with each new request, and the same key only to repeat a request.",
         ),
         ProblemType(
             "precondition_required",
             428,
             "This server changes a task only if the request says which version it means.",
-            "Send the task's `ETag` as `If-Match`.",
+            "Send `If-Match` with the task's `ETag`.",
         ),
         ProblemType(
             "rate_limited",
             429,
             "Too many requests in a short time.",
-            "Repeat the request after as many seconds as the `Retry-After` header says. The `RateLimit` "
-            "header tells beforehand how many are left.",
+            "Repeat the request after the seconds in the `Retry-After` header. The `RateLimit` header of "
+            "every response says how many requests are left.",
         ),
         ProblemType(
             "headers_too_large",
             431,
             "The request's headers are larger than 16 KiB in all.",
-            "Send fewer or shorter headers; often a cookie or a token has grown too large.",
+            "Send fewer or shorter headers; often a cookie or a token is too large.",
         ),
         ProblemType(
             "internal_error",
@@ -163,21 +164,21 @@ PROBLEM_TYPES = {
             "overloaded",
             503,
             "The server has more to do than it can. Nothing was changed.",
-            "Repeat the request after as many seconds as the `Retry-After` header says; if it is refused "
-            "again, wait longer each time.",
+            "Repeat the request after the seconds in the `Retry-After` header; if it is refused again, "
+            "wait longer each time.",
         ),
         ProblemType(
             "database_unavailable",
             503,
             "The database cannot be reached, or is busy. Nothing was changed, unless `detail` says that it "
             "is unknown.",
-            "Repeat the request after as many seconds as the `Retry-After` header says.",
+            "Repeat the request after the seconds in the `Retry-After` header.",
         ),
         ProblemType(
             "storage_full",
             507,
             "The server has no room left. Nothing was changed; reading still works.",
-            "The server's operator has to make room. To repeat the request does not help until then.",
+            "Ask the server's operator to free space. Repeating the request fails until then.",
         ),
     )
 }
@@ -201,7 +202,7 @@ _TOKEN_OF_KIND: dict[type[TaskwellError], str] = {
 
 
 def problems(*tokens: str, database: bool = True) -> dict[int | str, dict[str, Any]]:
-    """The error responses of an operation in the OpenAPI document: those named, and the common ones."""
+    """The error responses of an operation in the OpenAPI document: the given ones, and the common ones."""
     always = ["validation_error", "internal_error", *(["database_unavailable"] if database else [])]
     found = [PROBLEM_TYPES[token] for token in (*tokens, *always)]
     answers: dict[int | str, dict[str, Any]] = {problem.status: documented(problem) for problem in found}
@@ -212,7 +213,7 @@ def problems(*tokens: str, database: bool = True) -> dict[int | str, dict[str, A
 
 
 def documented(problem: ProblemType) -> dict[str, Any]:
-    """The response of a problem in the OpenAPI document."""
+    """The response of a problem type in the OpenAPI document."""
     example = {
         "type": problem.token,
         "title": problem.title,
@@ -238,7 +239,7 @@ def path_as_sent(scope: Scope) -> str:
 
 
 def inner_path(scope: Scope) -> str:
-    """The same path without the root path."""
+    """The request's path without the root path, percent-encoded."""
     return instance_of(scope.get("raw_path") or quote(scope["path"]).encode())
 
 
@@ -288,7 +289,7 @@ def _error(violation: Violation) -> dict[str, str]:
 
 
 def install(app: FastAPI) -> None:
-    """Have the application answer its exceptions with problems."""
+    """Register the exception handlers of this module."""
     app.add_exception_handler(TaskwellError, _taskwell_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
@@ -339,7 +340,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
             detail = "There is nothing at this path."
         case 405:
             headers["Allow"] = ", ".join(methods_at(request.scope))
-            detail = f"The methods known here are {headers['Allow']}."
+            detail = f"This path does not support the method: use {headers['Allow']}."
         case status if status in _TOKEN_OF_STATUS:
             detail = PROBLEM_TYPES[_TOKEN_OF_STATUS[status]].meaning
         case _:
@@ -352,7 +353,7 @@ _DETAILS = {
     "int_type": ("invalid_type", "must be a whole number"),
     "greater_than_equal": ("out_of_range", "is out of range"),
     "less_than": ("out_of_range", "is out of range"),
-    "union_tag_not_found": ("required", "must say its op"),
+    "union_tag_not_found": ("required", "must have an op"),
     "union_tag_invalid": ("invalid_op", "must have an op among create, update, delete, toggle and restore"),
     "list_type": ("invalid_type", "must be an array"),
     "missing": ("required", "is required"),
@@ -365,7 +366,7 @@ _DETAILS = {
     "missing_sentinel_error": ("invalid", "is not valid"),
 }
 # Codes that this program raises itself, with its own messages.
-_OUR_CODES = {
+_OWN_CODES = {
     "blank", "invalid_email", "invalid_id", "invalid_limit", "invalid_text", "reserved", "too_long",
     "too_short", "unknown_member", "invalid_flag", "invalid_instant", "invalid_order", "invalid_scope",
     "invalid_sort", "invalid_status",
@@ -375,16 +376,16 @@ _OUR_CODES = {
 def _violation(error: Mapping[str, Any]) -> Violation:
     kind = error["type"]
     limits = error.get("ctx", {})
-    if "field_type" in limits:  # of a list; Pydantic's own message would repeat the length that was sent
+    if "field_type" in limits:  # a list's length: Pydantic's own message would repeat the client's
         detail = f"must have {limits.get('min_length', 1)} to {limits.get('max_length', 1_000):,} items"
         code = kind
-    elif kind in _OUR_CODES:
+    elif kind in _OWN_CODES:
         code, detail = kind, error["msg"]
     else:
         code, detail = _DETAILS.get(kind, ("invalid", "is not valid"))
     source, *path = error["loc"]
     if path[:1] == ["operations"]:
-        path = path[:2] + path[3:]  # Pydantic inserts the tag of the union, which is no member
+        path = path[:2] + path[3:]  # without the union's tag, which is not a member of the body
     if source != "body":
         return Violation(source, str(path[0]) if path else source, code, detail)
     return Violation("body", "".join(f"/{part}" for part in path), code, detail)

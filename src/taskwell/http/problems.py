@@ -62,57 +62,56 @@ PROBLEM_TYPES = {
         ProblemType(
             "validation_error",
             400,
-            "The request cannot be understood, or breaks a rule.",
+            "The request is malformed or breaks a rule.",
             "Fix the fields listed in `errors`: `pointer` is a JSON pointer into the body, `parameter` a "
             "parameter of the path, the query or the header. The same request will fail again.",
         ),
         ProblemType(
             "unauthorized",
             401,
-            "Nobody knows who is asking: there is no bearer token, or it is not accepted.",
+            "Authentication failed: the bearer token is missing or invalid.",
             "Send `Authorization: Bearer` with a token. If one was sent, `detail` says why it was refused; "
             "if it has expired, sign in again for a new one.",
         ),
         ProblemType(
             "forbidden",
             403,
-            "Who is asking is known, and may not do this: the data is another user's, or the token's scopes "
-            "do not suffice.",
+            "The caller lacks permission: the data is another user's, or the token lacks a scope.",
             "Use your own id in the path, or `/api/tasks` without one. If `detail` names a scope, use a "
             "token that has it.",
         ),
         ProblemType(
             "not_found",
             404,
-            "There is nothing at this path: it never existed, was deleted, or belongs to somebody else. "
-            "Which of these is not told.",
+            "There is nothing at this path: it never existed, was deleted, or belongs to another user. The "
+            "response is the same for all three.",
             "Check the path and the id. A deleted task can be restored from the trash for a limited time.",
         ),
         ProblemType(
             "method_not_allowed",
             405,
-            "The path exists and does not know this method.",
+            "The path exists, but does not support the method.",
             "Use a method that the `Allow` header lists.",
         ),
         ProblemType(
             "conflict",
             409,
-            "The id or the e-mail address is taken already, or a request with the same Idempotency-Key is "
-            "still running.",
+            "The id or the e-mail address is taken, or a request with the same Idempotency-Key is still "
+            "running.",
             "Choose another id or address, or use the existing user. With a `Retry-After` header: repeat "
             "the request after that many seconds.",
         ),
         ProblemType(
             "gone",
             410,
-            "The cursor cannot be followed any more: what came after it has been purged, or the database was "
-            "restored from a backup.",
+            "The cursor has expired: changes after it were purged, or the database was restored from a "
+            "backup.",
             "Discard the local copy and fetch everything again, without `since`.",
         ),
         ProblemType(
             "precondition_failed",
             412,
-            "The task or the list is not as the request believes it to be: it has been changed, or the task "
+            "The task or the list is not in the state that the request expects: it has changed, or the task "
             "exists already.",
             "Read the task or the list again, then send the change with its current `ETag`, which is in the "
             "`ETag` header.",
@@ -120,7 +119,7 @@ PROBLEM_TYPES = {
         ProblemType(
             "payload_too_large",
             413,
-            "The body is larger than the server takes.",
+            "The body is larger than the server accepts.",
             "Send less data per request.",
         ),
         ProblemType(
@@ -138,13 +137,13 @@ PROBLEM_TYPES = {
         ProblemType(
             "precondition_required",
             428,
-            "This server changes a task only if the request says which version it means.",
+            "This server requires `If-Match` to change a task.",
             "Send `If-Match` with the task's `ETag`.",
         ),
         ProblemType(
             "rate_limited",
             429,
-            "Too many requests in a short time.",
+            "The caller has sent too many requests.",
             "Repeat the request after the seconds in the `Retry-After` header. The `RateLimit` header of "
             "every response says how many requests are left.",
         ),
@@ -157,27 +156,27 @@ PROBLEM_TYPES = {
         ProblemType(
             "internal_error",
             500,
-            "The server made a mistake. Its log has the details under the `request_id`.",
+            "The server failed unexpectedly. Its log has the details under the `request_id`.",
             "Report it to the server's operator with the `request_id`.",
         ),
         ProblemType(
             "overloaded",
             503,
-            "The server has more to do than it can. Nothing was changed.",
+            "The server is overloaded. Nothing was changed.",
             "Repeat the request after the seconds in the `Retry-After` header; if it is refused again, "
             "wait longer each time.",
         ),
         ProblemType(
             "database_unavailable",
             503,
-            "The database cannot be reached, or is busy. Nothing was changed, unless `detail` says that it "
-            "is unknown.",
+            "The database cannot be reached or is busy. Nothing was changed, unless `detail` says that the "
+            "outcome is unknown.",
             "Repeat the request after the seconds in the `Retry-After` header.",
         ),
         ProblemType(
             "storage_full",
             507,
-            "The server has no room left. Nothing was changed; reading still works.",
+            "The server's storage is full. Nothing was changed; reads still work.",
             "Ask the server's operator to free space. Repeating the request fails until then.",
         ),
     )
@@ -229,7 +228,7 @@ def documented(problem: ProblemType) -> dict[str, Any]:
     }
     if problem.status == 412:
         text = {"type": "string"}
-        answer["headers"] = {"ETag": {"description": "That of what is there.", "schema": text}}
+        answer["headers"] = {"ETag": {"description": "The current ETag.", "schema": text}}
     return answer
 
 

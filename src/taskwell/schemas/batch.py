@@ -17,7 +17,7 @@ Version = Annotated[
     Field(
         ge=0,
         lt=SEQUENCE_END,
-        description="The version that the task is believed to have; another one fails the batch.",
+        description="The expected version of the task; if it differs, the batch fails.",
         examples=[17],
         json_schema_extra=INT64,
     ),
@@ -25,7 +25,7 @@ Version = Annotated[
 
 
 class CreateOperation(Input):
-    """A new task, under an id of the client's choice or of the server's."""
+    """Creates a task, with an id chosen by the client or the server."""
 
     op: Annotated[Literal["create"], Field(examples=["create"])]
     id: TaskId | MISSING = MISSING
@@ -33,7 +33,7 @@ class CreateOperation(Input):
 
 
 class UpdateOperation(Input):
-    """A change of what is named."""
+    """Changes the given fields of a task."""
 
     op: Annotated[Literal["update"], Field(examples=["update"])]
     id: TaskId
@@ -42,7 +42,7 @@ class UpdateOperation(Input):
 
 
 class DeleteOperation(Input):
-    """A task into the trash."""
+    """Moves a task to the trash."""
 
     op: Annotated[Literal["delete"], Field(examples=["delete"])]
     id: TaskId
@@ -50,7 +50,7 @@ class DeleteOperation(Input):
 
 
 class ToggleOperation(Input):
-    """A task turned over, or set to a state."""
+    """Toggles a task, or sets its state."""
 
     op: Annotated[Literal["toggle"], Field(examples=["toggle"])]
     id: TaskId
@@ -59,7 +59,7 @@ class ToggleOperation(Input):
 
 
 class RestoreOperation(Input):
-    """A task out of the trash."""
+    """Restores a task from the trash."""
 
     op: Annotated[Literal["restore"], Field(examples=["restore"])]
     id: TaskId
@@ -73,7 +73,7 @@ Operation = Annotated[
 
 
 class Batch(Input):
-    """Operations that happen all together or not at all, in their order."""
+    """Operations that run in order, all or none."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -93,7 +93,7 @@ class Batch(Input):
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What the operation would have answered by itself."""
+    """The response that the operation would have had by itself."""
 
     status: Annotated[int, Field(examples=[200])]
     task: TaskDeleted | TaskRead
@@ -101,7 +101,7 @@ class BatchResult:
 
 @dataclass(frozen=True, slots=True)
 class BatchResults:
-    """One result for each operation, in their order."""
+    """One result for each operation, in order."""
 
     results: list[BatchResult]
 

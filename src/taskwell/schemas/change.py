@@ -13,7 +13,7 @@ from taskwell.schemas.types import EXAMPLE_ID
 
 @dataclass(frozen=True, slots=True)
 class TaskGone:
-    """A task that went to the trash."""
+    """A task that was moved to the trash."""
 
     id: Annotated[UUID, Field(examples=[EXAMPLE_ID])]
     deleted: Annotated[Literal[True], Field(examples=[True])]
@@ -26,11 +26,11 @@ Change = TaskRead | TaskGone
 
 @dataclass(frozen=True, slots=True)
 class ChangePage:
-    """Changes in the order of their numbers, each task in its latest state."""
+    """Changes in the order of their versions, each task in its latest state."""
 
     changes: list[Change]
     next: Annotated[str, Field(description="The `since` of the next request.", examples=["18-0"])]
-    more: Annotated[bool, Field(description="Whether there is more right now.", examples=[False])]
+    more: Annotated[bool, Field(description="Whether there are more changes now.", examples=[False])]
 
 
 _CHANGES: TypeAdapter[Any] = TypeAdapter(ChangePage)

@@ -6,15 +6,15 @@ from pydantic import BaseModel, Field
 
 
 class ProblemViolation(BaseModel):
-    """One thing wrong with the request."""
+    """One rule that the request breaks."""
 
     pointer: Annotated[
         str | None,
-        Field(default=None, description="Where in the body: a JSON pointer.", examples=["/title"]),
+        Field(default=None, description="A JSON pointer into the body.", examples=["/title"]),
     ]
     parameter: Annotated[
         str | None,
-        Field(default=None, description="Which parameter of the path, query or header.", examples=["limit"]),
+        Field(default=None, description="A parameter of the path, query or header.", examples=["limit"]),
     ]
     code: Annotated[str, Field(examples=["too_long"])]
     detail: Annotated[str, Field(examples=["must have 1 to 200 characters"])]
@@ -26,7 +26,7 @@ class Problem(BaseModel):
     type: Annotated[
         str,
         Field(
-            description="A short token, stable for ever; explained at `/problems/<type>`.",
+            description="A short token that never changes; explained at `/problems/<type>`.",
             examples=["validation_error"],
         ),
     ]
@@ -42,6 +42,10 @@ class Problem(BaseModel):
     ]
     index: Annotated[
         int | None,
-        Field(default=None, description="Only from a batch: the operation that failed.", examples=[1]),
+        Field(
+            default=None,
+            description="Only from a batch: the index of the operation that failed.",
+            examples=[1],
+        ),
     ]
     request_id: Annotated[str, Field(examples=["5c0a6cc4d6c44b7f9b2f7d3c2d7f9b1e"])]

@@ -34,19 +34,19 @@ class TokenCreate(Input):
 
 @dataclass(frozen=True, slots=True)
 class TokenRead:
-    """A token, without what would let anybody use it."""
+    """A token, without its secret."""
 
     id: Annotated[UUID, Field(examples=[EXAMPLE_ID])]
     name: Annotated[str, Field(examples=["backup"])]
     scopes: Annotated[list[str], Field(examples=[["tasks:read"]])]
     created_at: Instant
     expires_at: Instant | None
-    last_used_at: Annotated[Instant | None, Field(description="A minute late at most.")]
+    last_used_at: Annotated[Instant | None, Field(description="Up to a minute late.")]
 
 
 @dataclass(frozen=True, slots=True)
 class TokenCreated(TokenRead):
-    """The only time that the token itself is shown."""
+    """A new token with its secret, which is not shown again."""
 
     token: Annotated[str, Field(examples=["tw_…"])]
 

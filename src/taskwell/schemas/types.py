@@ -199,8 +199,8 @@ Title = Annotated[
             "type": "string",
             "minLength": 1,
             "maxLength": TITLE_MAX_LENGTH,
-            "description": f"1 to {TITLE_MAX_LENGTH} characters on one line, after white space around "
-            "them is removed.",
+            "description": f"1 to {TITLE_MAX_LENGTH} characters on one line, after surrounding white space "
+            "is removed.",
             "examples": ["Buy milk"],
         }
     ),
@@ -209,7 +209,7 @@ Name = Annotated[
     StrictStr,
     AfterValidator(_name),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": TOKEN_NAME_MAX_LENGTH}),
-    Field(description="What it is for, on one line.", examples=["backup"]),
+    Field(description="The token's purpose, on one line.", examples=["backup"]),
 ]
 Description = Annotated[
     StrictStr,
@@ -229,8 +229,8 @@ UserId = Annotated[
     AfterValidator(_user_id),
     _USER_ID_SCHEMA,
     Field(
-        description="Opaque text from your sign-in; of a user who signs in, as `GET /api/users/me` tells it. "
-        "Reserved words are refused: "
+        description="Opaque text from your sign-in; `GET /api/users/me` shows that of the caller. Reserved "
+        "words are refused: "
         + ", ".join(sorted(word for word in RESERVED_USER_IDS if word.isalpha()))
         + ", and v1, v2 and so on.",
         examples=["alice"],
@@ -244,7 +244,7 @@ Email = Annotated[
     StrictStr,
     AfterValidator(_email),
     WithJsonSchema({"type": "string", "format": "email", "minLength": 3, "maxLength": EMAIL_MAX_LENGTH}),
-    Field(description="Compared and kept in lower case.", examples=["alice@example.com"]),
+    Field(description="Compared and stored in lower case.", examples=["alice@example.com"]),
 ]
 
 

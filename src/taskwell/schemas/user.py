@@ -10,7 +10,7 @@ from taskwell.schemas.types import Email, UserId
 
 
 class UserCreate(Input):
-    """A new user. Without an id the server makes one."""
+    """A new user. Without an id the server generates one."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"id": "alice", "email": "alice@example.com"}]})
 

@@ -176,7 +176,7 @@ class TestOfASnapshotThatMayNotBeWritten:
         with read_only(snapshot) as view:
             told = refused(f"sqlite:///{view}/tasks.db", "backup", str(file))
         assert "its latest changes are in tasks.db-wal" in told
-        assert "copy both files to such a folder" in told
+        assert "copy both files to one" in told
         assert not file.exists()
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to mount")

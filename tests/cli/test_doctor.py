@@ -88,7 +88,7 @@ class TestHealth:
 
     def test_changes_nothing(self, tmp_path: Path) -> None:
         url = f"sqlite:///{tmp_path}/tasks.db"
-        assert "the server makes it" in noted(url, "database")
+        assert "the server creates it" in noted(url, "database")
         assert list(tmp_path.iterdir()) == []
 
     def test_settings_that_are_none(self, healthy: str) -> None:
@@ -159,7 +159,7 @@ class TestSqlite:
     def test_a_disk_that_is_almost_full(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 100, 2**20))
         assert wrong(f"sqlite:///{file}", "disk").startswith("1 MiB are free")
-        monkeypatch.setattr(doctor, "_LITTLE_ROOM", 1)
+        monkeypatch.setattr(doctor, "_MIN_FREE", 1)
         monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 100, 2))
         assert "too little for a backup" in noted(f"sqlite:///{file}", "disk")
 
@@ -276,7 +276,7 @@ class TestPostgres:
         ("column", "value", "words"),
         [
             ("version", 14, "too old"),
-            ("standby", True, "name the primary"),
+            ("standby", True, "set DATABASE_URL to the primary"),
             ("encrypted", False, "add sslmode=require"),
         ],
     )
@@ -305,7 +305,7 @@ class TestPostgres:
 class TestSchema:
     def test_that_is_behind(self, database_url: str) -> None:
         taskwell(database_url, "db", "upgrade", "0003")
-        assert "when it starts" in noted(database_url, "schema")
+        assert "at start" in noted(database_url, "schema")
         assert "taskwell db upgrade" in wrong(database_url, "schema", TASKWELL_MIGRATE_AT_START="false")
 
     def test_that_is_ahead(self, postgres: str) -> None:

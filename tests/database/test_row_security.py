@@ -542,7 +542,7 @@ class TestSettings:
         with role(attributes) as name:
             place.sql(f"GRANT {make_url(place.owner).username} TO {name}")
             url = by(place.admin, name)
-            with pytest.raises(StartupError, match="serve as a role without SUPERUSER and BYPASSRLS"):
+            with pytest.raises(StartupError, match="serve with a role without SUPERUSER and BYPASSRLS"):
                 opened(settings_of(place, database_url=url, row_level_security="on"), is_inactive)
             opened(settings_of(place, database_url=url, auth="jwt", jwt_secret=SECRET), is_inactive)
             assert caplog.text.count("row-level security has no effect") == 1
@@ -552,7 +552,8 @@ class TestSettings:
         caplog.set_level(logging.INFO, "taskwell")
         opened(settings_of(place), is_inactive)
         alone: dict[str, Any] = {"migration_database_url": None}
-        with pytest.raises(StartupError, match="does not own the tables: give MIGRATION_DATABASE_URL a role"):
+        refusal = "does not own the tables: set MIGRATION_DATABASE_URL with a role"
+        with pytest.raises(StartupError, match=refusal):
             opened(settings_of(place, **alone, row_level_security="on"), is_active)
         opened(settings_of(place, **alone, auth="jwt", jwt_secret=SECRET), is_inactive)
         assert caplog.text.count("does not own the tables") == 1

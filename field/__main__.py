@@ -16,8 +16,8 @@ from pathlib import Path
 import field.situations  # noqa: F401 (they add themselves)
 from field.matrix import SERVERS, SITUATIONS, Outcome, Site, Situation, attempt
 from field.proxies import PROXIES, Proxy, running
-from harness.programs import DATABASES, subject
 from harness.servers import server_process
+from harness.subjects import DATABASES, subject
 
 _NAME, _CELL = 72, 6  # widths
 DIRECT = "no proxy"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx2
 
-from clients import make
+from harness.packages import install_node
 from harness.postgres import die_with_parent, free_ports
 
 NODE = Path(__file__).parent / "node"
@@ -249,12 +249,12 @@ def _varnish(configuration: Callable[[], str]) -> Callable[[Path, Ports], list[s
 
 
 def _express(_folder: Path, ports: Ports) -> list[str]:
-    make.install_node(NODE)
+    install_node(NODE)
     return [str(NODE / "express.mjs"), str(ports.front), f"http://127.0.0.1:{ports.server}"]
 
 
 def _vite(folder: Path, ports: Ports) -> list[str]:
-    make.install_node(NODE)
+    install_node(NODE)
     configuration = folder / "vite.config.js"
     configuration.write_text(with_ports(printed("js"), ports, {}))
     (folder / "index.html").write_text("<title>taskwell</title>")

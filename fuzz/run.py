@@ -11,8 +11,8 @@ import jwt
 
 from fuzz.expectations import ENDLESS, SIGNED_IN
 from harness.figures import Figures
-from harness.programs import subject
 from harness.servers import server_process
+from harness.subjects import subject
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = 500

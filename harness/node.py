@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from clients import make
+from harness.packages import install_node
 
 
 def install(folder: Path) -> None:
     """Once for each content of the lock file, whichever worker comes first."""
     program("npm")
-    make.install_node(folder)
+    install_node(folder)
 
 
 def program(name: str) -> str:

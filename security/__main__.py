@@ -11,8 +11,8 @@ import httpx2
 
 from harness.figures import Figures, table
 from harness.issuer import ALGORITHMS, AUDIENCE, SECRET, Issuer, SigningKey, bearer, running_issuer
-from harness.programs import subject
 from harness.servers import ServerProcess, server_process
+from harness.subjects import subject
 from security import matrix
 from security.corpus import hostile_tokens
 

@@ -6,8 +6,9 @@ import time
 from random import SystemRandom
 
 from harness.figures import SHORT, Figures, Form, table
-from harness.programs import DATABASES, PROGRAMS, cores, missing, run, subject
+from harness.subjects import DATABASES, subject
 from stress import parity
+from stress.programs import PROGRAMS, cores, missing, run
 
 
 def main() -> int:

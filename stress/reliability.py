@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.figures import SHORT, Figures, Form, shown
-from harness.programs import DATABASES, PROGRAMS, missing
+from harness.subjects import DATABASES
 from stress.__main__ import timed
+from stress.programs import PROGRAMS, missing
 
 _PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
 _REASON = 100  # characters of it

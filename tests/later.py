@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from clients import make
+from harness.packages import install_node
 
 ROOT = Path(__file__).parents[1]
 _YEAR = 31_556_952
@@ -46,7 +47,7 @@ def main(years: float, arguments: list[str]) -> int:
     make.python()
     make.typescript()
     for folder in (Path("harness", "issuers"), Path("tests", "openapi")):
-        make.install_node(ROOT / folder)
+        install_node(ROOT / folder)
     without = [part for test in _OUT_OF_REACH for part in ("--deselect", test)]
     with calendar(years) as environment:
         command = [sys.executable, "-m", "pytest", *without, *arguments]

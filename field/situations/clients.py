@@ -15,9 +15,9 @@ from urllib.parse import urlencode
 
 import httpx2
 
-from clients import make
 from field.matrix import NotHere, Site, check, new_tasks, situation
 from field.proxies import find
+from harness.packages import install_node
 from harness.proxy import Plan, Proxy
 
 _HEADLESS = (
@@ -137,7 +137,7 @@ def node(site: Site) -> None:
 def postman(site: Site) -> None:
     """All optional parameters are sent, by their examples: none may be what refuses a request."""
     _not_vite(site, "it passes /api on alone")
-    make.install_node(POSTMAN)
+    install_node(POSTMAN)
     lines = [line.split() for line in _run(site, "node", POSTMAN / "run.mjs", site.url).splitlines()]
     statuses = [int(status) for _, _, status in lines]
     # A token that the example names is not there; the user that is created may be.

@@ -7,6 +7,7 @@ import pytest
 
 from clients import make
 from harness.node import program
+from harness.packages import once
 from harness.servers import server_process
 from taskwell import __version__
 from tests.clients import example, run, strict_server
@@ -20,7 +21,7 @@ def folder() -> Path:
     node = program("node")
     folder = make.typescript()
     inputs = [make.DOCUMENT, folder / "src" / "index.ts", *sorted((folder / "tests").glob("*.ts"))]
-    make.once(folder, "dist-tests", inputs, lambda: run(node, TSC, "--project", "tests", cwd=folder))
+    once(folder, "dist-tests", inputs, lambda: run(node, TSC, "--project", "tests", cwd=folder))
     return folder
 
 

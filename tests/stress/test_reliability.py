@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from harness.figures import Figures
-from harness.programs import PROGRAMS
 from stress import reliability
+from stress.programs import PROGRAMS
 from stress.reliability import GOALS, Row, page
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from harness.databases import new_postgres_database
 from harness.figures import SHORT, Figures, Form, table
-from harness.programs import missing, run
 from stress import parity
+from stress.programs import missing, run
 
 FORM = Form(SHORT, seed=1)
 

@@ -1,15 +1,14 @@
 """The programs by name, each run on a server of its own."""
 
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.figures import Figures, Form
-from harness.postgres import postgres_server
 from harness.servers import ServerProcess, server_process
+from harness.subjects import DATABASES
 from stress import (
     aborts,
     backups,
@@ -31,8 +30,6 @@ from stress import (
     slow,
 )
 from stress.cores import all_but_the_last
-
-DATABASES = ("sqlite", "postgresql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +94,3 @@ def run(name: str, database_url: str, folder: Path, form: Form) -> Figures:
         return program.measure(ServerProcess(folder, settings), form)
     with server_process(folder, **settings) as server:
         return program.measure(server, form)
-
-
-@contextmanager
-def subject(database: str) -> Iterator[tuple[str, Path]]:
-    """The URL of an empty database, and a folder for its server."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="taskwell-stress-")))
-        if database == "sqlite":
-            yield f"sqlite:///{folder}/stress.db", folder
-        else:
-            yield stack.enter_context(postgres_server()).url, folder

@@ -6,19 +6,26 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from zlib import crc32
 
 import httpx2
 import pytest
 
 from harness.cluster import PROCESSES, makes_sense_behind_a_proxy, several_servers
-from harness.databases import new_database
+from harness.databases import drop_templates, migrated_database
 from harness.postgres import postgres_server
 from harness.servers import SLOW_PATH, LocalServer, local_server
 from harness.side_effects import execute
+from harness.tls import share_tls_contexts
 from taskwell.core.settings import Settings
 from taskwell.rest.fast_path.cached_head import FastPath
 
-DATABASES = ("postgresql",) if PROCESSES else ("sqlite", "postgresql")
+# TEST_FAST: one database and one mount, for `make test-fast`. TEST_ALL_MOUNTS: every case at both mounts.
+FAST = "TEST_FAST" in os.environ
+ALL_MOUNTS = "TEST_ALL_MOUNTS" in os.environ
+DATABASES = ("postgresql",) if PROCESSES else ("sqlite",) if FAST else ("sqlite", "postgresql")
+# The second mount has the same routes (tests/rest/test_mounts.py), so that a share of its cases is enough.
+_SHARE_OF_SECOND_MOUNT = 6
 _stack = ExitStack()
 
 
@@ -29,18 +36,39 @@ def pytest_configure(config: pytest.Config) -> None:
     others = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SERVICE_NAME")
     for name in others:
         os.environ.pop(name, None)
+    share_tls_contexts()
     collects_only = config.option.collectonly
     if hasattr(config, "workerinput") or collects_only or "TEST_DATABASE_URL" in os.environ:
         return
     os.environ["TEST_DATABASE_URL"] = _stack.enter_context(postgres_server()).url
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what another case proves, and begin with what takes longest."""
     if PROCESSES:
         items[:] = [item for item in items if makes_sense_behind_a_proxy(item)]
+    named = any("[" in argument for argument in config.args)
+    left_out = [] if ALL_MOUNTS or named else [item for item in items if _is_left_out(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        gone = set(left_out)
+        items[:] = [item for item in items if item not in gone]
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def _is_left_out(item: pytest.Item) -> bool:
+    """Whether it is of the second mount, and of the share that is not run."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    if parameters.get("tasks") != SECOND_MOUNT:
+        return False
+    if FAST or item.get_closest_marker("both_mounts") is not None:
+        return FAST
+    return crc32(item.nodeid.encode()) % _SHARE_OF_SECOND_MOUNT != 0
 
 
 def pytest_unconfigure() -> None:
+    drop_templates()
     _stack.close()
 
 
@@ -63,7 +91,7 @@ def database_kind(request: pytest.FixtureRequest) -> str:
 def server(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     """The server that most tests share, or several behind a proxy."""
     folder = tmp_path_factory.mktemp("server")
-    with new_database(database_kind, folder) as url:
+    with migrated_database(database_kind, folder) as url:
         one = several_servers(folder, url) if PROCESSES else local_server(Settings(database_url=url))
         with one as server:
             yield server
@@ -71,8 +99,8 @@ def server(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def database_url(database_kind: str, tmp_path: Path) -> Iterator[str]:
-    """An empty database for the test alone."""
-    with new_database(database_kind, tmp_path) as url:
+    """A database without a row, for the test alone; its tables are there."""
+    with migrated_database(database_kind, tmp_path) as url:
         yield url
 
 
@@ -91,7 +119,10 @@ def user() -> str:
     return f"user-{uuid4().hex}"
 
 
-@pytest.fixture(params=["caller", "path"])
+SECOND_MOUNT = "path"
+
+
+@pytest.fixture(params=["caller", SECOND_MOUNT])
 def tasks(request: pytest.FixtureRequest, user: str) -> str:
     """The path of the tasks, at each of the two mounts."""
     return "/api/tasks" if request.param == "caller" else f"/api/{user}/tasks"

@@ -1,11 +1,19 @@
 """A database with something of everything in it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from harness.databases import new_database
 from tests.cli.contents import fill
+
+
+@pytest.fixture
+def database_url(database_kind: str, tmp_path: Path) -> Iterator[str]:
+    """A database without a table, for the test alone."""
+    with new_database(database_kind, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

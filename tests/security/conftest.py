@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from harness.databases import new_database
+from harness.databases import migrated_database
 from harness.issuer import ALGORITHMS, AUDIENCE, SECRET, Issuer, bearer, running_issuer
 from harness.servers import LocalServer, local_server
 from taskwell.core.settings import Settings
@@ -38,7 +38,7 @@ def guarded(
     database_kind: str, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalServer]:
     with (
-        new_database(database_kind, tmp_path_factory.mktemp("guarded")) as url,
+        migrated_database(database_kind, tmp_path_factory.mktemp("guarded")) as url,
         local_server(settings_for(issuer, database_url=url)) as server,
     ):
         yield server

@@ -1,0 +1,82 @@
+"""Tasks and their changes are mounted twice, as the same code: most tests ask it at one of the mounts."""
+
+from typing import Any
+
+import httpx2
+import pytest
+
+from harness.responses import create
+from taskwell.app import create_app
+from taskwell.core.settings import Settings
+from taskwell.rest.dependencies import path_user
+from taskwell.rest.routes import changes, router, tasks
+
+OWN, OF_PATH = "/api", "/api/{user_id}"
+# What the second mount says of its own.
+DIFFERENT = {"prefix", "dependencies", "generate_unique_id_function"}
+
+
+def inclusions(prefix: str) -> dict[str, tuple[Any, dict[str, Any]]]:
+    """The routers that are mounted at a prefix and with which options, by their path behind it."""
+    found = [route for route in router.routes if hasattr(route, "original_router")]
+    by_prefix = {route.include_context.prefix: route for route in found}
+    return {
+        path: (
+            by_prefix[f"{prefix}{path}"].original_router,
+            vars(by_prefix[f"{prefix}{path}"].include_context),
+        )
+        for path in ("/tasks", "")
+    }
+
+
+class TestBothMounts:
+    def test_are_the_same_routers_with_the_same_options(self) -> None:
+        own, of_path = inclusions(OWN), inclusions(OF_PATH)
+        assert own["/tasks"][0] is tasks.router
+        assert own[""][0] is changes.router
+        for path, (included, options) in own.items():
+            other, others = of_path[path]
+            assert other is included
+            assert [dependency.dependency for dependency in others["dependencies"]] == [path_user]
+            assert options["dependencies"] == []
+            for name in options.keys() - DIFFERENT:
+                assert others[name] == options[name] or others[name] is options[name], name
+
+    def test_nothing_else_is_at_either_prefix(self) -> None:
+        prefixes = [
+            route.include_context.prefix for route in router.routes if hasattr(route, "original_router")
+        ]
+        assert sorted(prefix for prefix in prefixes if prefix.startswith(OF_PATH)) == [
+            OF_PATH, f"{OF_PATH}/tasks",
+        ]  # fmt: skip
+        assert len(prefixes) == len(set(prefixes))
+
+    def test_have_the_same_operations_in_the_document(self) -> None:
+        paths = create_app(Settings(database_url="sqlite:///unused.db")).openapi()["paths"]
+        of_path = {path: paths[path] for path in paths if path.startswith(OF_PATH)}
+        own = {path.replace(OF_PATH, OWN, 1): operations for path, operations in of_path.items()}
+        assert len(own) == 8
+        for path, operations in own.items():
+            assert paths[path].keys() == operations.keys(), path
+            for method, operation in operations.items():
+                user, *others = [
+                    *(one for one in operation["parameters"] if one["name"] == "user_id"),
+                    *(one for one in operation["parameters"] if one["name"] != "user_id"),
+                ]
+                assert (user["in"], user["required"]) == ("path", True)
+                twin = operation | {
+                    "parameters": others,
+                    "operationId": operation["operationId"].removeprefix("user_"),
+                }
+                assert twin == paths[path][method], (method, path)
+
+    @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+    def test_answer_every_method_alike(self, client: httpx2.Client, user: str, method: str) -> None:
+        """But for `TRACE` and what has no route, where both are a 405 with the same methods."""
+        own = f"/api/tasks/{create(client, '/api/tasks')['id']}"
+        of_path = f"/api/{user}/tasks/{create(client, f'/api/{user}/tasks')['id']}"
+        tails = ("", "/toggle", "/complete", "/restore", "/other")
+        for first, second in ((own + tail, of_path + tail) for tail in tails):
+            answers = [client.request(method, path, json={"title": "x"}) for path in (first, second)]
+            told = [(answer.status_code, answer.headers.get("allow")) for answer in answers]
+            assert told[0] == told[1], first

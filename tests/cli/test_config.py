@@ -78,7 +78,7 @@ class TestEnvFile:
         assert result.exit_code == 2
         assert result.stderr == ".env is not text in UTF-8: save it as UTF-8\n"
 
-    def test_and_by_doctor(self, folder: Path) -> None:
+    def test_what_is_no_text_is_told_of_by_doctor_too(self, folder: Path) -> None:
         (folder / ".env").write_bytes(b"\xff\xfeD")
         result = taskwell("", "doctor")
         assert result.exit_code == 1

@@ -310,7 +310,7 @@ class TestPortsThatCannotBeListenedOn:
         )
         assert list(tmp_path.iterdir()) == []
 
-    def test_so_is_an_address_of_another_machine(self) -> None:
+    def test_an_address_of_another_machine_is_told(self) -> None:
         told = refusal("--host", "192.0.2.1", TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS="true")
         assert told.startswith("cannot listen on 192.0.2.1, port ")
 
@@ -338,7 +338,7 @@ class TestSqliteThatCannotBeUsed:
         told = refusal(before=obey_permissions, DATABASE_URL=f"sqlite:///{file}")
         assert told == f"{file} is not writable: check the permissions of the file and its folder"
 
-    def test_so_may_one_that_has_all_it_needs(self, tmp_path: Path) -> None:
+    def test_a_migrated_file_that_may_not_be_written(self, tmp_path: Path) -> None:
         file = tmp_path / "tasks.db"
         assert run("db", "upgrade", DATABASE_URL=f"sqlite:///{file}").returncode == 0
         file.chmod(0o400)
@@ -384,7 +384,7 @@ class TestAWorkingFolderThatIsGone:
         )  # fmt: skip
 
     @pytest.mark.parametrize("command", COMMANDS)
-    def test_and_a_file_in_it(self, tmp_path: Path, command: str) -> None:
+    def test_a_database_file_in_it_cannot_be_used(self, tmp_path: Path, command: str) -> None:
         done = self.run(tmp_path, command, TASKWELL_PORT=str(free_port()))
         assert done.returncode == 1
         *_, line = (done.stdout + done.stderr).splitlines()
@@ -396,7 +396,7 @@ class TestAWorkingFolderThatIsGone:
         done = self.run(tmp_path, command, DATABASE_URL=f"sqlite:///{tmp_path}/tasks.db")
         assert (done.returncode, done.stderr) == (0, "")
 
-    def test_nor_to_a_server_of_one(self, tmp_path: Path) -> None:
+    def test_is_nothing_to_a_server_of_a_file_elsewhere(self, tmp_path: Path) -> None:
         taken = socket.create_server(("127.0.0.1", 0))
         with taken:
             port = str(taken.getsockname()[1])

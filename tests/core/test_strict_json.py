@@ -79,7 +79,7 @@ class TestBodies:
         assert loads_body(b"1") == 1
 
     @pytest.mark.parametrize("body", [b"\xef\xbb\xbf", b"\xef\xbb\xbf" * 2 + b"1", b"\xff\xfe1\0"])
-    def test_but_not_with_more(self, body: bytes) -> None:
+    def test_one_may_begin_with_no_more_than_a_byte_order_mark(self, body: bytes) -> None:
         with pytest.raises(MalformedJson):
             loads_body(body)
 

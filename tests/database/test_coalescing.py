@@ -107,7 +107,7 @@ class TestTogether:
 
         asyncio.run(work())
 
-    def test_those_on_whose_behalf_it_is_are_kept_apart(self) -> None:
+    def test_different_users_are_kept_apart(self) -> None:
         async def work() -> None:
             source = Source()
             asked = [source.ask(key, acting) for key, acting in (("a", "ada"), ("a", "bob"), ("b", "ada"))]
@@ -184,7 +184,7 @@ class TestMoreToCome:
 
         asyncio.run(work())
 
-    def test_but_not_when_there_are_enough(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_full_group_waits_for_no_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(coalescing, "_GOOD_SIZE", 3)
 
         async def work() -> None:
@@ -238,7 +238,7 @@ class TestWhatComesLater:
 
         asyncio.run(work())
 
-    def test_so_is_why_it_does_not_come(self) -> None:
+    def test_an_error_is_passed_on(self) -> None:
         async def work() -> None:
             answer, later = asyncio.Future[str](), asyncio.Future[str]()
             coalescing.settle(answer, later)

@@ -240,7 +240,7 @@ class TestRows:
         opened(settings, work)
 
     @pytest.mark.parametrize("table", OWNERS)
-    def test_those_of_others_are_not_written(self, settings: Settings, table: str) -> None:
+    def test_rows_of_others_are_not_written(self, settings: Settings, table: str) -> None:
         owner = OWNERS[table]
 
         async def work(database: Database) -> None:
@@ -387,7 +387,7 @@ class TestTransactions:
 
         opened(settings, work)
 
-    def test_nor_after_what_was_refused(self, settings: Settings) -> None:
+    def test_the_next_one_finds_no_user_after_a_refusal(self, settings: Settings) -> None:
         async def work(database: Database) -> None:
             await settled(database)
             process, *_ = await idle_session(database)
@@ -397,7 +397,7 @@ class TestTransactions:
 
         opened(settings, work)
 
-    def test_nor_when_the_caller_is_gone(self, settings: Settings) -> None:
+    def test_the_next_one_finds_no_user_when_the_caller_is_gone(self, settings: Settings) -> None:
         """At any moment of a read and of a write, which are carried to their end."""
 
         async def work(database: Database) -> None:
@@ -419,7 +419,7 @@ class TestTransactions:
 
         opened(settings, work)
 
-    def test_nor_when_it_is_cancelled_itself(self, settings: Settings) -> None:
+    def test_the_next_one_finds_no_user_after_a_cancelled_one(self, settings: Settings) -> None:
         """Beneath what shields it: at any moment of beginning, working, committing and ending."""
 
         async def write(backend: PostgresBackend) -> None:
@@ -473,7 +473,7 @@ class TestTransactions:
         opened(settings, work)
         assert len(runs) == 2
 
-    def test_so_are_many_at_once(self, shared: Place, settings: Settings) -> None:
+    def test_many_sessions_that_ended_at_once_are_replaced(self, shared: Place, settings: Settings) -> None:
         sessions = 8
         together = asyncio.Barrier(sessions)
 
@@ -627,7 +627,7 @@ class TestMigrations:
         assert asyncio.run(migrate.check(settings)) is None
 
     @pytest.mark.parametrize("pooler", ["none", "transaction"])
-    def test_they_see_all_rows(self, place: Place, pooler: str) -> None:
+    def test_a_migration_sees_all_rows(self, place: Place, pooler: str) -> None:
         alone = {"database_url": place.owner, "migration_database_url": None, "db_pooler": pooler}
         settings = settings_of(place, row_level_security="on", **alone)
         opened(settings, settled)

@@ -28,7 +28,7 @@ def test_the_server_runs_what_h11_sees() -> None:
     check(asyncio.run(fuzz(range(2_000), seed=1)), 2_000)
 
 
-def test_and_over_sockets() -> None:
+def test_the_server_runs_what_h11_sees_over_sockets() -> None:
     check(fuzz_over_sockets(range(60), seed=2), 60)
 
 

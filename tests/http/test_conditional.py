@@ -102,7 +102,7 @@ class TestIfMatch:
         if answer.status_code == 200:
             assert answer.headers["etag"] == f'"{task["version"] + 1}"'
 
-    def test_so_it_is_if_one_of_several_matches(self, write: Write, tasks: str) -> None:
+    def test_one_of_several_versions_that_matches_is_enough(self, write: Write, tasks: str) -> None:
         for form in ('"999", {}', '{} , W/"7"', '"", "x-1",{}', "{},{}", "*"):
             task = write.target(tasks)
             answer = write(f"{tasks}/{task['id']}", If_Match=form.replace("{}", f'"{task["version"]}"'))
@@ -114,7 +114,7 @@ class TestIfMatch:
         answer = client.patch(f"{tasks}/{task['id']}", json={"title": "x"}, headers=headers)
         assert answer.status_code == 200
 
-    def test_so_it_is_by_a_tag_that_a_proxy_has_changed(self, write: Write, tasks: str) -> None:
+    def test_a_tag_that_a_proxy_has_changed_matches(self, write: Write, tasks: str) -> None:
         for form in changed_forms('"17"'):
             task = write.target(tasks)
             answer = write(f"{tasks}/{task['id']}", If_Match=form.replace("17", str(task["version"])))
@@ -228,7 +228,7 @@ class TestRequiredIfMatch:
         assert Write(strict, "PATCH")(path, If_Match="*").is_success
 
     @pytest.mark.parametrize("op", ["update", "toggle", "delete", "restore"])
-    def test_neither_is_one_in_a_batch_without_a_version(self, strict: httpx2.Client, op: str) -> None:
+    def test_a_batch_with_a_write_without_a_version_is_a_428(self, strict: httpx2.Client, op: str) -> None:
         task = create(strict, "/api/tasks")
         operation = {"op": op, "id": task["id"], "task": {"completed": True}}
         operations = [{"op": "create", "task": {"title": "x"}}, operation]
@@ -507,7 +507,7 @@ class TestIfNoneMatchOfTask:
             assert "content-type" not in answer.headers
             assert "content-length" not in answer.headers
 
-    def test_so_it_is_by_a_tag_that_a_proxy_has_changed(self, client: httpx2.Client, tasks: str) -> None:
+    def test_a_tag_that_a_proxy_has_changed_matches(self, client: httpx2.Client, tasks: str) -> None:
         path = f"{tasks}/{create(client, tasks)['id']}"
         etag = client.get(path).headers["etag"]
         assert etag == '"1"'
@@ -515,7 +515,7 @@ class TestIfNoneMatchOfTask:
             answer = client.get(path, headers={"If-None-Match": form})
             assert (answer.status_code, answer.headers["etag"]) == (304, etag), form
 
-    def test_what_has_changed_is(self, client: httpx2.Client, tasks: str) -> None:
+    def test_what_has_changed_is_sent_again(self, client: httpx2.Client, tasks: str) -> None:
         path = f"{tasks}/{create(client, tasks)['id']}"
         etag = client.get(path).headers["etag"]
         changed = client.post(f"{path}/toggle").json()
@@ -671,7 +671,7 @@ class TestPutNew:
         assert client.get(path).json() == task
         assert create(client, tasks)["version"] == task["version"] + 1
 
-    def test_so_does_what_is_in_the_trash(self, client: httpx2.Client, tasks: str) -> None:
+    def test_what_is_in_the_trash_stays_as_it_is(self, client: httpx2.Client, tasks: str) -> None:
         path = f"{tasks}/{create(client, tasks)['id']}"
         deleted = delete(client, path)
         answer = client.put(path, json={"title": "Another"}, headers=NEW)

@@ -599,7 +599,9 @@ class TestConcurrentOperations:
         assert ledger.writes == 50 + 3 * 80
         assert len(tasks) == 50
 
-    def test_nor_when_two_servers_share_the_database(self, database_url: str, tmp_path: Path) -> None:
+    def test_none_is_lost_or_doubled_by_two_servers_of_one_database(
+        self, database_url: str, tmp_path: Path
+    ) -> None:
         with server_process(tmp_path, DATABASE_URL=database_url) as process, client_of(database_url) as one:
             with httpx2.Client(base_url=process.url) as other:
                 ledger = mix("ada", one, other)

@@ -184,7 +184,7 @@ class TestProblemPages:
         assert members["type"] == token
         assert members["status"] == PROBLEM_TYPES[token].status
 
-    def test_they_are_listed(self, client: httpx2.Client) -> None:
+    def test_all_types_are_listed(self, client: httpx2.Client) -> None:
         assert [item["type"] for item in client.get("/problems").json()] == list(PROBLEM_TYPES)
         page = client.get("/problems", headers={"Accept": "text/html"}).text
         assert all(f'href="/problems/{token}"' in page for token in PROBLEM_TYPES)

@@ -96,7 +96,7 @@ class TestTrustedHosts:
         assert answer_of(app, headers={"Host": host}).text == "hello"
 
     @pytest.mark.parametrize("host", FOREIGN)
-    def test_and_no_other(self, host: str) -> None:
+    def test_without_credentials_any_other_name_is_refused(self, host: str) -> None:
         answer = answer_of(TrustedHosts(hello, TABLE, (), stub=True), headers={"Host": host})
         found = violation(answer)
         assert (found["parameter"], found["code"]) == ("Host", "not_allowed")

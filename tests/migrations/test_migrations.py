@@ -164,7 +164,7 @@ class TestTokens:
         insert_token(database_url, digest="'one'")
         return database_url
 
-    def test_they_stay_what_they_are(self, url: str) -> None:
+    def test_tokens_stay_what_they_are(self, url: str) -> None:
         whole = "SELECT * FROM api_tokens"
         before = sql(url, whole)
         upgrade(url)
@@ -179,7 +179,7 @@ class TestTokens:
                 with pytest.raises(REFUSED):
                     insert_token(url, **wrong)
 
-    def test_they_go_with_their_user(self, url: str) -> None:
+    def test_tokens_go_with_their_user(self, url: str) -> None:
         upgrade(url)
         sql(url, "DELETE FROM users")
         assert sql(url, "SELECT id FROM api_tokens") == []
@@ -190,7 +190,7 @@ class TestKeys:
 
     KEPT = "SELECT title_key, description_key FROM tasks ORDER BY title"
 
-    def test_they_are_those_of_a_new_task_and_back_again(self, database_url: str) -> None:
+    def test_keys_are_those_of_a_new_task_and_back_again(self, database_url: str) -> None:
         upgrade(database_url, "0007")
         insert_user(database_url, "alice")
         texts = ["Buy milk", "Caf\u00e9", "Cafe\u0301", "\u0390", "\u1e9e", "A\nb"]
@@ -359,7 +359,7 @@ class TestOtherApplications:
         sql(database_url, "SELECT word FROM tasks")
 
     @pytest.mark.parametrize("name", ["api_tokens", "idempotency_keys", "erased_users"])
-    def test_so_does_a_view(self, database_url: str, name: str) -> None:
+    def test_a_view_in_the_way_leaves_all_as_it_was(self, database_url: str, name: str) -> None:
         sql(database_url, f"CREATE VIEW {name} AS SELECT 1 AS word")
         with pytest.raises(ConflictingTables, match=name):
             upgrade(database_url)

@@ -74,7 +74,9 @@ class TestHeads:
             assert created["title"] == title
         assert taken == [False, True, True]
 
-    def test_nor_is_another_trace(self, client: httpx2.Client, tasks: str, taken: list[bool]) -> None:
+    def test_another_trace_is_no_other_client(
+        self, client: httpx2.Client, tasks: str, taken: list[bool]
+    ) -> None:
         path = f"{tasks}/{create(client, tasks)['id']}"
         taken.clear()
         for n in range(3):
@@ -99,7 +101,9 @@ class TestHeads:
             assert client.get(path, headers=headers).status_code == 200
         assert not any(taken)
 
-    def test_nor_are_headers_that_are_very_long(self, client: httpx2.Client, taken: list[bool]) -> None:
+    def test_headers_that_are_very_long_are_never_remembered(
+        self, client: httpx2.Client, taken: list[bool]
+    ) -> None:
         client.headers["Cookie"] = "x" * 5_000
         path = f"{TASKS}/{create(client, TASKS)['id']}"
         for _ in range(2):
@@ -256,7 +260,7 @@ class TestWrites:
         assert taken == [False, True]
         assert len(client.get(f"/api/{user}-2/tasks").json()) == 1
 
-    def test_or_refuse_to(self, tmp_path: Path) -> None:
+    def test_a_user_who_is_not_there_is_a_404_where_none_are_created(self, tmp_path: Path) -> None:
         url = f"sqlite:///{tmp_path}/t.db"
         with local_server(Settings(database_url=url, create_users=False)) as server:
             execute(
@@ -322,7 +326,7 @@ class TestConnections:
         bodies = [part.partition(b"\r\n\r\n")[2] for part in answers.split(b"HTTP/1.1 200 OK\r\n")[1:]]
         assert [json.loads(body)["id"] for body in bodies] == [*ids * 4, ids[0]]
 
-    def test_also_very_many_behind_a_write(
+    def test_very_many_requests_behind_a_write_are_answered_in_their_order(
         self, server: LocalServer, client: httpx2.Client, tasks: str
     ) -> None:
         client.headers.clear()
@@ -355,7 +359,7 @@ class TestConnections:
 
 
 class TestWhatIsTold:
-    def test_they_are_counted_and_logged_like_all_others(
+    def test_requests_are_counted_and_logged_like_all_others(
         self, server: LocalServer, client: httpx2.Client, user: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         tasks = f"/api/{user}/tasks"

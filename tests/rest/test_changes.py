@@ -254,7 +254,7 @@ class TestGone:
         new = create(client, tasks)
         assert ask(client, feed, second["next"])["changes"] == [new]
 
-    def test_but_is_after_the_next_one(
+    def test_who_began_after_a_purge_is_refused_after_the_next_one(
         self, client: httpx2.Client, server: LocalServer, tasks: str, feed: str
     ) -> None:
         made = [create(client, tasks) for _ in range(3)]

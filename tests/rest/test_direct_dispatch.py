@@ -134,7 +134,9 @@ class TestEquality:
         assert figures.broken == []
         assert figures.values["requests"] == 2_000
 
-    def test_nor_does_any_that_hypothesis_thinks_of(self, database_kind: str, tmp_path: Path) -> None:
+    def test_no_answer_to_what_hypothesis_thinks_of_tells_which_way_it_came(
+        self, database_kind: str, tmp_path: Path
+    ) -> None:
         users = count()
         with ExitStack() as stack:
             one, other = (

@@ -210,7 +210,7 @@ class TestLines:
         self.is_whole(client, events, task)
 
     @pytest.mark.parametrize("end", ["\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\r"])
-    def test_nor_by_what_is_older_than_the_rules(
+    def test_an_event_is_not_broken_by_what_is_older_than_the_rules(
         self, client: httpx2.Client, server: LocalServer, tasks: str, events: str, end: str
     ) -> None:
         """No client can send these, but a database may have them."""
@@ -265,7 +265,7 @@ class TestReady:
                 assert stream.ready() == (last_event_id, {"version": number})
                 assert stream.event().record == task
 
-    def test_so_it_is_after_a_purge(
+    def test_nothing_is_lost_when_the_stream_is_cut_after_a_purge(
         self, client: httpx2.Client, server: LocalServer, tasks: str, events: str
     ) -> None:
         """A number below the highest that was purged is good only together with that."""
@@ -403,7 +403,7 @@ class TestRefusal:
         problem(client.get(f"{events}?since={version + 1}"), 410, "gone")
         problem(client.get(events, headers={"Last-Event-ID": str(2**32)}), 410, "gone")
 
-    def test_so_is_one_of_an_earlier_epoch(
+    def test_a_number_of_an_earlier_epoch_is_a_410(
         self, client: httpx2.Client, server: LocalServer, tasks: str, events: str
     ) -> None:
         owner = create(client, tasks)["user_id"]
@@ -413,7 +413,7 @@ class TestRefusal:
             create(client, tasks)
             assert stream.numbers(1) == [2**32 + 1]
 
-    def test_so_is_one_from_before_a_purge(
+    def test_a_number_from_before_a_purge_is_a_410(
         self, client: httpx2.Client, server: LocalServer, tasks: str, events: str
     ) -> None:
         owner = create(client, tasks)["user_id"]
@@ -454,7 +454,9 @@ class TestReconnects:
             at_once(4, lambda _: self.write(client, tasks, 30))
             assert reading.result() == list(range(1, 121))
 
-    def test_nor_across_servers(self, pair: list[httpx2.Client], tasks: str, events: str) -> None:
+    def test_lose_and_repeat_nothing_across_servers(
+        self, pair: list[httpx2.Client], tasks: str, events: str
+    ) -> None:
         pair[0].delete("/api/users/default")
         with ThreadPoolExecutor(1) as threads:
             reading = threads.submit(self.read, pair, events, 80)

@@ -182,7 +182,7 @@ class TestKey:
             assert (found["parameter"], found["code"]) == ("Idempotency-Key", "malformed"), value
         assert state(client, tasks) == before
 
-    def test_so_is_what_is_not_ascii(self, client: httpx2.Client, tasks: str) -> None:
+    def test_what_is_not_ascii_is_refused(self, client: httpx2.Client, tasks: str) -> None:
         headers = {b"Content-Type": b"application/json", b"Idempotency-Key": "é".encode()}
         answer = client.post(tasks, content=b'{"title": "x"}', headers=headers)
         assert violation(answer)["parameter"] == "Idempotency-Key"

@@ -176,7 +176,7 @@ class TestText:
         assert titles(client, tasks, q=mark) == [f"a{mark}b"]
 
     @pytest.mark.parametrize("q", ["\\%", "/_", "//", "%%", "\\\\", "/\\%_"])
-    def test_nor_do_several(self, client: httpx2.Client, tasks: str, q: str) -> None:
+    def test_several_characters_stand_for_themselves(self, client: httpx2.Client, tasks: str, q: str) -> None:
         create(client, tasks, title="%_/\\ but not like this")
         create(client, tasks, title=f"50 {q} of it")
         assert titles(client, tasks, q=q) == [f"50 {q} of it"]

@@ -82,7 +82,9 @@ class TestCreateTask:
         assert task["version"] == 1
         assert all(task.get(name) != value for name, value in sent.items())
 
-    def test_they_are_refused_when_strict(self, client: httpx2.Client, tasks: str) -> None:
+    def test_unknown_and_read_only_members_are_refused_when_strict(
+        self, client: httpx2.Client, tasks: str
+    ) -> None:
         answer = client.post(tasks, json={"title": "Buy milk", "colour": "red"}, headers=STRICT)
         assert violation(answer) == {
             "pointer": "",
@@ -500,7 +502,9 @@ class TestPaths:
     )  # fmt: skip
 
     @pytest.mark.parametrize("user_id", RESERVED)
-    def test_nor_by_any_other_operation(self, client: httpx2.Client, user_id: str) -> None:
+    def test_a_reserved_word_is_no_user_of_any_other_operation(
+        self, client: httpx2.Client, user_id: str
+    ) -> None:
         create(client, "/api/alice/tasks")
         for _ in range(2):  # by the short way too, once the client is known
             for method, path, body in (
@@ -618,7 +622,7 @@ class TestClockSetBack:
         for name in {"completed_at", "deleted_at"} & changed.keys():
             assert changed[name] in {None, task["updated_at"]}
 
-    def test_nor_is_it_when_others_are_answered_at_once(
+    def test_no_time_of_changes_answered_at_once_is_before_the_last_one(
         self, client: httpx2.Client, server: LocalServer, user: str
     ) -> None:
         tasks = f"/api/{user}/tasks"
@@ -628,7 +632,9 @@ class TestClockSetBack:
         for task, after in zip(made, changed, strict=True):
             assert after["completed_at"] == after["updated_at"] == task["updated_at"]
 
-    def test_nor_in_a_batch(self, client: httpx2.Client, server: LocalServer, tasks: str) -> None:
+    def test_no_time_of_a_batch_is_before_the_last_one(
+        self, client: httpx2.Client, server: LocalServer, tasks: str
+    ) -> None:
         task = self.ahead(client, server, tasks)
         changes: list[dict[str, Any]] = [
             {"op": "update", "task": {"title": "Buy bread", "completed": True}},
@@ -643,7 +649,9 @@ class TestClockSetBack:
         assert {result["updated_at"] for result in results} == {task["updated_at"]}
         assert results[2]["completed_at"] == results[3]["deleted_at"] == task["updated_at"]
 
-    def test_nor_when_many_are_deleted(self, client: httpx2.Client, server: LocalServer, tasks: str) -> None:
+    def test_no_time_of_many_that_are_deleted_is_before_the_last_one(
+        self, client: httpx2.Client, server: LocalServer, tasks: str
+    ) -> None:
         task = self.ahead(client, server, tasks)
         assert client.delete(tasks).json() == {"deleted": 1}
         (deleted,) = client.get(f"{tasks}?deleted=true").json()

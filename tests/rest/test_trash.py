@@ -205,7 +205,7 @@ class TestDeleteMany:
         "created_before=yesterday",
          "completed=true&completed=false", "q=" + "x" * 201, "q=", "q=%20", "q=&completed=true"],
     )  # fmt: skip
-    def test_so_is_a_filter_that_is_not_understood(
+    def test_a_filter_that_is_not_understood_is_refused(
         self, client: httpx2.Client, tasks: str, query: str
     ) -> None:
         create(client, tasks, completed=True)

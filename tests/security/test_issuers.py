@@ -123,7 +123,9 @@ class TestOpenIDProvider:
         with client_of(server, provider.token(algorithm, AUDIENCE)) as machine:
             assert machine.get("/api/users/me").json()["id"] == algorithm
 
-    def test_those_for_another_server_do_not(self, server: LocalServer, provider: OpenIDProvider) -> None:
+    def test_its_tokens_for_another_server_do_not_work(
+        self, server: LocalServer, provider: OpenIDProvider
+    ) -> None:
         with client_of(server, provider.token("RS256", "https://other.example")) as client:
             answer = client.get("/api/tasks")
         assert problem(answer, 401, "unauthorized")["detail"] == "The token is meant for another server."

@@ -230,7 +230,7 @@ class TestRevoke:
         with with_token(guarded, token) as program:
             problem(program.get("/api/tasks"), 401, "unauthorized")
 
-    def test_so_does_one_that_has_expired(self, guarded: LocalServer, as_user: As, user: str) -> None:
+    def test_one_that_has_expired_is_refused(self, guarded: LocalServer, as_user: As, user: str) -> None:
         soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
         token = new_token(as_user(user), expires_at=soon)["token"]
         with with_token(guarded, token) as program:

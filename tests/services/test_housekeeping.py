@@ -94,7 +94,7 @@ class TestAtTheFirstUse:
             wait_for(lambda: count(settings, "tasks") == 1)
             wait_for(lambda: count(settings, "idempotency_keys") == 0)
 
-    def test_and_not_before(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_nothing_is_done_before_it(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(housekeeping, "_POLL_SECONDS", 0.01)
         fill(settings)
         with local_server(settings) as server:

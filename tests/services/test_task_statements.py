@@ -182,7 +182,7 @@ class TestToggle:
 
         opened(database_url, work)
 
-    def test_those_who_waited_for_it_are_together_again(self, database_url: str) -> None:
+    def test_those_that_waited_for_a_longer_write_are_together_again(self, database_url: str) -> None:
         groups: list[int] = []
 
         async def counted(

@@ -24,6 +24,11 @@ from taskwell.rest.fast_path.cached_head import FastPath
 FAST = "TEST_FAST" in os.environ
 ALL_MOUNTS = "TEST_ALL_MOUNTS" in os.environ
 DATABASES = ("postgresql",) if PROCESSES else ("sqlite",) if FAST else ("sqlite", "postgresql")
+# Folders of which everything runs programs, and the pages' tests that do.
+_SLOW = (
+    "clients", "deploy", "field", "fuzz", "neon", "openapi", "scaling", "stress", "docs/test_backups.py",
+    "docs/test_examples.py", "docs/test_picture.py", "docs/test_site.py",
+)  # fmt: skip
 # The second mount has the same routes (tests/rest/test_mounts.py), so that a share of its cases is enough.
 _SHARE_OF_SECOND_MOUNT = 6
 _stack = ExitStack()
@@ -41,6 +46,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput") or collects_only or "TEST_DATABASE_URL" in os.environ:
         return
     os.environ["TEST_DATABASE_URL"] = _stack.enter_context(postgres_server()).url
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    path = item.path.relative_to(Path(__file__).parent)
+    if any(path.is_relative_to(slow) for slow in _SLOW):
+        item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(trylast=True)

@@ -18,6 +18,7 @@ from tests.later import calendar
 SECRET = "a secret of thirty-two characters"
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(
         sys.platform != "linux" or shutil.which("cc") is None, reason="needs a C compiler on Linux"
     ),

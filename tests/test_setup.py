@@ -14,6 +14,8 @@ from packaging.utils import canonicalize_name
 from tests.deploy import build_image, run_script
 from tests.index import Index, versions
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 RUNTIME, DEVELOPMENT, BUILD = "requirements.txt", "requirements-dev.txt", "deploy/requirements-build.txt"
 # The pages that say how to install, with where the programs of the environment are.

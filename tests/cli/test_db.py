@@ -21,6 +21,8 @@ from taskwell.core.settings import Settings
 from taskwell.database import migrate
 from tests.cli.commands import taskwell as taskwell_in_process
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(taskwell.__file__).parent
 VERSIONS = Path("migrations", "versions")
 HEAD = f"{max(path.name for path in (PACKAGE / VERSIONS).glob('0*.py'))[:4]} (head)"

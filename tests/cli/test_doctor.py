@@ -332,6 +332,7 @@ class TestOthers:
             issuer.instead = (500, {}, b"")
             assert "cannot be fetched" in wrong(healthy, "issuers", **settings)
 
+    @pytest.mark.slow
     @pytest.mark.skipif(REDIS is None, reason="needs Redis")
     def test_redis(self, healthy: str, tmp_path: Path) -> None:
         redis = RedisServer(tmp_path, free_port())

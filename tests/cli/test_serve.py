@@ -26,6 +26,8 @@ from harness.servers import ServerProcess, server_process, wait_for
 from taskwell import __version__
 from tests.core.test_database_url import stranger
 
+pytestmark = pytest.mark.slow
+
 _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
 _PR_CAPBSET_DROP = 24
 

@@ -220,6 +220,7 @@ class TestOneWriter:
 
         assert asyncio.run(work()) == 40
 
+    @pytest.mark.slow
     def test_writes_of_two_processes_take_turns(self, path: Path) -> None:
         async def count() -> int:
             async with database_of(path) as database:

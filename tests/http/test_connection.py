@@ -106,24 +106,24 @@ OFFERS = {
 class TestUpgrade:
     """RFC 9110, 7.8: a server may ignore the offer; the request is one like any other."""
 
-    @pytest.mark.parametrize("by_bytes", [False, True], ids=["at once", "byte by byte"])
-    @pytest.mark.parametrize("by_chunks", [False, True], ids=["length", "chunks"])
     def test_the_body_is_read(
         self,
         client: httpx2.Client,
         line: Callable[[], Line],
         tasks: str,
         offer: tuple[bytes, ...],
-        by_bytes: bool,
-        by_chunks: bool,
+        subtests: pytest.Subtests,
     ) -> None:
-        path = f"{tasks}/{create(client, tasks)['id']}"
-        headers, body = (_BY_CHUNKS, chunked(BODY)) if by_chunks else (sized(BODY), BODY)
-        toggle = request("POST", f"{path}/toggle", *offer, *headers, body=body)
-        both = toggle * 2 + request("GET", path, b"Connection: close")
-        answers = (line().send_bytes(both) if by_bytes else line().send(both)).read()
-        assert statuses(answers) == [200, 200, 200]
-        assert client.get(path).json()["completed"] is True
+        for by_bytes in [False, True]:
+            for by_chunks in [False, True]:
+                with subtests.test(by_bytes=by_bytes, by_chunks=by_chunks):
+                    path = f"{tasks}/{create(client, tasks)['id']}"
+                    headers, body = (_BY_CHUNKS, chunked(BODY)) if by_chunks else (sized(BODY), BODY)
+                    toggle = request("POST", f"{path}/toggle", *offer, *headers, body=body)
+                    both = toggle * 2 + request("GET", path, b"Connection: close")
+                    answers = (line().send_bytes(both) if by_bytes else line().send(both)).read()
+                    assert statuses(answers) == [200, 200, 200]
+                    assert client.get(path).json()["completed"] is True
 
     def test_its_body_is_never_run(
         self, client: httpx2.Client, line: Callable[[], Line], user: str, offer: tuple[bytes, ...]
@@ -199,9 +199,12 @@ class TestOldClients:
         _, _, body = line().send(request(method, tasks, version="1.0")).read().partition(b"\r\n\r\n")
         assert body == b""
 
-    @pytest.mark.parametrize("version", ["2.0", "0.9", "1.2", "3.0"])
-    def test_other_versions_are_refused(self, line: Callable[[], Line], tasks: str, version: str) -> None:
-        assert statuses(line().send(request("GET", tasks, version=version)).end()) == [400]
+    def test_other_versions_are_refused(
+        self, line: Callable[[], Line], tasks: str, subtests: pytest.Subtests
+    ) -> None:
+        for version in ["2.0", "0.9", "1.2", "3.0"]:
+            with subtests.test(version=version):
+                assert statuses(line().send(request("GET", tasks, version=version)).end()) == [400]
 
 
 class TestHalfClose:
@@ -417,25 +420,27 @@ OPTIONS = {
 
 
 class TestOptions:
-    @pytest.mark.parametrize(("path", "allowed"), OPTIONS.items())
-    @pytest.mark.parametrize("version", ["1.0", "1.1"])
-    def test_tells_the_methods(self, line: Callable[[], Line], path: str, allowed: str, version: str) -> None:
-        answer = line().send(request("OPTIONS", path, version=version)).end()
-        assert statuses(answer) == [204]
-        assert f"\r\nallow: {allowed}\r\n".encode() in answer
+    def test_tells_the_methods(self, line: Callable[[], Line], subtests: pytest.Subtests) -> None:
+        for path, allowed in OPTIONS.items():
+            for version in ["1.0", "1.1"]:
+                with subtests.test(path=path, allowed=allowed, version=version):
+                    answer = line().send(request("OPTIONS", path, version=version)).end()
+                    assert statuses(answer) == [204]
+                    assert f"\r\nallow: {allowed}\r\n".encode() in answer
 
     def test_haproxy_asks_without_a_host(self, line: Callable[[], Line]) -> None:
         assert statuses(line().send(b"OPTIONS / HTTP/1.0\r\n\r\n").end()) == [204]
 
-    @pytest.mark.parametrize("path", [path for path in OPTIONS if path != "*"])
-    def test_what_it_names_works(self, client: httpx2.Client, path: str) -> None:
+    def test_what_it_names_works(self, client: httpx2.Client, subtests: pytest.Subtests) -> None:
         """No method that is named is a 405; any other is, or the word in the path is no id (400)."""
-        named = set(client.options(path).headers["allow"].split(", "))
-        if named == {"OPTIONS"}:
-            return
-        for method in ("GET", "HEAD", "POST", "PUT", "PATCH"):
-            status = client.request(method, path, follow_redirects=False).status_code
-            assert status != 405 if method in named else status in {400, 405}
+        for path in [path for path in OPTIONS if path != "*"]:
+            with subtests.test(path=path):
+                named = set(client.options(path).headers["allow"].split(", "))
+                if named == {"OPTIONS"}:
+                    continue
+                for method in ("GET", "HEAD", "POST", "PUT", "PATCH"):
+                    status = client.request(method, path, follow_redirects=False).status_code
+                    assert status != 405 if method in named else status in {400, 405}
 
 
 def fill(client: httpx2.Client, tasks: str, count: int = 1_000) -> None:

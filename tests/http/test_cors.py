@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
+from harness.databases import migrated_database
 from harness.responses import problem
 from harness.servers import LocalServer, local_server
 from taskwell.core.settings import Settings
@@ -14,10 +15,12 @@ APP = "https://app.example.com"
 NAMED = f"{APP},https://*.preview.example.com,http://[::1]:3000"
 
 
-@pytest.fixture
-def named(database_url: str) -> Iterator[LocalServer]:
-    with local_server(Settings(database_url=database_url, cors_origins=NAMED)) as server:  # type: ignore[arg-type]
-        yield server
+@pytest.fixture(scope="module")
+def named(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    with migrated_database(database_kind, tmp_path_factory.mktemp("named")) as url:
+        settings = Settings(database_url=url, cors_origins=NAMED)  # type: ignore[arg-type]
+        with local_server(settings) as server:
+            yield server
 
 
 def preflight(server: LocalServer, origin: str, headers: str | None = None, **others: str) -> httpx2.Response:

@@ -91,6 +91,7 @@ def own_address() -> str:
         return str(probe.getsockname()[0])
 
 
+@pytest.mark.slow
 class TestUnderUvicorn:
     def test_loopback_is_served(self, database_url: str, tmp_path: Path) -> None:
         port = str(free_port())

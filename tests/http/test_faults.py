@@ -36,6 +36,8 @@ from taskwell.database import postgres, sqlite_writer
 from taskwell.database.database import open_backend
 from taskwell.database.sqlite import SqliteBackend
 
+pytestmark = pytest.mark.slow
+
 TASKS = "/api/ada/tasks"
 NEW = {"title": "Buy milk"}
 ORIGIN = "http://localhost:3000"

@@ -46,6 +46,7 @@ def uncollected() -> Iterator[None]:
     gc.enable()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ask", REQUESTS.values(), ids=REQUESTS)
 @pytest.mark.usefixtures("uncollected")
 def test_a_request_leaves_no_cycle(client: httpx2.Client, tasks: str, ask: Ask) -> None:

@@ -170,6 +170,7 @@ def guarded(folder: Path, **others: object) -> Settings:
 
 
 class TestSeveralProcesses:
+    @pytest.mark.slow
     def test_whichever_is_asked_answers_for_all(self, database_url: str, tmp_path: Path) -> None:
         server = ServerProcess(tmp_path, {"DATABASE_URL": database_url})
         server.start("--workers", "2")

@@ -172,17 +172,18 @@ class TestCors:
 
 @pytest.mark.plan("A5")
 class TestProblemPages:
-    @pytest.mark.parametrize("token", PROBLEM_TYPES)
     def test_each_type_is_explained_to_a_person_and_to_a_program(
-        self, client: httpx2.Client, token: str
+        self, client: httpx2.Client, subtests: pytest.Subtests
     ) -> None:
-        page = client.get(f"/problems/{token}", headers={"Accept": "text/html,*/*"})
-        assert page.headers["content-type"] == "text/html; charset=utf-8"
-        assert f"<code>{token}</code>" in page.text
-        assert "default-src 'none'" in page.headers["content-security-policy"]
-        members = client.get(f"/problems/{token}").json()
-        assert members["type"] == token
-        assert members["status"] == PROBLEM_TYPES[token].status
+        for token in PROBLEM_TYPES:
+            with subtests.test(token=token):
+                page = client.get(f"/problems/{token}", headers={"Accept": "text/html,*/*"})
+                assert page.headers["content-type"] == "text/html; charset=utf-8"
+                assert f"<code>{token}</code>" in page.text
+                assert "default-src 'none'" in page.headers["content-security-policy"]
+                members = client.get(f"/problems/{token}").json()
+                assert members["type"] == token
+                assert members["status"] == PROBLEM_TYPES[token].status
 
     def test_all_types_are_listed(self, client: httpx2.Client) -> None:
         assert [item["type"] for item in client.get("/problems").json()] == list(PROBLEM_TYPES)

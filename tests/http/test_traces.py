@@ -110,6 +110,7 @@ def collector() -> Iterator[tuple[str, list[ExportTraceServiceRequest]]]:
         server.shutdown()
 
 
+@pytest.mark.slow
 class TestServe:
     def test_sends_them_at_the_latest_when_it_ends(self, tmp_path: Path) -> None:
         with collector() as (url, received):

@@ -136,6 +136,7 @@ class TestUpAndDown:
         upgrade(database_url)
         assert sql(database_url, "SELECT id FROM users") == [("alice",)]
 
+    @pytest.mark.slow
     def test_eight_at_once_do_the_work_once(self, database_url: str) -> None:
         with ExitStack() as stack:
             processes = [stack.enter_context(upgrade_when_told(database_url)) for _ in range(8)]
@@ -238,6 +239,7 @@ def sqlite_or_postgres(url: str, sqlite: str, postgres: str) -> str:
 
 
 class TestReservedIds:
+    @pytest.mark.slow
     def test_a_server_names_who_has_one_and_goes_on(self, tmp_path: Path) -> None:
         url = f"sqlite:///{tmp_path}/test.db"
         upgrade(url, "0007")

@@ -165,26 +165,27 @@ class TestGuards:
 
 
 class TestAllOrNothing:
-    @pytest.mark.parametrize("index", [0, 1, 5])
-    @pytest.mark.parametrize("op", ["update", "delete", "toggle", "restore"])
     def test_a_failure_names_its_operation_and_undoes_the_others(
-        self, client: httpx2.Client, tasks: str, op: str, index: int
+        self, client: httpx2.Client, tasks: str, subtests: pytest.Subtests
     ) -> None:
-        made = [create(client, tasks) for _ in range(3)]
-        before = state(client, tasks)
-        operations: list[Operation] = [
-            new(),
-            {"op": "update", "id": made[0]["id"], "task": {"title": "Changed"}},
-            {"op": "toggle", "id": made[1]["id"]},
-            {"op": "delete", "id": made[2]["id"]},
-            {"op": "restore", "id": made[2]["id"]},
-        ]
-        operations.insert(index, {"op": op, "id": unknown_id(), "task": {}})
-        members = problem(send(client, tasks, *operations), 404, "not_found")
-        assert members["index"] == index
-        assert members["detail"] == f"operation {index}: There is no such task."
-        assert state(client, tasks) == before
-        assert create(client, tasks)["version"] == made[2]["version"] + 1
+        for index in [0, 1, 5]:
+            for op in ["update", "delete", "toggle", "restore"]:
+                with subtests.test(index=index, op=op):
+                    made = [create(client, tasks) for _ in range(3)]
+                    before = state(client, tasks)
+                    operations: list[Operation] = [
+                        new(),
+                        {"op": "update", "id": made[0]["id"], "task": {"title": "Changed"}},
+                        {"op": "toggle", "id": made[1]["id"]},
+                        {"op": "delete", "id": made[2]["id"]},
+                        {"op": "restore", "id": made[2]["id"]},
+                    ]
+                    operations.insert(index, {"op": op, "id": unknown_id(), "task": {}})
+                    members = problem(send(client, tasks, *operations), 404, "not_found")
+                    assert members["index"] == index
+                    assert members["detail"] == f"operation {index}: There is no such task."
+                    assert state(client, tasks) == before
+                    assert create(client, tasks)["version"] == made[2]["version"] + 1
 
     def test_what_is_somebody_elses_is_not_found(self, client: httpx2.Client, user: str) -> None:
         task = create(client, "/api/tasks")
@@ -236,48 +237,48 @@ class TestSize:
 
 
 class TestValidation:
-    @pytest.mark.parametrize(
-        ("operation", "pointer", "code"),
-        [
-            (new(""), "/task/title", "too_short"),
-            (new("x" * 201), "/task/title", "too_long"),
-            ({"op": "create", "task": {}}, "/task/title", "required"),
-            ({"op": "create"}, "/task", "required"),
-            ({"op": "create", "task": "x"}, "/task", "invalid_type"),
-            (new(id="x"), "/id", "invalid_id"),
-            (new(id=None), "/id", "invalid_id"),
-            ({"op": "update", "id": unknown_id(), "task": {"title": None}}, "/task/title", "invalid_type"),
-            ({"op": "update", "id": unknown_id()}, "/task", "required"),
-            ({"op": "update", "task": {}}, "/id", "required"),
-            (
-                {"op": "toggle", "id": unknown_id(), "task": {"completed": 1}},
-                "/task/completed",
-                "invalid_type",
-            ),
-            ({"op": "delete"}, "/id", "required"),
-            ({"op": "restore", "id": 7}, "/id", "invalid_id"),
-            ({"op": "delete", "id": unknown_id(), "version": "1"}, "/version", "invalid_type"),
-            ({"op": "delete", "id": unknown_id(), "version": True}, "/version", "invalid_type"),
-            ({"op": "delete", "id": unknown_id(), "version": 1.5}, "/version", "invalid_type"),
-            ({"op": "delete", "id": unknown_id(), "version": None}, "/version", "invalid_type"),
-            ({"op": "delete", "id": unknown_id(), "version": -1}, "/version", "out_of_range"),
-            ({"op": "delete", "id": unknown_id(), "version": 2**53}, "/version", "out_of_range"),
-            ({"op": "complete", "id": unknown_id()}, "", "invalid_op"),
-            ({"op": None}, "", "invalid_op"),
-            ({"op": ["create"]}, "", "invalid_op"),
-            ({"id": unknown_id()}, "", "required"),
-            ({}, "", "required"),
-            ("create", "", "invalid_type"),
-            (None, "", "invalid_type"),
-            ([], "", "invalid_type"),
-        ],
+    BROKEN = (
+        (new(""), "/task/title", "too_short"),
+        (new("x" * 201), "/task/title", "too_long"),
+        ({"op": "create", "task": {}}, "/task/title", "required"),
+        ({"op": "create"}, "/task", "required"),
+        ({"op": "create", "task": "x"}, "/task", "invalid_type"),
+        (new(id="x"), "/id", "invalid_id"),
+        (new(id=None), "/id", "invalid_id"),
+        ({"op": "update", "id": unknown_id(), "task": {"title": None}}, "/task/title", "invalid_type"),
+        ({"op": "update", "id": unknown_id()}, "/task", "required"),
+        ({"op": "update", "task": {}}, "/id", "required"),
+        (
+            {"op": "toggle", "id": unknown_id(), "task": {"completed": 1}},
+            "/task/completed",
+            "invalid_type",
+        ),
+        ({"op": "delete"}, "/id", "required"),
+        ({"op": "restore", "id": 7}, "/id", "invalid_id"),
+        ({"op": "delete", "id": unknown_id(), "version": "1"}, "/version", "invalid_type"),
+        ({"op": "delete", "id": unknown_id(), "version": True}, "/version", "invalid_type"),
+        ({"op": "delete", "id": unknown_id(), "version": 1.5}, "/version", "invalid_type"),
+        ({"op": "delete", "id": unknown_id(), "version": None}, "/version", "invalid_type"),
+        ({"op": "delete", "id": unknown_id(), "version": -1}, "/version", "out_of_range"),
+        ({"op": "delete", "id": unknown_id(), "version": 2**53}, "/version", "out_of_range"),
+        ({"op": "complete", "id": unknown_id()}, "", "invalid_op"),
+        ({"op": None}, "", "invalid_op"),
+        ({"op": ["create"]}, "", "invalid_op"),
+        ({"id": unknown_id()}, "", "required"),
+        ({}, "", "required"),
+        ("create", "", "invalid_type"),
+        (None, "", "invalid_type"),
+        ([], "", "invalid_type"),
     )
+
     def test_what_breaks_a_rule_is_named_by_its_place(
-        self, client: httpx2.Client, tasks: str, operation: Any, pointer: str, code: str
+        self, client: httpx2.Client, tasks: str, subtests: pytest.Subtests
     ) -> None:
-        found = violation(send(client, tasks, new(), operation, new()))
-        assert (found["pointer"], found["code"]) == (f"/operations/1{pointer}", code)
-        assert client.get(tasks).json() == []
+        for operation, pointer, code in self.BROKEN:
+            with subtests.test(operation=operation, pointer=pointer, code=code):
+                found = violation(send(client, tasks, new(), operation, new()))
+                assert (found["pointer"], found["code"]) == (f"/operations/1{pointer}", code)
+                assert client.get(tasks).json() == []
 
     def test_every_violation_is_named(self, client: httpx2.Client, tasks: str) -> None:
         members = problem(send(client, tasks, new(""), new(), {"op": "delete"}), 400, "validation_error")
@@ -293,17 +294,17 @@ class TestValidation:
         answer = send(client, tasks, *({"op": "delete"} for _ in range(1_000)))
         assert len(problem(answer, 400, "validation_error")["errors"]) == 20
 
-    @pytest.mark.parametrize(
-        ("body", "pointer"),
-        [
-            ({}, "/operations"), ({"operations": None}, "/operations"), ({"operations": {}}, "/operations"),
-            ({"operations": "x"}, "/operations"), ([], ""), ([{"op": "create"}], ""),
-        ],
+    NO_BATCHES = (
+        ({}, "/operations"), ({"operations": None}, "/operations"), ({"operations": {}}, "/operations"),
+        ({"operations": "x"}, "/operations"), ([], ""), ([{"op": "create"}], ""),
     )  # fmt: skip
+
     def test_the_body_is_an_object_with_operations(
-        self, client: httpx2.Client, tasks: str, body: Any, pointer: str
+        self, client: httpx2.Client, tasks: str, subtests: pytest.Subtests
     ) -> None:
-        assert violation(client.post(f"{tasks}/batch", json=body))["pointer"] == pointer
+        for body, pointer in self.NO_BATCHES:
+            with subtests.test(body=body, pointer=pointer):
+                assert violation(client.post(f"{tasks}/batch", json=body))["pointer"] == pointer
 
     def test_what_is_unknown_is_ignored(self, client: httpx2.Client, tasks: str) -> None:
         operation = {

@@ -110,6 +110,7 @@ class TestHeads:
             assert client.get(path).status_code == 200
         assert not any(taken)
 
+    @pytest.mark.slow
     def test_many_clients_are_forgotten_rather_than_kept(self, server: LocalServer, tasks: str) -> None:
         with httpx2.Client(base_url=server.url) as client:
             path = f"{tasks}/{create(client, tasks)['id']}"

@@ -11,6 +11,8 @@ from harness.databases import new_postgres_database
 from harness.responses import JSON
 from harness.servers import server_process
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def live(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:

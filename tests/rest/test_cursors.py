@@ -59,15 +59,17 @@ class TestAnotherQuery:
 
 
 class TestDamage:
-    @pytest.mark.parametrize("place", range(len(CURSOR)))
-    def test_another_letter_anywhere(self, place: int) -> None:
-        for letter in set(string.ascii_letters + string.digits + "-_+/= \n!é") - {CURSOR[place]}:
-            refused(CURSOR[:place] + letter + CURSOR[place + 1 :])
+    def test_another_letter_anywhere(self, subtests: pytest.Subtests) -> None:
+        for place in range(len(CURSOR)):
+            with subtests.test(place=place):
+                for letter in set(string.ascii_letters + string.digits + "-_+/= \n!é") - {CURSOR[place]}:
+                    refused(CURSOR[:place] + letter + CURSOR[place + 1 :])
 
-    @pytest.mark.parametrize("length", range(len(CURSOR)))
-    def test_a_part_of_it(self, length: int) -> None:
-        refused(CURSOR[:length])
-        refused(CURSOR[-length:] if length else "")
+    def test_a_part_of_it(self, subtests: pytest.Subtests) -> None:
+        for length in range(len(CURSOR)):
+            with subtests.test(length=length):
+                refused(CURSOR[:length])
+                refused(CURSOR[-length:] if length else "")
 
     @pytest.mark.parametrize("more", ["A", "=", "==", "!!!!", "\n", " ", CURSOR, "A" * 2_000])
     def test_more_than_it(self, more: str) -> None:

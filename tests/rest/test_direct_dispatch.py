@@ -124,6 +124,7 @@ _STEPS = st.one_of(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 class TestEquality:
     """The same requests at a server that takes the fast path and at one that does not."""
 

@@ -15,6 +15,8 @@ from harness.responses import create
 from harness.seed import seed, seeded_id
 from harness.servers import ServerProcess, server_process, wait_for
 
+pytestmark = pytest.mark.slow
+
 TASKS = "/api/lister/tasks"
 
 

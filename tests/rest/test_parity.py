@@ -20,6 +20,8 @@ from harness.servers import LocalServer, local_server
 from harness.task_bodies import random_body, shown_texts
 from taskwell.core.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 Pair = tuple[LocalServer, LocalServer]
 
 _VARYING = re.compile(

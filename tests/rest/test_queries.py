@@ -45,25 +45,25 @@ def pages(client: httpx2.Client, path: str) -> Iterator[list[Task]]:
 
 
 class TestCompletion:
-    @pytest.mark.parametrize(
-        ("query", "found"),
-        [
-            ({}, ["done", "open"]),
-            ({"completed": "true"}, ["done"]),
-            ({"completed": "false"}, ["open"]),
-            ({"status": "all"}, ["done", "open"]),
-            ({"status": "completed"}, ["done"]),
-            ({"status": "pending"}, ["open"]),
-            ({"status": "all", "completed": "true"}, ["done"]),
-            ({"status": "pending", "completed": "false"}, ["open"]),
-        ],
+    ANSWERS = (
+        ({}, ["done", "open"]),
+        ({"completed": "true"}, ["done"]),
+        ({"completed": "false"}, ["open"]),
+        ({"status": "all"}, ["done", "open"]),
+        ({"status": "completed"}, ["done"]),
+        ({"status": "pending"}, ["open"]),
+        ({"status": "all", "completed": "true"}, ["done"]),
+        ({"status": "pending", "completed": "false"}, ["open"]),
     )
+
     def test_tasks_can_be_asked_for_by_it(
-        self, client: httpx2.Client, tasks: str, query: dict[str, str], found: list[str]
+        self, client: httpx2.Client, tasks: str, subtests: pytest.Subtests
     ) -> None:
         create(client, tasks, title="open")
         create(client, tasks, title="done", completed=True)
-        assert titles(client, tasks, **query) == found
+        for query, found in self.ANSWERS:
+            with subtests.test(query=query, found=found):
+                assert titles(client, tasks, **query) == found
 
     @pytest.mark.parametrize(("status", "completed"), [("pending", "true"), ("completed", "false")])
     def test_a_contradiction_is_refused(
@@ -76,21 +76,21 @@ class TestCompletion:
             "detail": "contradicts completed",
         }
 
-    @pytest.mark.parametrize(
-        ("name", "value"),
-        [
-            *(
-                ("completed", value)
-                for value in ("2", "null", "undefined", "truee", "true,false", "-1", "\uff11")
-            ),
-            *(("status", value) for value in ("closed", "all,pending", "true", "pend\u0131ng")),
-            *(("deleted", value) for value in ("only", "with", "01")),
-        ],
+    NOT_UNDERSTOOD = (
+        *(
+            ("completed", value)
+            for value in ("2", "null", "undefined", "truee", "true,false", "-1", "\uff11")
+        ),
+        *(("status", value) for value in ("closed", "all,pending", "true", "pend\u0131ng")),
+        *(("deleted", value) for value in ("only", "with", "01")),
     )
+
     def test_what_is_not_understood_is_refused(
-        self, client: httpx2.Client, tasks: str, name: str, value: str
+        self, client: httpx2.Client, tasks: str, subtests: pytest.Subtests
     ) -> None:
-        assert violation(client.get(tasks, params={name: value}))["parameter"] == name
+        for name, value in self.NOT_UNDERSTOOD:
+            with subtests.test(name=name, value=value):
+                assert violation(client.get(tasks, params={name: value}))["parameter"] == name
 
 
 class TestText:
@@ -117,34 +117,34 @@ class TestText:
         create(client, tasks, title="By its description", description=f"two lines\n{title}")
         assert titles(client, tasks, q=q) == ["By its description", title]
 
-    @pytest.mark.parametrize(
-        ("text", "other"),
-        [
-            ("Caf\u00e9", "Cafe\u0301"),
-            ("CAFE\u0301", "caf\u00e9"),
-            ("e\u0301 \u00e9", "\u00e9 e\u0301"),  # either form in one text
-            ("vi\u1ec7t", "vie\u0323\u0302t"),
-            ("vi\u1ec7t", "vi\u00ea\u0323t"),  # neither form, as some keyboards write it
-            ("\u212bngstr\u00f6m", "A\u030angstro\u0308m"),
-            ("\ud55c\uae00", "\u1112\u1161\u11ab\u1100\u1173\u11af"),
-            ("\u304c", "\u304b\u3099"),
-            ("\u0130zmir", "I\u0307ZMIR"),
-            ("\u0390", "\u03b9\u0308\u0301"),
-            ("\u1fb3", "\u03b1\u0345"),
-        ],
+    NORMAL_FORMS = (
+        ("Caf\u00e9", "Cafe\u0301"),
+        ("CAFE\u0301", "caf\u00e9"),
+        ("e\u0301 \u00e9", "\u00e9 e\u0301"),  # either form in one text
+        ("vi\u1ec7t", "vie\u0323\u0302t"),
+        ("vi\u1ec7t", "vi\u00ea\u0323t"),  # neither form, as some keyboards write it
+        ("\u212bngstr\u00f6m", "A\u030angstro\u0308m"),
+        ("\ud55c\uae00", "\u1112\u1161\u11ab\u1100\u1173\u11af"),
+        ("\u304c", "\u304b\u3099"),
+        ("\u0130zmir", "I\u0307ZMIR"),
+        ("\u0390", "\u03b9\u0308\u0301"),
+        ("\u1fb3", "\u03b1\u0345"),
     )
+
     def test_is_found_in_either_normal_form(
-        self, client: httpx2.Client, tasks: str, text: str, other: str
+        self, client: httpx2.Client, tasks: str, subtests: pytest.Subtests
     ) -> None:
-        for first, second in ((text, other), (other, text)):
-            client.delete(tasks)
-            create(client, tasks, title="Something else")
-            create(client, tasks, title=f"Buy {first} today", description=f"two lines\n{first}")
-            create(client, tasks, description=f"two lines\n{first}, that is")
-            assert len(titles(client, tasks, q=second)) == len(titles(client, tasks, q=first)) == 2
-            assert titles(client, tasks, q=f"buy {second} TODAY") == [f"Buy {first} today"]
-            assert len(titles(client, tasks, q=second, limit="1")) == 1
-            assert client.delete(tasks, params={"q": second}).json() == {"deleted": 2}
+        for text, other in self.NORMAL_FORMS:
+            with subtests.test(text=text, other=other):
+                for first, second in ((text, other), (other, text)):
+                    client.delete(tasks)
+                    create(client, tasks, title="Something else")
+                    create(client, tasks, title=f"Buy {first} today", description=f"two lines\n{first}")
+                    create(client, tasks, description=f"two lines\n{first}, that is")
+                    assert len(titles(client, tasks, q=second)) == len(titles(client, tasks, q=first)) == 2
+                    assert titles(client, tasks, q=f"buy {second} TODAY") == [f"Buy {first} today"]
+                    assert len(titles(client, tasks, q=second, limit="1")) == 1
+                    assert client.delete(tasks, params={"q": second}).json() == {"deleted": 2}
 
     def test_a_change_is_found_in_either_normal_form(self, client: httpx2.Client, tasks: str) -> None:
         task = create(client, tasks)
@@ -168,12 +168,17 @@ class TestText:
         assert titles(client, tasks, q="milktwo") == []
         assert titles(client, tasks, q="buymilk") == []
 
-    @pytest.mark.parametrize("mark", ["%", "_", "\\", "/", "'", '"', "*", "?", "[", "]", "^", "-", ";", "|"])
-    def test_no_character_stands_for_others(self, client: httpx2.Client, tasks: str, mark: str) -> None:
+    MARKS = ("%", "_", "\\", "/", "'", '"', "*", "?", "[", "]", "^", "-", ";", "|")
+
+    def test_no_character_stands_for_others(
+        self, client: httpx2.Client, tasks: str, subtests: pytest.Subtests
+    ) -> None:
         create(client, tasks, title="axb")
-        create(client, tasks, title=f"a{mark}b")
-        assert titles(client, tasks, q=f"a{mark}b") == [f"a{mark}b"]
-        assert titles(client, tasks, q=mark) == [f"a{mark}b"]
+        for mark in self.MARKS:
+            with subtests.test(mark=mark):
+                create(client, tasks, title=f"a{mark}b")
+                assert titles(client, tasks, q=f"a{mark}b") == [f"a{mark}b"]
+                assert titles(client, tasks, q=mark) == [f"a{mark}b"]
 
     @pytest.mark.parametrize("q", ["\\%", "/_", "//", "%%", "\\\\", "/\\%_"])
     def test_several_characters_stand_for_themselves(self, client: httpx2.Client, tasks: str, q: str) -> None:
@@ -237,20 +242,21 @@ class TestInstants:
             offset = f"{sign}{minutes // 60:02d}:{minutes % 60:02d}"
             assert ask(client, tasks, created_after=written + offset) == [second]
 
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "2026-03-01T12:00:00Z", "2026-03-01t12:00:00z", "2026-03-01T12:00:00.1Z", "1900-01-02T00:00:00Z",
-            "2026-03-01T12:00:00.1234567Z", "2026-03-01T12:00:00.123456789123456789Z",
-            "2026-03-01 12:00:00Z", "2026-03-01 12:00:00.5z", "2026-03-01T12:00:00-00:00",
-            "2026-03-01T12:00:00+23:59", "2026-03-01T12:00:00-23:59", "2025-12-31T23:59:60Z",
-            "2025-12-31T18:29:60.25-05:30",
-        ],
+    READ = (
+        "2026-03-01T12:00:00Z", "2026-03-01t12:00:00z", "2026-03-01T12:00:00.1Z", "1900-01-02T00:00:00Z",
+        "2026-03-01T12:00:00.1234567Z", "2026-03-01T12:00:00.123456789123456789Z", "2026-03-01 12:00:00Z",
+        "2026-03-01 12:00:00.5z", "2026-03-01T12:00:00-00:00", "2026-03-01T12:00:00+23:59",
+        "2026-03-01T12:00:00-23:59", "2025-12-31T23:59:60Z", "2025-12-31T18:29:60.25-05:30",
     )  # fmt: skip
-    def test_every_form_of_rfc_3339_is_read(self, client: httpx2.Client, tasks: str, text: str) -> None:
+
+    def test_every_form_of_rfc_3339_is_read(
+        self, client: httpx2.Client, tasks: str, subtests: pytest.Subtests
+    ) -> None:
         task = create(client, tasks)
-        assert ask(client, tasks, created_after=text) == [task]
-        assert ask(client, tasks, created_before=text) == []
+        for text in self.READ:
+            with subtests.test(text=text):
+                assert ask(client, tasks, created_after=text) == [task]
+                assert ask(client, tasks, created_before=text) == []
 
     def test_more_digits_than_six_are_cut(self, client: httpx2.Client, tasks: str) -> None:
         first, second = create(client, tasks), create(client, tasks)
@@ -275,26 +281,26 @@ class TestInstants:
         for second in ("2025-12-31T23:59:60Z", "2026-01-01T01:59:60+02:00"):
             assert ask(client, tasks, created_after=second) == [created]
 
-    @pytest.mark.parametrize("name", INSTANTS)
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "now", "2026-03-01", "2026-03-01T12:00:00", "2026-03-01 12:00:00", "2026-03-01T12:00Z",
-            "2026-02-30T12:00:00Z", "2026-03-01T24:00:01Z", "2026-03-01T12:00:60Z",
-            "2026-03-01T12:00:00+0200",
-            "2026-03-01T12:00:00  02:00", "2026-03-01T12:00:00+25:00", "2026-03-01T12:00:00+00:60",
-            "2026-03-01T12:00:00.Z", "2026-03-01T12:00:00,5Z", "2026-03-01T12:00:00+24:00",
-            "2026-03-01_12:00:00Z", "2026-03-01T12:00:61Z", "2026-03-01T12:00:00 Z",
-            "2026-03-01T23:59:60+02:00",
-            "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+00:01", "0000-01-01T00:00:00Z",
-            "9999-12-31T23:59:59-23:00", "9999-12-31T23:59:60Z", "9999-12-31T23:59:59.9999999-00:01",
-            "1900-01-01T00:00:00+00:01", "2199-12-31T23:59:60Z", "1767225600",
-            "٢٠٢٦-03-01T12:00:00Z",
-        ],
+    REFUSED = (
+        "now", "2026-03-01", "2026-03-01T12:00:00", "2026-03-01 12:00:00", "2026-03-01T12:00Z",
+        "2026-02-30T12:00:00Z", "2026-03-01T24:00:01Z", "2026-03-01T12:00:60Z", "2026-03-01T12:00:00+0200",
+        "2026-03-01T12:00:00  02:00", "2026-03-01T12:00:00+25:00", "2026-03-01T12:00:00+00:60",
+        "2026-03-01T12:00:00.Z", "2026-03-01T12:00:00,5Z", "2026-03-01T12:00:00+24:00",
+        "2026-03-01_12:00:00Z", "2026-03-01T12:00:61Z", "2026-03-01T12:00:00 Z",
+        "2026-03-01T23:59:60+02:00", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+00:01",
+        "0000-01-01T00:00:00Z", "9999-12-31T23:59:59-23:00", "9999-12-31T23:59:60Z",
+        "9999-12-31T23:59:59.9999999-00:01", "1900-01-01T00:00:00+00:01", "2199-12-31T23:59:60Z",
+        "1767225600", "٢٠٢٦-03-01T12:00:00Z",
     )  # fmt: skip
-    def test_anything_else_is_refused(self, client: httpx2.Client, user: str, name: str, text: str) -> None:
-        found = violation(client.get(f"/api/{user}/tasks", params={name: text}))
-        assert (found["parameter"], found["code"]) == (name, "invalid_instant")
+
+    def test_anything_else_is_refused(
+        self, client: httpx2.Client, user: str, subtests: pytest.Subtests
+    ) -> None:
+        for name in INSTANTS:
+            for text in self.REFUSED:
+                with subtests.test(name=name, text=text):
+                    found = violation(client.get(f"/api/{user}/tasks", params={name: text}))
+                    assert (found["parameter"], found["code"]) == (name, "invalid_instant")
 
 
 class TestSort:
@@ -310,29 +316,29 @@ class TestSort:
         made["b"] = client.patch(f"{tasks}/{made['b']['id']}", json={"description": "changed"}).json()
         return made
 
-    @pytest.mark.parametrize(
-        ("sort", "order"),
-        [
-            ("created_at", "bABc"),
-            ("-created_at", "cBAb"),
-            ("updated_at", "ABcb"),
-            ("-updated_at", "bcBA"),
-            ("title", "ABbc"),
-            ("-title", "cBbA"),
-            ("completed", "cbBA"),
-            ("-completed", "BAcb"),
-            ("completed,title", "bcAB"),
-            ("-completed,-title", "BAcb"),
-            ("title,created_at", "AbBc"),
-            ("-title,updated_at", "cBbA"),
-            ("completed,-updated_at", "bcBA"),
-            ("completed,created_at,title,updated_at", "bcAB"),
-        ],
+    ORDERS = (
+        ("created_at", "bABc"),
+        ("-created_at", "cBAb"),
+        ("updated_at", "ABcb"),
+        ("-updated_at", "bcBA"),
+        ("title", "ABbc"),
+        ("-title", "cBbA"),
+        ("completed", "cbBA"),
+        ("-completed", "BAcb"),
+        ("completed,title", "bcAB"),
+        ("-completed,-title", "BAcb"),
+        ("title,created_at", "AbBc"),
+        ("-title,updated_at", "cBbA"),
+        ("completed,-updated_at", "bcBA"),
+        ("completed,created_at,title,updated_at", "bcAB"),
     )
+
     def test_is_by_each_key_then_newest_first(
-        self, client: httpx2.Client, tasks: str, made: dict[str, Task], sort: str, order: str
+        self, client: httpx2.Client, tasks: str, made: dict[str, Task], subtests: pytest.Subtests
     ) -> None:
-        assert ask(client, tasks, sort=sort) == [made[title] for title in order]
+        for sort, order in self.ORDERS:
+            with subtests.test(sort=sort, order=order):
+                assert ask(client, tasks, sort=sort) == [made[title] for title in order]
 
     def test_titles_are_by_the_code_points_of_their_folded_form(
         self, client: httpx2.Client, tasks: str
@@ -349,14 +355,19 @@ class TestSort:
         assert found.index("straße") < found.index("Strasse")  # a tie: the newest first
         assert found.index("ς") < found.index("Σ")
 
-    @pytest.mark.parametrize(
-        "sort", ["-", "id", "version", "title,", ",title", "title,title", "title,-title", "created,createdAt",
-                 "--title", "-title:desc", "title:down", "title,desc", "title created_at", "title;drop",
-                 "desc", "titl\u0435"]
+    NOT_UNDERSTOOD = (
+        "-", "id", "version", "title,", ",title", "title,title", "title,-title", "created,createdAt",
+        "--title", "-title:desc", "title:down", "title,desc", "title created_at", "title;drop", "desc",
+        "titl\u0435",
     )  # fmt: skip
-    def test_what_is_not_understood_is_refused(self, client: httpx2.Client, tasks: str, sort: str) -> None:
-        found = violation(client.get(tasks, params={"sort": sort}))
-        assert (found["parameter"], found["code"]) == ("sort", "invalid_sort")
+
+    def test_what_is_not_understood_is_refused(
+        self, client: httpx2.Client, tasks: str, subtests: pytest.Subtests
+    ) -> None:
+        for sort in self.NOT_UNDERSTOOD:
+            with subtests.test(sort=sort):
+                found = violation(client.get(tasks, params={"sort": sort}))
+                assert (found["parameter"], found["code"]) == ("sort", "invalid_sort")
 
 
 class TestOtherWords:
@@ -372,64 +383,104 @@ class TestOtherWords:
     TRUE = ("true", "True", "TRUE", "1", "yes", "on", "t", "Y")
     FALSE = ("false", "False", "FALSE", "0", "no", "off", "f", "N")
 
-    @pytest.mark.parametrize(
-        ("other", "own"),
-        [
-            *(({"completed": word}, {"completed": "true"}) for word in TRUE),
-            *(({"completed": word}, {"completed": "false"}) for word in FALSE),
-            *(({"deleted": word}, {"deleted": "true"}) for word in TRUE),
-            *(({"deleted": word}, {}) for word in FALSE),
-            *(({"status": word}, {"status": "pending"})
-              for word in ("Pending", "PENDING", "open", "Active", "incomplete", "todo")),
-            *(({"status": word}, {"status": "completed"}) for word in ("Completed", "complete", "Done")),
-            ({"status": "All"}, {}),
-            ({"search": "OPEN"}, {"q": "OPEN"}),
-            ({"query": "also"}, {"q": "also"}),
-            ({"createdAfter": "2026-01-01T00:00:00Z"}, {"created_after": "2026-01-01T00:00:00Z"}),
-            ({"updatedBefore": "2026-01-01T00:00:00Z"}, {"updated_before": "2026-01-01T00:00:00Z"}),
-            *(({"sort": word}, {"sort": "created_at"})
-              for word in ("created", "created_date", "createdAt", "CreatedDate", "date_created",
-                           "created_on", "created_at:asc", "created asc", "+created_at", " created_at")),
-            *(({"sort": word}, {"sort": "-updated_at"})
-              for word in ("-updated", "-updatedAt", "-updated_date", "-modified", "-lastModified",
-                           "updated_at:desc", "updated_at DESC")),
-            ({"sort": "Completed, Title"}, {"sort": "completed,title"}),
-            ({"sort": "completed:desc,title"}, {"sort": "-completed,title"}),
-            *(({name: "-title"}, {"sort": "-title"})
-              for name in ("sort_by", "sortBy", "order_by", "orderBy", "ordering")),
-            ({"sort": "title", "order": "desc"}, {"sort": "-title"}),
-            ({"sort": "title", "order": "ASC"}, {"sort": "title"}),
-            ({"sortBy": "title", "sortOrder": "descending"}, {"sort": "-title"}),
-            ({"sort": "completed,title", "sort_order": "desc"}, {"sort": "-completed,-title"}),
-            ({"sort": "-title", "order": "desc"}, {"sort": "-title"}),
-            ({"order": "asc"}, {"sort": "created_at"}),
-            ({"order": "desc"}, {}),
-            *(({name: ""}, {})
-              for name in ("completed", "deleted", "status", "q", "search", "sort", "order", "limit",
-                           "cursor", *INSTANTS, "createdAfter")),
-            ({"completed": "", "status": "done", "q": "", "limit": "", "cursor": "", "sort": ""},
-             {"status": "completed"}),
-        ],
-    )  # fmt: skip
-    def test_mean_the_same(
-        self, client: httpx2.Client, made: str, other: dict[str, str], own: dict[str, str]
-    ) -> None:
-        expected = client.get(made, params=own)
-        assert expected.status_code == 200
-        for headers in ({}, {}, {"Prefer": "handling=strict"}):
-            answer = client.get(made, params=other, headers=headers)
-            assert (answer.status_code, answer.json()) == (200, expected.json())
-            assert answer.headers["etag"] == expected.headers["etag"]
+    SYNONYMS = (
+        *(({"completed": word}, {"completed": "true"}) for word in TRUE),
+        *(({"completed": word}, {"completed": "false"}) for word in FALSE),
+        *(({"deleted": word}, {"deleted": "true"}) for word in TRUE),
+        *(({"deleted": word}, {}) for word in FALSE),
+        *(
+            ({"status": word}, {"status": "pending"})
+            for word in ("Pending", "PENDING", "open", "Active", "incomplete", "todo")
+        ),
+        *(({"status": word}, {"status": "completed"}) for word in ("Completed", "complete", "Done")),
+        ({"status": "All"}, {}),
+        ({"search": "OPEN"}, {"q": "OPEN"}),
+        ({"query": "also"}, {"q": "also"}),
+        ({"createdAfter": "2026-01-01T00:00:00Z"}, {"created_after": "2026-01-01T00:00:00Z"}),
+        ({"updatedBefore": "2026-01-01T00:00:00Z"}, {"updated_before": "2026-01-01T00:00:00Z"}),
+        *(
+            ({"sort": word}, {"sort": "created_at"})
+            for word in (
+                "created",
+                "created_date",
+                "createdAt",
+                "CreatedDate",
+                "date_created",
+                "created_on",
+                "created_at:asc",
+                "created asc",
+                "+created_at",
+                " created_at",
+            )
+        ),
+        *(
+            ({"sort": word}, {"sort": "-updated_at"})
+            for word in (
+                "-updated",
+                "-updatedAt",
+                "-updated_date",
+                "-modified",
+                "-lastModified",
+                "updated_at:desc",
+                "updated_at DESC",
+            )
+        ),
+        ({"sort": "Completed, Title"}, {"sort": "completed,title"}),
+        ({"sort": "completed:desc,title"}, {"sort": "-completed,title"}),
+        *(
+            ({name: "-title"}, {"sort": "-title"})
+            for name in ("sort_by", "sortBy", "order_by", "orderBy", "ordering")
+        ),
+        ({"sort": "title", "order": "desc"}, {"sort": "-title"}),
+        ({"sort": "title", "order": "ASC"}, {"sort": "title"}),
+        ({"sortBy": "title", "sortOrder": "descending"}, {"sort": "-title"}),
+        ({"sort": "completed,title", "sort_order": "desc"}, {"sort": "-completed,-title"}),
+        ({"sort": "-title", "order": "desc"}, {"sort": "-title"}),
+        ({"order": "asc"}, {"sort": "created_at"}),
+        ({"order": "desc"}, {}),
+        *(
+            ({name: ""}, {})
+            for name in (
+                "completed",
+                "deleted",
+                "status",
+                "q",
+                "search",
+                "sort",
+                "order",
+                "limit",
+                "cursor",
+                *INSTANTS,
+                "createdAfter",
+            )
+        ),
+        (
+            {"completed": "", "status": "done", "q": "", "limit": "", "cursor": "", "sort": ""},
+            {"status": "completed"},
+        ),
+    )
 
-    @pytest.mark.parametrize(
-        "query",
-        ["search=o&limit=1", "status=Open&limit=1&cursor=", "completed=0&limit=1&q=", "orderBy=title&limit=1",
-         "sort=title&order=desc&limit=1"],
+    def test_mean_the_same(self, client: httpx2.Client, made: str, subtests: pytest.Subtests) -> None:
+        for other, own in self.SYNONYMS:
+            with subtests.test(other=other, own=own):
+                expected = client.get(made, params=own)
+                assert expected.status_code == 200
+                for headers in ({}, {}, {"Prefer": "handling=strict"}):
+                    answer = client.get(made, params=other, headers=headers)
+                    assert (answer.status_code, answer.json()) == (200, expected.json())
+                    assert answer.headers["etag"] == expected.headers["etag"]
+
+    OF_PAGES = (
+        "search=o&limit=1", "status=Open&limit=1&cursor=", "completed=0&limit=1&q=",
+        "orderBy=title&limit=1", "sort=title&order=desc&limit=1",
     )  # fmt: skip
-    def test_hold_for_pages_too(self, client: httpx2.Client, made: str, query: str) -> None:
-        expected = client.get(made, params=query.replace("limit=1", "")).json()
-        for _ in range(3):  # from a known client by the short way
-            assert [task for page in pages(client, f"{made}?{query}") for task in page] == expected
+
+    def test_hold_for_pages_too(self, client: httpx2.Client, made: str, subtests: pytest.Subtests) -> None:
+        for query in self.OF_PAGES:
+            with subtests.test(query=query):
+                expected = client.get(made, params=query.replace("limit=1", "")).json()
+                for _ in range(3):  # from a known client by the short way
+                    assert [task for page in pages(client, f"{made}?{query}") for task in page] == expected
 
     @pytest.mark.parametrize(
         ("query", "left"),
@@ -448,47 +499,49 @@ class TestOtherWords:
         assert client.delete(f"{made}?{query}").status_code == 200
         assert titles(client, made) == left
 
-    @pytest.mark.parametrize(
-        ("query", "code"),
-        [
-            *((f"{name}=", "blank") for name in ("completed", "q", "search", "status", "createdAfter")),
-            ("completed=%20", "blank"),
-            ("completed=true&q=", "blank"),
-            ("filter=completed", "unknown_parameter"),
-            ("done=true", "unknown_parameter"),
-            ("deleted=", "unknown_parameter"),
-            ("sort=title", "unknown_parameter"),
-            ("Completed=true", "unknown_parameter"),
-            ("search=a&q=b", "repeated"),
-            ("completed=si", "invalid_flag"),
-        ],
+    SLIPS = (
+        *((f"{name}=", "blank") for name in ("completed", "q", "search", "status", "createdAfter")),
+        ("completed=%20", "blank"),
+        ("completed=true&q=", "blank"),
+        ("filter=completed", "unknown_parameter"),
+        ("done=true", "unknown_parameter"),
+        ("deleted=", "unknown_parameter"),
+        ("sort=title", "unknown_parameter"),
+        ("Completed=true", "unknown_parameter"),
+        ("search=a&q=b", "repeated"),
+        ("completed=si", "invalid_flag"),
     )
-    def test_a_slip_deletes_nothing(self, client: httpx2.Client, made: str, query: str, code: str) -> None:
-        assert violation(client.delete(f"{made}?{query}"))["code"] == code
-        assert len(titles(client, made)) == 3
 
-    @pytest.mark.parametrize(
-        ("query", "parameter", "code"),
-        [
-            ("search=a&q=b", "q", "repeated"),
-            ("search=a&query=a", "q", "repeated"),
-            (
-                "created_after=2026-01-01T00:00:00Z&createdAfter=2026-01-02T00:00:00Z",
-                "created_after",
-                "repeated",
-            ),
-            ("sort=title&orderBy=completed", "sort", "repeated"),
-            ("sort=-title&order=asc", "order", "contradiction"),
-            ("sort=title:asc,completed&order=desc", "order", "contradiction"),
-            ("order=title", "order", "invalid_order"),
-            ("status=done&completed=0", "status", "contradiction"),
-        ],
-    )
-    def test_contradictions_are_refused(
-        self, client: httpx2.Client, made: str, query: str, parameter: str, code: str
+    def test_a_slip_deletes_nothing(
+        self, client: httpx2.Client, made: str, subtests: pytest.Subtests
     ) -> None:
-        found = violation(client.get(f"{made}?{query}"))
-        assert (found["parameter"], found["code"]) == (parameter, code)
+        for query, code in self.SLIPS:
+            with subtests.test(query=query, code=code):
+                assert violation(client.delete(f"{made}?{query}"))["code"] == code
+                assert len(titles(client, made)) == 3
+
+    CONTRADICTIONS = (
+        ("search=a&q=b", "q", "repeated"),
+        ("search=a&query=a", "q", "repeated"),
+        (
+            "created_after=2026-01-01T00:00:00Z&createdAfter=2026-01-02T00:00:00Z",
+            "created_after",
+            "repeated",
+        ),
+        ("sort=title&orderBy=completed", "sort", "repeated"),
+        ("sort=-title&order=asc", "order", "contradiction"),
+        ("sort=title:asc,completed&order=desc", "order", "contradiction"),
+        ("order=title", "order", "invalid_order"),
+        ("status=done&completed=0", "status", "contradiction"),
+    )
+
+    def test_contradictions_are_refused(
+        self, client: httpx2.Client, made: str, subtests: pytest.Subtests
+    ) -> None:
+        for query, parameter, code in self.CONTRADICTIONS:
+            with subtests.test(query=query, parameter=parameter, code=code):
+                found = violation(client.get(f"{made}?{query}"))
+                assert (found["parameter"], found["code"]) == (parameter, code)
 
     def test_an_empty_value_is_none_of_a_feed_either(self, client: httpx2.Client, made: str) -> None:
         feed = made.replace("/tasks", "/changes")
@@ -557,26 +610,26 @@ class TestPages:
         following = client.get(f"{tasks}?limit=1&page=%26x").links["next"]["url"]
         assert httpx2.URL(following).params["page"] == "&x"
 
-    @pytest.mark.parametrize(
-        "other",
-        [
-            {"sort": "title"}, {"sort": "-completed"}, {"completed": "false"}, {"status": "pending"},
-            {"q": "milk"}, {"deleted": "true"}, *({name: "2026-03-01T12:00:00Z"} for name in INSTANTS),
-        ],
+    OTHERS = (
+        {"sort": "title"}, {"sort": "-completed"}, {"completed": "false"}, {"status": "pending"},
+        {"q": "milk"}, {"deleted": "true"}, *({name: "2026-03-01T12:00:00Z"} for name in INSTANTS),
     )  # fmt: skip
+
     def test_a_cursor_is_bound_to_its_filters_and_order(
-        self, client: httpx2.Client, tasks: str, other: dict[str, str]
+        self, client: httpx2.Client, tasks: str, subtests: pytest.Subtests
     ) -> None:
         for _ in range(2):
             create(client, tasks)
         cursor = httpx2.URL(client.get(f"{tasks}?limit=1").links["next"]["url"]).params["cursor"]
         assert len(ask(client, tasks, cursor=cursor)) == 1
-        answer = client.get(tasks, params={"cursor": cursor, "limit": "1", **other})
-        assert violation(answer) == {
-            "parameter": "cursor",
-            "code": "invalid_cursor",
-            "detail": "is not a cursor of this list; begin again without it",
-        }
+        for other in self.OTHERS:
+            with subtests.test(other=other):
+                answer = client.get(tasks, params={"cursor": cursor, "limit": "1", **other})
+                assert violation(answer) == {
+                    "parameter": "cursor",
+                    "code": "invalid_cursor",
+                    "detail": "is not a cursor of this list; begin again without it",
+                }
 
     def test_the_size_of_a_page_may_change_on_the_way(self, client: httpx2.Client, tasks: str) -> None:
         made = [create(client, tasks)["id"] for _ in range(6)]
@@ -592,16 +645,18 @@ class TestPages:
 
 
 class TestCount:
-    @pytest.mark.parametrize(
-        ("query", "count"),
-        [("", 7), ("?limit=2", 7), ("?completed=true&limit=2", 3), ("?q=none", 0), ("?deleted=true", 1)],
-    )
-    def test_is_told_when_asked_for(self, client: httpx2.Client, tasks: str, query: str, count: int) -> None:
+    COUNTS = (("", 7), ("?limit=2", 7), ("?completed=true&limit=2", 3), ("?q=none", 0), ("?deleted=true", 1))
+
+    def test_is_told_when_asked_for(
+        self, client: httpx2.Client, tasks: str, subtests: pytest.Subtests
+    ) -> None:
         made = [create(client, tasks, completed=number < 3) for number in range(8)]
         client.delete(f"{tasks}/{made[7]['id']}")
-        answer = client.get(tasks + query, headers=EXACT)
-        assert answer.headers["x-total-count"] == str(count)
-        assert answer.headers["preference-applied"] == "count=exact"
+        for query, count in self.COUNTS:
+            with subtests.test(query=query, count=count):
+                answer = client.get(tasks + query, headers=EXACT)
+                assert answer.headers["x-total-count"] == str(count)
+                assert answer.headers["preference-applied"] == "count=exact"
 
     def test_is_of_the_whole_list_on_every_page(self, client: httpx2.Client, tasks: str) -> None:
         for _ in range(3):
@@ -748,25 +803,29 @@ class TestBothDatabases:
         deleted: str = request.param
         return deleted
 
-    @pytest.mark.parametrize("query", QUERIES, ids=urlencode)
-    def test_agree(self, both: list[httpx2.Client], query: dict[str, str], deleted: str) -> None:
-        answers = [client.get("/api/parity/tasks", params={"deleted": deleted, **query}) for client in both]
-        assert answers[0].status_code == 200, answers[0].text
-        assert answers[0].content == answers[1].content
-        assert answers[0].headers["etag"] == answers[1].headers["etag"]
-        everything = both[0].get("/api/parity/tasks", params={"deleted": deleted}).json()
-        assert len(everything) == (25 if deleted == "true" else 175)
-        assert [task["id"] for task in answers[0].json()] == expected(everything, query)
+    def test_agree(self, both: list[httpx2.Client], deleted: str, subtests: pytest.Subtests) -> None:
+        for query in QUERIES:
+            with subtests.test(query=query):
+                answers = [
+                    client.get("/api/parity/tasks", params={"deleted": deleted, **query}) for client in both
+                ]
+                assert answers[0].status_code == 200, answers[0].text
+                assert answers[0].content == answers[1].content
+                assert answers[0].headers["etag"] == answers[1].headers["etag"]
+                everything = both[0].get("/api/parity/tasks", params={"deleted": deleted}).json()
+                assert len(everything) == (25 if deleted == "true" else 175)
+                assert [task["id"] for task in answers[0].json()] == expected(everything, query)
 
-    @pytest.mark.parametrize("query", QUERIES[::4], ids=urlencode)
-    def test_agree_on_every_page_and_link(self, both: list[httpx2.Client], query: dict[str, str]) -> None:
-        params = {"limit": "40", **query}
-        found: list[list[tuple[bytes, str | None]]] = [[], []]
-        for client, told in zip(both, found, strict=True):
-            path = f"/api/parity/tasks?{urlencode(params)}"
-            while path:
-                answer = client.get(path, headers=EXACT)
-                told.append((answer.content, answer.headers["x-total-count"]))
-                path = answer.links.get("next", {}).get("url", "")
-                told.append((path.encode(), None))
-        assert found[0] == found[1]
+    def test_agree_on_every_page_and_link(self, both: list[httpx2.Client], subtests: pytest.Subtests) -> None:
+        for query in QUERIES[::4]:
+            with subtests.test(query=query):
+                params = {"limit": "40", **query}
+                found: list[list[tuple[bytes, str | None]]] = [[], []]
+                for client, told in zip(both, found, strict=True):
+                    path = f"/api/parity/tasks?{urlencode(params)}"
+                    while path:
+                        answer = client.get(path, headers=EXACT)
+                        told.append((answer.content, answer.headers["x-total-count"]))
+                        path = answer.links.get("next", {}).get("url", "")
+                        told.append((path.encode(), None))
+                assert found[0] == found[1]

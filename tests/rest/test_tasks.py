@@ -113,33 +113,33 @@ class TestValidation:
         description = "é" * length
         assert create(client, tasks, description=description)["description"] == description
 
-    @pytest.mark.parametrize(
-        ("task", "pointer", "code"),
-        [
-            ({}, "/title", "required"),
-            ({"title": None}, "/title", "invalid_type"),
-            ({"title": 7}, "/title", "invalid_type"),
-            ({"title": ""}, "/title", "too_short"),
-            ({"title": " \t\n"}, "/title", "too_short"),
-            ({"title": "\u200b"}, "/title", "blank"),
-            ({"title": "x" * 201}, "/title", "too_long"),
-            ({"title": "two\nlines"}, "/title", "invalid_text"),
-            ({"title": "x", "description": "y" * 2001}, "/description", "too_long"),
-            ({"title": "x", "description": "\x07"}, "/description", "invalid_text"),
-            ({"title": "x", "description": 1}, "/description", "invalid_type"),
-            ({"title": "x", "completed": "true"}, "/completed", "invalid_type"),
-            ({"title": "x", "completed": 1}, "/completed", "invalid_type"),
-            ({"title": "x", "completed": None}, "/completed", "invalid_type"),
-            ([], "", "invalid_type"),
-            ("x", "", "invalid_type"),
-        ],
+    BROKEN = (
+        ({}, "/title", "required"),
+        ({"title": None}, "/title", "invalid_type"),
+        ({"title": 7}, "/title", "invalid_type"),
+        ({"title": ""}, "/title", "too_short"),
+        ({"title": " \t\n"}, "/title", "too_short"),
+        ({"title": "\u200b"}, "/title", "blank"),
+        ({"title": "x" * 201}, "/title", "too_long"),
+        ({"title": "two\nlines"}, "/title", "invalid_text"),
+        ({"title": "x", "description": "y" * 2001}, "/description", "too_long"),
+        ({"title": "x", "description": "\x07"}, "/description", "invalid_text"),
+        ({"title": "x", "description": 1}, "/description", "invalid_type"),
+        ({"title": "x", "completed": "true"}, "/completed", "invalid_type"),
+        ({"title": "x", "completed": 1}, "/completed", "invalid_type"),
+        ({"title": "x", "completed": None}, "/completed", "invalid_type"),
+        ([], "", "invalid_type"),
+        ("x", "", "invalid_type"),
     )
+
     def test_what_breaks_a_rule_is_a_400_that_names_it(
-        self, client: httpx2.Client, tasks: str, task: Any, pointer: str, code: str
+        self, client: httpx2.Client, tasks: str, subtests: pytest.Subtests
     ) -> None:
-        found = violation(client.post(tasks, json=task))
-        assert (found["pointer"], found["code"]) == (pointer, code)
-        assert client.get(tasks).json() == []
+        for task, pointer, code in self.BROKEN:
+            with subtests.test(task=task, pointer=pointer, code=code):
+                found = violation(client.post(tasks, json=task))
+                assert (found["pointer"], found["code"]) == (pointer, code)
+                assert client.get(tasks).json() == []
 
     def test_every_violation_is_named(self, client: httpx2.Client, tasks: str) -> None:
         members = problem(client.post(tasks, json={"title": "", "completed": 3}), 400, "validation_error")
@@ -208,10 +208,15 @@ class TestListTasks:
         create(client, tasks)
         assert len(client.get(tasks, params={"limit": limit}).json()) == 1
 
-    @pytest.mark.parametrize("limit", ["0", "-1", "ten", "1.5", "1_0", "+5", "٣", "00"])
-    def test_a_limit_is_a_whole_number_from_1(self, client: httpx2.Client, tasks: str, limit: str) -> None:
-        found = violation(client.get(tasks, params={"limit": limit}))
-        assert found["parameter"] == "limit"
+    LIMITS = ("0", "-1", "ten", "1.5", "1_0", "+5", "٣", "00")
+
+    def test_a_limit_is_a_whole_number_from_1(
+        self, client: httpx2.Client, tasks: str, subtests: pytest.Subtests
+    ) -> None:
+        for limit in self.LIMITS:
+            with subtests.test(limit=limit):
+                found = violation(client.get(tasks, params={"limit": limit}))
+                assert found["parameter"] == "limit"
 
     def test_a_cursor_without_a_limit_gives_the_rest(self, client: httpx2.Client, tasks: str) -> None:
         made = [create(client, tasks)["id"] for _ in range(4)]
@@ -501,25 +506,26 @@ class TestPaths:
         "health", "members", "spaces", "v1", "v2", "v10", "v007", "V1",
     )  # fmt: skip
 
-    @pytest.mark.parametrize("user_id", RESERVED)
     def test_a_reserved_word_is_no_user_of_any_other_operation(
-        self, client: httpx2.Client, user_id: str
+        self, client: httpx2.Client, subtests: pytest.Subtests
     ) -> None:
         create(client, "/api/alice/tasks")
-        for _ in range(2):  # by the short way too, once the client is known
-            for method, path, body in (
-                ("POST", "tasks", {"title": "Buy milk"}),
-                ("GET", "tasks", None),
-                ("GET", "tasks?limit=1", None),
-                ("GET", f"tasks/{unknown_id()}", None),
-                ("POST", f"tasks/{unknown_id()}/toggle", None),
-                ("DELETE", "tasks", None),
-                ("GET", "changes", None),
-            ):
-                found = violation(client.request(method, f"/api/{user_id}/{path}", json=body))
-                assert (found["parameter"], found["code"]) == ("user_id", "reserved")
-        answer = client.post("/api/users", json={"id": user_id})
-        assert violation(answer)["code"] == "reserved"
+        for user_id in self.RESERVED:
+            with subtests.test(user_id=user_id):
+                for _ in range(2):  # by the short way too, once the client is known
+                    for method, path, body in (
+                        ("POST", "tasks", {"title": "Buy milk"}),
+                        ("GET", "tasks", None),
+                        ("GET", "tasks?limit=1", None),
+                        ("GET", f"tasks/{unknown_id()}", None),
+                        ("POST", f"tasks/{unknown_id()}/toggle", None),
+                        ("DELETE", "tasks", None),
+                        ("GET", "changes", None),
+                    ):
+                        found = violation(client.request(method, f"/api/{user_id}/{path}", json=body))
+                        assert (found["parameter"], found["code"]) == ("user_id", "reserved")
+                answer = client.post("/api/users", json={"id": user_id})
+                assert violation(answer)["code"] == "reserved"
 
     def test_a_version_in_the_path_is_named(self, client: httpx2.Client) -> None:
         assert "/api/tasks" in violation(client.get("/api/v1/tasks"))["detail"]

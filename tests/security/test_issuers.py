@@ -16,6 +16,8 @@ from harness.responses import create, problem
 from harness.servers import LocalServer, local_server
 from taskwell.core.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 AUDIENCE = "https://taskwell.example"
 
 

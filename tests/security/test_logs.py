@@ -17,6 +17,7 @@ from taskwell.http import logs
 PRIVATE = ("canary-title", "canary-search", "canary-cookie", "canary-key", "canary-body", "canary-email")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_lines_bear_the_requests_id_and_nothing_private(
     log_format: str, tmp_path: Path, issuer: Issuer

@@ -12,6 +12,8 @@ from harness.servers import LocalServer, local_server
 from taskwell.core.settings import Settings
 from taskwell.http import connection as http_connection
 
+pytestmark = pytest.mark.slow
+
 HEAD = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
 
 

@@ -123,6 +123,7 @@ class TestAtTheFirstUse:
             wait_for(lambda: count(settings, "tasks") == 1)
             wait_for(lambda: count(settings, "idempotency_keys") == 0)
 
+    @pytest.mark.slow
     def test_of_real_servers_that_live_for_a_few_requests(self, settings: Settings, tmp_path: Path) -> None:
         fill(settings)
         url = settings.database_url.get_secret_value()

@@ -23,6 +23,8 @@ from taskwell.core.settings import Settings
 from tests.cli.commands import done, refused, taskwell
 from tests.cli.contents import contents, empty, fill
 
+pytestmark = pytest.mark.slow
+
 
 def rows(file: Path, statement: str) -> list[tuple[object, ...]]:
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:

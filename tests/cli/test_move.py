@@ -26,6 +26,8 @@ from tests.cli.commands import done, refused
 from tests.cli.contents import contents, empty, fill
 from tests.database.test_row_security import by, role
 
+pytestmark = pytest.mark.slow
+
 NOWHERE = "sqlite:///nowhere.db"  # the settings' own database has no part in a move
 
 

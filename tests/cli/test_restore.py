@@ -22,6 +22,8 @@ from taskwell.models.user import EPOCH
 from tests.cli.commands import done, refused, taskwell
 from tests.cli.contents import contents, empty, fill
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def backup(filled: str, tmp_path: Path) -> Path:

@@ -45,6 +45,8 @@ from taskwell.services.sequence import last_number
 from taskwell.services.task_query import count_tasks
 from taskwell.services.task_statements import TaskKey, get_tasks, toggle_tasks
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 
 OWNERS = {"users": "id", "tasks": "user_id", "idempotency_keys": "user_id", "api_tokens": "user_id"}

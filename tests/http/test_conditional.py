@@ -572,6 +572,7 @@ class TestIfNoneMatchOfList:
         "?updated_before=2026-01-01T00:00:00Z", "?completed=true&q=milk", "?q=milk&limit=1",
     )  # fmt: skip
 
+    @pytest.mark.slow
     def test_an_unchanged_list_is_not_sent_again(self, client: httpx2.Client, tasks: str) -> None:
         for number in range(3):
             create(client, tasks, completed=number == 0)

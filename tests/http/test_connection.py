@@ -268,6 +268,7 @@ class TestRefusedBodies:
             time.sleep(0.002)
         assert statuses(connection.read()) == [413]
 
+    @pytest.mark.slow
     def test_it_is_closed_soon_all_the_same(self, line: Callable[[], Line], tasks: str) -> None:
         connection = line().send(request("POST", tasks, _BY_CHUNKS[0], b"Content-Length: 100000000"))
         assert statuses(connection.connection.recv(65_536)) == [413]
@@ -494,6 +495,7 @@ class TestBounds:
         assert sent <= 1_048_576
         assert statuses(one.read()) == [431]
 
+    @pytest.mark.slow
     def test_who_has_read_late_and_then_stalls_is_cut(
         self, client: httpx2.Client, server: LocalServer, user: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -573,6 +573,7 @@ class TestPages:
                 )
         return tasks
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("count", range(1, len(KEYS) + 1))
     def test_under_every_order_they_meet_each_task_once(
         self, client: httpx2.Client, tied: str, count: int

@@ -218,6 +218,7 @@ class TestEmail:
 
 @pytest.mark.plan("A12")
 class TestHostileTokens:
+    @pytest.mark.slow
     def test_none_gets_in_and_none_is_a_fault(self, anonymous: httpx2.Client, issuer: Issuer) -> None:
         tried, wrong = 0, []
         for name, token in hostile_tokens(issuer):

@@ -51,6 +51,7 @@ class TestExport:
         assert "token" not in token["token"]
         assert lines == [{"task": tasks[1]}, {"task": tasks[2]}, {"task": deleted}]
 
+    @pytest.mark.slow
     def test_of_many_tasks_is_whole(self, as_user: As, user: str) -> None:
         client = as_user(user)
         for count in (1_000, 1_000, 1):

@@ -13,6 +13,8 @@ from taskwell.auth.authorization import TASKS_READ, access_of
 from taskwell.core.settings import Settings
 from taskwell.rest.routing import TaskwellRoute
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.plan("A12")
 class TestMatrix:

@@ -12,6 +12,8 @@ from taskwell.auth.authorization import Caller
 from tests.security.conftest import As
 from tests.security.test_tokens import new_token
 
+pytestmark = pytest.mark.slow
+
 
 def end_of_a_stream(server: LocalServer, token: str) -> float:
     with (

@@ -144,6 +144,7 @@ ALLOWED = {
 }
 
 
+@pytest.mark.slow
 class TestScopes:
     @pytest.mark.parametrize("scope", ALLOWED)
     def test_are_all_that_a_token_may(self, guarded: LocalServer, as_user: As, user: str, scope: str) -> None:

@@ -237,7 +237,7 @@ class TestSize:
 
 
 class TestValidation:
-    BROKEN = (
+    BROKEN: tuple[tuple[Any, str, str], ...] = (
         (new(""), "/task/title", "too_short"),
         (new("x" * 201), "/task/title", "too_long"),
         ({"op": "create", "task": {}}, "/task/title", "required"),
@@ -294,7 +294,7 @@ class TestValidation:
         answer = send(client, tasks, *({"op": "delete"} for _ in range(1_000)))
         assert len(problem(answer, 400, "validation_error")["errors"]) == 20
 
-    NO_BATCHES = (
+    NO_BATCHES: tuple[tuple[Any, str], ...] = (
         ({}, "/operations"), ({"operations": None}, "/operations"), ({"operations": {}}, "/operations"),
         ({"operations": "x"}, "/operations"), ([], ""), ([{"op": "create"}], ""),
     )  # fmt: skip

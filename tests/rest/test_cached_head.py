@@ -17,6 +17,9 @@ from harness.side_effects import at_once, execute
 from taskwell.core.errors import OutcomeUnknown
 from taskwell.core.settings import Settings
 
+# The fast path reads the mounts by itself.
+pytestmark = pytest.mark.both_mounts
+
 TASKS = "/api/tasks"
 NEW = {"title": "Buy milk", "description": "Two litres"}
 CHANGING = {"date", "etag", "location", "x-request-id", "content-length", "ratelimit"}

@@ -21,6 +21,9 @@ from stress.parity import Side
 from taskwell.core.settings import Settings
 from taskwell.schemas.query import KnownQueries, TaskQuery
 
+# The fast path reads the mounts by itself.
+pytestmark = pytest.mark.both_mounts
+
 
 def etag_of(client: httpx2.Client, path: str) -> str:
     answer = client.get(path)

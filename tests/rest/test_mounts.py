@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import APIRouter
 
 from harness.responses import create
 from taskwell.app import create_app
@@ -16,40 +17,28 @@ OWN, OF_PATH = "/api", "/api/{user_id}"
 DIFFERENT = {"prefix", "dependencies", "generate_unique_id_function"}
 
 
-def inclusions(prefix: str) -> dict[str, tuple[Any, dict[str, Any]]]:
-    """The routers that are mounted at a prefix and with which options, by their path behind it."""
-    found = [route for route in router.routes if hasattr(route, "original_router")]
-    by_prefix = {route.include_context.prefix: route for route in found}
-    return {
-        path: (
-            by_prefix[f"{prefix}{path}"].original_router,
-            vars(by_prefix[f"{prefix}{path}"].include_context),
-        )
-        for path in ("/tasks", "")
-    }
+def included() -> dict[str, Any]:
+    """What is included in the whole, by its prefix."""
+    found: list[Any] = [route for route in router.routes if hasattr(route, "original_router")]
+    prefixes = [route.include_context.prefix for route in found]
+    assert len(prefixes) == len(set(prefixes))
+    return dict(zip(prefixes, found, strict=True))
 
 
 class TestBothMounts:
-    def test_are_the_same_routers_with_the_same_options(self) -> None:
-        own, of_path = inclusions(OWN), inclusions(OF_PATH)
-        assert own["/tasks"][0] is tasks.router
-        assert own[""][0] is changes.router
-        for path, (included, options) in own.items():
-            other, others = of_path[path]
-            assert other is included
-            assert [dependency.dependency for dependency in others["dependencies"]] == [path_user]
-            assert options["dependencies"] == []
-            for name in options.keys() - DIFFERENT:
-                assert others[name] == options[name] or others[name] is options[name], name
+    @pytest.mark.parametrize(("path", "routes"), [("/tasks", tasks.router), ("", changes.router)])
+    def test_are_the_same_router_with_the_same_options(self, path: str, routes: APIRouter) -> None:
+        own, of_path = (included()[f"{prefix}{path}"] for prefix in (OWN, OF_PATH))
+        assert own.original_router is of_path.original_router is routes
+        options, others = vars(own.include_context), vars(of_path.include_context)
+        assert [dependency.dependency for dependency in others["dependencies"]] == [path_user]
+        assert list(options["dependencies"]) == []
+        for name in options.keys() - DIFFERENT:
+            assert others[name] == options[name] or others[name] is options[name], name
 
-    def test_nothing_else_is_at_either_prefix(self) -> None:
-        prefixes = [
-            route.include_context.prefix for route in router.routes if hasattr(route, "original_router")
-        ]
-        assert sorted(prefix for prefix in prefixes if prefix.startswith(OF_PATH)) == [
-            OF_PATH, f"{OF_PATH}/tasks",
-        ]  # fmt: skip
-        assert len(prefixes) == len(set(prefixes))
+    def test_nothing_else_is_at_the_second(self) -> None:
+        prefixes = {prefix for prefix in included() if prefix.startswith(OF_PATH)}
+        assert prefixes == {OF_PATH, f"{OF_PATH}/tasks"}
 
     def test_have_the_same_operations_in_the_document(self) -> None:
         paths = create_app(Settings(database_url="sqlite:///unused.db")).openapi()["paths"]

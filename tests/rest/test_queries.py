@@ -791,7 +791,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[httpx2.Clien
             # What is in the trash is of some day, and must not be purged meanwhile.
             settings = Settings(database_url=url, trash_days=3_650)
             server = stack.enter_context(local_server(settings))
-            clients.append(stack.enter_context(httpx2.Client(base_url=server.url)))
+            # The batch that seeds it takes long on a busy machine.
+            clients.append(stack.enter_context(httpx2.Client(base_url=server.url, timeout=60)))
             seed(server, clients[-1])
         yield clients
 

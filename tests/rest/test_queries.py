@@ -45,7 +45,7 @@ def pages(client: httpx2.Client, path: str) -> Iterator[list[Task]]:
 
 
 class TestCompletion:
-    ANSWERS = (
+    ANSWERS: tuple[tuple[dict[str, str], list[str]], ...] = (
         ({}, ["done", "open"]),
         ({"completed": "true"}, ["done"]),
         ({"completed": "false"}, ["open"]),

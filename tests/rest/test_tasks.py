@@ -113,7 +113,7 @@ class TestValidation:
         description = "é" * length
         assert create(client, tasks, description=description)["description"] == description
 
-    BROKEN = (
+    BROKEN: tuple[tuple[Any, str, str], ...] = (
         ({}, "/title", "required"),
         ({"title": None}, "/title", "invalid_type"),
         ({"title": 7}, "/title", "invalid_type"),

@@ -26,7 +26,8 @@ ALL_MOUNTS = "TEST_ALL_MOUNTS" in os.environ
 DATABASES = ("postgresql",) if PROCESSES else ("sqlite",) if FAST else ("sqlite", "postgresql")
 # Folders of which everything runs programs, and the pages' tests that do.
 _SLOW = (
-    "clients", "deploy", "field", "fuzz", "neon", "openapi", "scaling", "stress", "docs/test_backups.py",
+    "clients/", "deploy/", "field/", "fuzz/", "neon/", "openapi/", "scaling/", "stress/",
+    "docs/test_backups.py", "docs/test_docs.py::test_the_examples_of_a_page_work_as_printed",
     "docs/test_examples.py", "docs/test_picture.py", "docs/test_site.py",
 )  # fmt: skip
 # The second mount has the same routes (tests/rest/test_mounts.py), so that a share of its cases is enough.
@@ -56,8 +57,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    path = item.path.relative_to(Path(__file__).parent)
-    if any(path.is_relative_to(slow) for slow in _SLOW):
+    if item.nodeid.removeprefix("tests/").startswith(_SLOW):
         item.add_marker(pytest.mark.slow)
 
 

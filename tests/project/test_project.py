@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import taskwell
-from harness.programs import PROGRAMS
+from stress.programs import PROGRAMS
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "taskwell"

@@ -58,6 +58,7 @@ from taskwell.rest.routing import PATH_IDS
 from taskwell.rest.state import RestState
 from taskwell.services.housekeeping import run_forever
 from taskwell.services.live_changes import Feed
+from taskwell.services.operations import Operations
 
 logger = logging.getLogger("taskwell")
 
@@ -180,6 +181,7 @@ def _state_of(settings: Settings, *, fast_path: bool) -> State:
     return State(
         settings=settings,
         database=missing,
+        operations=missing,
         feed=missing,
         admission=Admission(),
         metrics=Metrics(settings.metrics_folder, prefixes.methods),
@@ -231,7 +233,7 @@ async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
     settings, admission = state.settings, state.admission
     database = Database(settings, coalesce=state.fast_path, more_expected=admission.lets_in_more)
     feed = Feed(database)
-    state.database, state.feed = database, feed
+    state.database, state.operations, state.feed = database, Operations(database), feed
     with as_user(ALL_USERS):
         background = {
             await startup.start(settings, database),
@@ -242,7 +244,7 @@ async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
         }
     try:
         with _graceful_shutdown(admission, settings.drain_seconds, feed.close):
-            fast_path = FastPath(app, database, feed) if state.fast_path and not app.traced else None
+            fast_path = FastPath(app, state.operations, feed) if state.fast_path and not app.traced else None
             served = ServedApp(admission, fast_path, state.origins, settings.served_path, state.prefixes)
             yield {ServedApp.KEY: served}
     finally:

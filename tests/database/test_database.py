@@ -41,14 +41,14 @@ class TestRun:
 
         async def work(database: Database) -> list[TaskRead]:
             with pytest.raises(LookupError):
-                await database.run(fail_in_the_end)
+                await database.write(fail_in_the_end)
             return await listed(database)
 
         assert opened(database_url, work) == []
 
     def test_is_committed_when_it_returns(self, database_url: str) -> None:
         async def work(database: Database) -> TaskRead:
-            return await database.run(create)
+            return await database.write(create)
 
         assert opened(database_url, listed) == []
         created = opened(database_url, work)
@@ -59,13 +59,13 @@ class TestCancelledCaller:
     def test_the_write_is_carried_to_its_end_and_leaves_no_lock(self, database_url: str) -> None:
         async def work(database: Database) -> None:
             for moment in range(1, 41):
-                caller = asyncio.create_task(database.run(create))
+                caller = asyncio.create_task(database.write(create))
                 for _ in range(moment):
                     await asyncio.sleep(0)
                 caller.cancel()
                 await asyncio.wait([caller])
             async with asyncio.timeout(5):
-                await database.run(create)
+                await database.write(create)
 
         opened(database_url, work)
         assert len(opened(database_url, listed)) == 41
@@ -74,9 +74,9 @@ class TestCancelledCaller:
         """What is asked for together is begun when those before have been answered."""
 
         async def work(database: Database) -> None:
-            await database.run(create)
+            await database.write(create)
             new = [new_task("ada", TaskCreate(title=f"{n}")) for n in range(350)]
-            asked = [asyncio.ensure_future(database.run_together(insert_tasks, one)) for one in new]
+            asked = [asyncio.ensure_future(database.write_coalesced(insert_tasks, one)) for one in new]
             for _ in range(3):
                 await asyncio.sleep(0)
             for one in asked:
@@ -89,7 +89,7 @@ class TestCancelledCaller:
 
     def test_close_waits_for_what_is_under_way(self, database_url: str) -> None:
         async def work(database: Database) -> None:
-            caller = asyncio.create_task(database.run(create_slowly))
+            caller = asyncio.create_task(database.write(create_slowly))
             await asyncio.sleep(0.1)
             caller.cancel()
             await asyncio.wait([caller])
@@ -119,10 +119,10 @@ class TestConflict:
             return number
 
         async def work(database: Database) -> int:
-            await database.run(create)
+            await database.write(create)
             await beside(postgres_url, ISOLATED.format(database=make_url(postgres_url).database))
             await database.backend.close()
-            return await database.run(take_number)
+            return await database.write(take_number)
 
         assert opened(postgres_url, work) == 3
         assert len(runs) == 2
@@ -140,9 +140,9 @@ class TestConflict:
             await transaction.first(locked.bindparams(id=other))
 
         async def work(database: Database) -> None:
-            await database.run(create, "ada")
-            await database.run(create, "bob")
-            await asyncio.gather(database.run(lock, "ada", "bob"), database.run(lock, "bob", "ada"))
+            await database.write(create, "ada")
+            await database.write(create, "bob")
+            await asyncio.gather(database.write(lock, "ada", "bob"), database.write(lock, "bob", "ada"))
 
         opened(postgres_url, work)
         assert len(runs) == 3
@@ -158,7 +158,7 @@ class TestConflict:
         async def work(database: Database) -> list[TaskRead]:
             await beside(postgres_url, ALWAYS_CONFLICT)
             with pytest.raises(Unavailable, match="busy; nothing was changed"):
-                await database.run(conflict)
+                await database.write(conflict)
             return await listed(database)
 
         assert opened(postgres_url, work) == []
@@ -178,7 +178,7 @@ class TestLostConnection:
             return task
 
         async def work(database: Database) -> None:
-            created = await database.run(create_and_lose)
+            created = await database.write(create_and_lose)
             assert await listed(database) == [created]
 
         opened(postgres_url, work)
@@ -195,7 +195,7 @@ class TestLostConnection:
             return task
 
         async def work(database: Database) -> None:
-            created = await database.run(create_and_lose)
+            created = await database.write(create_and_lose)
             assert await listed(database) == [created]
 
         opened(postgres_url, work)
@@ -215,13 +215,13 @@ class TestLostConnection:
             return task
 
         async def work(database: Database) -> None:
-            created = await database.run(create_and_dawdle)
+            created = await database.write(create_and_dawdle)
             assert await listed(database) == [created]
 
         opened(postgres_url, work)
         assert len(runs) == 2
 
-    @pytest.mark.parametrize("how", ["run", "run_together"])
+    @pytest.mark.parametrize("how", ["write", "write_coalesced"])
     def test_a_farewell_that_was_heard_is_no_doubt(self, how: str) -> None:
         """Its server has said that it ends the session, and has not yet hung up."""
 
@@ -232,7 +232,7 @@ class TestLostConnection:
                     database = Database(Settings(database_url=url, db_pool_size=1, db_max_overflow=0))
                     try:
                         (await start(Settings(database_url=url), database)).cancel()
-                        await database.run(create)
+                        await database.write(create)
                         await write_somehow(database, how)
                         proxy.say_farewell()
                         await asyncio.sleep(0.05)
@@ -251,15 +251,15 @@ class TestLostConnection:
                     database = Database(Settings(database_url=url, db_pool_size=2, db_max_overflow=0))
                     try:
                         (await start(Settings(database_url=url), database)).cancel()
-                        await database.run(create)
+                        await database.write(create)
                         proxy.hangs_up = True
                         proxy.say_farewell()
                         with pytest.raises(Unavailable, match="nothing was changed"):
                             async with asyncio.timeout(20):
-                                await write_somehow(database, "run_together")
+                                await write_somehow(database, "write_coalesced")
                         proxy.hangs_up = False
                         await asyncio.sleep(1.1)
-                        await write_somehow(database, "run_together")
+                        await write_somehow(database, "write_coalesced")
                     finally:
                         await database.close()
 
@@ -291,7 +291,7 @@ class TestLostConnection:
             for statement in END_SESSION_AT_COMMIT:
                 await beside(postgres_url, statement)
             with pytest.raises(OutcomeUnknown):
-                await database.run(counted_create)
+                await database.write(counted_create)
 
         opened(postgres_url, work)
         assert len(runs) == 1
@@ -354,10 +354,10 @@ def _close(writer: asyncio.StreamWriter, _: asyncio.Task[None]) -> None:
 
 
 async def write_somehow(database: Database, how: str) -> None:
-    if how == "run":
-        await database.run(create)
+    if how == "write":
+        await database.write(create)
     else:
-        await database.run_together(insert_tasks, new_task("ada", TaskCreate(title="Buy milk")))
+        await database.write_coalesced(insert_tasks, new_task("ada", TaskCreate(title="Buy milk")))
 
 
 # The isolation of sessions that begin from now on.

@@ -39,8 +39,10 @@ from taskwell.schemas.task import TaskCreate, TaskToggle, TaskUpdate
 from taskwell.schemas.token import TokenCreate
 from taskwell.schemas.types import USER_ID_PATTERN
 from taskwell.schemas.user import UserCreate
-from taskwell.services import batch, changes, idempotency, tasks, tokens, trash, users
+from taskwell.services import changes, idempotency, tasks, tokens, trash, users
+from taskwell.services.batch import RunBatch
 from taskwell.services.housekeeping import purge_expired
+from taskwell.services.operations import Operations
 from taskwell.services.sequence import last_number
 from taskwell.services.task_query import count_tasks
 from taskwell.services.task_statements import TaskKey, get_tasks, toggle_tasks
@@ -170,7 +172,7 @@ async def settled(database: Database) -> People:
 
     for user in ("ada", "bob"):
         with as_user(ALL_USERS):
-            await database.run(settle, user)
+            await database.write(settle, user)
     return People(kept, deleted)
 
 
@@ -221,9 +223,9 @@ class TestRows:
         async def work(database: Database) -> None:
             await settled(database)
             with as_user("ada"):
-                assert await database.peek(last_number, "ada") == 3
-                assert await database.peek(last_number, "bob") == 0
-            assert await database.peek(last_number, "ada") == 0
+                assert await database.read(last_number, "ada") == 3
+                assert await database.read(last_number, "bob") == 0
+            assert await database.read(last_number, "ada") == 0
 
         opened(settings, work)
 
@@ -236,7 +238,7 @@ class TestRows:
         async def work(database: Database) -> None:
             await settled(database)
             with as_user("ada"):
-                (row,) = await database.run(look)
+                (row,) = await database.write(look)
                 assert tuple(row) == (3,)
 
         opened(settings, work)
@@ -249,9 +251,9 @@ class TestRows:
             await settled(database)
             with as_user("ada"):
                 theirs = f"{table} SET {owner} = {owner} WHERE {owner} = 'bob'"
-                assert await database.run(written, f"UPDATE {theirs}") == 0
-                assert await database.run(written, f"UPDATE {table} SET {owner} = {owner}") == HAVE[table]
-                assert await database.run(written, f"DELETE FROM {table} WHERE {owner} = 'bob'") == 0
+                assert await database.write(written, f"UPDATE {theirs}") == 0
+                assert await database.write(written, f"UPDATE {table} SET {owner} = {owner}") == HAVE[table]
+                assert await database.write(written, f"DELETE FROM {table} WHERE {owner} = 'bob'") == 0
             with as_user(ALL_USERS):
                 assert await database.read(owners, table) == ["ada"] * HAVE[table] + ["bob"] * HAVE[table]
 
@@ -275,7 +277,7 @@ class TestRows:
             with as_user(ALL_USERS):
                 before = await all_owners(database)
             with as_user("ada"), pytest.raises(Forbidden):
-                await database.run(written, statement)
+                await database.write(written, statement)
             with as_user(ALL_USERS):
                 assert await all_owners(database) == before
 
@@ -287,8 +289,8 @@ class TestRows:
             await settled(database)
             with as_user("ada"):
                 with pytest.raises(NotFound):
-                    await database.run(users.delete_user, "bob")
-                await database.run(users.delete_user, "ada")
+                    await database.write(users.delete_user, "bob")
+                await database.write(users.delete_user, "ada")
             with as_user(ALL_USERS):
                 assert await all_owners(database) == {table: ["bob"] * n for table, n in HAVE.items()}
 
@@ -300,11 +302,11 @@ class TestRows:
 
         async def work(database: Database) -> None:
             with as_user(ALL_USERS):
-                await database.run(users.create_user, UserCreate(id="ada", email=address))
+                await database.write(users.create_user, UserCreate(id="ada", email=address))
             for new in (UserCreate(id="bob", email=address), UserCreate(id="ada")):
                 assert new.id is not None
                 with as_user(new.id), pytest.raises(users.UserTaken):
-                    await database.run(users.create_user, new)
+                    await database.write(users.create_user, new)
 
         opened(settings, work)
 
@@ -373,7 +375,7 @@ class TestTransactions:
         """With one connection, which the next one gets."""
         return settings.model_copy(update={"db_pool_size": 1, "db_max_overflow": 0})
 
-    @pytest.mark.parametrize("how", ["read", "peek", "run"])
+    @pytest.mark.parametrize("how", ["read", "write"])
     @pytest.mark.parametrize("function", [succeed, fail, fail_in_sql, swallow])
     def test_the_next_one_finds_nobody(
         self, settings: Settings, how: str, function: Callable[..., Awaitable[Any]]
@@ -394,7 +396,7 @@ class TestTransactions:
             await settled(database)
             process, *_ = await idle_session(database)
             with as_user("ada"), pytest.raises(Forbidden):
-                await database.run(add, "bob")
+                await database.write(add, "bob")
             assert await idle_session(database) == (process, "", 0)
 
         opened(settings, work)
@@ -404,7 +406,7 @@ class TestTransactions:
 
         async def work(database: Database) -> None:
             begins: list[Callable[[], Awaitable[None]]]
-            begins = [lambda: database.run(add), lambda: database.read(look)]
+            begins = [lambda: database.write(add), lambda: database.read(look)]
             for moment in range(1, 31):
                 for begin in begins:
                     with as_user("ada"):
@@ -445,7 +447,7 @@ class TestTransactions:
                     await asyncio.wait([task])
                     assert (await idle_session(database))[1:] in {("", 0), (None, 0)}
                     with as_user(ALL_USERS):
-                        await database.run(written, "DELETE FROM users")
+                        await database.write(written, "DELETE FROM users")
 
         opened(settings, work)
 
@@ -469,7 +471,7 @@ class TestTransactions:
                 await database.read(end_session)
                 assert await listed(database) == 0
                 await database.read(end_session)
-                await database.run(add_and_lose)
+                await database.write(add_and_lose)
                 assert await listed(database) == 1
 
         opened(settings, work)
@@ -487,7 +489,7 @@ class TestTransactions:
             ended = await asyncio.to_thread(shared.sql, END_SESSIONS)
             assert len(ended) >= sessions
             with as_user("ada"):
-                await asyncio.gather(*(database.run(add) for _ in range(sessions)))
+                await asyncio.gather(*(database.write(add) for _ in range(sessions)))
                 assert await listed(database) == sessions
 
         opened(settings.model_copy(update={"db_pool_size": sessions}), work)
@@ -497,7 +499,7 @@ class TestTransactions:
             for statement in END_SESSION_AT_COMMIT:
                 await asyncio.to_thread(place.sql, statement)
             with as_user("ada"), pytest.raises(OutcomeUnknown):
-                await database.run(add)
+                await database.write(add)
 
         opened(settings_of(place, row_level_security="on"), work)
 
@@ -686,7 +688,7 @@ class TestServers:
         async def admit(database: Database) -> str:
             new = TokenCreate(name="admin", scopes=["admin"])
             with as_user(ALL_USERS):
-                return (await database.run(tokens.create_token, "root", new, create_user=True)).token
+                return (await database.write(tokens.create_token, "root", new, create_user=True)).token
 
         token = opened(settings, admit)
         with local_server(settings) as server, client_of(server.url, token=token) as client:
@@ -702,7 +704,7 @@ class TestServers:
             await settled(database)
             with as_user(ALL_USERS):
                 for table in ("tasks SET deleted_at", "idempotency_keys SET created_at"):
-                    await database.run(written, f"UPDATE {table} = now() - interval '40 days'")
+                    await database.write(written, f"UPDATE {table} = now() - interval '40 days'")
                 await purge_expired(database, trash_days=30)
                 assert await database.read(owners, "tasks") == []
                 assert await database.read(owners, "idempotency_keys") == []
@@ -744,26 +746,28 @@ def forgetful(database: Database) -> Iterator[None]:
 
 Attack = Callable[[Database, UUID, UUID], Awaitable[Any]]
 ATTACKS: dict[str, Attack] = {
-    "get": lambda database, task, _: database.peek(tasks.get_task, "ada", task),
-    "update": lambda database, task, _: database.run(
+    "get": lambda database, task, _: database.read(tasks.get_task, "ada", task),
+    "update": lambda database, task, _: database.write(
         tasks.update_task, "ada", task, TaskUpdate(title="Hers now")
     ),
-    "update nothing": lambda database, task, _: database.run(tasks.update_task, "ada", task, TaskUpdate()),
-    "guarded update": lambda database, task, _: database.run(
+    "update nothing": lambda database, task, _: database.write(tasks.update_task, "ada", task, TaskUpdate()),
+    "guarded update": lambda database, task, _: database.write(
         tasks.update_task, "ada", task, TaskUpdate(title="Hers now"), expected=frozenset({1, 2, 3})
     ),
-    "toggle": lambda database, task, _: database.run(tasks.toggle_task, "ada", task, TaskToggle()),
-    "get together": lambda database, task, _: database.read_together(get_tasks, TaskKey("ada", str(task))),
-    "toggle together": lambda database, task, _: database.run_together(
+    "toggle": lambda database, task, _: database.write(tasks.toggle_task, "ada", task, TaskToggle()),
+    "get together": lambda database, task, _: database.read_coalesced(get_tasks, TaskKey("ada", str(task))),
+    "toggle together": lambda database, task, _: database.write_coalesced(
         toggle_tasks, TaskKey("ada", str(task))
     ),
-    "delete": lambda database, task, _: database.run(tasks.delete_task, "ada", task),
-    "restore": lambda database, _, deleted: database.run(tasks.restore_task, "ada", deleted),
-    "batch": lambda database, task, _: database.run(
-        batch.run_batch,
-        "ada",
-        Batch.model_validate({"operations": [{"op": "delete", "id": str(task)}]}).operations,
-        create_user=True,
+    "delete": lambda database, task, _: database.write(tasks.delete_task, "ada", task),
+    "restore": lambda database, _, deleted: database.write(tasks.restore_task, "ada", deleted),
+    "batch": lambda database, task, _: Operations(database).execute(
+        RunBatch(
+            "ada",
+            Batch.model_validate({"operations": [{"op": "delete", "id": str(task)}]}).operations,
+            create_user=True,
+            require_versions=False,
+        )
     ),
 }
 
@@ -798,8 +802,6 @@ class TestForgottenFilters:
                 own = people.tasks["ada"]
                 found = await database.read(list_tasks, "ada", TaskQuery(), limit=10)
                 assert [task.id for task in found] == [own]
-                found = await database.peek(list_tasks, "ada", TaskQuery(), limit=10)
-                assert [task.id for task in found] == [own]
                 found = await database.read(
                     list_tasks, "ada", TaskQuery(filter=TaskFilter(q="milk")), limit=10
                 )
@@ -818,11 +820,11 @@ class TestForgottenFilters:
             people = await settled(database)
             before = [row for row in await everything(database) if row[0] == "bob"]
             with forgetful(database), as_user("ada"):
-                await database.run(add)
+                await database.write(add)
                 own = people.tasks["ada"]
-                await database.run(tasks.update_task, "ada", own, TaskUpdate(title="Buy bread"))
-                assert await database.run(trash.delete_tasks, "ada", TaskFilter()) == 2
-                assert await database.run(trash.purge, utc_now() + timedelta(days=1)) == 3
+                await database.write(tasks.update_task, "ada", own, TaskUpdate(title="Buy bread"))
+                assert await database.write(trash.delete_tasks, "ada", TaskFilter()) == 2
+                assert await database.write(trash.purge, utc_now() + timedelta(days=1)) == 3
             after = await everything(database)
             assert [row for row in after if row[0] == "bob"] == before
             assert {row[0] for row in after} == {"bob"}

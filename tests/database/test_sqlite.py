@@ -21,8 +21,8 @@ from taskwell.core.database_url import BadDatabaseUrl, parse_database_url
 from taskwell.core.errors import Unavailable
 from taskwell.core.settings import Settings
 from taskwell.database import migrate, sqlite, sqlite_writer
-from taskwell.database.coalescing import never
-from taskwell.database.database import Database, ReadTransaction, Transaction
+from taskwell.database.coalescing import coalesced, never
+from taskwell.database.database import Database, ReadTransaction, Transaction, inline
 from taskwell.database.prepared import PreparedStatement
 from taskwell.database.sqlite import SqliteBackend
 from taskwell.database.sqlite_file import refuse_network_file_system
@@ -94,7 +94,7 @@ from tests.database.test_sqlite import database_of, increment
 async def work():
     async with database_of(Path(sys.argv[1])) as database:
         for _ in range(50):
-            await database.run(increment)
+            await database.write(increment)
 
 asyncio.run(work())
 """
@@ -215,7 +215,7 @@ class TestOneWriter:
     def test_writes_of_two_databases_on_one_file_take_turns(self, path: Path) -> None:
         async def work() -> int:
             async with database_of(path) as one, database_of(path) as other:
-                await asyncio.gather(*(database.run(increment) for database in [one, other] * 20))
+                await asyncio.gather(*(database.write(increment) for database in [one, other] * 20))
                 return await one.read(read)
 
         assert asyncio.run(work()) == 40
@@ -238,7 +238,7 @@ class TestOneWriter:
 
         async def work() -> None:
             async with database_of(path) as database:
-                await database.run(keeps_out(lock))
+                await database.write(keeps_out(lock))
                 with lock.acquire(blocking=False):
                     pass
 
@@ -249,9 +249,9 @@ class TestOneWriter:
 
         async def work() -> None:
             async with database_of(path) as database:
-                await database.run(increment)
+                await database.write(increment)
                 await asyncio.to_thread(Path(f"{path}-lock").unlink)
-                await database.run(keeps_out(lock))
+                await database.write(keeps_out(lock))
                 with lock.acquire(blocking=False):
                     pass
 
@@ -261,23 +261,28 @@ class TestOneWriter:
         """The event loop would stand still."""
         reading, go_on = threading.Barrier(sqlite._READERS + 1), threading.Event()
 
+        @inline
+        async def read_few(transaction: ReadTransaction) -> int:
+            return await read(transaction)
+
         async def read_long(transaction: ReadTransaction) -> int:
             reading.wait(timeout=10)
             go_on.wait(timeout=10)
             return await read(transaction)
 
+        @coalesced("look_at", inline=True)
         async def look_at(_transaction: ReadTransaction, keys: Sequence[str]) -> Sequence[str]:
             return keys
 
         async def work() -> None:
             async with database_of(path) as database:
-                await database.run(increment)
-                assert await database.look_up(look_at, "key") == "key"
+                await database.write(increment)
+                assert await database.read_coalesced(look_at, "key") == "key"
                 long = [asyncio.create_task(database.read(read_long)) for _ in range(sqlite._READERS)]
                 await asyncio.to_thread(reading.wait, 10)
                 start = time.monotonic()
-                assert await database.peek(read) == 1
-                assert await database.look_up(look_at, "key") == "key"
+                assert await database.read(read_few) == 1
+                assert await database.read_coalesced(look_at, "key") == "key"
                 assert time.monotonic() - start < 1
                 go_on.set()
                 assert await asyncio.gather(*long) == [1] * sqlite._READERS
@@ -287,6 +292,7 @@ class TestOneWriter:
     def test_what_is_looked_up_in_one_turn_of_the_event_loop_is_looked_up_once(self, path: Path) -> None:
         looks: list[str] = []
 
+        @coalesced("look_at", inline=True)
         async def look_at(_transaction: ReadTransaction, keys: Sequence[str]) -> Sequence[str]:
             looks.extend(keys)
             return keys
@@ -294,7 +300,7 @@ class TestOneWriter:
         async def work() -> None:
             async with database_of(path) as database:
                 for _ in range(2):
-                    answers = [database.look_up(look_at, key) for key in ("a", "b", "a", "a")]
+                    answers = [database.read_coalesced(look_at, key) for key in ("a", "b", "a", "a")]
                     assert await asyncio.gather(*answers) == ["a", "b", "a", "a"]
 
         asyncio.run(work())
@@ -304,15 +310,16 @@ class TestOneWriter:
         looks: list[str] = []
         more = iter([True] * 10)
 
+        @coalesced("look_at", inline=True)
         async def look_at(_transaction: ReadTransaction, keys: Sequence[str]) -> Sequence[str]:
             looks.extend(keys)
             return keys
 
         async def work() -> None:
             async with database_of(path, lambda: next(more, False)) as database:
-                first = database.look_up(look_at, "a")
+                first = database.read_coalesced(look_at, "a")
                 await asyncio.sleep(0)
-                second = database.look_up(look_at, "a")
+                second = database.read_coalesced(look_at, "a")
                 assert [await first, await second] == ["a", "a"]
 
         asyncio.run(work())
@@ -321,20 +328,21 @@ class TestOneWriter:
     def test_who_wrote_finds_it_whatever_others_look_up_meanwhile(self, path: Path) -> None:
         counter = PreparedStatement(text("SELECT n FROM counter"))
 
+        @coalesced("look", inline=True)
         async def look(transaction: ReadTransaction, _keys: Sequence[str]) -> Sequence[int]:
             return (await transaction.fetch_prepared(counter))[0]
 
         async def look_on_and_on(database: Database) -> None:
             while True:
-                database.look_up(look, "n")
+                database.read_coalesced(look, "n")
                 await asyncio.sleep(0)
 
         async def work() -> None:
             async with database_of(path) as database:
                 others = asyncio.create_task(look_on_and_on(database))
                 for n in range(1, 201):
-                    await database.run(increment)
-                    assert await database.look_up(look, "n") == n
+                    await database.write(increment)
+                    assert await database.read_coalesced(look, "n") == n
                 others.cancel()
 
         asyncio.run(work())
@@ -345,7 +353,7 @@ class TestOneWriter:
 
         async def work() -> None:
             async with database_of(path) as database:
-                await database.run(increment)
+                await database.write(increment)
                 assert await database.read(read) == 1
                 assert f"{path}-lock" in still_open()
 
@@ -356,7 +364,7 @@ class TestOneWriter:
         async def work() -> int:
             async with database_of(path) as database:
                 with other_writer(path) as other:
-                    write = asyncio.create_task(database.run(increment))
+                    write = asyncio.create_task(database.write(increment))
                     done, _ = await asyncio.wait([write], timeout=0.2)
                     assert not done
                     other.finish()
@@ -381,9 +389,9 @@ class TestOneWriter:
         async def work() -> int:
             async with database_of(path) as database:
                 with other_writer(path), pytest.raises(Unavailable, match="busy; nothing was changed"):
-                    await database.run(increment)
+                    await database.write(increment)
                 assert await database.read(read) == 0
-                await database.run(increment)
+                await database.write(increment)
                 return await database.read(read)
 
         assert asyncio.run(work()) == 1
@@ -404,7 +412,7 @@ class TestOneWriter:
                     await asyncio.sleep(0.05)
                     writes[0].cancel()
                     writes[1].cancel()
-                    write = asyncio.create_task(database.run(increment))
+                    write = asyncio.create_task(database.write(increment))
                     await asyncio.sleep(0.05)
                     other.finish()
                     await asyncio.gather(writes[2], write)
@@ -439,7 +447,7 @@ class TestOneWriter:
                 make_unusable(Path(f"{path}-lock"))
                 async with asyncio.timeout(1):
                     with pytest.raises(Unavailable, match="nothing was changed"):
-                        await database.run(increment)
+                        await database.write(increment)
 
         asyncio.run(work())
 
@@ -448,7 +456,7 @@ class TestOneWriter:
 
         async def work() -> None:
             async with database_of(path) as database:
-                await database.run(increment)
+                await database.write(increment)
                 with other_writer(path):
                     await database.close()
 

@@ -151,9 +151,9 @@ async def in_turn(database: Database, user: str) -> None:
     with as_user(user):
         task = new_task(user, TaskCreate(title="Buy milk"))
         key = TaskKey(user, str(task.id))
-        await database.run_together(insert_tasks, task)
-        await database.run_together(toggle_tasks, key)
-        await database.look_up(get_tasks, key)
+        await database.write_coalesced(insert_tasks, task)
+        await database.write_coalesced(toggle_tasks, key)
+        await database.read_coalesced(get_tasks, key)
 
 
 def about(statements: list[str]) -> list[tuple[str, str]]:

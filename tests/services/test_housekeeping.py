@@ -64,7 +64,7 @@ def claims(settings: Settings, *times: datetime) -> list[bool]:
         try:
             asked = zip(databases, times, strict=True)
             return list(
-                await asyncio.gather(*(database.run(housekeeping.claim, now) for database, now in asked))
+                await asyncio.gather(*(database.write(housekeeping.claim, now) for database, now in asked))
             )
         finally:
             for database in databases:

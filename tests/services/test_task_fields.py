@@ -68,7 +68,7 @@ class TestJson:
     @pytest.mark.parametrize("deleted", [False, True])
     def test_its_bytes_are_those_of_the_records(self, database_url: str, deleted: bool) -> None:
         async def work(database: Database) -> None:
-            await database.run(tasks.create_task, "ada", TaskCreate(title="Buy milk"), create_user=True)
+            await database.write(tasks.create_task, "ada", TaskCreate(title="Buy milk"), create_user=True)
             rows = [
                 {
                     **new_values("ada", None, TaskCreate.model_construct(title=f"x{text}"), at),
@@ -88,7 +88,7 @@ class TestJson:
                 )
                 return await transaction.all(select(shown, *TASK_DELETED_COLUMNS))
 
-            found = [row for row in await database.run(write_and_read) if row.version > 1]
+            found = [row for row in await database.write(write_and_read) if row.version > 1]
             assert len(found) == _ROWS
             for shown, *row in found:
                 record = TaskDeleted.of(row) if deleted else TaskRead.of(row[:-1])
@@ -123,7 +123,7 @@ class TestJson:
                 return written
 
             plain = values | {"uuid": str(id_), "at": "2026-11-28T12:00:00.000000Z"}
-            for shown, row in zip(await database.run(write_and_read), (some, none), strict=True):
+            for shown, row in zip(await database.write(write_and_read), (some, none), strict=True):
                 expected = {
                     name: None if value is None else plain[name.partition("_")[0]]
                     for name, value in row.items()

@@ -33,7 +33,7 @@ _INSTANTS = [*([_BEGIN + timedelta(hours=hour) for hour in range(4)] * 3), *([No
 
 
 async def _fill(database: Database) -> None:
-    await database.run(tasks.create_task, "ada", TaskCreate(title="Buy milk"), create_user=True)
+    await database.write(tasks.create_task, "ada", TaskCreate(title="Buy milk"), create_user=True)
     rows = [
         {
             **new_values("ada", None, TaskCreate(title=f"Task {place % 2}"), utc_now()),
@@ -47,7 +47,7 @@ async def _fill(database: Database) -> None:
     async def insert(transaction: Transaction) -> None:
         await transaction.insert_rows(table_of(Task), rows)
 
-    await database.run(insert)
+    await database.write(insert)
 
 
 def _sorted(found: list[dict[str, Any]], query: TaskQuery) -> list[dict[str, Any]]:

@@ -64,26 +64,31 @@ async def begin(database: Database) -> dict[str, UUID]:
     """A task of each user, under number 1."""
     made = {}
     for user in _USERS:
-        task = await database.run(tasks.create_task, user, TaskCreate(title="Buy milk"), create_user=True)
+        task = await database.write(tasks.create_task, user, TaskCreate(title="Buy milk"), create_user=True)
         made[user] = task.id
     return made
 
 
 async def create(database: Database, user: str, title: str = "Buy milk") -> TaskJson:
     new = new_task(user, TaskCreate.model_construct(title=title, description=title, completed=False))
-    return await database.run_together(insert_tasks, new)
+    return await database.write_coalesced(insert_tasks, new)
 
 
 async def toggle(database: Database, user: str, task: UUID) -> TaskJson:
-    return await database.run_together(toggle_tasks, TaskKey(user, str(task)))
+    return await database.write_coalesced(toggle_tasks, TaskKey(user, str(task)))
 
 
 async def get(database: Database, user: str, task: UUID) -> TaskJson:
-    return await database.read_together(get_tasks, TaskKey(user, str(task)))
+    return await database.read_coalesced(get_tasks, TaskKey(user, str(task)))
+
+
+async def in_turn(database: Database, user: str, function: Callable[[Transaction], Awaitable[None]]) -> None:
+    async with database.turn_of(user):
+        await database.write(function)
 
 
 async def numbers(database: Database) -> list[int]:
-    return [await database.peek(last_number, user) for user in _USERS]
+    return [await database.read(last_number, user) for user in _USERS]
 
 
 class TestCreate:
@@ -170,7 +175,7 @@ class TestToggle:
 
             if database.backend.dialect == "sqlite":
                 return
-            long = asyncio.create_task(database.run_serialized("ada", long_write))
+            long = asyncio.create_task(in_turn(database, "ada", long_write))
             await begun.wait()
             hers = asyncio.create_task(toggle(database, "ada", made["ada"]))
             async with asyncio.timeout(5):
@@ -195,9 +200,7 @@ class TestToggle:
             await begin(database)
             made = [json.loads((await create(database, "ada")).json)["id"] for _ in range(20)]
             async with database.user_locks.lock("ada"):
-                waiting = [
-                    asyncio.create_task(database.run_together(counted, TaskKey("ada", task))) for task in made
-                ]
+                waiting = [database.write_coalesced(counted, TaskKey("ada", task)) for task in made]
                 await asyncio.sleep(0.05)
                 assert groups == []
             await asyncio.gather(*waiting)
@@ -229,9 +232,9 @@ class TestOverload:
             if database.backend.dialect == "sqlite":  # nobody holds a row there
                 return
             new = new_task("ada", TaskCreate(title="Buy milk"))
-            first = database.write_together(hold_all, TaskKey("ada", str(made["ada"])))
+            first = database.write_coalesced(hold_all, TaskKey("ada", str(made["ada"])))
             await asyncio.sleep(0.1)
-            await asyncio.gather(first, database.write_together(counted, new))
+            await asyncio.gather(first, database.write_coalesced(counted, new))
             assert any(held) is not overloaded
 
         opened(database_url, work, more_expected=lambda: overloaded)
@@ -274,7 +277,7 @@ class TestGet:
             task = (await begin(database))["ada"]
             zero = "'2026-01-02 03:04:05.000000" + ("+00'" if database.backend.dialect != "sqlite" else "'")
             statement = f"UPDATE tasks SET created_at = {zero}, updated_at = {zero} RETURNING id"
-            await database.run(lambda transaction: transaction.all(text(statement)))
+            await database.write(lambda transaction: transaction.all(text(statement)))
             shown: dict[str, Any] = json.loads((await get(database, "ada", task)).json)
             assert shown["created_at"] == shown["updated_at"] == "2026-01-02T03:04:05.000000Z"
 
@@ -325,7 +328,7 @@ class TestPlans:
                     await use(transaction)
                 return {name: count - before[name] for name, count in (await scans(transaction)).items()}
 
-            return await database.run(grow)
+            return await database.write(grow)
 
         with new_database("postgresql", tmp_path) as url:
             found = opened(url, work)

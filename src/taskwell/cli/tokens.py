@@ -43,7 +43,7 @@ def create(
         fail(error.errors(include_url=False, include_input=False)[0]["msg"])
     create_user = load_settings().create_users
     made = on_database(
-        lambda database: database.run(tokens.create_token, user, new, create_user=create_user), creates=True
+        lambda database: database.write(tokens.create_token, user, new, create_user=create_user), creates=True
     )
     typer.echo(made.token)
     typer.echo(
@@ -68,7 +68,7 @@ def revoke(token: Annotated[UUID, typer.Argument(help="The token's id.")], user:
     """Revoke a token: requests with it are refused from now on."""
     from taskwell.services import tokens
 
-    on_database(lambda database: database.run(tokens.revoke_token, user, token))
+    on_database(lambda database: database.write(tokens.revoke_token, user, token))
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -61,7 +61,7 @@ def create(
         new = UserCreate(id=user, email=email)
     except ValidationError as error:
         fail(error.errors(include_url=False, include_input=False)[0]["msg"])
-    made = on_database(lambda database: database.run(users.create_user, new), creates=True)
+    made = on_database(lambda database: database.write(users.create_user, new), creates=True)
     typer.echo(_as_json(made) if as_json else made.id)
 
 
@@ -78,7 +78,7 @@ def delete(
     if not yes:
         question = f"Delete {user}, {alive:,} tasks and {in_trash:,} in the trash permanently?"
         typer.confirm(question, abort=True, err=True)
-    on_database(lambda database: database.run(users.delete_user, user))
+    on_database(lambda database: database.write(users.delete_user, user))
     if as_json:
         typer.echo(json.dumps({"id": user, "tasks": alive, "tasks_in_trash": in_trash}))
     else:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, 
 from contextvars import ContextVar
 from functools import partial
 from itertools import islice
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from taskwell.core.histogram import GROUPS, Histogram
 from taskwell.database.principal import as_user
@@ -30,14 +30,31 @@ _MAX_LOOP_TURNS = 16  # of the event loop, at most: of a rare kind there would n
 _since: ContextVar[float | None] = ContextVar("since", default=None)
 
 
-def labelled(label: str) -> Callable[[F], F]:
-    """Give a function the label of its group sizes in the metrics: dashboards outlive its name."""
+class Coalescing(NamedTuple):
+    """How a function is coalesced.
 
-    def label_it(function: F) -> F:
-        function.metric_label = label  # type: ignore[attr-defined]
+    `label`: of its group sizes in the metrics, where dashboards outlive a function's name. `inline`: it reads
+    a few rows by their keys, which SQLite does in the event loop. `max_size`: of a group.
+    """
+
+    label: str
+    inline: bool = False
+    max_size: int = 100
+
+
+def coalesced(label: str, *, inline: bool = False, max_size: int = 100) -> Callable[[F], F]:
+    """Declare how a function is coalesced: `@coalesced("get_tasks", inline=True)`."""
+
+    def declare(function: F) -> F:
+        function.coalescing = Coalescing(label, inline, max_size)  # type: ignore[attr-defined]
         return function
 
-    return label_it
+    return declare
+
+
+def coalescing_of(function: Any) -> Coalescing:
+    declared: Coalescing | None = getattr(function, "coalescing", None)
+    return declared or Coalescing(function.__name__)
 
 
 def never() -> bool:

@@ -1,8 +1,10 @@
-"""The one door to the data: `Database.read` and `Database.run`.
+"""The doors to the data: `Database.read` and `write`, and both of them coalesced.
 
-A service function is handed a transaction and builds its statements; it never commits. `run` begins, runs,
+A service function is handed a transaction and builds its statements; it never commits. `write` begins, runs,
 commits and only then returns, so an answer is never given before its write is safe. A function may be run
 twice (a deadlock, a connection lost before COMMIT was sent), so it has no effect but in the database.
+
+What is best for a function is declared where the function is: see `inline` and `coalescing.coalesced`.
 """
 
 import asyncio
@@ -24,7 +26,7 @@ from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import FileMoved, Held, TaskwellError, Unavailable
 from taskwell.core.histogram import Histogram
 from taskwell.core.settings import Settings
-from taskwell.database.coalescing import Coalescer, RunGroup, never, settle
+from taskwell.database.coalescing import Coalescer, Coalescing, RunGroup, coalescing_of, never, settle
 from taskwell.database.connection import AnyConnection, run_inline
 from taskwell.database.faults import Fault, NotConnected, error_of, fault_of, reason_of
 from taskwell.database.postgres import COMMAND_SECONDS, PostgresBackend
@@ -36,6 +38,7 @@ from taskwell.database.user_locks import KeyedLocks
 
 P = ParamSpec("P")
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., object])
 K = TypeVar("K", bound=Hashable)
 
 
@@ -54,9 +57,14 @@ logger = logging.getLogger("taskwell")
 _ATTEMPTS = {Fault.CONFLICT: 4, Fault.LOST: 4, Fault.CONFUSED: 4, Fault.READ_ONLY: 2}
 _AWAY_SECONDS = 1.0
 _TOLD_EVERY_SECONDS = 10.0
-_MAX_GROUP = 100  # at most so many are asked for together
-_MAX_INLINE_GROUP = 24  # the same, where a turn of the event loop takes as long as they do
+_MAX_INLINE_GROUP = 24  # calls of one group, where a turn of the event loop takes as long as they do
 _MAX_IN_FLIGHT = 1  # groups at a time: a second one would be small, and wait for the rows of the first
+
+
+def inline(function: F) -> F:
+    """Declare that a function reads a few rows by their keys: SQLite does so sooner than a thread starts."""
+    function.inline = True  # type: ignore[attr-defined]
+    return function
 
 
 class ReadTransaction:
@@ -127,6 +135,7 @@ class Database:
         self.user_locks = KeyedLocks()
         self.retries: Counter[str] = Counter()  # by the fault that was the reason
         self._coalescers: dict[Hashable, Coalescer[Any, Any]] = {}
+        self._group_sizes: dict[str, Histogram] = {}  # by the label of their functions
         self._looked: dict[Hashable, Any] = {}  # up, in this turn of the event loop
         self._pending: set[asyncio.Future[Any]] = set()
         self._away = False
@@ -142,32 +151,24 @@ class Database:
     ) -> T:
         """Run a function that only reads, and awaits nothing but its statements.
 
+        SQLite reads in a thread, or in the event loop what is declared `inline`.
+
         Raises:
             Unavailable: the database cannot be reached.
         """
+        at_once = getattr(function, "inline", False)
 
         async def attempt() -> T:
-            return await self.backend.read(
-                lambda connection: function(ReadTransaction(connection), *args, **kwargs)
-            )
-
-        return await self._unbroken(self._retried(attempt))
-
-    async def peek(
-        self,
-        function: Callable[Concatenate[ReadTransaction, P], Awaitable[T]],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        """As `read`, for a few rows by their keys: SQLite is asked on the spot, where a thread costs more."""
-
-        async def attempt() -> T:
+            if not at_once:
+                return await self.backend.read(
+                    lambda connection: function(ReadTransaction(connection), *args, **kwargs)
+                )
             async with self.backend.reading() as connection:
                 return await function(ReadTransaction(connection), *args, **kwargs)
 
         return await self._unbroken(self._retried(attempt))
 
-    async def run(
+    async def write(
         self,
         function: Callable[Concatenate[Transaction, P], Awaitable[T]],
         *args: P.args,
@@ -188,61 +189,50 @@ class Database:
 
         return await self._unbroken(self._retried(attempt, writes=True))
 
-    async def run_serialized(self, user_id: str, function: Callable[[Transaction], Awaitable[T]]) -> T:
-        """As `run`, one at a time for each user.
+    def turn_of(self, user_id: str) -> AbstractAsyncContextManager[None]:
+        """A user's turn to write: for a write that is not coalesced.
 
-        Their writes wait for each other anyway, on one row: here they do so without a connection.
+        On PostgreSQL the writes of one user wait for each other anyway, on one row: here they do so without
+        a connection. SQLite has one writer, so there is nothing to wait for.
         """
-        if self.backend.dialect == "sqlite":  # nobody waits for a row there
-            return await self.run(function)
-        async with self.user_locks.lock(user_id):
-            return await self.run(function)
+        return nullcontext() if self.backend.dialect == "sqlite" else self.user_locks.lock(user_id)
 
-    def read_together(
+    def read_coalesced(
         self,
         function: Callable[[ReadTransaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
         key: K,
-        *,
-        max_size: int = _MAX_GROUP,
-        short: bool = True,
     ) -> asyncio.Future[T]:
-        """What a function that only reads has for a key, asked for along with what others want just now.
+        """What a function that only reads has for a key, read along with the keys of concurrent calls.
 
-        The function gets different keys, `most` of them at most, and gives an answer for each, in their
-        order, by statements that are kept prepared. `short`: it is a few rows by their keys, as for `peek`.
+        The function gets different keys and gives an outcome for each, in their order. One that is declared
+        `inline` does so by statements that are kept prepared; alone, SQLite runs it before this returns.
         """
-        coalescer = self._coalescers.get((function, short))
+        coalescing = coalescing_of(function)
+        if coalescing.inline and (answer := self._read_inline(function, key)):
+            return answer
+        coalescer = self._coalescers.get(function)
         if coalescer is None:
-
-            async def look(keys: Sequence[K]) -> Sequence[T | Exception]:
-                return await (self._ask(function, keys) if short else self.read(function, keys))
-
-            coalescer = self._new_coalescer((function, short), look, max_size=max_size, shared=True)
+            run_group = partial(self._read_group, function)
+            coalescer = self._new_coalescer(function, coalescing, run_group, shared=True)
         return self._enqueue(coalescer, key)
 
-    def look_up(
+    def _read_inline(
         self,
         function: Callable[[ReadTransaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
         key: K,
-        *,
-        max_size: int = _MAX_GROUP,
-    ) -> asyncio.Future[T]:
-        """As `read_together`, for a few rows that hardly anybody else wants just now.
-
-        SQLite is asked on the spot: there is no round trip that could be shared, and nothing to wait for.
-        Unless more are to come, who may want the same.
+    ) -> asyncio.Future[T] | None:
+        """The answer at once: SQLite has no round trip to share. None if more calls are expected, which may
+        want the same key, or if the read fails: the coalescer repeats it and handles the fault.
         """
         backend = self.backend
-        if not isinstance(backend, SqliteBackend) or not self._coalesce:
-            return self.read_together(function, key, max_size=max_size)
-        if self._more_expected():
-            return self.read_together(function, key, max_size=_MAX_INLINE_GROUP)
+        if not isinstance(backend, SqliteBackend) or not self._coalesce or self._more_expected():
+            return None
         try:
             self._refuse_what_cannot_be(writes=False)
             self.uses += 1
             outcome = self._looked_up(backend, function, key)
         except Exception:  # noqa: BLE001 (it comes again, if it is still so)
-            return self.read_together(function, key, max_size=_MAX_INLINE_GROUP)
+            return None
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         settle(answer, outcome)
         return answer
@@ -267,46 +257,46 @@ class Database:
             self._looked[function, key] = outcome
         return outcome
 
-    async def run_together(
-        self,
-        function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
-        key: W,
-    ) -> T:
-        """Write along with others who want the same of other keys: all in one transaction.
-
-        On PostgreSQL that is one statement, which is kept prepared. The function gives an outcome for each
-        key, in their order. One that is an error is raised for that key alone, and has changed nothing.
-
-        Raises: as `run`.
-        """
-        if self.user_locks.is_locked(key.user_id):
-            async with self.user_locks.lock(key.user_id):
-                pass  # what the user is doing is over: nobody else has had to wait for it
-        return await self.write_together(function, key)
-
-    def write_together(
+    def write_coalesced(
         self,
         function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
         key: W,
     ) -> asyncio.Future[T]:
-        """As `run_together`, for a user who has nothing under way that takes longer (`turns`)."""
+        """What a function that writes has for a key, written in one transaction with concurrent calls.
+
+        On PostgreSQL that is one statement, which is kept prepared. The function gives an outcome for each
+        key, in their order. One that is an error is raised for that key alone, and has changed nothing. A
+        call waits for a longer write of its user (`turn_of`) before it joins a group.
+
+        Raises: as `write`.
+        """
         coalescer = self._coalescers.get(function)
         if coalescer is None:
             write = partial(self._one_by_one_if_need_be, function)
-            coalescer = self._new_coalescer(function, write, max_size=_MAX_GROUP, shared=False)
+            coalescer = self._new_coalescer(function, coalescing_of(function), write, shared=False)
+        if self.user_locks.is_locked(key.user_id):
+            return self._spawn(self._enqueue_later(coalescer, key))
         return self._enqueue(coalescer, key)
 
+    async def _enqueue_later(self, coalescer: Coalescer[W, T], key: W) -> T:
+        async with self.user_locks.lock(key.user_id):
+            pass  # the longer write is over; other users' calls did not wait for it
+        return await self._enqueue(coalescer, key)
+
     def _new_coalescer(
-        self, name: Hashable, answer_all: RunGroup[K, T], *, max_size: int, shared: bool
+        self, function: Hashable, coalescing: Coalescing, run_group: RunGroup[K, T], *, shared: bool
     ) -> Coalescer[K, T]:
+        on_the_loop = coalescing.inline and self.backend.dialect == "sqlite"
+        max_size = _MAX_INLINE_GROUP if on_the_loop else coalescing.max_size
         coalescer = Coalescer(
-            answer_all,
+            run_group,
             self._spawn,
             max_size=max_size if self._coalesce else 1,
             shared=shared and self._coalesce,
             more_expected=self._more_expected,
         )
-        self._coalescers[name] = coalescer
+        coalescer.sizes = self._group_sizes.setdefault(coalescing.label, coalescer.sizes)
+        self._coalescers[function] = coalescer
         return coalescer
 
     def _enqueue(self, coalescer: Coalescer[K, T], key: K) -> asyncio.Future[T]:
@@ -318,11 +308,14 @@ class Database:
         grouped = coalescer.max_size > 1 and not self.backend.keeps_users_apart
         return _MAX_IN_FLIGHT if grouped else self.backend.most_at_once
 
-    async def _ask(
+    async def _read_group(
         self,
         function: Callable[[ReadTransaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
         keys: Sequence[K],
     ) -> Sequence[T | TaskwellError]:
+        if not coalescing_of(function).inline:
+            return await self.read(function, keys)
+
         async def attempt() -> Sequence[T | TaskwellError]:
             async with self.backend.asking() as connection:
                 return await function(ReadTransaction(connection), keys)
@@ -505,7 +498,7 @@ class Database:
         """
         self._refuse_what_cannot_be(writes=True)
         if self._away or self.backend.dialect == "sqlite":
-            await self.peek(_nothing)
+            await self.read(_nothing)
 
     @property
     def available(self) -> bool:
@@ -513,11 +506,8 @@ class Database:
         return self.ready and not (self._away or self._damaged)
 
     def group_sizes(self) -> dict[str, Histogram]:
-        """How many were asked for together, by what they asked for."""
-        sizes = {}
-        for name, coalescer in self._coalescers.items():
-            function: Any = name[0] if isinstance(name, tuple) else name
-            sizes[getattr(function, "metric_label", function.__name__)] = coalescer.sizes
+        """How large the groups of coalesced calls were, by the label of their function."""
+        sizes = dict(self._group_sizes)
         if isinstance(self.backend, SqliteBackend):
             sizes["sqlite_writes"] = self.backend.writer.group_sizes
         return sizes
@@ -536,6 +526,7 @@ async def _one_of(written: Awaitable[Sequence[T | TaskwellError]], place: int) -
     return outcome
 
 
+@inline
 async def _nothing(transaction: ReadTransaction) -> None:
     await transaction.first(select(1))
 

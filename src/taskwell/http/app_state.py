@@ -19,11 +19,12 @@ if TYPE_CHECKING:  # the modules of these types use this one
     from taskwell.http.middleware import Origins
     from taskwell.http.prefixes import Prefixes
     from taskwell.services.live_changes import Feed
+    from taskwell.services.operations import Operations
 
 
 @dataclass
 class AppState:
-    """It is `app.state`. The lifespan sets `database` and `feed`.
+    """It is `app.state`. The lifespan sets `database`, `operations` and `feed`.
 
     `path_ids`: whether a text can be the value of a path parameter, by the name of the parameter.
     `noted_emails`: by user id, the addresses that the database has already.
@@ -31,6 +32,7 @@ class AppState:
 
     settings: Settings
     database: Database
+    operations: Operations
     feed: Feed
     admission: Admission
     metrics: Metrics

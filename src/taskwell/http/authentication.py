@@ -77,7 +77,7 @@ class Authentication:
 
     async def _owner(self, database: Database, secret: str) -> Caller:
         well_formed = tokens.is_well_formed(secret)
-        owner = await database.peek(tokens.find_owner, secret) if well_formed else None
+        owner = await database.read(tokens.find_owner, secret) if well_formed else None
         if owner is None:
             raise Unauthorized("The token is not known, has expired or was revoked.")
         if owner.use_is_due:
@@ -92,7 +92,7 @@ class Authentication:
             return
         self._noted[owner.token_id] = now + tokens.USE_IS_NOTED_EVERY.total_seconds()
         with suppress(TaskwellError):
-            await database.run(tokens.note_use, owner.user_id, owner.token_id)
+            await database.write(tokens.note_use, owner.user_id, owner.token_id)
 
 
 def _bearer(headers: list[str]) -> str:

@@ -9,11 +9,11 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Annotated, Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Request, Response
 
 from taskwell.auth.authorization import Caller
 from taskwell.core.bounded_cache import BoundedCache
@@ -25,20 +25,18 @@ from taskwell.core.errors import (
     TaskwellError,
     Violation,
 )
-from taskwell.database.database import Database, OfAUser, Transaction
+from taskwell.database.database import Transaction
 from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.http.problems import inner_path, response_of
 from taskwell.http.request_state import caller_of
-from taskwell.rest.dependencies import DatabaseDep, Owner
 from taskwell.services import idempotency, users
 from taskwell.services.idempotency import InProgress, Kept
+from taskwell.services.operations import Operation, Operations
 
-W = TypeVar("W", bound=OfAUser)
 T = TypeVar("T")
-Operation = Callable[[Transaction], Awaitable[Response]]
 
 # For the OpenAPI document.
-_KEY: dict[str, Any] = {"maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}
+KEY_SCHEMA: dict[str, Any] = {"maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}
 REPLAYED = {
     "Idempotent-Replayed": {
         "description": "`true` on the answer of a repeat.",
@@ -54,37 +52,27 @@ _PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 class IdempotentWrites:
-    """How a route writes: the operation in one transaction, once for each key."""
+    """How a route writes: it executes an operation, once for each key."""
 
-    def __init__(self, request: Request, database: Database, owner: str, key: str | None) -> None:
+    def __init__(self, request: Request, operations: Operations, owner: str, key: str | None) -> None:
         self.request = request
-        self.database = database
+        self.operations = operations
         self.owner = owner
         self.key = key
 
-    async def __call__(self, operation: Operation) -> Response:
-        """Run the operation, or give the answer that it got before.
+    async def __call__(self, operation: Operation[T], respond: Callable[[T], Response]) -> Response:
+        """Execute the operation, or give the response that it got before. `respond`: to its result.
 
         Raises:
             KeyReused: the key belongs to another request.
             InProgress: the same request is still running.
         """
         if self.key is None:
-            response = await self.database.run_serialized(self.owner, operation)
+            response = respond(await self.operations.execute(operation))
         else:
-            response = await self._keyed(self.key, operation)
+            response = await self._execute_keyed(self.key, operation, respond)
         await self._written()
         return response
-
-    async def together(
-        self,
-        function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
-        wanted: W,
-    ) -> T:
-        """What the function has for one of the many that are wanted together; without a key to keep it by."""
-        outcome = await self.database.run_together(function, wanted)
-        await self._written()
-        return outcome
 
     async def _written(self) -> None:
         self.request.app.state.feed.wake(self.owner)
@@ -99,50 +87,30 @@ class IdempotentWrites:
             return
         noted[caller.user_id] = email
         with suppress(TaskwellError), as_user(ALL_USERS):
-            await self.database.run(users.set_email, caller.user_id, email)
+            await self.operations.database.write(users.set_email, caller.user_id, email)
 
-    async def _keyed(self, key: str, operation: Operation) -> Response:
-        fingerprint = await self._fingerprint()
+    async def _execute_keyed(
+        self, key: str, operation: Operation[T], respond: Callable[[T], Response]
+    ) -> Response:
+        fingerprint, conditions = await self._fingerprint(), self._conditions()
         for pause in (*_PATIENCE_SECONDS, None):
+            keyed = _Keyed(self, key, fingerprint, conditions, operation, respond)
             try:
-                return await self._attempt(key, fingerprint, operation)
+                return await self._execute_once(keyed)
             except InProgress:
                 if pause is None:
                     raise
             await asyncio.sleep(pause)
         raise AssertionError  # the last turn returns or raises
 
-    async def _attempt(self, key: str, fingerprint: bytes, operation: Operation) -> Response:
-        failure: TaskwellError | None = None
-        conditions = self._conditions()
-
-        async def keyed(transaction: Transaction) -> Response:
-            nonlocal failure
-            kept = await idempotency.reserve(transaction, self.owner, key, fingerprint)
-            if kept is not None:
-                response = _unpack(kept.answer)
-                # A failure under other conditions had no effect: the request is tried under its own.
-                if response.status_code < 400 or kept.conditions == conditions:
-                    return response
-            if failure is None:
-                try:
-                    response = await operation(transaction)
-                except (NotFound, Conflict, PreconditionFailed) as error:
-                    failure = error
-                    raise
-            else:
-                response = response_of(self.request.scope, failure)
-            kept = Kept(_pack(response), b"" if response.status_code < 400 else conditions)
-            await idempotency.store(transaction, self.owner, key, fingerprint, kept)
-            return response
-
+    async def _execute_once(self, keyed: "_Keyed[T]") -> Response:
         try:
-            return await self.database.run_serialized(self.owner, keyed)
+            return await self.operations.execute(keyed)
         except (NotFound, Conflict, PreconditionFailed):
-            if failure is None:
+            if keyed.failure is None:
                 raise
             # What was begun is undone. That it failed is kept by itself: there is no effect to be kept with.
-            return await self.database.run_serialized(self.owner, keyed)
+            return await self.operations.execute(keyed)
 
     async def _fingerprint(self) -> bytes:
         request = self.request
@@ -161,6 +129,49 @@ class IdempotentWrites:
         return _digest(*values) if any(values) else b""
 
 
+class _Keyed(Operation[Response], Generic[T]):
+    """An operation in the transaction of its key. `failure`: what it raised, which is kept as its outcome."""
+
+    def __init__(
+        self,
+        writes: IdempotentWrites,
+        key: str,
+        fingerprint: bytes,
+        conditions: bytes,
+        operation: Operation[T],
+        respond: Callable[[T], Response],
+    ) -> None:
+        self.user_id = writes.owner
+        self.failure: TaskwellError | None = None
+        self._scope = writes.request.scope
+        self._key = key
+        self._fingerprint = fingerprint
+        self._conditions = conditions
+        self._operation = operation
+        self._respond = respond
+
+    async def run(self, transaction: Transaction) -> Response:
+        kept = await idempotency.reserve(transaction, self.user_id, self._key, self._fingerprint)
+        if kept is not None:
+            response = _unpack(kept.answer)
+            # A failure under other conditions had no effect: the request is tried under its own.
+            if response.status_code < 400 or kept.conditions == self._conditions:
+                return response
+        response = await self._outcome(transaction)
+        kept = Kept(_pack(response), b"" if response.status_code < 400 else self._conditions)
+        await idempotency.store(transaction, self.user_id, self._key, self._fingerprint, kept)
+        return response
+
+    async def _outcome(self, transaction: Transaction) -> Response:
+        if self.failure is not None:
+            return response_of(self._scope, self.failure)
+        try:
+            return self._respond(await self._operation.run(transaction))
+        except (NotFound, Conflict, PreconditionFailed) as error:
+            self.failure = error
+            raise
+
+
 def _digest(*parts: bytes) -> bytes:
     digest = hashlib.sha256()
     for part in parts:
@@ -168,25 +179,7 @@ def _digest(*parts: bytes) -> bytes:
     return digest.digest()
 
 
-async def writes_of_request(
-    request: Request,
-    database: DatabaseDep,
-    owner: Owner,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            description="Any printable ASCII of up to 255 characters, new for each request. A repeat within "
-            "24 hours gets the first answer, with `Idempotent-Replayed: true`.",
-            examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
-            json_schema_extra=_KEY,
-        ),
-    ] = None,
-) -> IdempotentWrites:
-    key = None if idempotency_key is None else _key(request.headers.getlist("idempotency-key"))
-    return IdempotentWrites(request, database, owner, key)
-
-
-def _key(values: list[str]) -> str:
+def parse_key(values: list[str]) -> str:
     """The key, alike with and without the quotes of a structured field (RFC 9651)."""
     text = values[0].strip() if len(values) == 1 else ""
     if quoted := _QUOTED.fullmatch(text):
@@ -216,6 +209,3 @@ def _unpack(answer: bytes) -> Response:
     head, _, body = zlib.decompress(answer).partition(b"\n")
     status, headers = json.loads(head)
     return Response(body, status, {**headers, "Idempotent-Replayed": "true"})
-
-
-WritesDep = Annotated[IdempotentWrites, Depends(writes_of_request)]

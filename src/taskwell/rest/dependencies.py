@@ -11,20 +11,26 @@ from taskwell.core.errors import Invalid, Violation
 from taskwell.core.settings import Settings
 from taskwell.database.database import Database
 from taskwell.http.app_state import app_state
+from taskwell.http.idempotency import KEY_SCHEMA, IdempotentWrites, parse_key
 from taskwell.http.request_state import caller_of
 from taskwell.rest.routing import parse_preferences
 from taskwell.schemas.types import KnownUserId, TaskId, is_reserved, why_reserved
+from taskwell.services.operations import Operations
 from taskwell.services.users import find_user
 
 MAX_LIMIT = 1_000
+
+
+async def database_of_request(request: Request) -> Database:
+    return app_state(request.scope).database
 
 
 async def settings_of_request(request: Request) -> Settings:
     return app_state(request.scope).settings
 
 
-async def database_of_request(request: Request) -> Database:
-    return app_state(request.scope).database
+async def operations_of_request(request: Request) -> Operations:
+    return app_state(request.scope).operations
 
 
 async def caller_of_request(request: Request) -> Caller:
@@ -68,6 +74,24 @@ async def preferences(
     return parse_preferences(prefer or ())
 
 
+async def writes_of_request(
+    request: Request,
+    operations: Annotated[Operations, Depends(operations_of_request)],
+    owner: Annotated[str, Depends(owner_of_request)],
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="Any printable ASCII of up to 255 characters, new for each request. A repeat within "
+            "24 hours gets the first answer, with `Idempotent-Replayed: true`.",
+            examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
+            json_schema_extra=KEY_SCHEMA,
+        ),
+    ] = None,
+) -> IdempotentWrites:
+    key = None if idempotency_key is None else parse_key(request.headers.getlist("idempotency-key"))
+    return IdempotentWrites(request, operations, owner, key)
+
+
 def _limit(value: object) -> int:
     text = str(value)
     if not (text.isascii() and text.isdecimal()) or not text.strip("0"):
@@ -77,6 +101,8 @@ def _limit(value: object) -> int:
 
 DatabaseDep = Annotated[Database, Depends(database_of_request)]
 SettingsDep = Annotated[Settings, Depends(settings_of_request)]
+OperationsDep = Annotated[Operations, Depends(operations_of_request)]
+WritesDep = Annotated[IdempotentWrites, Depends(writes_of_request)]
 CallerDep = Annotated[Caller, Depends(caller_of_request)]
 Owner = Annotated[str, Depends(owner_of_request)]
 Preferences = Annotated[dict[str, str], Depends(preferences)]

@@ -1,6 +1,5 @@
 """Responses with lists of tasks: a whole list, or a page of it."""
 
-import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Set
 from typing import NamedTuple
@@ -11,19 +10,16 @@ from fastapi.responses import StreamingResponse
 from starlette.datastructures import QueryParams
 
 from taskwell.core.errors import PreconditionFailed
-from taskwell.database.database import Database
 from taskwell.http.conditional import is_expected, is_unchanged
 from taskwell.http.headers import lines
 from taskwell.http.problems import inner_path
 from taskwell.http.root_path import link
 from taskwell.rest.cursors import bad_cursor, decode_cursor, encode_cursor
 from taskwell.schemas.query import Keyset, TaskQuery
-from taskwell.services.sequence import last_numbers
-from taskwell.services.task_query import Chunk, ChunkKey, count_tasks, list_chunks
+from taskwell.services.operations import CHUNK_SIZE, CountTasks, GetLastNumber, ListTasks, Operations
+from taskwell.services.task_query import Chunk
 
 _JSON = "application/json"
-_CHUNK_SIZE = 1_000
-_SHORT = 101
 _NEWEST = TaskQuery()
 
 
@@ -45,14 +41,14 @@ class TaskListing:
     def __init__(
         self,
         request: Request,
-        database: Database,
+        operations: Operations,
         owner: str,
         query: TaskQuery,
         limit: int | None,
         cursor: str | None = None,
     ) -> None:
         self.request = request
-        self.database = database
+        self.operations = operations
         self.owner = owner
         self.query = query
         self.limit = limit
@@ -68,7 +64,7 @@ class TaskListing:
         """
         after = self._decode(self.cursor)
         if b"if-none-match" in lines(self.request.scope):
-            number = await self.database.read_together(last_numbers, self.owner)
+            number = await self.operations.execute(GetLastNumber(self.owner))
             self._check(number)
             etag = self._etag(number)
             if is_unchanged(self.request, etag):
@@ -77,7 +73,7 @@ class TaskListing:
         self._check(chunk.number)
         headers = {}
         if counted:
-            count = await self.database.read(count_tasks, self.owner, self.query.filter)
+            count = await self.operations.execute(CountTasks(self.owner, self.query.filter))
             headers = {"X-Total-Count": str(count), "Preference-Applied": "count=exact"}
         if self.limit is None:
             return self._whole(chunk, {"ETag": self._etag(chunk.number), **headers})
@@ -86,14 +82,9 @@ class TaskListing:
             headers["Link"] = page.link
         return Response(page.json, headers={"ETag": page.etag, **headers}, media_type=_JSON)
 
-    def chunk(self, after: Keyset | None = None) -> asyncio.Future[Chunk]:
+    async def chunk(self, after: Keyset | None = None) -> Chunk:
         """The tasks that follow a keyset: of a page one more than it has, if there is one."""
-        size = _CHUNK_SIZE if self.limit is None else self.limit + 1
-        key = ChunkKey(self.owner, self.query, size, after)
-        # A short page in the index's own order is a matter of microseconds; anything else may take its time.
-        if size <= _SHORT and self.query == _NEWEST:
-            return self.database.look_up(list_chunks, key, max_size=1)
-        return self.database.read_together(list_chunks, key, max_size=1, short=False)
+        return await self.operations.execute(ListTasks(self.owner, self.query, self.limit, after))
 
     def page(self, chunk: Chunk) -> Page:
         etag = self._etag(chunk.number)
@@ -112,13 +103,13 @@ class TaskListing:
         The first chunk is there before the answer begins, so a fault is an error answer; a later one breaks
         the connection.
         """
-        if chunk.count < _CHUNK_SIZE:
+        if chunk.count < CHUNK_SIZE:
             return Response(f"[{chunk.json}]", headers=headers, media_type=_JSON)
         return StreamingResponse(self._chunks(chunk), headers=headers, media_type=_JSON)
 
     async def _chunks(self, chunk: Chunk) -> AsyncGenerator[str]:
         yield f"[{chunk.json}"
-        while chunk.count == _CHUNK_SIZE:
+        while chunk.count == CHUNK_SIZE:
             chunk = await self.chunk(self.query.keyset_of(chunk.last()))
             if chunk.count:
                 yield f",{chunk.json}"

@@ -1,9 +1,14 @@
 """Answers made of records: bytes from `schemas`, headers from here."""
 
+from collections.abc import Mapping
+
 from fastapi import Request, Response
 
-from taskwell.http.conditional import is_unchanged
+from taskwell.core.errors import PreconditionFailed
+from taskwell.http.conditional import is_expected, is_unchanged
 from taskwell.http.headers import lines
+from taskwell.http.problems import inner_path
+from taskwell.http.root_path import link
 from taskwell.schemas.batch import BatchResults, results_json
 from taskwell.schemas.change import ChangePage, changes_json
 from taskwell.schemas.task import TaskRead, task_to_json
@@ -12,11 +17,6 @@ from taskwell.schemas.user import UserRead, user_json
 from taskwell.services.task_statements import TaskJson
 
 _JSON = "application/json"
-
-
-def task_response(task: TaskRead, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A single task, with its version as a strong ETag (RFC 9110, 8.8.3)."""
-    return Response(task_to_json(task), status, {"ETag": f'"{task.version}"', **(headers or {})}, _JSON)
 
 
 class JsonResponse(Response):
@@ -30,8 +30,34 @@ class JsonResponse(Response):
         self.raw_headers = [length, (b"content-type", b"application/json"), *headers]
 
 
-def task_json_response(task: TaskJson, status: int = 200, *headers: tuple[bytes, bytes]) -> Response:
-    return JsonResponse(task.json.encode(), status, (b"etag", b'"%d"' % task.version), *headers)
+def task_response(
+    task: TaskRead | TaskJson, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A single task, with its version as a strong ETag (RFC 9110, 8.8.3)."""
+    if isinstance(task, TaskRead):
+        return Response(task_to_json(task), status, {"ETag": f'"{task.version}"', **(headers or {})}, _JSON)
+    others = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+    return JsonResponse(task.json.encode(), status, (b"etag", b'"%d"' % task.version), *others)
+
+
+def created_response(request: Request, task: TaskRead | TaskJson) -> Response:
+    path = link(request.scope, inner_path(request.scope)).rstrip("/")
+    return task_response(task, 201, {"Location": f"{path}/{task.id}"})
+
+
+def read_response(request: Request, task: TaskRead | TaskJson) -> Response:
+    """Under the request's conditions.
+
+    Raises:
+        PreconditionFailed: `If-Match` does not hold.
+    """
+    if not is_expected(request, str(task.version)):
+        raise PreconditionFailed(task.version)
+    return unless_unchanged(request, task_response(task))
+
+
+def no_content(_: object) -> Response:
+    return Response(status_code=204)
 
 
 def user_response(user: UserRead, status: int, headers: dict[str, str]) -> Response:

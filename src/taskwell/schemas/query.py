@@ -244,7 +244,7 @@ class TaskQuery:
         return keyset
 
 
-# The names of parameters in other APIs. docs/lists.md has these, docs/migrating.md the ones not accepted.
+# The names of parameters in other APIs. docs/filters-and-pagination.md has these, docs/migrating.md the ones not accepted.
 _PARAMETERS = {
     "search": "q",
     "query": "q",

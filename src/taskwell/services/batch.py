@@ -1,87 +1,95 @@
 """Several operations in one transaction: all happen or none does."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
+from typing import assert_never
 
 from taskwell.core.errors import PreconditionRequired, TaskwellError
 from taskwell.database.database import Transaction
-from taskwell.schemas.batch import (
-    BatchResult,
-    BatchResults,
-    CreateOperation,
-    DeleteOperation,
-    Operation,
-    RestoreOperation,
-    ToggleOperation,
-    UpdateOperation,
-)
+from taskwell.schemas import batch
+from taskwell.schemas.batch import BatchResult, BatchResults, CreateOperation
 from taskwell.services import tasks
+from taskwell.services.operations import (
+    Check,
+    DeleteTask,
+    Operation,
+    RestoreTask,
+    ToggleTask,
+    UpdateTask,
+    check_list,
+)
 
 _VERSION_REQUIRED = "This server changes a task only if the operation names its `version`."
 
 
-async def run_batch(
-    transaction: Transaction,
-    user_id: str,
-    operations: list[Operation],
-    *,
-    create_user: bool,
-    require_versions: bool = False,
-) -> BatchResults:
-    """Run the operations in their order. Each takes its own number.
+@dataclass(frozen=True, slots=True)
+class RunBatch(Operation[BatchResults]):
+    """Steps that run in their order; each takes its own number.
 
-    Raises:
-        PreconditionRequired: an operation on a task names no version, and versions are required.
-        TaskwellError: what the first operation that failed raises, with its index.
+    `require_versions`: a step on a task has to name the version that it expects.
     """
-    results: list[BatchResult] = []
-    for creates, group in groupby(operations, lambda operation: isinstance(operation, CreateOperation)):
-        if creates:
-            results += await _create(transaction, user_id, list(group), len(results), create_user=create_user)
-            continue
-        for operation in group:
-            try:
-                if require_versions and _expected(operation) is None:
-                    raise PreconditionRequired(_VERSION_REQUIRED)
-                results.append(await _run(transaction, user_id, operation))
-            except TaskwellError as error:
-                error.index = len(results)
-                raise
-    return BatchResults(results)
 
+    user_id: str
+    steps: Sequence[batch.Operation]
+    create_user: bool
+    require_versions: bool
+    check: Check | None = None
 
-async def _create(
-    transaction: Transaction, user_id: str, group: list[Operation], before: int, *, create_user: bool
-) -> list[BatchResult]:
-    """Creates that follow each other, all at once: whoever moves in brings many."""
-    wanted = [(one.task, one.model_dump().get("id")) for one in group if isinstance(one, CreateOperation)]
-    try:
-        created = await tasks.create_tasks(transaction, user_id, wanted, create_user=create_user)
-    except TaskwellError as error:
-        error.index = before + (error.index or 0)
-        raise
-    return [BatchResult(201, task) for task in created]
+    async def run(self, transaction: Transaction) -> BatchResults:
+        """The rule.
 
+        Raises:
+            PreconditionRequired: a step on a task names no version, and versions are required.
+            TaskwellError: what the first step that failed raises, with its index.
+        """
+        await check_list(transaction, self.user_id, self.check, create_user=self.create_user)
+        results: list[BatchResult] = []
+        for creates, group in groupby(self.steps, lambda step: isinstance(step, CreateOperation)):
+            if creates:
+                results += await self._create(transaction, list(group), len(results))
+                continue
+            for step in group:
+                try:
+                    results.append(await self._change(transaction, step))
+                except TaskwellError as error:
+                    error.index = len(results)
+                    raise
+        return BatchResults(results)
 
-def _expected(operation: Operation) -> tasks.ExpectedVersions | None:
-    version = operation.model_dump().get("version")
-    return None if version is None else frozenset({version})
-
-
-async def _run(transaction: Transaction, user_id: str, operation: Operation) -> BatchResult:
-    expected = _expected(operation)
-    match operation:
-        case UpdateOperation():
-            changed = await tasks.update_task(
-                transaction, user_id, operation.id, operation.task, expected=expected
+    async def _create(
+        self, transaction: Transaction, group: list[batch.Operation], before: int
+    ) -> list[BatchResult]:
+        """Creates that follow each other, all at once: an import brings many."""
+        wanted = [(one.task, one.model_dump().get("id")) for one in group if isinstance(one, CreateOperation)]
+        try:
+            created = await tasks.create_tasks(
+                transaction, self.user_id, wanted, create_user=self.create_user
             )
-        case DeleteOperation():
-            changed = await tasks.delete_task(transaction, user_id, operation.id, expected=expected)
-        case ToggleOperation():
-            changed = await tasks.toggle_task(
-                transaction, user_id, operation.id, operation.task, expected=expected
-            )
-        case RestoreOperation():
-            changed = await tasks.restore_task(transaction, user_id, operation.id, expected=expected)
+        except TaskwellError as error:
+            error.index = before + (error.index or 0)
+            raise
+        return [BatchResult(201, task) for task in created]
+
+    async def _change(self, transaction: Transaction, step: batch.Operation) -> BatchResult:
+        operation = _operation_of(self.user_id, step)
+        if self.require_versions and operation.expected is None:
+            raise PreconditionRequired(_VERSION_REQUIRED)
+        return BatchResult(200, await operation.run(transaction))
+
+
+def _operation_of(user_id: str, step: batch.Operation) -> UpdateTask | DeleteTask | ToggleTask | RestoreTask:
+    version = step.model_dump().get("version")
+    expected = None if version is None else frozenset({version})
+    match step:
+        case batch.UpdateOperation():
+            return UpdateTask(user_id, step.id, step.task, expected)
+        case batch.DeleteOperation():
+            return DeleteTask(user_id, step.id, expected)
+        case batch.ToggleOperation():
+            return ToggleTask(user_id, step.id, step.task, expected)
+        case batch.RestoreOperation():
+            return RestoreTask(user_id, step.id, expected)
         case CreateOperation():
-            raise AssertionError  # made with those beside it
-    return BatchResult(200, changed)
+            raise AssertionError  # created with those beside it
+    assert_never(step)

@@ -32,7 +32,7 @@ async def run_forever(database: Database, trash_days: int) -> None:
     while True:
         pause = _PERIOD
         try:
-            if await database.run(claim, utc_now()):
+            if await database.write(claim, utc_now()):
                 await purge_expired(database, trash_days)
             pause = await database.read(_due_in, utc_now())
         except TaskwellError as error:
@@ -85,7 +85,7 @@ async def _due_in(transaction: ReadTransaction, now: datetime) -> timedelta:
 async def purge_expired(database: Database, trash_days: int) -> None:
     """Purge expired trash and idempotency keys, in small transactions that let other writes in between."""
     now = utc_now()
-    while await database.run(trash.purge, now - timedelta(days=trash_days)):
+    while await database.write(trash.purge, now - timedelta(days=trash_days)):
         pass
-    while await database.run(idempotency.purge_expired, now - KEY_LIFE):
+    while await database.write(idempotency.purge_expired, now - KEY_LIFE):
         pass

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, ColumnElement, Executable, Row, bindparam, li
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 from sqlmodel import col
 
-from taskwell.database.coalescing import labelled
+from taskwell.database.coalescing import coalesced
 from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.database.prepared import PreparedStatement
 from taskwell.models import User
@@ -33,7 +33,7 @@ async def last_number(transaction: ReadTransaction, user_id: str) -> int:
     return rows[0][0] if rows else 0
 
 
-@labelled("last_numbers")
+@coalesced("last_numbers", inline=True)
 async def last_numbers(transaction: ReadTransaction, user_ids: Sequence[str]) -> Sequence[int]:
     """Like `last_number`, for each of the users in the given order."""
     if not transaction.writes_in_ctes:

@@ -18,13 +18,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from taskwell.core.clock import utc_now
 from taskwell.core.errors import Held
-from taskwell.database.coalescing import labelled
+from taskwell.database.coalescing import coalesced
 from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.database.prepared import PreparedStatement, Rows
 from taskwell.models import Task
 from taskwell.models.base import table_of, value_type
 from taskwell.schemas.task import TaskCreate
 from taskwell.services.task_fields import (
+    BEGINNING,
     NEW_COLUMNS,
     POSTGRESQL_TYPES,
     instant_of_write,
@@ -49,6 +50,10 @@ class TaskJson(NamedTuple):
     version: int
     json: str
 
+    @property
+    def id(self) -> str:
+        return self.json[len(BEGINNING) : len(BEGINNING) + 36]
+
 
 class NewTask(NamedTuple):
     """A task that has no number yet. `values`: of `NEW_COLUMNS`."""
@@ -63,7 +68,7 @@ def new_task(user_id: str, new: TaskCreate) -> NewTask:
     return NewTask(user_id, values["id"], tuple(values.values()))
 
 
-@labelled("get_tasks")
+@coalesced("get_tasks", inline=True)
 async def get_tasks(
     transaction: ReadTransaction, keys: Sequence[TaskKey]
 ) -> Sequence[TaskJson | TaskNotFound]:
@@ -73,7 +78,7 @@ async def get_tasks(
     return _in_order(keys, await transaction.fetch_prepared(statement, **_values(TaskKey._fields, keys)))
 
 
-@labelled("toggle_tasks")
+@coalesced("toggle_tasks")
 async def toggle_tasks(
     transaction: Transaction, keys: Sequence[TaskKey]
 ) -> Sequence[TaskJson | TaskNotFound | Held]:
@@ -94,7 +99,7 @@ async def toggle_tasks(
     ]
 
 
-@labelled("create_tasks")
+@coalesced("create_tasks")
 async def insert_tasks(
     transaction: Transaction, wanted: Sequence[NewTask]
 ) -> Sequence[TaskJson | UserNotFound | Held]:

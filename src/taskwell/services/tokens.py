@@ -19,7 +19,7 @@ from uuid_utils.compat import uuid7
 
 from taskwell.core.clock import utc_now
 from taskwell.core.errors import Conflict, Invalid, NotFound, Violation
-from taskwell.database.database import ReadTransaction, Transaction
+from taskwell.database.database import ReadTransaction, Transaction, inline
 from taskwell.models import ApiToken, User
 from taskwell.schemas.token import TokenCreate, TokenCreated, TokenRead
 from taskwell.services.sequence import next_numbers
@@ -141,6 +141,7 @@ async def revoke_token(transaction: Transaction, user_id: str, token_id: UUID) -
         raise TokenNotFound
 
 
+@inline
 async def find_owner(transaction: ReadTransaction, secret: str) -> Owner | None:
     """The token's owner, or None if it is unknown or expired. The look-up by digest leaks no timing."""
     columns = (

@@ -1,13 +1,11 @@
 """Tasks, mounted twice: at `/api/tasks` for the caller and at `/api/{user_id}/tasks` for the path's user."""
 
-from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from taskwell.auth.authorization import TASKS_READ, TASKS_WRITE, requires
-from taskwell.core.errors import PreconditionFailed
-from taskwell.database.database import Transaction
 from taskwell.http.conditional import (
     IfMatch,
     IfMatchOfList,
@@ -16,19 +14,19 @@ from taskwell.http.conditional import (
     if_match_of_read,
     if_none_match,
     if_none_match_any,
-    is_expected,
 )
-from taskwell.http.idempotency import REPLAYED, WritesDep
+from taskwell.http.idempotency import REPLAYED
 from taskwell.http.problems import inner_path, problems
 from taskwell.http.root_path import link
 from taskwell.rest.dependencies import (
     Cursor,
-    DatabaseDep,
     Limit,
+    OperationsDep,
     Owner,
     PathTaskId,
     Preferences,
     SettingsDep,
+    WritesDep,
     preferences,
 )
 from taskwell.rest.pages import TaskListing, check_of_list
@@ -36,9 +34,10 @@ from taskwell.rest.queries import FilterDep, QueryDep
 from taskwell.rest.responses import (
     batch_response,
     count_response,
-    task_json_response,
+    created_response,
+    no_content,
+    read_response,
     task_response,
-    unless_unchanged,
 )
 from taskwell.rest.routing import TaskwellRoute
 from taskwell.rest.state import rest_state
@@ -52,10 +51,17 @@ from taskwell.schemas.task import (
     TaskToggle,
     TaskUpdate,
 )
-from taskwell.services import batch, tasks, trash
-from taskwell.services.sequence import lock
-from taskwell.services.task_statements import TaskKey, get_tasks, insert_tasks, new_task, toggle_tasks
-from taskwell.services.users import UserNotFound
+from taskwell.services.batch import RunBatch
+from taskwell.services.operations import (
+    CreateTask,
+    DeleteTask,
+    DeleteTasks,
+    GetTask,
+    PutTask,
+    RestoreTask,
+    ToggleTask,
+    UpdateTask,
+)
 
 router = APIRouter(route_class=TaskwellRoute, tags=["tasks"], dependencies=[Depends(preferences)])
 
@@ -106,7 +112,7 @@ _BODY = ("payload_too_large", "unsupported_media_type")
 @requires(TASKS_READ)
 async def list_tasks(
     request: Request,
-    database: DatabaseDep,
+    operations: OperationsDep,
     owner: Owner,
     query: QueryDep,
     wanted: Preferences,
@@ -119,7 +125,7 @@ async def list_tasks(
     """
     if cursor is None:
         rest_state(request.scope).queries.remember(request.scope["query_string"], query, limit)
-    found = TaskListing(request, database, owner, query, limit, cursor)
+    found = TaskListing(request, operations, owner, query, limit, cursor)
     return await found.response(counted=wanted.get("count") == "exact")
 
 
@@ -141,21 +147,9 @@ async def create_task(
     expected: IfMatchOfList,
 ) -> Response:
     """A user's first task creates the user, unless the server is set to know its users beforehand (404)."""
-    path = link(request.scope, inner_path(request.scope)).rstrip("/")
     check = check_of_list(expected, owner)
-
-    async def operation(transaction: Transaction) -> Response:
-        if check is not None:
-            check(await lock(transaction, owner, create_user=settings.create_users))
-        task = await tasks.create_task(transaction, owner, new, create_user=settings.create_users)
-        return task_response(task, 201, {"Location": f"{path}/{task.id}"})
-
-    if writes.key is None and check is None:
-        with suppress(UserNotFound):  # whom the operation creates, or refuses
-            wanted = new_task(owner, new)
-            task = await writes.together(insert_tasks, wanted)
-            return task_json_response(task, 201, (b"location", f"{path}/{wanted.id}".encode()))
-    return await writes(operation)
+    operation = CreateTask(owner, new, create_user=settings.create_users, check=check)
+    return await writes(operation, partial(created_response, request))
 
 
 @router.delete(
@@ -176,12 +170,8 @@ async def delete_tasks(
 
     A parameter that is blank or not known is refused, whatever the request prefers: a slip would delete much.
     """
-    check = check_of_list(expected, owner, TaskQuery(meant))
-
-    async def operation(transaction: Transaction) -> Response:
-        return count_response(await trash.delete_tasks(transaction, owner, meant, check))
-
-    return await writes(operation)
+    operation = DeleteTasks(owner, meant, check_of_list(expected, owner, TaskQuery(meant)))
+    return await writes(operation, count_response)
 
 
 @router.post(
@@ -199,21 +189,14 @@ async def run_batch(
     writes: WritesDep, settings: SettingsDep, owner: Owner, wanted: Batch, expected: IfMatchOfList
 ) -> Response:
     """All operations happen or none does. A problem names the `index` of the operation that failed."""
-    check = check_of_list(expected, owner)
-
-    async def operation(transaction: Transaction) -> Response:
-        if check is not None:
-            check(await lock(transaction, owner, create_user=settings.create_users))
-        results = await batch.run_batch(
-            transaction,
-            owner,
-            wanted.operations,
-            create_user=settings.create_users,
-            require_versions=settings.require_if_match,
-        )
-        return batch_response(results)
-
-    return await writes(operation)
+    operation = RunBatch(
+        owner,
+        wanted.operations,
+        create_user=settings.create_users,
+        require_versions=settings.require_if_match,
+        check=check_of_list(expected, owner),
+    )
+    return await writes(operation, batch_response)
 
 
 @router.get(
@@ -226,16 +209,10 @@ async def run_batch(
 )
 @requires(TASKS_READ)
 async def get_task(
-    request: Request,
-    database: DatabaseDep,
-    owner: Owner,
-    task_id: PathTaskId,
+    request: Request, operations: OperationsDep, owner: Owner, task_id: PathTaskId
 ) -> Response:
     """With `If-None-Match`, 304 while the task is as the client knows it."""
-    task = await database.look_up(get_tasks, TaskKey(owner, str(task_id)))
-    if not is_expected(request, str(task.version)):
-        raise PreconditionFailed(task.version)
-    return unless_unchanged(request, task_json_response(task))
+    return read_response(request, await operations.execute(GetTask(owner, task_id)))
 
 
 @router.patch(
@@ -250,11 +227,7 @@ async def update_task(
     writes: WritesDep, owner: Owner, task_id: PathTaskId, changes: TaskUpdate, expected: IfMatch
 ) -> Response:
     """Merge (RFC 7396): what is absent stays as it is, `null` clears the description."""
-
-    async def operation(transaction: Transaction) -> Response:
-        return task_response(await tasks.update_task(transaction, owner, task_id, changes, expected=expected))
-
-    return await writes(operation)
+    return await writes(UpdateTask(owner, task_id, changes, expected), task_response)
 
 
 @router.put(
@@ -276,19 +249,12 @@ async def put_task(
     expected: IfMatchUnlessNew,
 ) -> Response:
     """Change a task as PATCH does. With `If-None-Match: *`, create this very task, which needs a title."""
-    new = creates(request)
-
-    async def operation(transaction: Transaction) -> Response:
-        if not new:
-            return task_response(
-                await tasks.update_task(transaction, owner, task_id, changes, expected=expected)
-            )
-        task = await tasks.put_task(transaction, owner, task_id, changes, create_user=settings.create_users)
-        return task_response(
-            task, 201, {"Location": link(request.scope, inner_path(request.scope)).rstrip("/")}
-        )
-
-    return await writes(operation)
+    if not creates(request):
+        return await writes(UpdateTask(owner, task_id, changes, expected), task_response)
+    location = link(request.scope, inner_path(request.scope)).rstrip("/")
+    created = partial(task_response, status=201, headers={"Location": location})
+    operation = PutTask(owner, task_id, changes, create_user=settings.create_users)
+    return await writes(operation, created)
 
 
 @router.delete(
@@ -311,14 +277,11 @@ async def delete_task(
     writes: WritesDep, owner: Owner, task_id: PathTaskId, expected: IfMatch, wanted: Preferences
 ) -> Response:
     """Move the task to the trash. With `Prefer: return=representation` the answer shows it."""
-
-    async def operation(transaction: Transaction) -> Response:
-        task = await tasks.delete_task(transaction, owner, task_id, expected=expected)
-        if wanted.get("return") != "representation":
-            return Response(status_code=204)
-        return task_response(task, headers={"Preference-Applied": "return=representation"})
-
-    return await writes(operation)
+    operation = DeleteTask(owner, task_id, expected)
+    if wanted.get("return") != "representation":
+        return await writes(operation, no_content)
+    shown = partial(task_response, headers={"Preference-Applied": "return=representation"})
+    return await writes(operation, shown)
 
 
 @router.post(
@@ -331,11 +294,7 @@ async def delete_task(
 @requires(TASKS_WRITE)
 async def restore_task(writes: WritesDep, owner: Owner, task_id: PathTaskId, expected: IfMatch) -> Response:
     """Take the task out of the trash. One that is not in it stays as it is."""
-
-    async def operation(transaction: Transaction) -> Response:
-        return task_response(await tasks.restore_task(transaction, owner, task_id, expected=expected))
-
-    return await writes(operation)
+    return await writes(RestoreTask(owner, task_id, expected), task_response)
 
 
 @router.patch(
@@ -357,10 +316,4 @@ async def toggle_task(
     writes: WritesDep, owner: Owner, task_id: PathTaskId, expected: IfMatch, state: TaskToggle = _NO_STATE
 ) -> Response:
     """Without a body the task is turned over, and back by a retry; `{"completed": true}` sets its state."""
-
-    async def operation(transaction: Transaction) -> Response:
-        return task_response(await tasks.toggle_task(transaction, owner, task_id, state, expected=expected))
-
-    if writes.key is None and expected is None and not state.model_fields_set:
-        return task_json_response(await writes.together(toggle_tasks, TaskKey(owner, str(task_id))))
-    return await writes(operation)
+    return await writes(ToggleTask(owner, task_id, state, expected), task_response)

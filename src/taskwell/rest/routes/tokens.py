@@ -6,15 +6,22 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from taskwell.auth.authorization import ACCOUNT, ADMIN, requires
 from taskwell.core.errors import Forbidden, Invalid, Violation
-from taskwell.database.database import Transaction
-from taskwell.http.idempotency import REPLAYED, WritesDep
+from taskwell.http.idempotency import REPLAYED
 from taskwell.http.problems import problems
-from taskwell.rest.dependencies import CallerDep, DatabaseDep, SettingsDep, preferences
-from taskwell.rest.responses import token_response, tokens_response
+from taskwell.rest.dependencies import (
+    CallerDep,
+    DatabaseDep,
+    OperationsDep,
+    SettingsDep,
+    WritesDep,
+    preferences,
+)
+from taskwell.rest.responses import no_content, token_response, tokens_response
 from taskwell.rest.routing import TaskwellRoute
 from taskwell.schemas.token import TokenCreate, TokenCreated, TokenRead
 from taskwell.schemas.types import TaskId
 from taskwell.services import tokens
+from taskwell.services.operations import CreateToken, RevokeToken
 
 router = APIRouter(route_class=TaskwellRoute, tags=["tokens"], dependencies=[Depends(preferences)])
 
@@ -47,7 +54,7 @@ async def list_tokens(database: DatabaseDep, caller: CallerDep) -> Response:
 )
 @requires(ACCOUNT)
 async def create_token(
-    request: Request, database: DatabaseDep, settings: SettingsDep, caller: CallerDep, new: TokenCreate
+    request: Request, operations: OperationsDep, settings: SettingsDep, caller: CallerDep, new: TokenCreate
 ) -> Response:
     """It may do what its scopes say, as the caller. It can neither make tokens nor end the account."""
     if ADMIN in new.scopes and ADMIN not in caller.scopes:
@@ -56,8 +63,8 @@ async def create_token(
         # A kept answer would keep the token. One too many can be revoked.
         detail = "has no meaning here: an answer that shows a token is never kept"
         raise Invalid(Violation("header", "Idempotency-Key", "not_allowed", detail))
-    created = await database.run(tokens.create_token, caller.user_id, new, create_user=settings.create_users)
-    return token_response(created)
+    operation = CreateToken(caller.user_id, new, create_user=settings.create_users)
+    return token_response(await operations.execute(operation))
 
 
 @router.delete(
@@ -73,9 +80,4 @@ async def create_token(
 @requires(ACCOUNT)
 async def revoke_token(writes: WritesDep, caller: CallerDep, token_id: PathTokenId) -> Response:
     """It is refused from now on; streams that are open by it end within ten minutes."""
-
-    async def operation(transaction: Transaction) -> Response:
-        await tokens.revoke_token(transaction, caller.user_id, token_id)
-        return Response(status_code=204)
-
-    return await writes(operation)
+    return await writes(RevokeToken(caller.user_id, token_id), no_content)

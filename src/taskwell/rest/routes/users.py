@@ -7,18 +7,18 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from taskwell.auth.authorization import ACCOUNT, ADMIN, TASKS_READ, requires
-from taskwell.database.database import Transaction
-from taskwell.http.idempotency import REPLAYED, WritesDep
+from taskwell.http.idempotency import REPLAYED
 from taskwell.http.problems import problems
 from taskwell.http.root_path import link
 from taskwell.http.sse import STREAMING_HEADERS
-from taskwell.rest.dependencies import CallerDep, DatabaseDep, preferences, refuse_reserved
-from taskwell.rest.responses import user_response
+from taskwell.rest.dependencies import CallerDep, DatabaseDep, WritesDep, preferences, refuse_reserved
+from taskwell.rest.responses import no_content, user_response
 from taskwell.rest.routing import TaskwellRoute
 from taskwell.schemas.types import KnownUserId
 from taskwell.schemas.user import UserCreate, UserRead
 from taskwell.services import users
 from taskwell.services.export import export_lines
+from taskwell.services.operations import CreateUser, DeleteUser
 
 router = APIRouter(route_class=TaskwellRoute, tags=["users"], dependencies=[Depends(preferences)])
 
@@ -60,11 +60,10 @@ PathUserId = Annotated[str, Depends(user_of_path)]
 async def create_user(request: Request, writes: WritesDep, new: UserCreate) -> Response:
     """Not needed before a user's first task: it fixes the id or the e-mail address beforehand."""
 
-    async def operation(transaction: Transaction) -> Response:
-        user = await users.create_user(transaction, new)
+    def respond(user: UserRead) -> Response:
         return user_response(user, 201, {"Location": link(request.scope, f"/api/users/{quote(user.id)}")})
 
-    return await writes(operation)
+    return await writes(CreateUser(writes.owner, new), respond)
 
 
 @router.get(
@@ -105,12 +104,7 @@ async def get_user(database: DatabaseDep, user_id: PathUserId) -> UserRead:
 @requires(ACCOUNT, allow_admin=True)
 async def delete_user(request: Request, writes: WritesDep, user_id: PathUserId) -> Response:
     """Delete the user, all of their tasks, tokens and kept answers, for ever."""
-
-    async def operation(transaction: Transaction) -> Response:
-        await users.delete_user(transaction, user_id)
-        return Response(status_code=204)
-
-    response = await writes(operation)
+    response = await writes(DeleteUser(writes.owner, user_id), no_content)
     request.app.state.noted_emails.pop(user_id, None)
     return response
 

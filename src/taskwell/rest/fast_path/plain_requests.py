@@ -1,0 +1,109 @@
+"""Plain requests: of the commonest kinds, with nothing unusual about them, understood without FastAPI.
+
+To find a route and to work out its parameters costs several times what the rest of a small request does. So
+the operation of a plain request is built here. Any other request, and one that would be refused, goes through
+FastAPI: there are no second rules.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from taskwell.core import strict_json
+from taskwell.core.settings import Settings
+from taskwell.rest.routes import tasks
+from taskwell.schemas.query import KnownQueries
+from taskwell.schemas.task import TaskCreate, TaskToggle
+from taskwell.services.operations import CreateTask, GetTask, ListTasks, Operation, ToggleTask
+
+PATH = re.compile(
+    r"/api(?:/(?P<user_id>[^/]{1,255}))?/tasks"
+    r"(?:/(?P<task_id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?P<toggle>/toggle)?)?",
+    re.ASCII,
+)
+# The route, by the last part of a path and by whether a user is named.
+ROUTES = {
+    (part, named): f"/api{'/{user_id}' * named}/tasks{rest}"
+    for part, rest in ((None, ""), ("task_id", "/{task_id}"), ("toggle", "/{task_id}/toggle"))
+    for named in (False, True)
+}
+ROUTES["user_id", True] = ROUTES.pop((None, True))
+# With one of these there is more to a request than is understood here.
+BYPASS_HEADERS = frozenset(
+    {b"prefer", b"idempotency-key", b"if-match", b"if-unmodified-since", b"content-encoding"}
+)
+_NO_STATE = TaskToggle()
+
+Model = TypeVar("Model", bound=BaseModel)
+PlainOperation = GetTask | ListTasks | CreateTask | ToggleTask
+
+
+class Kind(NamedTuple):
+    """What a plain request does. `endpoint`: where FastAPI would go. `status`: of a response, if no error."""
+
+    operation: type[Operation[Any]]
+    endpoint: Callable[..., Any]
+    status: int = 200
+    writes: bool = False
+
+
+GET = Kind(GetTask, tasks.get_task)
+LIST = Kind(ListTasks, tasks.list_tasks)
+CREATE = Kind(CreateTask, tasks.create_task, status=201, writes=True)
+TOGGLE = Kind(ToggleTask, tasks.toggle_task, writes=True)
+# By the method, and by the last part that a path has.
+KINDS: Mapping[tuple[str, str | None], Kind] = {
+    ("GET", "task_id"): GET,
+    ("POST", "toggle"): TOGGLE,
+    ("POST", None): CREATE,
+    ("POST", "user_id"): CREATE,
+    ("GET", None): LIST,
+    ("GET", "user_id"): LIST,
+}
+
+
+class PlainRequests:
+    """Builds the operations of plain requests. `queries`: of lists that were read before, by their bytes."""
+
+    def __init__(self, settings: Settings, queries: KnownQueries) -> None:
+        self._settings = settings
+        self._queries = queries
+
+    def operation(
+        self, kind: Kind, owner: str, task_id: str, query: bytes, body: bytes
+    ) -> PlainOperation | None:
+        """None: it is no plain request."""
+        if body and not kind.writes:
+            return None
+        if kind is LIST:
+            known = self._queries.find(query)
+            return None if known is None else ListTasks(owner, *known)
+        if query:
+            return None
+        if kind is GET:
+            return GetTask(owner, task_id)
+        return self._create(owner, body) if kind is CREATE else self._toggle(owner, task_id, body)
+
+    def _create(self, owner: str, body: bytes) -> CreateTask | None:
+        new = _parsed(body, TaskCreate)
+        return None if new is None else CreateTask(owner, new, create_user=self._settings.create_users)
+
+    def _toggle(self, owner: str, task_id: str, body: bytes) -> ToggleTask | None:
+        state = _parsed(body, TaskToggle) if body else _NO_STATE
+        if state is None or self._settings.require_if_match:
+            return None
+        return ToggleTask(owner, task_id, state)
+
+    def is_page(self, query: bytes) -> bool:
+        _, limit = self._queries.find(query) or (None, None)
+        return limit is not None
+
+
+def _parsed(body: bytes, model: type[Model]) -> Model | None:
+    """None: FastAPI refuses the body, and says why."""
+    try:
+        return model.model_validate(strict_json.loads_body(body))
+    except (strict_json.MalformedJson, ValidationError):
+        return None

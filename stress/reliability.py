@@ -141,10 +141,10 @@ def page(rows: Mapping[str, Row]) -> str:
 
 
 _HEAD = (
-    "# The scorecard",
+    "# Reliability",
     "",
     "Written by `make reliability`; `python -m stress.reliability kills` runs a row alone.",
-    "What the programs do is told in [The promises, tried out](promises.md).",
+    "[Promises](promises.md) says what each program does.",
     "",
 )
 

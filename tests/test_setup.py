@@ -22,6 +22,7 @@ RUNTIME, DEVELOPMENT, BUILD = "requirements.txt", "requirements-dev.txt", "deplo
 PAGES = {
     "README.md": ".venv/bin/",
     "docs/quickstart.md": ".venv/bin/",
+    "docs/install.md": ".venv/bin/",
     "docs/deployment/systemd.md": "/opt/taskwell/bin/",
     "docs/deployment/windows.md": ".venv\\Scripts\\",
 }

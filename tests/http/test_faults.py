@@ -580,7 +580,7 @@ class TestMistake:
             headers = {"Origin": ORIGIN, "X-Request-Id": "mine"}
             answer = client.request(method, TASKS, json=NEW, headers=headers)
         members = problem(answer, 500, "internal_error")
-        where_to_look = "The server made a mistake; its log has the details under the request's id."
+        where_to_look = "The server failed unexpectedly; its log has the details under the request's id."
         assert members["detail"] == where_to_look
         assert members.keys() == {"type", "title", "status", "detail", "instance", "request_id"}
         assert members["request_id"] == "mine"

@@ -186,7 +186,7 @@ class UnhandledErrors:
             logger.exception("request %s failed", state.request_id)
             if state.status is not None:  # break the connection, or half a list would look whole
                 raise
-            detail = "The server made a mistake; its log has the details under the request's id."
+            detail = "The server failed unexpectedly; its log has the details under the request's id."
             await problem_response(scope, "internal_error", detail)(scope, receive, send)
 
 

@@ -166,10 +166,10 @@ class SharedCounter:
         if now >= self._silence_ends:
             self._silence_ends = now + self._SILENCE_SECONDS
             cause = getattr(error, "storage_error", error)
-            logger.warning("requests cannot be counted, nobody is limited: %s", type(cause).__name__)
+            logger.warning("requests cannot be counted, so no limit applies: %s", type(cause).__name__)
 
 
-_NO_CLIENT = "TASKWELL_RATE_LIMIT_STORAGE needs the client of Redis: pip install 'taskwell[redis]'"
+_NO_CLIENT = "TASKWELL_RATE_LIMIT_STORAGE needs the Redis client: pip install 'taskwell[redis]'"
 
 
 class RateLimit:

@@ -244,7 +244,8 @@ class TaskQuery:
         return keyset
 
 
-# The names of parameters in other APIs. docs/filters-and-pagination.md has these, docs/migrating.md the ones not accepted.
+# The names of parameters in other APIs. docs/filters-and-pagination.md lists these, and docs/migrating.md
+# the names that are not accepted.
 _PARAMETERS = {
     "search": "q",
     "query": "q",

@@ -15,12 +15,14 @@ router = APIRouter(route_class=TaskwellRoute, include_in_schema=False)
 @router.get("", name="show_metrics")
 @public
 async def show_metrics(request: Request, settings: SettingsDep, database: DatabaseDep) -> Response:
-    """It tells how much is going on, though nothing of anybody: not everybody's where people sign in."""
+    """Metrics name no user, but show the load: where users sign in, only nearby addresses may read them."""
     if settings.metrics == "nobody":
         raise NotFound
     guarded = settings.metrics == "auto" and settings.auth != "stub"
     if guarded and not comes_from_near(request.scope):
-        raise Forbidden("Who may read this is the operator's to say: TASKWELL_METRICS.")
+        raise Forbidden(
+            "Metrics are restricted to nearby addresses; the setting TASKWELL_METRICS can allow others."
+        )
     state = request.app.state
     page = state.metrics.page(database, state.feed)
     return Response(page, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})

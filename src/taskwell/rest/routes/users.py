@@ -74,7 +74,7 @@ async def create_user(request: Request, writes: WritesDep, new: UserCreate) -> R
 )
 @requires(TASKS_READ)
 async def get_me(database: DatabaseDep, caller: CallerDep) -> UserRead:
-    """Who is asking, also before their first write."""
+    """The caller, also before the first write."""
     user = await database.read(users.find_user, caller.user_id)
     return user or UserRead(id=caller.user_id, email=caller.email, created_at=None)
 

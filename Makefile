@@ -38,11 +38,11 @@ serve: $(READY) ## Serve on http://127.0.0.1:8000 from taskwell.db
 
 .PHONY: test-fast
 test-fast: $(READY) ## Run the fast part of the tests: SQLite alone, one mount, no slow test; T=tests/rest runs a part of it
-	TEST_FAST=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) -m "not slow" $(T)
+	TEST_FAST=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not slow" $(T)
 
 .PHONY: test
 test: $(READY) ## Run the whole test suite, PostgreSQL included; T=tests/rest runs a part
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) $(T)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(T)
 
 .PHONY: fmt
 fmt: $(READY) ## Format the code and mend what can be mended

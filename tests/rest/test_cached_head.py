@@ -1,4 +1,4 @@
-"""Plain requests of known clients: answered as they would be if they came all the way."""
+"""Simple requests of known clients: answered as they would be if they came all the way."""
 
 import json
 import logging

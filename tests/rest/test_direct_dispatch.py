@@ -1,4 +1,4 @@
-"""Plain requests, answered before routing: as they are after it."""
+"""Simple requests, answered before routing: as they are after it."""
 
 from contextlib import ExitStack
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Plain requests of clients that have signed in: who was let in once is looked at each time all the same."""
+"""Simple requests of clients that have signed in: who was let in once is looked at each time all the same."""
 
 import time
 from collections.abc import Iterator

@@ -1,1 +1,1 @@
-"""Frequent requests, answered without the middleware or without FastAPI."""
+"""The fast path: answers frequent requests without the middleware, or without FastAPI."""

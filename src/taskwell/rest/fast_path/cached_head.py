@@ -1,4 +1,4 @@
-"""Plain requests of known clients, answered without the layers and without a task of their own.
+"""Simple requests of known clients, answered without the layers and without a task of their own.
 
 For a request about a single task, or for a page of them, the way through the layers costs more than all the
 rest, and to who sends the same headers they say the same each time. So the head of an answer that has come
@@ -31,15 +31,15 @@ from taskwell.http.metrics import Metrics
 from taskwell.http.problems import inner_path, path_as_sent
 from taskwell.http.request_state import LocalLimit, caller_of, request_state
 from taskwell.http.root_path import link, note_origin, note_root, root_of
-from taskwell.rest.fast_path.plain_requests import (
+from taskwell.rest.fast_path.simple_requests import (
     BYPASS_HEADERS,
     KINDS,
     LIST,
     PATH,
     ROUTES,
     Kind,
-    PlainOperation,
-    PlainRequests,
+    SimpleOperation,
+    SimpleRequests,
 )
 from taskwell.rest.pages import TaskListing
 from taskwell.schemas.types import is_user_id
@@ -98,7 +98,7 @@ class PendingRequest:
 
 
 class FastPath:
-    """What is known of clients, and how their plain requests are answered."""
+    """What is known of clients, and how their simple requests are answered."""
 
     def __init__(self, app: FastAPI, operations: Operations, feed: Feed) -> None:
         self._operations = operations
@@ -106,7 +106,7 @@ class FastPath:
         self._settings: Settings = app.state.settings
         self._origin = self._settings.public_origin
         self._metrics: Metrics = app.state.metrics
-        self._plain = PlainRequests(self._settings, app.state.rest.queries)
+        self._requests = SimpleRequests(self._settings, app.state.rest.queries)
         self._noted_emails: BoundedCache[str, str] = app.state.noted_emails
         self._clients: BoundedCache[tuple[object, ...], ClientProfile] = BoundedCache(_CLIENTS)
 
@@ -115,7 +115,7 @@ class FastPath:
         scope = exchange.scope
         found = PATH.fullmatch(scope["path"])
         kind = KINDS.get((scope["method"], found.lastgroup)) if found else None
-        if found is None or kind is None or not self._is_plain(kind, scope):
+        if found is None or kind is None or not self._is_simple(kind, scope):
             return False
         key = _key(exchange)
         client = self._clients.get(key)
@@ -137,16 +137,16 @@ class FastPath:
             PendingRequest(exchange, kind, operation, client, route, ratelimit, time.perf_counter())
         )
 
-    def _is_plain(self, kind: Kind, scope: Scope) -> bool:
+    def _is_simple(self, kind: Kind, scope: Scope) -> bool:
         """Whether the address says no more than is understood here: of lists only that a page is wanted."""
         if b"%" in scope["raw_path"]:
             return False
         query = scope["query_string"]
-        return self._plain.is_page(query) if kind is LIST else not query
+        return self._requests.is_page(query) if kind is LIST else not query
 
     def _operation(
         self, kind: Kind, client: ClientProfile, found: Match[str], exchange: HttpExchange
-    ) -> PlainOperation | None:
+    ) -> SimpleOperation | None:
         """None: the caller may not, the body needs a longer answer, or more has to be done than this."""
         owner = found["user_id"] or client.caller.user_id
         if not client.may(kind, owner) or len(exchange.body) > self._settings.max_body_bytes:
@@ -154,7 +154,7 @@ class FastPath:
         if kind.writes and not self._is_email_noted(client.caller):
             return None
         query, body = exchange.scope["query_string"], bytes(exchange.body)
-        return self._plain.operation(kind, owner, found["task_id"], query, body)
+        return self._requests.operation(kind, owner, found["task_id"], query, body)
 
     def _is_email_noted(self, caller: Caller) -> bool:
         return caller.email is None or self._noted_emails.get(caller.user_id) == caller.email

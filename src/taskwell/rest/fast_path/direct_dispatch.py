@@ -1,4 +1,4 @@
-"""Plain requests, answered below the middleware without FastAPI."""
+"""Simple requests, answered below the middleware without FastAPI."""
 
 import re
 from collections.abc import Awaitable
@@ -16,14 +16,14 @@ from taskwell.http.headers import lines
 from taskwell.http.idempotency import IdempotentWrites
 from taskwell.http.problems import response_of
 from taskwell.http.request_state import body_of, caller_of, request_state
-from taskwell.rest.fast_path.plain_requests import (
+from taskwell.rest.fast_path.simple_requests import (
     BYPASS_HEADERS,
     KINDS,
     PATH,
     ROUTES,
     Kind,
-    PlainOperation,
-    PlainRequests,
+    SimpleOperation,
+    SimpleRequests,
 )
 from taskwell.rest.pages import TaskListing
 from taskwell.rest.responses import created_response, read_response, task_response
@@ -40,12 +40,12 @@ class DirectDispatch:
 
     def __init__(self, app: ASGIApp, settings: Settings, queries: KnownQueries) -> None:
         self.app = app
-        self._plain = PlainRequests(settings, queries)
+        self._requests = SimpleRequests(settings, queries)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         found = PATH.fullmatch(scope["path"]) if request_state(scope).caller else None
         kind = KINDS.get((scope["method"], found.lastgroup)) if found else None
-        if found is None or kind is None or not _is_plain(kind, scope):
+        if found is None or kind is None or not _is_simple(kind, scope):
             return self.app(scope, receive, send)
         operation = self._operation(kind, scope, found)
         if operation is None:
@@ -54,14 +54,14 @@ class DirectDispatch:
         request_state(scope).route = ROUTES[found.lastgroup, bool(found["user_id"])]
         return self._send(Request(scope, receive), kind, operation, send)
 
-    def _operation(self, kind: Kind, scope: Scope, found: re.Match[str]) -> PlainOperation | None:
+    def _operation(self, kind: Kind, scope: Scope, found: re.Match[str]) -> SimpleOperation | None:
         owner = found["user_id"] or caller_of(scope).user_id
         if not is_user_id(owner):
             return None
         body = body_of(scope) if kind.writes else b""
-        return self._plain.operation(kind, owner, found["task_id"], scope["query_string"], body)
+        return self._requests.operation(kind, owner, found["task_id"], scope["query_string"], body)
 
-    async def _send(self, request: Request, kind: Kind, operation: PlainOperation, send: Send) -> None:
+    async def _send(self, request: Request, kind: Kind, operation: SimpleOperation, send: Send) -> None:
         try:
             authorize(request, access_of(kind.endpoint))
             state = request_state(request.scope)
@@ -73,7 +73,7 @@ class DirectDispatch:
         await response(request.scope, request.receive, send)
 
 
-def _is_plain(kind: Kind, scope: Scope) -> bool:
+def _is_simple(kind: Kind, scope: Scope) -> bool:
     sent = lines(scope)
     if not BYPASS_HEADERS.isdisjoint(sent):
         return False
@@ -82,7 +82,7 @@ def _is_plain(kind: Kind, scope: Scope) -> bool:
     return b"if-none-match" not in sent and (not body_of(scope) or sent.get(b"content-type") == [_JSON])
 
 
-async def _response(request: Request, operation: PlainOperation) -> Response:
+async def _response(request: Request, operation: SimpleOperation) -> Response:
     operations = app_state(request.scope).operations
     owner = operation.user_id
     match operation:

@@ -1,8 +1,8 @@
-"""Plain requests: of the commonest kinds, with nothing unusual about them, understood without FastAPI.
+"""Builds the operations of simple requests without FastAPI.
 
-To find a route and to work out its parameters costs several times what the rest of a small request does. So
-the operation of a plain request is built here. Any other request, and one that would be refused, goes through
-FastAPI: there are no second rules.
+A simple request is of one of the four most frequent kinds, and has no header or parameter that changes its
+meaning. FastAPI's routing and parameter handling would cost several times as much as the rest of the request.
+Any other request, and any request that would be refused, goes through FastAPI, so each rule exists once.
 """
 
 import re
@@ -23,25 +23,25 @@ PATH = re.compile(
     r"(?:/(?P<task_id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?P<toggle>/toggle)?)?",
     re.ASCII,
 )
-# The route, by the last part of a path and by whether a user is named.
+# The route, by the last part of the path and by whether the path has a user.
 ROUTES = {
-    (part, named): f"/api{'/{user_id}' * named}/tasks{rest}"
+    (part, with_user): f"/api{'/{user_id}' * with_user}/tasks{rest}"
     for part, rest in ((None, ""), ("task_id", "/{task_id}"), ("toggle", "/{task_id}/toggle"))
-    for named in (False, True)
+    for with_user in (False, True)
 }
 ROUTES["user_id", True] = ROUTES.pop((None, True))
-# With one of these there is more to a request than is understood here.
+# A request with one of these headers needs more than the operation.
 BYPASS_HEADERS = frozenset(
     {b"prefer", b"idempotency-key", b"if-match", b"if-unmodified-since", b"content-encoding"}
 )
 _NO_STATE = TaskToggle()
 
 Model = TypeVar("Model", bound=BaseModel)
-PlainOperation = GetTask | ListTasks | CreateTask | ToggleTask
+SimpleOperation = GetTask | ListTasks | CreateTask | ToggleTask
 
 
 class Kind(NamedTuple):
-    """What a plain request does. `endpoint`: where FastAPI would go. `status`: of a response, if no error."""
+    """A kind of simple request. `endpoint`: the one that FastAPI would call. `status`: of a success."""
 
     operation: type[Operation[Any]]
     endpoint: Callable[..., Any]
@@ -53,7 +53,7 @@ GET = Kind(GetTask, tasks.get_task)
 LIST = Kind(ListTasks, tasks.list_tasks)
 CREATE = Kind(CreateTask, tasks.create_task, status=201, writes=True)
 TOGGLE = Kind(ToggleTask, tasks.toggle_task, writes=True)
-# By the method, and by the last part that a path has.
+# By the method and the last part of the path.
 KINDS: Mapping[tuple[str, str | None], Kind] = {
     ("GET", "task_id"): GET,
     ("POST", "toggle"): TOGGLE,
@@ -64,8 +64,8 @@ KINDS: Mapping[tuple[str, str | None], Kind] = {
 }
 
 
-class PlainRequests:
-    """Builds the operations of plain requests. `queries`: of lists that were read before, by their bytes."""
+class SimpleRequests:
+    """Builds the operations of simple requests. `queries`: parsed queries of earlier list requests."""
 
     def __init__(self, settings: Settings, queries: KnownQueries) -> None:
         self._settings = settings
@@ -73,8 +73,8 @@ class PlainRequests:
 
     def operation(
         self, kind: Kind, owner: str, task_id: str, query: bytes, body: bytes
-    ) -> PlainOperation | None:
-        """None: it is no plain request."""
+    ) -> SimpleOperation | None:
+        """None: the request is not simple."""
         if body and not kind.writes:
             return None
         if kind is LIST:
@@ -97,12 +97,13 @@ class PlainRequests:
         return ToggleTask(owner, task_id, state)
 
     def is_page(self, query: bytes) -> bool:
+        """Whether the query is known and has a `limit`."""
         _, limit = self._queries.find(query) or (None, None)
         return limit is not None
 
 
 def _parsed(body: bytes, model: type[Model]) -> Model | None:
-    """None: FastAPI refuses the body, and says why."""
+    """None: the body is invalid. FastAPI then parses it again and creates the error."""
     try:
         return model.model_validate(strict_json.loads_body(body))
     except (strict_json.MalformedJson, ValidationError):

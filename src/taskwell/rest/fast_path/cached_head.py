@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from fastapi import FastAPI, Request
 from starlette.types import Scope
 
-from taskwell.auth.authorization import Caller, access_of
+from taskwell.auth.authorization import Caller
 from taskwell.core.bounded_cache import BoundedCache
 from taskwell.core.settings import Settings
 from taskwell.database.principal import ALL_USERS, as_user
@@ -79,9 +79,7 @@ class ClientProfile:
     def may(self, kind: Kind, owner: str) -> bool:
         caller = self.caller
         own = is_user_id(owner) if caller.any_user else owner == caller.user_id
-        return (
-            own and access_of(kind.endpoint).scope in caller.scopes and all(check() for check in self.checks)
-        )
+        return own and kind.access.scope in caller.scopes and all(check() for check in self.checks)
 
 
 @dataclass(slots=True)

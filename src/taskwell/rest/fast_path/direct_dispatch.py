@@ -7,7 +7,6 @@ from functools import partial
 from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from taskwell.auth.authorization import access_of
 from taskwell.core.errors import TaskwellError
 from taskwell.core.settings import Settings
 from taskwell.http.app_state import app_state
@@ -63,7 +62,7 @@ class DirectDispatch:
 
     async def _send(self, request: Request, kind: Kind, operation: SimpleOperation, send: Send) -> None:
         try:
-            authorize(request, access_of(kind.endpoint))
+            authorize(request, kind.access)
             state = request_state(request.scope)
             if state.outcome is not None:  # the fast path has executed the operation
                 raise state.take_outcome()

@@ -6,11 +6,12 @@ Any other request, and any request that would be refused, goes through FastAPI, 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from taskwell.auth.authorization import Access, access_of
 from taskwell.core import strict_json
 from taskwell.core.settings import Settings
 from taskwell.rest.routes import tasks
@@ -41,18 +42,18 @@ SimpleOperation = GetTask | ListTasks | CreateTask | ToggleTask
 
 
 class Kind(NamedTuple):
-    """A kind of simple request. `endpoint`: the one that FastAPI would call. `status`: of a success."""
+    """A kind of simple request. `access`: that its route declares. `status`: of a success."""
 
     operation: type[Operation[Any]]
-    endpoint: Callable[..., Any]
+    access: Access
     status: int = 200
     writes: bool = False
 
 
-GET = Kind(GetTask, tasks.get_task)
-LIST = Kind(ListTasks, tasks.list_tasks)
-CREATE = Kind(CreateTask, tasks.create_task, status=201, writes=True)
-TOGGLE = Kind(ToggleTask, tasks.toggle_task, writes=True)
+GET = Kind(GetTask, access_of(tasks.get_task))
+LIST = Kind(ListTasks, access_of(tasks.list_tasks))
+CREATE = Kind(CreateTask, access_of(tasks.create_task), status=201, writes=True)
+TOGGLE = Kind(ToggleTask, access_of(tasks.toggle_task), writes=True)
 # By the method and the last part of the path.
 KINDS: Mapping[tuple[str, str | None], Kind] = {
     ("GET", "task_id"): GET,

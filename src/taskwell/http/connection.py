@@ -86,12 +86,12 @@ class Flow(FlowControl):
 class Cycle(RequestResponseCycle):
     """A request and its response. The head is held until the first part of the body: both are one write.
 
-    `begun`: a handler runs. `slots`: those of the admission control that it occupies until its response
+    `started`: a handler runs. `slots`: those of the admission control that it occupies until its response
     starts. `truncated`: the client closed its side before the end of the body. `endless`: the response is an
     event stream. `until_close`: the end of the connection ends the response.
     """
 
-    begun = False
+    started = False
     truncated = False
     endless = False
     until_close = False
@@ -321,7 +321,7 @@ class Connection(HttpToolsProtocol):
 
     def truncate(self, cycle: Cycle) -> None:
         """The rest of the body never arrives: only a handler that runs already may still answer."""
-        if cycle.begun:
+        if cycle.started:
             cycle.truncated = True
             cycle.message_event.set()
         else:
@@ -418,7 +418,7 @@ class Connection(HttpToolsProtocol):
             self.refuse_malformed("headers_too_large")
             return
         cycle = self.cycle
-        if cycle is not None and cycle.more_body and not cycle.begun and self.unanswered[0] is cycle:
+        if cycle is not None and cycle.more_body and not cycle.started and self.unanswered[0] is cycle:
             self.dispatch_early(cycle)
 
     def is_endless(self, data: bytes) -> bool:
@@ -572,7 +572,7 @@ class Connection(HttpToolsProtocol):
         """Handle a whole request now, queue it until a slot is free, or refuse it."""
         self.deadline = math.inf
         now = self.loop.time()
-        if cycle.begun:
+        if cycle.started:
             if not cycle.response_started:
                 cycle.enter(SLOW_PATH_COST)
         elif self.served.prefixes.is_always_admitted(cycle.scope["path"]):
@@ -621,7 +621,7 @@ class Connection(HttpToolsProtocol):
             self.start(cycle)
 
     def start(self, cycle: Cycle) -> None:
-        cycle.begun = True
+        cycle.started = True
         cycle.task = self.loop.create_task(cycle.run_asgi(self.app), context=self.context.copy())
         self.tasks.add(cycle.task)
 

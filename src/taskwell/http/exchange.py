@@ -18,7 +18,7 @@ class HttpExchange(Protocol):
     scope: Scope
     body: bytearray
     keep_alive: bool
-    begun: bool
+    started: bool
     on_head: Callable[[int, Sequence[Header]], None] | None
 
     def answer(self, status: int, head: bytes, body: bytes) -> None: ...

@@ -92,7 +92,7 @@ class PendingRequest:
     client: ClientProfile
     route: str
     ratelimit: bytes
-    begun: float
+    started_at: float
 
 
 class FastPath:
@@ -164,7 +164,7 @@ class FastPath:
         if answer is None:
             self._give_back(pending)
             return False
-        pending.exchange.begun = True
+        pending.exchange.started = True
         self._metrics.under_way += 1
         # Not even what is at hand is told at once: to answer all that a turn of the loop brings after all of
         # it was read takes two thirds of the time.
@@ -195,7 +195,7 @@ class FastPath:
             b"x-request-id": request_id.encode(),
         }
         exchange.answer(kind.status, head, body)
-        method, seconds = exchange.scope["method"], time.perf_counter() - pending.begun
+        method, seconds = exchange.scope["method"], time.perf_counter() - pending.started_at
         self._metrics.note_request(method, pending.route, kind.status, seconds)
         logs.note_request(request_id, method, path_as_sent(exchange.scope), kind.status, seconds)
 
@@ -204,7 +204,7 @@ class FastPath:
         exchange, scope = pending.exchange, pending.exchange.scope
         self._give_back(pending)
         state = request_state(scope)
-        state.started_at = pending.begun
+        state.started_at = pending.started_at
         if not isinstance(error, UserNotFound):
             state.outcome = error
         exchange.take_slow_path()

@@ -167,7 +167,7 @@ def test_a_write_waits_for_its_users_turn(database_url: str) -> None:
         database = operations.database
         if database.backend.dialect == "sqlite":
             return
-        async with database.turn_of("ada"):
+        async with database.serialized("ada"):
             hers = asyncio.create_task(operations.execute(PutTask("ada", TASK, CHANGE, create_user=True)))
             await operations.execute(PutTask("bob", TASK, CHANGE, create_user=True))
             assert not hers.done()

@@ -83,7 +83,7 @@ async def get(database: Database, user: str, task: UUID) -> TaskJson:
 
 
 async def in_turn(database: Database, user: str, function: Callable[[Transaction], Awaitable[None]]) -> None:
-    async with database.turn_of(user):
+    async with database.serialized(user):
         await database.write(function)
 
 

@@ -189,7 +189,7 @@ class Database:
 
         return await self._unbroken(self._retried(attempt, writes=True))
 
-    def turn_of(self, user_id: str) -> AbstractAsyncContextManager[None]:
+    def serialized(self, user_id: str) -> AbstractAsyncContextManager[None]:
         """A user's turn to write: for a write that is not coalesced.
 
         On PostgreSQL the writes of one user wait for each other anyway, on one row: here they do so without
@@ -266,7 +266,7 @@ class Database:
 
         On PostgreSQL that is one statement, which is kept prepared. The function gives an outcome for each
         key, in their order. One that is an error is raised for that key alone, and has changed nothing. A
-        call waits for a longer write of its user (`turn_of`) before it joins a group.
+        call waits for a longer write of its user (`serialized`) before it joins a group.
 
         Raises: as `write`.
         """

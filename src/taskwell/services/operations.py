@@ -92,7 +92,7 @@ class Operations:
                 return await started
         if isinstance(operation, ReadOperation):
             return await self.database.read(operation.run)
-        async with self.database.turn_of(operation.user_id):
+        async with self.database.serialized(operation.user_id):
             return await self.database.write(operation.run)
 
     def start(self, operation: Operation[T]) -> asyncio.Future[T] | None:

@@ -246,7 +246,7 @@ class TestErrors:
             raise OutcomeUnknown
 
         with monkeypatch.context() as patch:
-            patch.setattr(server.database.backend, "write_at_once", lost)
+            patch.setattr(server.database.backend, "write_prepared", lost)
             answer = client.post(tasks, json=NEW)
         members = problem(answer, 503, "database_unavailable")
         assert "saved or not" in members["detail"]

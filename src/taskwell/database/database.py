@@ -272,7 +272,7 @@ class Database:
         """
         coalescer = self._coalescers.get(function)
         if coalescer is None:
-            write = partial(self._one_by_one_if_need_be, function)
+            write = partial(self._write_group, function)
             coalescer = self._new_coalescer(function, coalescing_of(function), write, shared=False)
         if self.user_locks.is_locked(key.user_id):
             return self._spawn(self._enqueue_later(coalescer, key))
@@ -322,7 +322,7 @@ class Database:
 
         return await self._retried(attempt)
 
-    async def _one_by_one_if_need_be(
+    async def _write_group(
         self,
         function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
         keys: Sequence[W],
@@ -330,7 +330,7 @@ class Database:
         """One who makes the transaction fail is not to fail the others, nor to make them wait."""
         try:
             async with self._alone():
-                written = await self._write_at_once(function, keys)
+                written = await self._write_prepared(function, keys)
             return self._retry_held(function, keys, written)
         except TaskwellError:
             raise
@@ -340,7 +340,7 @@ class Database:
         outcomes: list[T | Exception] = []
         for key in keys:
             try:
-                outcomes += await self._write_at_once(function, [key])
+                outcomes += await self._write_prepared(function, [key])
             except Exception as error:  # noqa: BLE001 (it is raised for whoever asked)
                 outcomes.append(error)
         return self._retry_held(function, keys, outcomes)
@@ -380,9 +380,9 @@ class Database:
         keys: Sequence[W],
     ) -> Sequence[T | TaskwellError]:
         async with self.user_locks.lock(user_id):
-            return await self._write_at_once(function, keys, waits=True)
+            return await self._write_prepared(function, keys, waits=True)
 
-    async def _write_at_once(
+    async def _write_prepared(
         self,
         function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
         keys: Sequence[W],
@@ -390,7 +390,7 @@ class Database:
         waits: bool = False,
     ) -> Sequence[T | TaskwellError]:
         async def attempt() -> Sequence[T | TaskwellError]:
-            return await self.backend.write_at_once(
+            return await self.backend.write_prepared(
                 lambda connection: function(Transaction(connection, waits=waits), keys)
             )
 

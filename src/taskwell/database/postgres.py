@@ -282,7 +282,7 @@ class PostgresBackend:
                 raise
             return result
 
-    async def write_at_once(self, work: Callable[[AsyncConnection | DriverConnection], Awaitable[T]]) -> T:
+    async def write_prepared(self, work: Callable[[AsyncConnection | DriverConnection], Awaitable[T]]) -> T:
         """Run a single prepared statement, without a transaction of its own where possible.
 
         Raises:

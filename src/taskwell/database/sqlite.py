@@ -97,7 +97,7 @@ class SqliteBackend:
         """Run work in a transaction. Raises Busy: another process held the lock until the deadline."""
         return self.writer.write(work)
 
-    write_at_once = write
+    write_prepared = write
 
     async def migrate(self, work: Callable[[Connection], T], patience_seconds: float) -> T:
         return await self.writer.migrate(work, patience_seconds)

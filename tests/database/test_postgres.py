@@ -28,7 +28,7 @@ PID = text("SELECT pg_backend_pid()")
 
 async def session_of(backend: PostgresBackend) -> int:
     """Whose process it is that answers a look-up."""
-    async with backend.asking() as connection:
+    async with backend.prepared_connection() as connection:
         rows = await PreparedStatement(PID).run(connection, {})
     pid: int = rows[0][0]
     return pid
@@ -49,7 +49,7 @@ def test_one_beyond_those_that_are_kept_is_closed_in_good_order(
             for _ in range(3):
                 async with AsyncExitStack() as stack:
                     for _ in range(4):
-                        await stack.enter_async_context(backend.asking())
+                        await stack.enter_async_context(backend.prepared_connection())
             await asyncio.to_thread(wait_for, lambda: execute(postgres_url, SESSIONS)[0][0] == 1)
             return backend.pool_numbers()["in_use"]
         finally:

@@ -250,7 +250,7 @@ class Database:
         """
         outcome: T | TaskwellError | None = self._looked.get((function, key))
         if outcome is None:
-            with backend.at_once() as connection:
+            with backend.inline_connection() as connection:
                 (outcome,) = run_inline(function(ReadTransaction(connection), [key]))
             if not self._looked:
                 asyncio.get_running_loop().call_soon(self._looked.clear)
@@ -317,7 +317,7 @@ class Database:
             return await self.read(function, keys)
 
         async def attempt() -> Sequence[T | TaskwellError]:
-            async with self.backend.asking() as connection:
+            async with self.backend.prepared_connection() as connection:
                 return await function(ReadTransaction(connection), keys)
 
         return await self._retried(attempt)

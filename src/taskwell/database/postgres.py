@@ -188,7 +188,7 @@ class PostgresBackend:
                 await connection.close()
 
     @asynccontextmanager
-    async def asking(self) -> AsyncGenerator[AsyncConnection | DriverConnection]:
+    async def prepared_connection(self) -> AsyncGenerator[AsyncConnection | DriverConnection]:
         """A connection for prepared statements, each its own transaction."""
         if self.row_security:
             async with self.reading() as connection:
@@ -203,7 +203,7 @@ class PostgresBackend:
             await self._leave(pooled)
 
     def _take_spare(self) -> PoolProxiedConnection | None:
-        """The connection of the previous `asking`, if usable: a checkout takes as long as a look-up."""
+        """The connection that was used last, if usable: a checkout takes as long as a read by key."""
         spare = self._spare
         if spare is None:
             return None
@@ -216,7 +216,7 @@ class PostgresBackend:
         return spare
 
     async def _leave(self, pooled: PoolProxiedConnection) -> None:
-        """Keep the connection for the next `asking`, or return it to the pool if others wait for one."""
+        """Keep the connection for the next prepared statement, or return it to the pool if a call waits for one."""
         pool: Any = self._engine.pool
         if pool.overflow() > 0:  # it may exceed the pool's size and be closed
             await greenlet_spawn(pooled.close)
@@ -290,7 +290,7 @@ class PostgresBackend:
         """
         if self.row_security:
             return await self.write(work)
-        async with self.asking() as connection:
+        async with self.prepared_connection() as connection:
             try:
                 return await work(connection)
             except Exception as error:

@@ -69,13 +69,13 @@ class SqliteBackend:
             yield InlineConnection(connection)
 
     @asynccontextmanager
-    async def asking(self) -> AsyncGenerator[DriverConnection]:
+    async def prepared_connection(self) -> AsyncGenerator[DriverConnection]:
         """A connection for prepared statements."""
-        with self.at_once() as connection:
+        with self.inline_connection() as connection:
             yield connection
 
     @contextmanager
-    def at_once(self) -> Generator[DriverConnection]:
+    def inline_connection(self) -> Generator[DriverConnection]:
         """The same for synchronous callers, which do not yield to the event loop."""
         if self._file_checked_until < time.monotonic():
             self._file.need()

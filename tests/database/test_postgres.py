@@ -104,6 +104,6 @@ def test_what_was_left_long_ago_is_looked_at_by_the_pool(
 
 def test_what_cannot_be_grouped_leaves_connections_to_the_others(postgres_url: str) -> None:
     database = Database(Settings(database_url=postgres_url, db_pool_size=10, db_max_overflow=10))
-    assert database.backend.most_at_once == 5
-    assert database.backend.most_connections == 20
+    assert database.backend.max_in_flight == 5
+    assert database.backend.max_connections == 20
     asyncio.run(database.close())

@@ -306,7 +306,7 @@ class Database:
     def _max_in_flight(self, coalescer: Coalescer[Any, Any]) -> int:
         """Groups grow by waiting for each other; what cannot be grouped need not wait."""
         grouped = coalescer.max_size > 1 and not self.backend.keeps_users_apart
-        return _MAX_IN_FLIGHT if grouped else self.backend.most_at_once
+        return _MAX_IN_FLIGHT if grouped else self.backend.max_in_flight
 
     async def _read_group(
         self,

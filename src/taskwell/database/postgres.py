@@ -90,10 +90,10 @@ class PostgresBackend:
         )
         # A read is one statement and needs no BEGIN and COMMIT: two round trips fewer.
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        self.most_connections = pool_size + max_overflow
+        self.max_connections = pool_size + max_overflow
         # Concurrent queries that cannot be coalesced. Other work needs connections too, and those beyond the
         # pool's size are opened and closed each time.
-        self.most_at_once = max(1, pool_size // 2)
+        self.max_in_flight = max(1, pool_size // 2)
         self.row_security = False  # whether it is known to be active for this role
         event.listen(self._engine.sync_engine, "do_connect", self._connect)
         event.listen(self._engine.sync_engine, "reset", _roll_back)
@@ -216,7 +216,7 @@ class PostgresBackend:
         return spare
 
     async def _leave(self, pooled: PoolProxiedConnection) -> None:
-        """Keep the connection for the next prepared statement, or return it to the pool if a call waits for one."""
+        """Keep the connection for the next prepared statement, or return it to the pool for a waiting call."""
         pool: Any = self._engine.pool
         if pool.overflow() > 0:  # it may exceed the pool's size and be closed
             await greenlet_spawn(pooled.close)
@@ -238,7 +238,7 @@ class PostgresBackend:
         Whether a statement ran is unknown if the connection breaks under it, so none is sent on a connection
         that is known to be closed.
         """
-        for _ in range(self.most_connections + 1):  # every pooled one may be closed, but not a new one
+        for _ in range(self.max_connections + 1):  # every pooled one may be closed, but not a new one
             pooled = await greenlet_spawn(self._engine.sync_engine.pool.connect)
             driver: Any = pooled.driver_connection
             if not driver.is_closed() and _has_unread(driver):

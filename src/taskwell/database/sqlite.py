@@ -37,8 +37,8 @@ class SqliteBackend:
 
     dialect = "sqlite"
     keeps_users_apart = False
-    most_at_once = _READERS
-    most_connections = _READERS + 2  # one for inline reads, and one for reads in between
+    max_in_flight = _READERS
+    max_connections = _READERS + 2  # one for inline reads, and one for reads in between
 
     def __init__(self, url: DatabaseUrl, *, coalesce: bool = True) -> None:
         self.path = absolute(url.path)
@@ -46,7 +46,7 @@ class SqliteBackend:
         self._file = SqliteFile(self.path)
         self._file_checked_until = 0.0
         self.writer = SqliteWriter(url, self._file, coalesce=coalesce)
-        self._readers = _reading_engine(url, pool_size=self.most_connections)
+        self._readers = _reading_engine(url, pool_size=self.max_connections)
         event.listen(self._readers, "connect", self._file.note)
         self._inline_reader: DriverConnection | None = None
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="taskwell-reader")

@@ -206,7 +206,7 @@ def _of_the_database(database: Database) -> Iterator[Metric]:
     yield connections
     for name, documentation, value in (
         ("available", "Processes to which the database is available", int(database.available)),
-        ("connections_max", "How many connections there may be", backend.most_connections),
+        ("connections_max", "How many connections there may be", backend.max_connections),
         ("waiting", "Requests that wait for a connection, or for SQLite's writer", backend.waiting),
     ):
         yield GaugeMetricFamily(f"taskwell_database_{name}", documentation, value=value)

@@ -200,7 +200,7 @@ async def _users(transaction: ReadTransaction, schema: Schema) -> Findings:
 
 async def _users_apart(settings: Settings, database: Database, schema: Schema) -> Findings:
     obstacle = await row_security.arrange(settings, database, may_alter=False)
-    if database.backend.keeps_users_apart:
+    if database.backend.isolates_users:
         yield Finding("row-level security", "good", "PostgreSQL isolates users")
     elif obstacle is not None and schema is Schema.CURRENT:
         level: Level = "wrong" if settings.row_level_security == "on" else "note"

@@ -300,12 +300,12 @@ class Database:
         return coalescer
 
     def _enqueue(self, coalescer: Coalescer[K, T], key: K) -> asyncio.Future[T]:
-        acting = current_user() if self.backend.keeps_users_apart else ALL_USERS
+        acting = current_user() if self.backend.isolates_users else ALL_USERS
         return coalescer.ask(acting, key, max_in_flight=self._max_in_flight(coalescer))
 
     def _max_in_flight(self, coalescer: Coalescer[Any, Any]) -> int:
         """Groups grow by waiting for each other; what cannot be grouped need not wait."""
-        grouped = coalescer.max_size > 1 and not self.backend.keeps_users_apart
+        grouped = coalescer.max_size > 1 and not self.backend.isolates_users
         return _MAX_IN_FLIGHT if grouped else self.backend.max_in_flight
 
     async def _read_group(
@@ -351,7 +351,7 @@ class Database:
         Only under overload. Else groups are small, and to wait would be one more round trip.
         """
         backend = self.backend
-        hold_each_other = backend.dialect == "postgresql" and not backend.keeps_users_apart
+        hold_each_other = backend.dialect == "postgresql" and not backend.isolates_users
         return self._group_writes if hold_each_other and self._more_expected() else nullcontext()
 
     def _retry_held(

@@ -104,7 +104,7 @@ class PostgresBackend:
         self._timeouts = 0
 
     @property
-    def keeps_users_apart(self) -> bool:
+    def isolates_users(self) -> bool:
         """Whether the database isolates users, each transaction having one principal."""
         return self.row_security
 

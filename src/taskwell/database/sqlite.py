@@ -36,7 +36,7 @@ class SqliteBackend:
     """The connections to one file."""
 
     dialect = "sqlite"
-    keeps_users_apart = False
+    isolates_users = False
     max_in_flight = _READERS
     max_connections = _READERS + 2  # one for inline reads, and one for reads in between
 

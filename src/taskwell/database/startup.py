@@ -103,7 +103,7 @@ async def _try(settings: Settings, database: Database) -> None:
     if obstacle is not None:
         logger.warning(obstacle)
     else:
-        isolation = ", with row-level security" if database.backend.keeps_users_apart else ""
+        isolation = ", with row-level security" if database.backend.isolates_users else ""
         logger.info("serving from %s%s", settings.database, isolation)
 
 

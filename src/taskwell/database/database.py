@@ -228,7 +228,7 @@ class Database:
         if not isinstance(backend, SqliteBackend) or not self._coalesce or self._more_expected():
             return None
         try:
-            self._refuse_what_cannot_be(writes=False)
+            self._check_available(writes=False)
             self.uses += 1
             outcome = self._looked_up(backend, function, key)
         except Exception:  # noqa: BLE001 (it comes again, if it is still so)
@@ -413,7 +413,7 @@ class Database:
 
     async def _retried(self, attempt: Callable[[], Awaitable[T]], *, writes: bool = False) -> T:
         for attempts in itertools.count(1):
-            self._refuse_what_cannot_be(writes=writes)
+            self._check_available(writes=writes)
             self.uses += 1
             try:
                 outcome = await attempt()
@@ -478,7 +478,7 @@ class Database:
             self._told_until = now + _TOLD_EVERY_SECONDS
             logger.warning("requests are refused: %s", reason)
 
-    def _refuse_what_cannot_be(self, *, writes: bool) -> None:
+    def _check_available(self, *, writes: bool) -> None:
         """Those who come while nobody answers are told at once, instead of queueing for the same wait."""
         if not self.ready:
             preparing = "The database is being prepared; nothing was changed. Try again."
@@ -496,7 +496,7 @@ class Database:
         Raises:
             Unavailable: it cannot.
         """
-        self._refuse_what_cannot_be(writes=True)
+        self._check_available(writes=True)
         if self._away or self.backend.dialect == "sqlite":
             await self.read(_nothing)
 

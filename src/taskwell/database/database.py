@@ -166,7 +166,7 @@ class Database:
             async with self.backend.reading() as connection:
                 return await function(ReadTransaction(connection), *args, **kwargs)
 
-        return await self._unbroken(self._retried(attempt))
+        return await self._shielded(self._retried(attempt))
 
     async def write(
         self,
@@ -187,7 +187,7 @@ class Database:
                 lambda connection: function(Transaction(connection), *args, **kwargs)
             )
 
-        return await self._unbroken(self._retried(attempt, writes=True))
+        return await self._shielded(self._retried(attempt, writes=True))
 
     def serialized(self, user_id: str) -> AbstractAsyncContextManager[None]:
         """A user's turn to write: for a write that is not coalesced.
@@ -396,7 +396,7 @@ class Database:
 
         return await self._retried(attempt, writes=True)
 
-    async def _unbroken(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _shielded(self, work: Coroutine[Any, Any, T]) -> T:
         """Carried to its end even if the caller is cancelled: a driver stopped half-way keeps its locks."""
         return await asyncio.shield(self._spawn(work))
 

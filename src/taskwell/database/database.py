@@ -136,7 +136,7 @@ class Database:
         self.retries: Counter[str] = Counter()  # by the fault that was the reason
         self._coalescers: dict[Hashable, Coalescer[Any, Any]] = {}
         self._group_sizes: dict[str, Histogram] = {}  # by the label of their functions
-        self._looked: dict[Hashable, Any] = {}  # up, in this turn of the event loop
+        self._read_this_turn: dict[Hashable, Any] = {}  # up, in this turn of the event loop
         self._pending: set[asyncio.Future[Any]] = set()
         self._away = False
         self._away_until = 0.0
@@ -230,14 +230,14 @@ class Database:
         try:
             self._check_available(writes=False)
             self.uses += 1
-            outcome = self._looked_up(backend, function, key)
+            outcome = self._read_once_per_turn(backend, function, key)
         except Exception:  # noqa: BLE001 (it comes again, if it is still so)
             return None
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         settle(answer, outcome)
         return answer
 
-    def _looked_up(
+    def _read_once_per_turn(
         self,
         backend: SqliteBackend,
         function: Callable[[ReadTransaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
@@ -248,13 +248,13 @@ class Database:
         The loop takes things in their order: it forgets what was found before it tells anybody of a write
         that came later.
         """
-        outcome: T | TaskwellError | None = self._looked.get((function, key))
+        outcome: T | TaskwellError | None = self._read_this_turn.get((function, key))
         if outcome is None:
             with backend.inline_connection() as connection:
                 (outcome,) = run_inline(function(ReadTransaction(connection), [key]))
-            if not self._looked:
-                asyncio.get_running_loop().call_soon(self._looked.clear)
-            self._looked[function, key] = outcome
+            if not self._read_this_turn:
+                asyncio.get_running_loop().call_soon(self._read_this_turn.clear)
+            self._read_this_turn[function, key] = outcome
         return outcome
 
     def write_coalesced(

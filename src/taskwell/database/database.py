@@ -56,7 +56,7 @@ logger = logging.getLogger("taskwell")
 # How often a transaction is tried in all. One that was refused as read-only may meet the new primary.
 _ATTEMPTS = {Fault.CONFLICT: 4, Fault.LOST: 4, Fault.CONFUSED: 4, Fault.READ_ONLY: 2}
 _AWAY_SECONDS = 1.0
-_TOLD_EVERY_SECONDS = 10.0
+_WARNING_SECONDS = 10.0
 _MAX_INLINE_GROUP = 24  # calls of one group, where a turn of the event loop takes as long as they do
 _MAX_IN_FLIGHT = 1  # groups at a time: a second one would be small, and wait for the rows of the first
 
@@ -140,7 +140,7 @@ class Database:
         self._pending: set[asyncio.Future[Any]] = set()
         self._away = False
         self._away_until = 0.0
-        self._told_until = 0.0
+        self._quiet_until = 0.0
         self._damaged = False
 
     async def read(
@@ -426,7 +426,7 @@ class Database:
                     raise
                 self._note(fault, error)
                 if attempts >= _ATTEMPTS.get(fault, 1):
-                    self._tell_of_connections(fault, error)
+                    self._warn_of_connections(fault, error)
                     raise error_of(fault) from error
                 self.retries[fault.name.lower()] += 1
             else:
@@ -439,24 +439,24 @@ class Database:
 
     def _note_refusal(self, error: TaskwellError) -> None:
         if isinstance(error, FileMoved):
-            self._tell(error.detail)
+            self._warn(error.detail)
 
-    def _tell_of_connections(self, fault: Fault, error: Exception) -> None:
+    def _warn_of_connections(self, fault: Fault, error: Exception) -> None:
         """That none was to be had, or that each was lost."""
         if fault is Fault.LOST or isinstance(error, NotConnected):
-            self._tell(reason_of(self._url, error))
+            self._warn(reason_of(self._url, error))
 
     def _note(self, fault: Fault, error: Exception) -> None:
         match fault:
             case Fault.AWAY:
-                self._tell(reason_of(self._url, error))
+                self._warn(reason_of(self._url, error))
                 self._away = True
                 self._away_until = time.monotonic() + _AWAY_SECONDS
             case Fault.READ_ONLY:
-                self._tell(reason_of(self._url, error))
+                self._warn(reason_of(self._url, error))
                 self.backend.give_up_sessions()
             case Fault.FULL:
-                self._tell(reason_of(self._url, error))
+                self._warn(reason_of(self._url, error))
             case Fault.CONFUSED if isinstance(self.backend, PostgresBackend):
                 self.backend.expect_pooler("it has changed the session beneath a statement")
             case Fault.BROKEN if not self._damaged:
@@ -471,11 +471,11 @@ class Database:
                     exc_info=error,
                 )
 
-    def _tell(self, reason: str | None) -> None:
+    def _warn(self, reason: str | None) -> None:
         """Why requests are refused, to whoever reads the log; not once for each of them."""
         now = time.monotonic()
-        if now >= self._told_until:
-            self._told_until = now + _TOLD_EVERY_SECONDS
+        if now >= self._quiet_until:
+            self._quiet_until = now + _WARNING_SECONDS
             logger.warning("requests are refused: %s", reason)
 
     def _check_available(self, *, writes: bool) -> None:

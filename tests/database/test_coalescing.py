@@ -22,13 +22,13 @@ class Source:
         self.failure: Exception | None = None
         self.gates: list[asyncio.Event] = []
         self.more = False
-        self.together: Coalescer[str, str] = Coalescer(
+        self.coalescer: Coalescer[str, str] = Coalescer(
             self._answer, self._spawn, max_size=max_size, shared=shared, more_expected=lambda: self.more
         )
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def ask(self, key: str, acting: str = "*", max_in_flight: int = 1) -> "asyncio.Future[str]":
-        return asyncio.ensure_future(self.together.ask(acting, key, max_in_flight=max_in_flight))
+    def enqueue(self, key: str, principal: str = "*", max_in_flight: int = 1) -> "asyncio.Future[str]":
+        return asyncio.ensure_future(self.coalescer.enqueue(principal, key, max_in_flight=max_in_flight))
 
     async def _answer(self, keys: Sequence[str]) -> Sequence[str | Exception]:
         self.seen.append((current_user(), list(keys)))
@@ -50,19 +50,19 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-class TestTogether:
+class TestCoalescer:
     def test_who_asks_alone_waits_for_nobody(self) -> None:
         async def work() -> None:
             source = Source()
-            assert await source.ask("a") == "a 1"
-            assert await source.ask("a") == "a 2"
+            assert await source.enqueue("a") == "a 1"
+            assert await source.enqueue("a") == "a 2"
 
         asyncio.run(work())
 
     def test_who_asks_at_once_is_asked_for_once(self) -> None:
         async def work() -> None:
             source = Source()
-            answers = await asyncio.gather(*(source.ask(key) for key in "abc"))
+            answers = await asyncio.gather(*(source.enqueue(key) for key in "abc"))
             assert answers == ["a 1", "b 1", "c 1"]
             assert source.seen == [("*", ["a", "b", "c"])]
 
@@ -72,9 +72,9 @@ class TestTogether:
         async def work() -> None:
             source = Source()
             source.gates = [asyncio.Event(), asyncio.Event()]
-            first = source.ask("a")
+            first = source.enqueue("a")
             await settle()
-            later = [source.ask(key) for key in "abab"]
+            later = [source.enqueue(key) for key in "abab"]
             await settle()
             assert len(source.seen) == 1
             for gate in source.gates:
@@ -87,9 +87,9 @@ class TestTogether:
         async def work() -> None:
             source = Source(max_size=1)
             source.gates = [asyncio.Event() for _ in range(4)]
-            answers = [source.ask("a", max_in_flight=4)]
+            answers = [source.enqueue("a", max_in_flight=4)]
             await settle()
-            answers += [source.ask(key, max_in_flight=4) for key in "aab"]
+            answers += [source.enqueue(key, max_in_flight=4) for key in "aab"]
             await settle()
             assert [keys for _, keys in source.seen] == [["a"], ["b"]]
             for gate in source.gates:
@@ -101,7 +101,7 @@ class TestTogether:
     def test_what_is_not_shared_is_done_for_each_one_after_another(self) -> None:
         async def work() -> None:
             source = Source(shared=False)
-            answers = await asyncio.gather(*(source.ask(key) for key in "aaba"))
+            answers = await asyncio.gather(*(source.enqueue(key) for key in "aaba"))
             assert answers == ["a 1", "a 2", "b 1", "a 3"]
             assert [keys for _, keys in source.seen] == [["a", "b"], ["a"], ["a"]]
 
@@ -110,7 +110,10 @@ class TestTogether:
     def test_different_users_are_kept_apart(self) -> None:
         async def work() -> None:
             source = Source()
-            asked = [source.ask(key, acting) for key, acting in (("a", "ada"), ("a", "bob"), ("b", "ada"))]
+            asked = [
+                source.enqueue(key, principal)
+                for key, principal in (("a", "ada"), ("a", "bob"), ("b", "ada"))
+            ]
             assert await asyncio.gather(*asked) == ["a 1", "a 2", "b 1"]
             assert source.seen == [("ada", ["a", "b"]), ("bob", ["a"])]
 
@@ -120,7 +123,7 @@ class TestTogether:
         async def work() -> None:
             source = Source(max_size=2)
             source.gates = [asyncio.Event() for _ in range(3)]
-            asked = [source.ask(key, max_in_flight=2) for key in "abcde"]
+            asked = [source.enqueue(key, max_in_flight=2) for key in "abcde"]
             await settle()
             assert [keys for _, keys in source.seen] == [["a", "b"], ["c", "d"]]
             for gate in source.gates:
@@ -134,7 +137,7 @@ class TestTogether:
         async def work() -> None:
             source = Source()
             source.failures = {"b": KeyError("b")}
-            answers = await asyncio.gather(*(source.ask(key) for key in "abc"), return_exceptions=True)
+            answers = await asyncio.gather(*(source.enqueue(key) for key in "abc"), return_exceptions=True)
             assert [str(answer) for answer in answers] == ["a 1", "'b'", "c 1"]
 
         asyncio.run(work())
@@ -143,10 +146,10 @@ class TestTogether:
         async def work() -> None:
             source = Source()
             source.failure = ConnectionError()
-            answers = await asyncio.gather(*(source.ask(key) for key in "ab"), return_exceptions=True)
+            answers = await asyncio.gather(*(source.enqueue(key) for key in "ab"), return_exceptions=True)
             assert answers == [source.failure] * 2
             source.failure = None
-            assert await source.ask("a") == "a 2"
+            assert await source.enqueue("a") == "a 2"
 
         asyncio.run(work())
 
@@ -154,10 +157,10 @@ class TestTogether:
         async def work() -> None:
             source = Source()
             source.gates = [asyncio.Event(), asyncio.Event()]
-            gone, here = source.ask("a"), source.ask("b")
+            gone, here = source.enqueue("a"), source.enqueue("b")
             await settle()
             gone.cancel()
-            later = source.ask("a")
+            later = source.enqueue("a")
             for gate in source.gates:
                 gate.set()
             assert list(await asyncio.gather(here, later)) == ["b 1", "a 2"]
@@ -176,7 +179,7 @@ class TestMoreToCome:
             source.more = True
             asked = []
             for key in "aab":
-                asked.append(source.ask(key))
+                asked.append(source.enqueue(key))
                 await asyncio.sleep(0)
             assert source.seen == []
             source.more = False
@@ -190,9 +193,9 @@ class TestMoreToCome:
         async def work() -> None:
             source = Source()
             source.more = True
-            asked = [source.ask(key) for key in "aab"]
+            asked = [source.enqueue(key) for key in "aab"]
             assert await asyncio.gather(*asked) == ["a 1", "a 1", "b 1"]
-            source.ask("a")
+            source.enqueue("a")
             await settle()
             assert len(source.seen) == 1
 
@@ -202,7 +205,7 @@ class TestMoreToCome:
         async def work() -> None:
             source = Source()
             source.more = True
-            asked = source.ask("a")
+            asked = source.enqueue("a")
             for _ in range(coalescing._MAX_LOOP_TURNS + 5):
                 await asyncio.sleep(0)
             assert asked.done()
@@ -216,7 +219,7 @@ class TestMoreToCome:
         async def work() -> None:
             source = Source(max_size=1)
             source.more = True
-            asked = [source.ask(key) for key in "abc"]
+            asked = [source.enqueue(key) for key in "abc"]
             while not all(one.done() for one in asked):
                 seen_at_each_turn.append(len(source.seen))
                 await asyncio.sleep(0)

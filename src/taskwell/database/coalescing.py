@@ -102,14 +102,14 @@ class Coalescer(Generic[K, V]):
         self._scheduled = False
         self.sizes = Histogram(GROUPS)
 
-    def ask(self, acting: str, key: K, *, max_in_flight: int) -> asyncio.Future[V]:
-        """`acting`: on whose behalf, so that only what is of the same is asked for at once.
+    def enqueue(self, principal: str, key: K, *, max_in_flight: int) -> asyncio.Future[V]:
+        """`principal`: on whose behalf, so that only what is of the same is asked for at once.
 
         `max_in_flight`: how many groups may be under way at a time.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[V] = loop.create_future()
-        self._waiting.setdefault((acting, key), []).append(_Waiter(answer, time.monotonic()))
+        self._waiting.setdefault((principal, key), []).append(_Waiter(answer, time.monotonic()))
         self._waiting_count += 1
         self._start(max_in_flight)
         return answer
@@ -160,9 +160,9 @@ class Coalescer(Generic[K, V]):
             self._running -= 1
 
     async def _run_one(self, group: dict[tuple[str, K], list[_Waiter[V]]]) -> None:
-        acting = next(iter(group))[0]
+        principal = next(iter(group))[0]
         _since.set(_oldest(group.values()))  # for this task and what it begins
-        with as_user(acting):
+        with as_user(principal):
             outcomes = await self._outcomes_of([key for _, key in group])
         self._busy.difference_update(group)
         for entry, outcome in zip(group.values(), outcomes, strict=True):

@@ -300,8 +300,8 @@ class Database:
         return coalescer
 
     def _enqueue(self, coalescer: Coalescer[K, T], key: K) -> asyncio.Future[T]:
-        acting = current_user() if self.backend.isolates_users else ALL_USERS
-        return coalescer.ask(acting, key, max_in_flight=self._max_in_flight(coalescer))
+        principal = current_user() if self.backend.isolates_users else ALL_USERS
+        return coalescer.enqueue(principal, key, max_in_flight=self._max_in_flight(coalescer))
 
     def _max_in_flight(self, coalescer: Coalescer[Any, Any]) -> int:
         """Groups grow by waiting for each other; what cannot be grouped need not wait."""

@@ -42,14 +42,14 @@ F = TypeVar("F", bound=Callable[..., object])
 K = TypeVar("K", bound=Hashable)
 
 
-class OfAUser(Hashable, Protocol):
+class HasUserId(Hashable, Protocol):
     """What a write is about."""
 
     @property
     def user_id(self) -> str: ...
 
 
-W = TypeVar("W", bound=OfAUser)
+W = TypeVar("W", bound=HasUserId)
 
 logger = logging.getLogger("taskwell")
 
@@ -156,10 +156,10 @@ class Database:
         Raises:
             Unavailable: the database cannot be reached.
         """
-        at_once = getattr(function, "inline", False)
+        runs_inline = getattr(function, "inline", False)
 
         async def attempt() -> T:
-            if not at_once:
+            if not runs_inline:
                 return await self.backend.read(
                     lambda connection: function(ReadTransaction(connection), *args, **kwargs)
                 )
@@ -329,7 +329,7 @@ class Database:
     ) -> Sequence[T | Exception | asyncio.Future[T]]:
         """One who makes the transaction fail is not to fail the others, nor to make them wait."""
         try:
-            async with self._alone():
+            async with self._exclusive():
                 written = await self._write_prepared(function, keys)
             return self._retry_held(function, keys, written)
         except TaskwellError:
@@ -345,7 +345,7 @@ class Database:
                 outcomes.append(error)
         return self._retry_held(function, keys, outcomes)
 
-    def _alone(self) -> AbstractAsyncContextManager[None]:
+    def _exclusive(self) -> AbstractAsyncContextManager[None]:
         """While no other group writes: of two large ones the second would find most users held by the first.
 
         Only under overload. Else groups are small, and to wait would be one more round trip.

@@ -35,8 +35,8 @@ _NOT_OWNER = (
 )
 
 
-def wanted(settings: Settings) -> bool | None:
-    """Whether the settings want row-level security on or off; None: unchanged."""
+def required(settings: Settings) -> bool | None:
+    """Whether the settings require row-level security on or off; None: unchanged."""
     if settings.row_level_security == "auto":
         return True if settings.auth == "jwt" else None
     return settings.row_level_security == "on"
@@ -51,7 +51,7 @@ async def arrange(settings: Settings, database: Database, *, may_alter: bool) ->
     if not isinstance(backend, PostgresBackend):
         return None
     obstacle = None
-    target, tables = wanted(settings), await _look(backend)
+    target, tables = required(settings), await _look(backend)
     if target and any(table.bypassed for table in tables):
         obstacle = _BYPASSED.format(settings.database)
     elif target is not None and not all(table.enabled == table.forced == target for table in tables):

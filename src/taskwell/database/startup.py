@@ -67,7 +67,7 @@ async def upgrade(settings: Settings, revision: str = "head") -> str:
         StartupError: another program's tables are in the way, or row-level security cannot be turned on.
     """
     reached = await _migrate(settings, revision)
-    if revision != "head" or row_security.wanted(settings) is None:
+    if revision != "head" or row_security.required(settings) is None:
         return reached
     database = Database(settings)
     try:

@@ -42,12 +42,12 @@ _SORT = f"^{_SORT_KEY}(,{_SORT_KEY})*$"
 
 async def filter_of_request(sent: Annotated[FilterParameters, Query()]) -> TaskFilter:
     """Raises Invalid: `status` and `completed` contradict each other."""
-    wanted = STATUSES[sent.status or "all"]
-    if sent.completed is not None and wanted is not None and sent.completed != wanted:
+    by_status = STATUSES[sent.status or "all"]
+    if sent.completed is not None and by_status is not None and sent.completed != by_status:
         raise Invalid(Violation("query", "status", "contradiction", "contradicts completed"))
     values = dict(sent) | {"status": None, "q": sent.q or None}
     if sent.completed is None:
-        values["completed"] = wanted
+        values["completed"] = by_status
     return TaskFilter.model_construct(**values)
 
 

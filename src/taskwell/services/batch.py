@@ -61,10 +61,10 @@ class RunBatch(Operation[BatchResults]):
         self, transaction: Transaction, group: list[batch.Operation], before: int
     ) -> list[BatchResult]:
         """Creates that follow each other, all at once: an import brings many."""
-        wanted = [(one.task, one.model_dump().get("id")) for one in group if isinstance(one, CreateOperation)]
+        inputs = [(one.task, one.model_dump().get("id")) for one in group if isinstance(one, CreateOperation)]
         try:
             created = await tasks.create_tasks(
-                transaction, self.user_id, wanted, create_user=self.create_user
+                transaction, self.user_id, inputs, create_user=self.create_user
             )
         except TaskwellError as error:
             error.index = before + (error.index or 0)

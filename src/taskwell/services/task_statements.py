@@ -101,46 +101,48 @@ async def toggle_tasks(
 
 @coalesced("create_tasks")
 async def insert_tasks(
-    transaction: Transaction, wanted: Sequence[NewTask]
+    transaction: Transaction, inputs: Sequence[NewTask]
 ) -> Sequence[TaskJson | UserNotFound | Held]:
     """Insert tasks with new ids for existing users."""
     if not transaction.writes_in_ctes:
-        return [await _create_task(transaction, new) for new in wanted]
-    statement = _create_statement(several=len(wanted) > 1, waits=transaction.waits)
-    values = _values(NEW_COLUMNS, [new.values for new in wanted])
+        return [await _create_task(transaction, new) for new in inputs]
+    statement = _create_statement(several=len(inputs) > 1, waits=transaction.waits)
+    values = _values(NEW_COLUMNS, [new.values for new in inputs])
     rows = await transaction.fetch_prepared(statement, **values)
     created = {row[0]: TaskJson(*row[1:]) for row in rows}
-    missing = {new.user_id for new in wanted if new.id not in created}
+    missing = {new.user_id for new in inputs if new.id not in created}
     if transaction.waits or not missing:
-        return [created.get(new.id) or UserNotFound() for new in wanted]
+        return [created.get(new.id) or UserNotFound() for new in inputs]
     there = {row[0] for row in await transaction.fetch_prepared(_FIND_USERS, ids=list(missing))}
-    return [created.get(new.id) or (Held() if new.user_id in there else UserNotFound()) for new in wanted]
+    return [created.get(new.id) or (Held() if new.user_id in there else UserNotFound()) for new in inputs]
 
 
-def _values(names: Sequence[str], wanted: Sequence[Sequence[Any]]) -> dict[str, Any]:
+def _values(names: Sequence[str], inputs: Sequence[Sequence[Any]]) -> dict[str, Any]:
     """The value of each name; of several, a list of them by the name in the plural."""
-    if len(wanted) == 1:
-        return dict(zip(names, wanted[0], strict=True))
-    columns = zip(*wanted, strict=True)
+    if len(inputs) == 1:
+        return dict(zip(names, inputs[0], strict=True))
+    columns = zip(*inputs, strict=True)
     return {f"{name}s": list(column) for name, column in zip(names, columns, strict=True)}
 
 
 def _in_order(keys: Sequence[TaskKey], rows: Rows) -> list[TaskJson | TaskNotFound]:
-    """`rows`: the place of each among the keys, counted from 1, and the task."""
+    """`rows`: the ordinal of each among the keys, counted from 1, and the task."""
     found = {row[0]: TaskJson(row[1], row[2]) for row in rows}
-    return [found.get(place) or TaskNotFound() for place in range(1, len(keys) + 1)]
+    return [found.get(ordinal) or TaskNotFound() for ordinal in range(1, len(keys) + 1)]
 
 
 async def _get_task(transaction: ReadTransaction, key: TaskKey) -> TaskJson | TaskNotFound:
-    rows = await transaction.fetch_prepared(_GET_KEPT_TASK, **_kept(key))
+    rows = await transaction.fetch_prepared(_GET_SQLITE_TASK, **_sqlite_values(key))
     return TaskJson(*rows[0]) if rows else TaskNotFound()
 
 
 async def _toggle_task(transaction: Transaction, key: TaskKey, now: datetime) -> TaskJson | TaskNotFound:
-    numbers = await transaction.fetch_prepared(_TAKE_NUMBER_IF_ALIVE, **_kept(key))
+    numbers = await transaction.fetch_prepared(_TAKE_NUMBER_IF_ALIVE, **_sqlite_values(key))
     if not numbers:
         return TaskNotFound()
-    rows = await transaction.fetch_prepared(_TOGGLE_TASK, **_kept(key), now=now, version=numbers[0][0])
+    rows = await transaction.fetch_prepared(
+        _TOGGLE_TASK, **_sqlite_values(key), now=now, version=numbers[0][0]
+    )
     return TaskJson(*rows[0])
 
 
@@ -153,7 +155,7 @@ async def _create_task(transaction: Transaction, new: NewTask) -> TaskJson | Use
     return TaskJson(*rows[0])
 
 
-def _kept(key: TaskKey) -> dict[str, str]:
+def _sqlite_values(key: TaskKey) -> dict[str, str]:
     """As SQLite has it."""
     return {"user_id": key.user_id, "id": key.id.replace("-", "")}
 
@@ -186,7 +188,7 @@ def _toggled(name: str) -> str:
 _SQLITE_JSON = task_json_sql("sqlite")
 _SQLITE_TOGGLED = _toggled("sqlite")
 _ONE = "user_id = :user_id AND id = :id AND deleted_at IS NULL"
-_GET_KEPT_TASK = _statement(f"SELECT version, {_SQLITE_JSON} FROM tasks WHERE {_ONE}")
+_GET_SQLITE_TASK = _statement(f"SELECT version, {_SQLITE_JSON} FROM tasks WHERE {_ONE}")
 _TAKE_NUMBER = _statement("UPDATE users SET last_seq = last_seq + 1 WHERE id = :user_id RETURNING last_seq")
 _TAKE_NUMBER_IF_ALIVE = _statement(
     f"""
@@ -218,14 +220,14 @@ _POSTGRES_TOGGLED = _toggled("postgresql")
 # only such tasks. Said like this it does not know that it has.
 _ALIVE = "num_nulls(tasks.deleted_at) = 1"
 _LONE = f"tasks.user_id = :user_id AND tasks.id = CAST(CAST(:id AS text) AS uuid) AND {_ALIVE}"
-_GET_TASK = _statement(f"SELECT 1 AS place, version, {_POSTGRES_JSON} FROM tasks WHERE {_LONE}")
+_GET_TASK = _statement(f"SELECT 1 AS ordinal, version, {_POSTGRES_JSON} FROM tasks WHERE {_LONE}")
 
-_FOUND = f"tasks.user_id = wanted.user_id AND tasks.id = wanted.id AND {_ALIVE}"
-_WANTED_TASKS = f"""
+_FOUND = f"tasks.user_id = inputs.user_id AND tasks.id = inputs.id AND {_ALIVE}"
+_INPUT_TASKS = f"""
     unnest((SELECT CAST(:user_ids AS text[])), (SELECT CAST(CAST(:ids AS text[]) AS uuid[]))) WITH ORDINALITY
-    AS wanted (user_id, id, place) JOIN tasks ON {_FOUND}
+    AS inputs (user_id, id, ordinal) JOIN tasks ON {_FOUND}
     """
-_GET_TASKS = _statement(f"SELECT place, version, {_POSTGRES_JSON} FROM {_WANTED_TASKS}")
+_GET_TASKS = _statement(f"SELECT ordinal, version, {_POSTGRES_JSON} FROM {_INPUT_TASKS}")
 _FIND_USERS = _statement("SELECT id FROM users WHERE id = ANY(CAST(:ids AS text[]))")
 
 
@@ -246,9 +248,9 @@ def _numbered_one(waits: bool, where: str = "true") -> str:
 
 
 def _numbered(waits: bool) -> str:
-    """From `wanted`: the count of numbers per user, the locked rows of users, the number of each before."""
+    """From `inputs`: the count of numbers per user, the locked rows of users, the number of each before."""
     return f"""
-        needed AS (SELECT user_id, count(*) AS numbers FROM wanted GROUP BY user_id),
+        needed AS (SELECT user_id, count(*) AS numbers FROM inputs GROUP BY user_id),
         locked AS (
             SELECT id FROM users WHERE id IN (SELECT user_id FROM needed) ORDER BY id {_locked(waits)}
         ),
@@ -258,8 +260,8 @@ def _numbered(waits: bool) -> str:
             WHERE users.id = needed.user_id RETURNING users.id AS user_id, last_seq - numbers AS before
         ),
         numbered AS (
-            SELECT wanted.*, before + row_number() OVER (PARTITION BY user_id ORDER BY place) AS version
-            FROM wanted JOIN taken USING (user_id)
+            SELECT inputs.*, before + row_number() OVER (PARTITION BY user_id ORDER BY ordinal) AS version
+            FROM inputs JOIN taken USING (user_id)
         )
         """
 
@@ -267,16 +269,16 @@ def _numbered(waits: bool) -> str:
 @cache
 def _toggle_statement(*, several: bool, waits: bool) -> PreparedStatement:
     if several:
-        numbered = f"WITH wanted AS (SELECT wanted.* FROM {_WANTED_TASKS}), {_numbered(waits)}"
-        place, found = "place", _FOUND.replace("wanted", "numbered")
+        numbered = f"WITH inputs AS (SELECT inputs.* FROM {_INPUT_TASKS}), {_numbered(waits)}"
+        ordinal, found = "ordinal", _FOUND.replace("inputs", "numbered")
     else:
         numbered = _numbered_one(waits, f"EXISTS (SELECT 1 FROM tasks WHERE {_LONE})")
-        place, found = "1 AS place", _LONE
+        ordinal, found = "1 AS ordinal", _LONE
     return _statement(
         f"""
         {numbered}
         UPDATE tasks SET {_POSTGRES_TOGGLED}, version = numbered.version FROM numbered WHERE {found}
-        RETURNING {place}, tasks.version, {_POSTGRES_JSON}
+        RETURNING {ordinal}, tasks.version, {_POSTGRES_JSON}
         """,
         "now",
     )
@@ -284,12 +286,12 @@ def _toggle_statement(*, several: bool, waits: bool) -> PreparedStatement:
 
 @cache
 def _create_statement(*, several: bool, waits: bool) -> PreparedStatement:
-    wanted = f"WITH {_SEVERAL_NEW}, {_numbered(waits)}" if several else _numbered_one(waits)
+    numbered = f"WITH {_SEVERAL_NEW}, {_numbered(waits)}" if several else _numbered_one(waits)
     new = "numbered" if several else f"{_ONE_NEW}, numbered"
     columns = ", ".join((*NEW_COLUMNS, "version"))
     return _statement(
         f"""
-        {wanted}
+        {numbered}
         INSERT INTO tasks ({columns}) SELECT {columns} FROM {new}
         RETURNING tasks.id, tasks.version, {_POSTGRES_JSON}
         """
@@ -308,11 +310,11 @@ def _postgres_type(name: str) -> str:
     return POSTGRESQL_TYPES[value_type(_TABLE[name])]
 
 
-_NEW = f"wanted ({', '.join(NEW_COLUMNS)}"
+_NEW = f"inputs ({', '.join(NEW_COLUMNS)}"
 _ONE_NEW = f"(VALUES ({', '.join(map(_cast, NEW_COLUMNS))})) AS {_NEW})"
 _SEVERAL_NEW = f"""
-    wanted AS (
+    inputs AS (
         SELECT * FROM unnest({", ".join(map(_cast_several, NEW_COLUMNS))})
-        WITH ORDINALITY AS {_NEW}, place)
+        WITH ORDINALITY AS {_NEW}, ordinal)
     )
     """

@@ -93,7 +93,7 @@ async def create_task(
 async def create_tasks(
     transaction: Transaction,
     user_id: str,
-    wanted: Sequence[tuple[TaskCreate, UUID | None]],
+    inputs: Sequence[tuple[TaskCreate, UUID | None]],
     *,
     create_user: bool,
 ) -> list[TaskRead]:
@@ -103,7 +103,7 @@ async def create_tasks(
         UserNotFound: the owner does not exist and is not to be created.
         TaskExists: there is a task with an id that was chosen; the error has the index of the first.
     """
-    count = len(wanted)
+    count = len(inputs)
     number = (
         first_or_next_number(transaction, user_id, count=count)
         if create_user
@@ -114,17 +114,17 @@ async def create_tasks(
         raise UserNotFound
     now, first = utc_now(), row[0] - count + 1
     rows = [
-        {**new_values(user_id, task_id, new, now), "version": first + place}
-        for place, (new, task_id) in enumerate(wanted)
+        {**new_values(user_id, task_id, new, now), "version": first + index}
+        for index, (new, task_id) in enumerate(inputs)
     ]
     statement = transaction.insert(Task).values(rows).on_conflict_do_nothing().returning(*TASK_COLUMNS)
     created = {record.version: TaskRead.of(record) for record in await transaction.all(statement)}
     if len(created) < count:
-        place = next(place for place in range(count) if first + place not in created)
-        error = await _why_not_created(transaction, user_id, wanted[place][1])
-        error.index = place
+        index = next(index for index in range(count) if first + index not in created)
+        error = await _why_not_created(transaction, user_id, inputs[index][1])
+        error.index = index
         raise error
-    return [created[first + place] for place in range(count)]
+    return [created[first + index] for index in range(count)]
 
 
 async def put_task(

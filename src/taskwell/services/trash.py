@@ -32,16 +32,16 @@ async def delete_tasks(
         check(row[0] if row else 0)
     if row is None:
         return 0
-    meant = (
-        select(col(Task.id), func.row_number().over(order_by=col(Task.version)).label("place"))
+    selected = (
+        select(col(Task.id), func.row_number().over(order_by=col(Task.version)).label("ordinal"))
         .where(*conditions(transaction.dialect, user_id, task_filter))
         .subquery()
     )
     now = instant_of_write(transaction.dialect)
     statement = (
         update(Task)
-        .where(col(Task.user_id) == user_id, col(Task.id) == meant.c.id)
-        .values(deleted_at=now, updated_at=now, version=row[0] + meant.c.place)
+        .where(col(Task.user_id) == user_id, col(Task.id) == selected.c.id)
+        .values(deleted_at=now, updated_at=now, version=row[0] + selected.c.ordinal)
         .returning(col(Task.id))
     )
     count = len(await transaction.all(statement))
@@ -61,13 +61,13 @@ async def purge(transaction: Transaction, deleted_before: datetime) -> int:
         return 0
     (user_id,) = row
     await transaction.first(next_numbers(user_id, 1))
-    doomed = (
+    expired = (
         select(col(Task.id), col(Task.version))
         .where(col(Task.user_id) == user_id, old)
         .order_by(col(Task.deleted_at))
         .limit(_PURGED_AT_ONCE)
     )
-    tasks = await transaction.all(doomed)
+    tasks = await transaction.all(expired)
     if not tasks:
         return 0
     highest = max(task.version for task in tasks)

@@ -115,7 +115,7 @@ async def list_tasks(
     operations: OperationsDep,
     owner: Owner,
     query: QueryDep,
-    wanted: Preferences,
+    preferred: Preferences,
     limit: Limit = None,
     cursor: Cursor = None,
 ) -> Response:
@@ -125,8 +125,8 @@ async def list_tasks(
     """
     if cursor is None:
         rest_state(request.scope).queries.remember(request.scope["query_string"], query, limit)
-    found = TaskListing(request, operations, owner, query, limit, cursor)
-    return await found.response(counted=wanted.get("count") == "exact")
+    listing = TaskListing(request, operations, owner, query, limit, cursor)
+    return await listing.response(counted=preferred.get("count") == "exact")
 
 
 @router.post(
@@ -164,13 +164,13 @@ async def create_task(
 )
 @requires(TASKS_WRITE)
 async def delete_tasks(
-    writes: WritesDep, owner: Owner, meant: FilterDep, expected: IfMatchOfList
+    writes: WritesDep, owner: Owner, task_filter: FilterDep, expected: IfMatchOfList
 ) -> Response:
     """Move the tasks of the filters to the trash; without a filter, all of them.
 
     A parameter that is blank or not known is refused, whatever the request prefers: a slip would delete much.
     """
-    operation = DeleteTasks(owner, meant, check_of_list(expected, owner, TaskQuery(meant)))
+    operation = DeleteTasks(owner, task_filter, check_of_list(expected, owner, TaskQuery(task_filter)))
     return await writes(operation, count_response)
 
 
@@ -186,12 +186,12 @@ async def delete_tasks(
 )
 @requires(TASKS_WRITE)
 async def run_batch(
-    writes: WritesDep, settings: SettingsDep, owner: Owner, wanted: Batch, expected: IfMatchOfList
+    writes: WritesDep, settings: SettingsDep, owner: Owner, batch: Batch, expected: IfMatchOfList
 ) -> Response:
     """All operations happen or none does. A problem names the `index` of the operation that failed."""
     operation = RunBatch(
         owner,
-        wanted.operations,
+        batch.operations,
         create_user=settings.create_users,
         require_versions=settings.require_if_match,
         check=check_of_list(expected, owner),
@@ -274,11 +274,11 @@ async def put_task(
 )
 @requires(TASKS_WRITE)
 async def delete_task(
-    writes: WritesDep, owner: Owner, task_id: PathTaskId, expected: IfMatch, wanted: Preferences
+    writes: WritesDep, owner: Owner, task_id: PathTaskId, expected: IfMatch, preferred: Preferences
 ) -> Response:
     """Move the task to the trash. With `Prefer: return=representation` the answer shows it."""
     operation = DeleteTask(owner, task_id, expected)
-    if wanted.get("return") != "representation":
+    if preferred.get("return") != "representation":
         return await writes(operation, no_content)
     shown = partial(task_response, headers={"Preference-Applied": "return=representation"})
     return await writes(operation, shown)

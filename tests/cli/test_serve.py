@@ -483,7 +483,7 @@ class TestPostgresThatIsAway:
             assert server.log().count(f"requests are refused: {place}: The database cannot be reached") == 1
             postgres.start()
             wait_for(lambda: is_ready(server))
-            assert server.log().count(f"{place} answers again") == 1
+            assert server.log().count(f"{place} is reachable again") == 1
 
     def test_what_an_operator_has_to_change_is_logged_when_it_comes(
         self, postgres: PostgresServer, tmp_path: Path

@@ -1,7 +1,7 @@
-"""Those who ask while others are being answered are asked for together.
+"""Request coalescing: combines concurrent calls of one function into groups.
 
-Under load a round trip, a transaction and a commit are shared by all who wait for one; and who asks alone
-waits for nobody. A group waits only where it is known that more are to come, which is so under overload.
+Calls that arrive while a group runs form the next group, and share its round trip, transaction and commit. A
+single call runs at once. A group waits for more calls only if they are known to come, as under overload.
 """
 
 import asyncio
@@ -19,13 +19,14 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 F = TypeVar("F", bound=Callable[..., object])
 
-# For so many keys at once an answer each, in their order: a value, an error that is of this key alone, or
-# one of these that takes longer, for which nobody else is to wait.
+# Returns an outcome for each key, in their order: a value, an error of this key alone, or a future if the key
+# takes longer than its group.
 RunGroup = Callable[[Sequence[K]], Awaitable[Sequence[V | Exception | asyncio.Future[V]]]]
 Spawn = Callable[[Coroutine[object, object, None]], object]
 
-_GOOD_SIZE = 64  # a larger group takes hardly less for each
-_MAX_LOOP_TURNS = 16  # of the event loop, at most: of a rare kind there would never be enough
+_GOOD_SIZE = 64  # a larger group costs hardly less per key
+# How long a group waits for more calls, in turns of the event loop. A rare function would never get enough.
+_MAX_LOOP_TURNS = 16
 
 _since: ContextVar[float | None] = ContextVar("since", default=None)
 
@@ -33,8 +34,8 @@ _since: ContextVar[float | None] = ContextVar("since", default=None)
 class Coalescing(NamedTuple):
     """How a function is coalesced.
 
-    `label`: of its group sizes in the metrics, where dashboards outlive a function's name. `inline`: it reads
-    a few rows by their keys, which SQLite does in the event loop. `max_size`: of a group.
+    `label`: of its group sizes in the metrics; dashboards must not depend on a function's name. `inline`: it
+    reads a few rows by their keys, which SQLite does in the event loop. `max_size`: of a group.
     """
 
     label: str
@@ -58,12 +59,12 @@ def coalescing_of(function: Any) -> Coalescing:
 
 
 def never() -> bool:
-    """More are to come: none that are known of."""
+    """The `more_expected` of a server that does not know which calls will come."""
     return False
 
 
 def waiting_since() -> float:
-    """Since when those wait on whose behalf something is done just now, on the monotonic clock."""
+    """When the oldest call of the running group was enqueued (monotonic clock); outside a group, now."""
     since = _since.get()
     return time.monotonic() if since is None else since
 
@@ -74,10 +75,10 @@ class _Waiter(NamedTuple, Generic[V]):
 
 
 class Coalescer(Generic[K, V]):
-    """A queue in front of a function that answers many at once.
+    """A queue in front of a function that takes many keys at once.
 
-    No key is asked for twice at a time. With `shared`, all who wait for a key get its next answer, which is
-    never one that was begun before they came; without it each gets an answer of their own, one after another.
+    A key is in one running group at most. With `shared`, all calls that wait for a key get the result of its
+    next run, which starts after they were enqueued. Without it each call is run by itself, one after another.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Coalescer(Generic[K, V]):
         self.max_size = max_size
         self._shared = shared
         self._more_expected = more_expected
-        # On whose behalf, and what; in the order in which they came.
+        # By principal and key, in the order of arrival.
         self._waiting: dict[tuple[str, K], list[_Waiter[V]]] = {}
         self._waiting_count = 0
         self._busy: set[tuple[str, K]] = set()
@@ -103,9 +104,9 @@ class Coalescer(Generic[K, V]):
         self.sizes = Histogram(GROUPS)
 
     def enqueue(self, principal: str, key: K, *, max_in_flight: int) -> asyncio.Future[V]:
-        """`principal`: on whose behalf, so that only what is of the same is asked for at once.
+        """Queue a key, and start a group if fewer than `max_in_flight` are running.
 
-        `max_in_flight`: how many groups may be under way at a time.
+        `principal`: of the transaction; a group has one.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[V] = loop.create_future()
@@ -115,13 +116,13 @@ class Coalescer(Generic[K, V]):
         return answer
 
     def _start(self, max_in_flight: int) -> None:
-        """A task begins after all that this turn of the loop brings: as much as there are connections."""
+        """Schedule a group. Its task starts after this turn of the event loop, so it gets all calls of it."""
         if not self._scheduled and self._running < max_in_flight:
             self._scheduled = True
             self._spawn(self._run(max_in_flight))
 
     async def _next_full_group(self) -> dict[tuple[str, K], list[_Waiter[V]]]:
-        """The next group. Who is sure to come is waited for a little, if there are not enough yet."""
+        """The next group. If it is small and more calls are expected, it waits some turns of the loop."""
         for _ in range(_MAX_LOOP_TURNS):
             if not (self._waiting_count and self._more_expected()):
                 break
@@ -131,7 +132,7 @@ class Coalescer(Generic[K, V]):
         return self._next_group()
 
     def _next_group(self) -> dict[tuple[str, K], list[_Waiter[V]]]:
-        """The keys of the first who waits and of those behind who may go along."""
+        """The first waiting key, and those behind it with the same principal that are not running."""
         free = [entry for entry in self._waiting if entry not in self._busy]
         same = (entry for entry in free if entry[0] == free[0][0])
         group = {}
@@ -151,7 +152,7 @@ class Coalescer(Generic[K, V]):
         self._scheduled = False
         self._running += 1
         try:
-            # The next turn of the loop may be long in coming, so the next group does not wait for it.
+            # Under load a turn of the loop is long, so the next group starts in this one.
             while group := await self._next_full_group():
                 if self._waiting:
                     self._start(max_in_flight)
@@ -161,7 +162,7 @@ class Coalescer(Generic[K, V]):
 
     async def _run_one(self, group: dict[tuple[str, K], list[_Waiter[V]]]) -> None:
         principal = next(iter(group))[0]
-        _since.set(_oldest(group.values()))  # for this task and what it begins
+        _since.set(_oldest(group.values()))  # for this task and those that it starts
         with as_user(principal):
             outcomes = await self._outcomes_of([key for _, key in group])
         self._busy.difference_update(group)
@@ -172,7 +173,7 @@ class Coalescer(Generic[K, V]):
     async def _outcomes_of(self, keys: Sequence[K]) -> Sequence[V | Exception | asyncio.Future[V]]:
         try:
             return await self._run_group(keys)
-        except Exception as error:  # noqa: BLE001 (it is raised for whoever asked)
+        except Exception as error:  # noqa: BLE001 (each caller gets it)
             return [error] * len(keys)
 
 
@@ -181,7 +182,7 @@ def _oldest(group: Iterable[Sequence[_Waiter[V]]]) -> float:
 
 
 def settle(answer: asyncio.Future[V], outcome: V | Exception | asyncio.Future[V]) -> None:
-    """Give an answer, if somebody still waits for it."""
+    """Set the outcome of a call, unless the caller has cancelled it."""
     if answer.done():
         return
     if isinstance(outcome, asyncio.Future):

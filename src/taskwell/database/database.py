@@ -1,10 +1,10 @@
-"""The doors to the data: `Database.read` and `write`, and both of them coalesced.
+"""The database: `Database.read` and `write` run service functions in transactions, alone or coalesced.
 
-A service function is handed a transaction and builds its statements; it never commits. `write` begins, runs,
-commits and only then returns, so an answer is never given before its write is safe. A function may be run
-twice (a deadlock, a connection lost before COMMIT was sent), so it has no effect but in the database.
+A service function gets a transaction and builds its statements; it never commits. `write` returns after the
+commit, so no response is sent before its write is durable. A function may run twice (after a deadlock, or a
+connection lost before COMMIT was sent), so it has no effect outside the database.
 
-What is best for a function is declared where the function is: see `inline` and `coalescing.coalesced`.
+Each function declares how it is run: see `inline` and `coalescing.coalesced`.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class HasUserId(Hashable, Protocol):
-    """What a write is about."""
+    """The key of a coalesced write."""
 
     @property
     def user_id(self) -> str: ...
@@ -53,22 +53,22 @@ W = TypeVar("W", bound=HasUserId)
 
 logger = logging.getLogger("taskwell")
 
-# How often a transaction is tried in all. One that was refused as read-only may meet the new primary.
+# Attempts per transaction, by fault. After READ_ONLY, a new connection may reach the new primary.
 _ATTEMPTS = {Fault.CONFLICT: 4, Fault.LOST: 4, Fault.CONFUSED: 4, Fault.READ_ONLY: 2}
 _AWAY_SECONDS = 1.0
 _WARNING_SECONDS = 10.0
-_MAX_INLINE_GROUP = 24  # calls of one group, where a turn of the event loop takes as long as they do
-_MAX_IN_FLIGHT = 1  # groups at a time: a second one would be small, and wait for the rows of the first
+_MAX_INLINE_GROUP = 24  # calls per group of inline reads: a group blocks the event loop while it runs
+_MAX_IN_FLIGHT = 1  # groups at a time: a second one would be small, and wait for rows that the first locks
 
 
 def inline(function: F) -> F:
-    """Declare that a function reads a few rows by their keys: SQLite does so sooner than a thread starts."""
+    """Declare that a function reads a few rows by their keys: SQLite is faster inline than in a thread."""
     function.inline = True  # type: ignore[attr-defined]
     return function
 
 
 class ReadTransaction:
-    """What a service may do when it only reads: its type says so."""
+    """A transaction that only reads."""
 
     def __init__(self, connection: AnyConnection) -> None:
         self._connection = connection
@@ -76,7 +76,7 @@ class ReadTransaction:
 
     @property
     def writes_in_ctes(self) -> bool:
-        """Whether a statement that writes may stand inside another one, so that two take one round trip."""
+        """Whether a CTE can write, so that two writes take one round trip."""
         return self.dialect == "postgresql"
 
     async def all(self, statement: Executable) -> Sequence[Row[Any]]:
@@ -86,18 +86,19 @@ class ReadTransaction:
         return (await self._connection.execute(statement)).first()
 
     async def look(self, work: Callable[[Connection], T]) -> T:
-        """For what is not a statement: what the schema has."""
+        """Run synchronous work on the connection, such as an inspection of the schema."""
         return await self._connection.run_sync(work)
 
     async def fetch_prepared(self, statement: PreparedStatement, **values: object) -> Rows:
-        """All rows of a statement that is kept prepared."""
+        """All rows of a prepared statement."""
         return await statement.run(self._connection, values)
 
 
 class Transaction(ReadTransaction):
-    """What a service may do when it writes.
+    """A transaction that reads and writes.
 
-    `waits`: for rows that somebody else holds. If not, whoever wants one gets `Held` for an outcome.
+    `waits`: whether a statement waits for rows that another transaction has locked. If not, the outcome of a
+    key with such a row is `Held`.
     """
 
     def __init__(self, connection: AnyConnection, *, waits: bool = True) -> None:
@@ -105,7 +106,7 @@ class Transaction(ReadTransaction):
         self.waits = waits
 
     def insert(self, table: type[SQLModel]) -> postgresql.Insert | sqlite.Insert:
-        """An INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
+        """An INSERT with ON CONFLICT, which both databases have and SQLAlchemy's own INSERT lacks."""
         return postgresql.insert(table) if self.writes_in_ctes else sqlite.insert(table)
 
     async def execute(self, statement: Executable) -> None:
@@ -116,10 +117,10 @@ class Transaction(ReadTransaction):
 
 
 class Database:
-    """The application's database. `ready` is set once its schema is known to be right.
+    """The application's database. `ready`: the startup checks of its schema have succeeded.
 
-    `coalesce` False: nothing is coalesced. `more_expected`: whether more calls are sure to come in the next
-    turn of the event loop.
+    `coalesce` False: each call is a group of its own. `more_expected`: whether more calls will come in the
+    next turn of the event loop.
     """
 
     def __init__(
@@ -131,12 +132,12 @@ class Database:
         self._more_expected = more_expected
         self._group_writes = asyncio.Lock()
         self.ready = False
-        self.uses = 0  # how often it was asked, so that nobody wakes it who need not
+        self.uses = 0  # attempts; housekeeping leaves an idle database asleep
         self.user_locks = KeyedLocks()
-        self.retries: Counter[str] = Counter()  # by the fault that was the reason
+        self.retries: Counter[str] = Counter()  # by fault
         self._coalescers: dict[Hashable, Coalescer[Any, Any]] = {}
         self._group_sizes: dict[str, Histogram] = {}  # by the label of their functions
-        self._read_this_turn: dict[Hashable, Any] = {}  # up, in this turn of the event loop
+        self._read_this_turn: dict[Hashable, Any] = {}  # outcomes, by function and key
         self._pending: set[asyncio.Future[Any]] = set()
         self._away = False
         self._away_until = 0.0
@@ -151,7 +152,7 @@ class Database:
     ) -> T:
         """Run a function that only reads, and awaits nothing but its statements.
 
-        SQLite reads in a thread, or in the event loop what is declared `inline`.
+        SQLite runs an `inline` function in the event loop, and any other in a thread.
 
         Raises:
             Unavailable: the database cannot be reached.
@@ -190,10 +191,10 @@ class Database:
         return await self._shielded(self._retried(attempt, writes=True))
 
     def serialized(self, user_id: str) -> AbstractAsyncContextManager[None]:
-        """A user's turn to write: for a write that is not coalesced.
+        """Hold the user's keyed lock, for a write that is not coalesced.
 
-        On PostgreSQL the writes of one user wait for each other anyway, on one row: here they do so without
-        a connection. SQLite has one writer, so there is nothing to wait for.
+        On PostgreSQL the writes of one user wait for the lock of the user's row anyway; with the keyed lock
+        they wait without a connection. SQLite has one writer and needs no lock.
         """
         return nullcontext() if self.backend.dialect == "sqlite" else self.user_locks.lock(user_id)
 
@@ -202,10 +203,10 @@ class Database:
         function: Callable[[ReadTransaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
         key: K,
     ) -> asyncio.Future[T]:
-        """What a function that only reads has for a key, read along with the keys of concurrent calls.
+        """Read a key, in one group with the keys of concurrent calls.
 
-        The function gets different keys and gives an outcome for each, in their order. One that is declared
-        `inline` does so by statements that are kept prepared; alone, SQLite runs it before this returns.
+        The function gets distinct keys and returns an outcome for each, in their order. An `inline` function
+        uses prepared statements only; SQLite runs a single call of it before this method returns.
         """
         coalescing = coalescing_of(function)
         if coalescing.inline and (answer := self._read_inline(function, key)):
@@ -221,8 +222,10 @@ class Database:
         function: Callable[[ReadTransaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
         key: K,
     ) -> asyncio.Future[T] | None:
-        """The answer at once: SQLite has no round trip to share. None if more calls are expected, which may
-        want the same key, or if the read fails: the coalescer repeats it and handles the fault.
+        """Read on SQLite without the coalescer, since there is no round trip to share.
+
+        None: more calls are expected, which may have the same key; or the read failed, and the coalescer
+        repeats it and handles the fault.
         """
         backend = self.backend
         if not isinstance(backend, SqliteBackend) or not self._coalesce or self._more_expected():
@@ -231,7 +234,7 @@ class Database:
             self._check_available(writes=False)
             self.uses += 1
             outcome = self._read_once_per_turn(backend, function, key)
-        except Exception:  # noqa: BLE001 (it comes again, if it is still so)
+        except Exception:  # noqa: BLE001 (the coalescer repeats the read)
             return None
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         settle(answer, outcome)
@@ -243,10 +246,9 @@ class Database:
         function: Callable[[ReadTransaction, Sequence[K]], Awaitable[Sequence[T | TaskwellError]]],
         key: K,
     ) -> T | TaskwellError:
-        """Once in a turn of the event loop, which may bring as many requests as there are connections.
+        """Read a key once per turn of the event loop, which may bring many requests for it.
 
-        The loop takes things in their order: it forgets what was found before it tells anybody of a write
-        that came later.
+        The loop runs its callbacks in order, so the outcomes are discarded before a later write is answered.
         """
         outcome: T | TaskwellError | None = self._read_this_turn.get((function, key))
         if outcome is None:
@@ -262,11 +264,11 @@ class Database:
         function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
         key: W,
     ) -> asyncio.Future[T]:
-        """What a function that writes has for a key, written in one transaction with concurrent calls.
+        """Write a key, in one transaction with the keys of concurrent calls.
 
-        On PostgreSQL that is one statement, which is kept prepared. The function gives an outcome for each
-        key, in their order. One that is an error is raised for that key alone, and has changed nothing. A
-        call waits for a longer write of its user (`serialized`) before it joins a group.
+        On PostgreSQL the transaction is one prepared statement. The function returns an outcome for each key,
+        in their order; an error is raised for its key alone, which has changed nothing. The call waits for a
+        `serialized` write of its user before it joins a group.
 
         Raises: as `write`.
         """
@@ -280,7 +282,7 @@ class Database:
 
     async def _enqueue_later(self, coalescer: Coalescer[W, T], key: W) -> T:
         async with self.user_locks.lock(key.user_id):
-            pass  # the longer write is over; other users' calls did not wait for it
+            pass  # the serialized write has ended; calls of other users did not wait for it
         return await self._enqueue(coalescer, key)
 
     def _new_coalescer(
@@ -304,7 +306,7 @@ class Database:
         return coalescer.enqueue(principal, key, max_in_flight=self._max_in_flight(coalescer))
 
     def _max_in_flight(self, coalescer: Coalescer[Any, Any]) -> int:
-        """Groups grow by waiting for each other; what cannot be grouped need not wait."""
+        """Groups grow while the previous one runs; calls that cannot be grouped run concurrently."""
         grouped = coalescer.max_size > 1 and not self.backend.isolates_users
         return _MAX_IN_FLIGHT if grouped else self.backend.max_in_flight
 
@@ -327,7 +329,7 @@ class Database:
         function: Callable[[Transaction, Sequence[W]], Awaitable[Sequence[T | TaskwellError]]],
         keys: Sequence[W],
     ) -> Sequence[T | Exception | asyncio.Future[T]]:
-        """One who makes the transaction fail is not to fail the others, nor to make them wait."""
+        """Write a group. If it fails, write each key alone, so that one key does not fail the others."""
         try:
             async with self._exclusive():
                 written = await self._write_prepared(function, keys)
@@ -346,13 +348,13 @@ class Database:
         return self._retry_held(function, keys, outcomes)
 
     def _exclusive(self) -> AbstractAsyncContextManager[None]:
-        """While no other group writes: of two large ones the second would find most users held by the first.
+        """Exclude other groups under overload: the first would hold most users that the second needs.
 
-        Only under overload. Else groups are small, and to wait would be one more round trip.
+        Otherwise groups are small, and waiting would cost one more round trip.
         """
         backend = self.backend
-        hold_each_other = backend.dialect == "postgresql" and not backend.isolates_users
-        return self._group_writes if hold_each_other and self._more_expected() else nullcontext()
+        lock_rows = backend.dialect == "postgresql" and not backend.isolates_users
+        return self._group_writes if lock_rows and self._more_expected() else nullcontext()
 
     def _retry_held(
         self,
@@ -360,7 +362,7 @@ class Database:
         keys: Sequence[W],
         outcomes: Sequence[T | Exception],
     ) -> Sequence[T | Exception | asyncio.Future[T]]:
-        """Whoever wants what somebody else holds waits for it without the others, in the user's own turn."""
+        """Write the keys of locked rows again, outside the group, under the keyed lock of each user."""
         held: dict[str, list[W]] = {}
         for key, outcome in zip(keys, outcomes, strict=True):
             if isinstance(outcome, Held):
@@ -370,7 +372,7 @@ class Database:
         later: dict[W, asyncio.Future[T]] = {}
         for user_id, own in held.items():
             written = self._spawn(self._write_serialized(function, user_id, own))
-            later |= {key: self._spawn(_one_of(written, place)) for place, key in enumerate(own)}
+            later |= {key: self._spawn(_one_of(written, index)) for index, key in enumerate(own)}
         return [later.get(key, outcome) for key, outcome in zip(keys, outcomes, strict=True)]
 
     async def _write_serialized(
@@ -397,7 +399,7 @@ class Database:
         return await self._retried(attempt, writes=True)
 
     async def _shielded(self, work: Coroutine[Any, Any, T]) -> T:
-        """Carried to its end even if the caller is cancelled: a driver stopped half-way keeps its locks."""
+        """Run work to its end even if the caller is cancelled: an interrupted driver would keep its locks."""
         return await asyncio.shield(self._spawn(work))
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -409,7 +411,7 @@ class Database:
     def _forget(self, task: asyncio.Future[Any]) -> None:
         self._pending.discard(task)
         if not task.cancelled():
-            task.exception()  # fetched, since the caller may be gone
+            task.exception()  # retrieved, since a cancelled caller does not
 
     async def _retried(self, attempt: Callable[[], Awaitable[T]], *, writes: bool = False) -> T:
         for attempts in itertools.count(1):
@@ -432,17 +434,17 @@ class Database:
             else:
                 if self._away:
                     self._away = False
-                    logger.warning("%s answers again", self._url)
+                    logger.warning("%s is reachable again", self._url)
                 return outcome
             await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311 (jitter, no secret)
-        raise AssertionError  # the last turn returns or raises
+        raise AssertionError  # the last attempt returns or raises
 
     def _note_refusal(self, error: TaskwellError) -> None:
         if isinstance(error, FileMoved):
             self._warn(error.detail)
 
     def _warn_of_connections(self, fault: Fault, error: Exception) -> None:
-        """That none was to be had, or that each was lost."""
+        """Log that no connection was available, or that each attempt lost its own."""
         if fault is Fault.LOST or isinstance(error, NotConnected):
             self._warn(reason_of(self._url, error))
 
@@ -458,43 +460,49 @@ class Database:
             case Fault.FULL:
                 self._warn(reason_of(self._url, error))
             case Fault.CONFUSED if isinstance(self.backend, PostgresBackend):
-                self.backend.expect_pooler("it has changed the session beneath a statement")
+                self.backend.expect_pooler("the session changed between two statements")
             case Fault.BROKEN if not self._damaged:
                 self._damaged = True
                 logger.error(
-                    "the database is damaged; nothing is written until it is restored", exc_info=error
+                    "the database is damaged; the server refuses writes until it is restored", exc_info=error
                 )
             case Fault.REFUSED:
                 logger.error(
                     "row-level security refused a statement; if it was turned on while this server was "
-                    "running, start the server again",
+                    "running, restart the server",
                     exc_info=error,
                 )
 
     def _warn(self, reason: str | None) -> None:
-        """Why requests are refused, to whoever reads the log; not once for each of them."""
+        """Log why requests are refused, at most once per interval."""
         now = time.monotonic()
         if now >= self._quiet_until:
             self._quiet_until = now + _WARNING_SECONDS
             logger.warning("requests are refused: %s", reason)
 
     def _check_available(self, *, writes: bool) -> None:
-        """Those who come while nobody answers are told at once, instead of queueing for the same wait."""
+        """Refuse at once while the database is known to be unreachable, instead of waiting for a timeout.
+
+        Raises:
+            Unavailable: the database is being prepared, or was unreachable less than a second ago; or it is
+                damaged and the work writes.
+        """
         if not self.ready:
             preparing = "The database is being prepared; nothing was changed. Try again."
             raise Unavailable(preparing, reason="preparing")
         if time.monotonic() < self._away_until:
             raise Unavailable()
-        if writes and self._damaged:  # what is written into it may damage more
+        if writes and self._damaged:  # a write may increase the damage
             raise error_of(Fault.BROKEN)
 
     async def check(self) -> None:
-        """Whether it can be used, as far as is known. Where lately it could not, it is asked.
+        """Check that the database is usable: by a query if the last one failed, else by what is known.
 
-        That is once a second at most. SQLite is always asked, where nobody has to wake up for it.
+        It queries an unreachable database once a second at most. It always queries SQLite, which has no
+        server that a query would wake.
 
         Raises:
-            Unavailable: it cannot.
+            Unavailable: the database is not usable.
         """
         self._check_available(writes=True)
         if self._away or self.backend.dialect == "sqlite":
@@ -502,25 +510,25 @@ class Database:
 
     @property
     def available(self) -> bool:
-        """Whether it could be used when last it was. Asks nobody."""
+        """Whether the last use succeeded. Runs no query."""
         return self.ready and not (self._away or self._damaged)
 
     def group_sizes(self) -> dict[str, Histogram]:
-        """How large the groups of coalesced calls were, by the label of their function."""
+        """The sizes of the groups of coalesced calls, by the label of their function."""
         sizes = dict(self._group_sizes)
         if isinstance(self.backend, SqliteBackend):
             sizes["sqlite_writes"] = self.backend.writer.group_sizes
         return sizes
 
     async def close(self) -> None:
-        """Wait for what is under way, and for what that brings with it; then close the connections."""
+        """Wait for all pending work, and for the work that it starts; then close the connections."""
         while self._pending:
             await asyncio.wait(self._pending)
         await self.backend.close()
 
 
-async def _one_of(written: Awaitable[Sequence[T | TaskwellError]], place: int) -> T:
-    outcome = (await written)[place]
+async def _one_of(written: Awaitable[Sequence[T | TaskwellError]], index: int) -> T:
+    outcome = (await written)[index]
     if isinstance(outcome, TaskwellError):
         raise outcome
     return outcome
@@ -538,7 +546,7 @@ def open_backend(
     coalesce: bool = True,
     command_seconds: float | None = COMMAND_SECONDS,
 ) -> SqliteBackend | PostgresBackend:
-    """`command_seconds`: how long a statement may take; None: as long as it likes.
+    """Open the backend of the URL. `command_seconds`: the limit of a statement; None: no limit.
 
     Raises:
         BadDatabaseUrl: the file would lie on a network file system.

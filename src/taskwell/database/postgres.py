@@ -216,7 +216,7 @@ class PostgresBackend:
         return spare
 
     async def _leave(self, pooled: PoolProxiedConnection) -> None:
-        """Keep the connection for the next prepared statement, or return it to the pool for a waiting call."""
+        """Keep the connection for the next statement, or return it to the pool if a call waits for one."""
         pool: Any = self._engine.pool
         if pool.overflow() > 0:  # it may exceed the pool's size and be closed
             await greenlet_spawn(pooled.close)

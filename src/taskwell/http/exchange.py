@@ -1,6 +1,6 @@
-"""What a connection and a handler of whole requests know of each other.
+"""The interface between a connection and a handler of complete requests.
 
-A protocol package can answer requests without the layers. The application hands its handler to the
+A protocol package can answer requests without the middleware. The application passes its handler to the
 connections, so `http` does not import it.
 """
 
@@ -13,7 +13,7 @@ from taskwell.http.headers import Header
 
 
 class HttpExchange(Protocol):
-    """A request and its response. `on_head` gets the status and the headers of a response of the layers."""
+    """A request and its response. `on_head` gets the status and headers of a slow-path response."""
 
     scope: Scope
     body: bytearray
@@ -27,4 +27,4 @@ class HttpExchange(Protocol):
 
 class ExchangeHandler(Protocol):
     def try_handle(self, exchange: HttpExchange) -> bool:
-        """Answer a whole request, now or later. False: it goes through the layers."""
+        """Answer a complete request, now or later. False: it takes the slow path."""

@@ -1,11 +1,11 @@
-"""Simple requests of known clients, answered without the layers and without a task of their own.
+"""The fast path: answers simple requests of known clients without the middleware and without a task.
 
-For a request about a single task, or for a page of them, the way through the layers costs more than all the
-rest, and to who sends the same headers they say the same each time. So the head of an answer that has come
-all the way is kept, with gaps for what differs from one answer to the next. A later request of its kind, with
-the same headers from the same address, is asked for at once, and what is found is put below that head.
+For a single task or a page of tasks the middleware costs more than everything else, and gives equal response
+headers to equal request headers. So the fast path records the head of a response of the slow path, with
+placeholders for the values that differ. For a later request of the same kind, with the same headers from the
+same address, it executes the operation at once and sends the result below the recorded head.
 
-There are no second rules. Whatever is not plain goes the long way; and so does an error, once it is known.
+Each rule exists once: a request that is not simple takes the slow path, and so does one that fails.
 """
 
 import asyncio
@@ -47,18 +47,18 @@ from taskwell.services.live_changes import Feed
 from taskwell.services.operations import CreateTask, ListTasks, Operation, Operations
 from taskwell.services.users import UserNotFound
 
-# These differ from one request to the next, and make no difference to the layers.
+# These differ from one request to the next, and the middleware ignores them.
 _IGNORED_HEADERS = frozenset({b"content-length", b"traceparent", b"tracestate", b"baggage"})
-# With one of these a request is answered otherwise than the one before it.
+# The response to a request with one of these differs from the recorded one.
 _BYPASS_HEADERS = BYPASS_HEADERS | {b"if-none-match", b"x-request-id", b"expect"}
 _PLACEHOLDERS = frozenset({b"content-length", b"etag", b"location", b"ratelimit", b"x-request-id"})
-_LINK = b"%(link)b"  # a whole line, where there is one
+_LINK = b"%(link)b"  # a whole line, or nothing
 _CLIENTS = 1_000
-_LONGEST_HEADERS = 4_096  # bytes; whoever sends more is not remembered
+_MAX_HEADER_BYTES = 4_096  # the head of a request with more is not recorded
 
 
 class Reply(NamedTuple):
-    """What an answer tells. `location`: of what was made. `link`: where the next page is."""
+    """The result of an operation. `location`: of a created task. `link`: to the next page."""
 
     json: str
     etag: str
@@ -68,7 +68,11 @@ class Reply(NamedTuple):
 
 @dataclass(slots=True)
 class ClientProfile:
-    """What the layers say to some headers. `checks`: what they look at besides, and may see otherwise now."""
+    """What the middleware derives from request headers.
+
+    `checks`: its conditions that can change between two requests, such as the expiry of a token. `heads`: the
+    recorded heads, by the operation.
+    """
 
     caller: Caller
     checks: Sequence[Callable[[], bool]]
@@ -77,6 +81,7 @@ class ClientProfile:
     heads: dict[type[Operation[Any]], bytes] = field(default_factory=dict)
 
     def may(self, kind: Kind, owner: str) -> bool:
+        """Whether the caller is still authenticated, and authorized to run the operation for the owner."""
         caller = self.caller
         own = is_user_id(owner) if caller.any_user else owner == caller.user_id
         return own and kind.access.scope in caller.scopes and all(check() for check in self.checks)
@@ -84,7 +89,7 @@ class ClientProfile:
 
 @dataclass(slots=True)
 class PendingRequest:
-    """A request on its way. `ratelimit`: what the client is told of its limit."""
+    """A request whose operation runs. `ratelimit`: the value of the response's RateLimit field."""
 
     exchange: HttpExchange
     kind: Kind
@@ -96,7 +101,7 @@ class PendingRequest:
 
 
 class FastPath:
-    """What is known of clients, and how their simple requests are answered."""
+    """Caches the profiles of clients, and answers their simple requests."""
 
     def __init__(self, app: FastAPI, operations: Operations, feed: Feed) -> None:
         self._operations = operations
@@ -109,7 +114,7 @@ class FastPath:
         self._clients: BoundedCache[tuple[object, ...], ClientProfile] = BoundedCache(_CLIENTS)
 
     def try_handle(self, exchange: HttpExchange) -> bool:
-        """Answer a request that is whole. If False, it has to go the long way, and may be learned from."""
+        """Start to answer a complete request. False: it takes the slow path, which may record a head."""
         scope = exchange.scope
         found = PATH.fullmatch(scope["path"])
         kind = KINDS.get((scope["method"], found.lastgroup)) if found else None
@@ -136,7 +141,7 @@ class FastPath:
         )
 
     def _is_simple(self, kind: Kind, scope: Scope) -> bool:
-        """Whether the address says no more than is understood here: of lists only that a page is wanted."""
+        """Whether the URL has no escapes, and no query except the known one of a page."""
         if b"%" in scope["raw_path"]:
             return False
         query = scope["query_string"]
@@ -145,7 +150,7 @@ class FastPath:
     def _operation(
         self, kind: Kind, client: ClientProfile, found: Match[str], exchange: HttpExchange
     ) -> SimpleOperation | None:
-        """None: the caller may not, the body needs a longer answer, or more has to be done than this."""
+        """None: the request is forbidden, invalid or not simple, or the caller's email has to be stored."""
         owner = found["user_id"] or client.caller.user_id
         if not client.may(kind, owner) or len(exchange.body) > self._settings.max_body_bytes:
             return None
@@ -166,8 +171,8 @@ class FastPath:
             return False
         pending.exchange.started = True
         self._metrics.under_way += 1
-        # Not even what is at hand is told at once: to answer all that a turn of the loop brings after all of
-        # it was read takes two thirds of the time.
+        # Even a finished operation is answered by a callback: reading all requests of one turn of the event
+        # loop first, and then answering them, takes two thirds of the time.
         answer.add_done_callback(partial(self._end, pending))
         return True
 
@@ -200,7 +205,7 @@ class FastPath:
         logs.note_request(request_id, method, path_as_sent(exchange.scope), kind.status, seconds)
 
     def _fall_back(self, pending: PendingRequest, error: BaseException) -> None:
-        """To be told what has happened; or to create the user, if it is only that there is none yet."""
+        """Take the slow path, which renders the error, or creates a missing user and tries again."""
         exchange, scope = pending.exchange, pending.exchange.scope
         self._give_back(pending)
         state = request_state(scope)
@@ -232,24 +237,24 @@ class FastPath:
         status: int,
         headers: Sequence[Header],
     ) -> None:
-        """From an answer that has come all the way."""
+        """Record the head of a response of the slow path, unless request or response is special."""
         sent = lines(scope)
-        # Of a scope that was copied on its way, as below another server's root path, nothing is known.
+        # Middleware that copies the scope, as a mount under a root path does, leaves this one without state.
         state = request_state(scope)
         known = state.caller is not None and state.cacheable and state.scope_id == id(scope)
-        telling = status != kind.status or not _BYPASS_HEADERS.isdisjoint(sent) or not known
-        if telling or sum(len(name) + len(value) for name, value in scope["headers"]) > _LONGEST_HEADERS:
+        special = status != kind.status or not _BYPASS_HEADERS.isdisjoint(sent) or not known
+        if special or sum(len(name) + len(value) for name, value in scope["headers"]) > _MAX_HEADER_BYTES:
             return
         client = self._clients.get(key)
         if client is None:
             client = ClientProfile(caller_of(scope), state.checks, state.limit, root_of(scope))
             self._clients[key] = client
-        kept = [_with_placeholders(header) for header in headers if header[0] != b"link"]
-        client.heads[kind.operation] = b"".join([*kept, _LINK])
+        recorded = [_with_placeholders(header) for header in headers if header[0] != b"link"]
+        client.heads[kind.operation] = b"".join([*recorded, _LINK])
 
 
 def _key(exchange: HttpExchange) -> tuple[object, ...]:
-    """Whom the layers would take the request to be of. They believe a proxy by its address."""
+    """What the middleware identifies a client by. The address decides whether it trusts a proxy's headers."""
     scope = exchange.scope
     address = scope["client"]
     sent = [header for header in scope["headers"] if header[0] not in _IGNORED_HEADERS]

@@ -1,4 +1,4 @@
-"""Simple requests, answered below the middleware without FastAPI."""
+"""Direct dispatch: answers simple requests below the middleware, without FastAPI's routing."""
 
 import re
 from collections.abc import Awaitable
@@ -35,7 +35,7 @@ _JSON = JSON.encode()
 
 
 class DirectDispatch:
-    """Pure ASGI."""
+    """ASGI middleware in front of the router."""
 
     def __init__(self, app: ASGIApp, settings: Settings, queries: KnownQueries) -> None:
         self.app = app

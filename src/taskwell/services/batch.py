@@ -27,7 +27,7 @@ _VERSION_REQUIRED = "This server changes a task only if the operation names its 
 class RunBatch(Operation[BatchResults]):
     """Steps that run in their order; each takes its own number.
 
-    `require_versions`: a step on a task has to name the version that it expects.
+    `require_versions`: whether a step on a task must have the version that it expects.
     """
 
     user_id: str
@@ -37,11 +37,11 @@ class RunBatch(Operation[BatchResults]):
     check: Check | None = None
 
     async def run(self, transaction: Transaction) -> BatchResults:
-        """The rule.
+        """Run the steps.
 
         Raises:
-            PreconditionRequired: a step on a task names no version, and versions are required.
-            TaskwellError: what the first step that failed raises, with its index.
+            PreconditionRequired: a step on a task has no version, and versions are required.
+            TaskwellError: the error of the first step that failed, with its index.
         """
         await check_list(transaction, self.user_id, self.check, create_user=self.create_user)
         results: list[BatchResult] = []
@@ -60,7 +60,7 @@ class RunBatch(Operation[BatchResults]):
     async def _create(
         self, transaction: Transaction, group: list[batch.Operation], before: int
     ) -> list[BatchResult]:
-        """Creates that follow each other, all at once: an import brings many."""
+        """Create the tasks of consecutive steps in two statements: an import has many."""
         inputs = [(one.task, one.model_dump().get("id")) for one in group if isinstance(one, CreateOperation)]
         try:
             created = await tasks.create_tasks(
@@ -91,5 +91,5 @@ def _operation_of(user_id: str, step: batch.Operation) -> UpdateTask | DeleteTas
         case batch.RestoreOperation():
             return RestoreTask(user_id, step.id, expected)
         case CreateOperation():
-            raise AssertionError  # created with those beside it
+            raise AssertionError  # see _create
     assert_never(step)

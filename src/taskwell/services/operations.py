@@ -1,8 +1,8 @@
-"""What can be done with tasks, users and tokens: each operation is a value that `Operations` executes.
+"""The operations on tasks, users and tokens: each is a value that `Operations` executes.
 
-A route, or whatever else speaks to clients, builds an operation and executes it. `run` is the operation's
-rule, in a given transaction. `coalesced` names a function that follows the same rule for many calls at once,
-which is faster under load. `Operations` alone chooses between the two.
+A protocol builds an operation from a request and executes it. `run` is the operation's rule, in a given
+transaction. `coalesced` returns a function with the same rule for the keys of many calls, which is faster
+under load. Only `Operations` chooses between the two.
 """
 
 import asyncio
@@ -41,30 +41,30 @@ from taskwell.services.users import UserNotFound
 
 T = TypeVar("T")
 
-CHUNK_SIZE = 1_000  # tasks of a list that are read at once
+CHUNK_SIZE = 1_000  # tasks per statement of a whole list
 _SHORT_CHUNK_SIZE = 101
 _NEWEST = TaskQuery()
 
-# Of the user's last number, while no other write can take the next; it raises if the write is not to happen.
+# Checks the user's last sequence number while its row is locked; it raises to prevent the write.
 Check = Callable[[int], None]
-# A function that does what an operation does, for the keys of many at once; and the operation's key.
+# The function that executes the operations of many calls, and the key of this one.
 Coalesced = tuple[Callable[[Any, Sequence[Any]], Awaitable[Sequence[T | TaskwellError]]], Any]
-# Text, in its canonical form, where to make a UUID of it would take longer than the rest.
+# On the fast path text in canonical form: creating a UUID would take longer than everything else.
 TaskId = UUID | str
 
 
 class Operation(Generic[T]):
-    """A write, or a `ReadOperation`. `user_id`: whose data it is about; a user's writes take turns."""
+    """A write, or a `ReadOperation`. `user_id`: the owner of the data; writes of one owner are serialized."""
 
     __slots__ = ()
     user_id: str
 
     async def run(self, transaction: Transaction) -> T:
-        """The rule."""
+        """Apply the rule of the operation."""
         raise NotImplementedError
 
     def coalesced(self) -> Coalesced[T] | None:
-        """None: the operation needs a transaction of its own."""
+        """The function and the key to coalesce it by. None: it needs a transaction of its own."""
         return None
 
 
@@ -82,13 +82,13 @@ class Operations:
         self.database = database
 
     async def execute(self, operation: Operation[T]) -> T:
-        """Coalesced if it can be, else in a transaction of its own.
+        """Execute an operation: coalesced if possible, else in a transaction of its own.
 
-        Raises: what the operation's rule raises; and as `Database.read` and `Database.write`.
+        Raises: what the operation's rule, `Database.read` or `Database.write` raises.
         """
         started = self.start(operation)
         if started is not None:
-            with suppress(UserNotFound):  # a transaction of its own creates the user, or refuses
+            with suppress(UserNotFound):  # the operation's own transaction creates the user, or raises
                 return await started
         if isinstance(operation, ReadOperation):
             return await self.database.read(operation.run)
@@ -96,9 +96,9 @@ class Operations:
             return await self.database.write(operation.run)
 
     def start(self, operation: Operation[T]) -> asyncio.Future[T] | None:
-        """Start an operation that is coalesced, without a task of its own. None: it has to be executed.
+        """Start a coalesced operation without a task. None: it is not coalesced; use `execute`.
 
-        So has one whose future raises UserNotFound: `execute` creates the user, or refuses to.
+        If the future raises UserNotFound, use `execute` too: it creates the user, or raises.
         """
         coalesced = operation.coalesced()
         if coalesced is None:
@@ -122,7 +122,7 @@ class GetTask(ReadOperation[TaskRead | TaskJson]):
 
 @dataclass(frozen=True, slots=True)
 class ListTasks(ReadOperation[Chunk]):
-    """Tasks of a list, those that follow a keyset. Of a page one more than `limit`, if there is one.
+    """The tasks of a list that follow a keyset: up to one more than `limit`, to detect a next page.
 
     `limit` None: the next chunk of the whole list.
     """
@@ -137,7 +137,7 @@ class ListTasks(ReadOperation[Chunk]):
 
     def coalesced(self) -> Coalesced[Chunk]:
         key = self._key()
-        # A short page in the index's own order is a matter of microseconds; anything else may take its time.
+        # A short page in the index's order takes microseconds; any other list can take long.
         short = key.limit <= _SHORT_CHUNK_SIZE and self.query == _NEWEST
         return list_short_chunks if short else list_chunks, key
 
@@ -157,7 +157,7 @@ class CountTasks(ReadOperation[int]):
 
 @dataclass(frozen=True, slots=True)
 class GetLastNumber(ReadOperation[int]):
-    """The number of the user's latest write: it changes with every change of a list."""
+    """The sequence number of the user's latest write. Every change of a list changes it."""
 
     user_id: str
 
@@ -170,7 +170,7 @@ class GetLastNumber(ReadOperation[int]):
 
 @dataclass(frozen=True, slots=True)
 class CreateTask(Operation[TaskRead | TaskJson]):
-    """`create_user`: at the user's first task."""
+    """`create_user`: whether the first task of a user creates the user."""
 
     user_id: str
     new: TaskCreate
@@ -187,7 +187,7 @@ class CreateTask(Operation[TaskRead | TaskJson]):
 
 @dataclass(frozen=True, slots=True)
 class PutTask(Operation[TaskRead]):
-    """Create a task under an id of the client's choice."""
+    """Create a task with an id that the client chose."""
 
     user_id: str
     task_id: UUID
@@ -253,7 +253,7 @@ class RestoreTask(Operation[TaskRead]):
 
 @dataclass(frozen=True, slots=True)
 class DeleteTasks(Operation[int]):
-    """How many tasks of the filter went to the trash."""
+    """Move the tasks of a filter to the trash. The outcome is their count."""
 
     user_id: str
     filter: TaskFilter
@@ -307,7 +307,7 @@ class RevokeToken(Operation[None]):
 async def check_list(
     transaction: Transaction, user_id: str, check: Check | None, *, create_user: bool
 ) -> None:
-    """Check the user's last number, and let no other write take the next until the end."""
+    """Check the user's last sequence number, and lock it until the end of the transaction."""
     if check is not None:
         check(await lock(transaction, user_id, create_user=create_user))
 

@@ -1,9 +1,9 @@
-"""The fields of a task: what SQL is made of them, and which values a write gives their columns.
+"""Derives SQL and column values from the fields of a task.
 
-A field is declared in `models.task` (its column), in `TaskCreate` and `TaskUpdate` (what a client sends) and
-in `TaskRead` (what a client sees). Everything here is derived from these declarations when the module is
-imported, so a new field needs no statement of its own. A type that no field has had yet needs a line in
-`_SQLITE_FORMS`, one in `_POSTGRESQL_FORMS` and one in `POSTGRESQL_TYPES`.
+A field is declared in `models.task` (its column), in `TaskCreate` and `TaskUpdate` (input) and in `TaskRead`
+(output). This module derives the statements from these declarations when it is imported, so a new field needs
+no statement of its own. A field of a new type needs a line in `_SQLITE_FORMS`, in `_POSTGRESQL_FORMS` and in
+`POSTGRESQL_TYPES`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ from taskwell.schemas.task import TASK_COLUMNS, TASK_DELETED_COLUMNS, TaskCreate
 from taskwell.schemas.types import fold
 
 _TABLE = table_of(Task)
-# The texts that are sorted and searched by a key.
+# The texts with a case-folded key, by which tasks are sorted and searched.
 _FOLDED = ("title", "description")
 _INSTANT = _TABLE.c.updated_at.type
 
@@ -33,12 +33,11 @@ _INSTANT = _TABLE.c.updated_at.type
 def new_values(user_id: str, task_id: UUID | None, new: TaskCreate, now: datetime) -> dict[str, Any]:
     """The values of a new task for `NEW_COLUMNS`, in their order.
 
-    The client sends the fields of `TaskCreate`, and the id if it is to choose it. The server sets the rest:
-    the owner, the columns of `derived_values`, and the two instants. Two columns are not among them:
-    `version` is the user's next number, which the statement takes; `deleted_at` is null until the task goes
-    to the trash.
+    The client sends the fields of `TaskCreate`, and may choose the id. The server sets the rest: the owner,
+    the columns of `derived_values`, and the two instants. Two columns are missing: the statement sets
+    `version` to the user's next number, and `deleted_at` is null until the task moves to the trash.
     """
-    sent = vars(new)  # of a model, the members in their order
+    sent = vars(new)  # the fields, in the order of their declaration
     return {
         "user_id": user_id,
         "id": task_id or uuid7(),
@@ -56,9 +55,9 @@ def toggled_values(now: ColumnElement[datetime]) -> dict[str, Any]:
 
 
 def derived_values(values: Mapping[str, Any], now: datetime | ColumnElement[datetime]) -> dict[str, Any]:
-    """The columns that follow from those in `values`; a column that follows from none of them stays.
+    """The columns that depend on those in `values`; other columns stay.
 
-    `now`: an instant for a new task, and `instant_of_write` for a stored one, whose own columns count then.
+    `now`: an instant for a new task; `instant_of_write` for a stored task, whose columns the result may use.
     """
     derived = {f"{name}_key": fold(values[name]) for name in _FOLDED if name in values}
     if "completed" in values:
@@ -67,19 +66,19 @@ def derived_values(values: Mapping[str, Any], now: datetime | ColumnElement[date
 
 
 def _completed_at(completed: Any, now: datetime | ColumnElement[datetime]) -> Any:
-    """A task that is completed already keeps the time at which it was."""
+    """A task that is completed already keeps its `completed_at`."""
     if isinstance(now, datetime):
         return now if completed else None
-    kept = case((col(Task.completed), col(Task.completed_at)), else_=now)
+    instant = case((col(Task.completed), col(Task.completed_at)), else_=now)
     if isinstance(completed, ColumnElement):
-        return case((completed, kept), else_=null())
-    return kept if completed else None
+        return case((completed, instant), else_=null())
+    return instant if completed else None
 
 
 def instant_of_write(dialect: str, now: ColumnElement[datetime] | None = None) -> ColumnElement[datetime]:
-    """The present instant for a change of a task, never before its previous change.
+    """The instant of a change of a task, never before its previous change.
 
-    A clock can be set back, and clients that sort or poll by `updated_at` would miss the change.
+    If the clock is set back, clients that sort or poll by `updated_at` would miss the change.
     """
     later_of = func.max if dialect == "sqlite" else func.greatest
     present = literal(utc_now(), _INSTANT) if now is None else now
@@ -87,7 +86,7 @@ def instant_of_write(dialect: str, now: ColumnElement[datetime] | None = None) -
 
 
 NEW_COLUMNS = tuple(new_values("", None, TaskCreate.model_construct(title=""), utc_now()))
-# The types of PostgreSQL that a parameter for a column is cast to.
+# The types that the parameters of PostgreSQL statements are cast to.
 POSTGRESQL_TYPES: Mapping[type, str] = {
     str: "text", UUID: "uuid", bool: "boolean", int: "bigint", datetime: "timestamptz",
 }  # fmt: skip
@@ -96,16 +95,16 @@ POSTGRESQL_TYPES: Mapping[type, str] = {
 # JSON
 
 
-# What every task begins with, and nothing else in the JSON of a task has: a text would have \" in it.
+# The beginning of every task's JSON. It appears nowhere else in it: a text has \" instead of a quote.
 BEGINNING = '{"id":"'
-# Texts that need no escaping: see `schemas.types.USER_ID_PATTERN`.
+# Columns whose text needs no escaping: see `schemas.types.USER_ID_PATTERN`.
 _UNESCAPED = {"user_id"}
 
 
 class Form(NamedTuple):
     """The JSON of a value: a format of printf, and the SQL of its arguments, where `{0}` is the column.
 
-    `null`: whether the arguments make JSON of NULL too.
+    `null`: whether the arguments convert NULL too.
     """
 
     format: str
@@ -113,7 +112,7 @@ class Form(NamedTuple):
     null: bool = False
 
 
-_PLAIN_TEXT = Form('"%s"', "{0}")
+_UNESCAPED_TEXT = Form('"%s"', "{0}")
 # SQLite stores an id without hyphens, and an instant without T and Z.
 _SQLITE_FORMS: Mapping[type, Form] = {
     str: Form("%s", "json_quote({0})", null=True),
@@ -134,10 +133,10 @@ _POSTGRESQL_FORMS: Mapping[type, Form] = {
 
 
 def task_json_sql(dialect: str, *, deleted: bool = False) -> str:
-    """SQL for the JSON of a row of `tasks`; with `deleted_at` if it is to show it.
+    """SQL for the JSON of a row of `tasks`. `deleted`: with `deleted_at`.
 
-    The bytes are those of `schemas.task.task_to_json`; to make rows into records and records into JSON would
-    cost more than all else that a read does.
+    The bytes equal those of `schemas.task.task_to_json`. Converting rows to records and records to JSON would
+    cost more than the rest of a read.
     """
     return json_sql(dialect, TASK_DELETED_COLUMNS if deleted else TASK_COLUMNS)
 
@@ -153,7 +152,7 @@ def json_sql(dialect: str, columns: Iterable[Column[Any]]) -> str:
     return _printed([(column.name, _sqlite_form(column)) for column in columns])
 
 
-# No colon stands before a letter: SQLAlchemy would take that for a parameter.
+# No colon stands before a letter, since SQLAlchemy would read that as a parameter.
 
 
 def _postgresql_form(column: Column[Any]) -> Form:
@@ -182,7 +181,7 @@ def _sqlite_form(column: Column[Any]) -> Form:
     form = _form(column, _SQLITE_FORMS)
     if form.null or not column.nullable:
         return form
-    # In RETURNING, SQLite 3.40 has `IS NULL` look at another column.
+    # In RETURNING, SQLite 3.40 evaluates `IS NULL` on a wrong column.
     name = f"{column.table.name}.{column.name}"
     return Form("%s", f"CASE typeof({name}) WHEN 'null' THEN 'null' ELSE {_printf(form)} END")
 
@@ -198,6 +197,6 @@ def _printf(form: Form) -> str:
 
 
 def _form(column: Column[Any], forms: Mapping[type, Form]) -> Form:
-    """The form with the column in it."""
-    form = _PLAIN_TEXT if column.name in _UNESCAPED else forms[value_type(column)]
+    """The form of a column's type, with the column as its argument."""
+    form = _UNESCAPED_TEXT if column.name in _UNESCAPED else forms[value_type(column)]
     return form._replace(arguments=form.arguments.format(f"{column.table.name}.{column.name}"))

@@ -1,7 +1,7 @@
-"""Lists of tasks: filtered, sorted, a page at a time.
+"""Queries of task lists: filters, sorting, and pages by keyset.
 
-The index gives the newest first at any size. Any other order, and every filter, costs in the worst case a
-walk over the tasks of the one user, whatever the input.
+An index returns the newest tasks first, at a cost that does not depend on the number of tasks. Any other
+order or filter scans the tasks of one user in the worst case, whatever the input.
 """
 
 import json
@@ -39,14 +39,14 @@ _COLUMNS = table_of(Task).c
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some tasks of a list that follow each other: their JSON, with commas between, and how many they are."""
+    """Consecutive tasks of a list: their JSON, separated by commas, and their count."""
 
     json: str
     count: int
-    number: int | None  # the user's last number of the same instant; None: they have not written yet
+    number: int | None  # the user's last number in the same snapshot; None: the user does not exist
 
     def last(self) -> dict[str, Any]:
-        """The last task."""
+        """The JSON of the last task, parsed."""
         task: dict[str, Any] = json.loads(self.json[self.json.rindex(BEGINNING) :])
         return task
 
@@ -55,7 +55,7 @@ class Chunk:
 
 
 class ChunkKey(NamedTuple):
-    """At most `limit` tasks of a list in the query's order, those that follow the keyset `after`."""
+    """The first `limit` tasks of a list after the keyset `after`, in the query's order."""
 
     user_id: str
     query: TaskQuery
@@ -79,7 +79,7 @@ async def list_short_chunks(transaction: ReadTransaction, keys: Sequence[ChunkKe
     return await list_chunks(transaction, keys)
 
 
-# Lists that differ only in values share a statement; the cache has the latest ones.
+# Lists that differ only in values share a statement. The cache has the latest statements.
 _STATEMENTS: BoundedCache[Hashable, PreparedStatement] = BoundedCache(1_000)
 
 
@@ -100,7 +100,7 @@ def _set_of(task_filter: TaskFilter) -> list[Any]:
 
 
 def _shape(value: Any) -> bool | type | None:
-    """What the SQL has of a filter's value: a bool itself; of any other, whether there is one."""
+    """The part of a filter's value that the SQL depends on: a bool itself; of others, whether it is set."""
     return value if value is None or isinstance(value, bool) else type(value)
 
 
@@ -122,7 +122,7 @@ def _statement(dialect: str, key: ChunkKey) -> Select[Any]:
 
 
 def values_of(key: ChunkKey) -> dict[str, object]:
-    """Of the parameters of `_statement`."""
+    """The values of the parameters of `_statement`."""
     values: dict[str, object] = {"owner": key.user_id, "limit": key.limit}
     for name, value in zip(CONDITIONS, _set_of(key.query.filter), strict=True):
         if value is not None:
@@ -171,7 +171,7 @@ def _compared(dialect: str, name: str, column: ColumnElement[Any], value: Any) -
 
 
 def _value(where: Where, value: Any) -> Any:
-    """The value as SQL compares it."""
+    """The value to compare the column with."""
     return searched(value) if where.operator == "contains" else value
 
 
@@ -182,19 +182,19 @@ def _directed(term: OrderTerm) -> ColumnElement[Any]:
 
 
 def _follows(order: Sequence[OrderTerm], keyset: Keyset) -> ColumnElement[bool]:
-    """The condition for tasks behind a keyset: equal in the keys before one, and further in that one."""
+    """The condition for tasks after a keyset: equal in some first keys, and after it in the next key."""
     if all(term.descending and not term.key.nullable for term in order):
         columns = [_COLUMNS[term.key.column] for term in order]
         values = [_after(term, value) for term, value in zip(order, keyset, strict=True)]
-        return tuple_(*columns) < tuple_(*values)  # the form that an index answers
+        return tuple_(*columns) < tuple_(*values)  # the form that can use an index
     terms = list(zip(order, keyset, strict=True))
-    ways = []
+    alternatives = []
     for index, (term, value) in enumerate(terms):
         further = _further(term, value)
         if further is not None:
-            ways.append(and_(*(_equal(*before) for before in terms[:index]), further))
-    # The first key by itself says the same again, in the form that an index answers.
-    return and_(_at_least(*terms[0]), or_(*ways))
+            alternatives.append(and_(*(_equal(*before) for before in terms[:index]), further))
+    # The condition on the first key is redundant, but can use an index.
+    return and_(_at_least(*terms[0]), or_(*alternatives))
 
 
 def _after(term: OrderTerm, value: Any) -> ColumnElement[Any]:
@@ -207,7 +207,7 @@ def _equal(term: OrderTerm, value: Any) -> ColumnElement[bool]:
 
 
 def _further(term: OrderTerm, value: Any) -> ColumnElement[bool] | None:
-    """None: no task is further, since nulls are last."""
+    """The condition for a later value of the key. None: no value is later than null."""
     if value is None:
         return None
     column, after = _COLUMNS[term.key.column], _after(term, value)

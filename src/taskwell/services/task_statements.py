@@ -38,14 +38,14 @@ from taskwell.services.users import UserNotFound
 
 
 class TaskKey(NamedTuple):
-    """`id`: in its canonical form."""
+    """The key of a task. `id`: in canonical form."""
 
     user_id: str
     id: str
 
 
 class TaskJson(NamedTuple):
-    """A task as it is now."""
+    """A stored task, as the JSON that the database wrote."""
 
     version: int
     json: str
@@ -56,7 +56,7 @@ class TaskJson(NamedTuple):
 
 
 class NewTask(NamedTuple):
-    """A task that has no number yet. `values`: of `NEW_COLUMNS`."""
+    """A task without a number. `values`: of `NEW_COLUMNS`."""
 
     user_id: str
     id: UUID
@@ -82,7 +82,7 @@ async def get_tasks(
 async def toggle_tasks(
     transaction: Transaction, keys: Sequence[TaskKey]
 ) -> Sequence[TaskJson | TaskNotFound | Held]:
-    """Invert the state of each task. No task is among the keys twice."""
+    """Invert the state of each task. The keys are distinct."""
     now = utc_now()
     if not transaction.writes_in_ctes:
         return [await _toggle_task(transaction, key, now) for key in keys]
@@ -118,7 +118,7 @@ async def insert_tasks(
 
 
 def _values(names: Sequence[str], inputs: Sequence[Sequence[Any]]) -> dict[str, Any]:
-    """The value of each name; of several, a list of them by the name in the plural."""
+    """The parameters of a statement: a value by each name; for several inputs, a list by its plural."""
     if len(inputs) == 1:
         return dict(zip(names, inputs[0], strict=True))
     columns = zip(*inputs, strict=True)
@@ -126,7 +126,7 @@ def _values(names: Sequence[str], inputs: Sequence[Sequence[Any]]) -> dict[str, 
 
 
 def _in_order(keys: Sequence[TaskKey], rows: Rows) -> list[TaskJson | TaskNotFound]:
-    """`rows`: the ordinal of each among the keys, counted from 1, and the task."""
+    """The outcome of each key. `rows`: the key's ordinal, counted from 1, then version and JSON."""
     found = {row[0]: TaskJson(row[1], row[2]) for row in rows}
     return [found.get(ordinal) or TaskNotFound() for ordinal in range(1, len(keys) + 1)]
 
@@ -156,7 +156,7 @@ async def _create_task(transaction: Transaction, new: NewTask) -> TaskJson | Use
 
 
 def _sqlite_values(key: TaskKey) -> dict[str, str]:
-    """As SQLite has it."""
+    """The parameters for a key. SQLite stores an id without hyphens."""
     return {"user_id": key.user_id, "id": key.id.replace("-", "")}
 
 
@@ -169,7 +169,7 @@ _TYPES: dict[str, Any] = {
 
 
 def _statement(sql: str, *typed: str) -> PreparedStatement:
-    """`typed`: the parameters that a driver does not take as they are."""
+    """`typed`: the parameters whose values SQLAlchemy has to convert for the driver."""
     return PreparedStatement(text(sql).bindparams(*(bindparam(name, type_=_TYPES[name]) for name in typed)))
 
 
@@ -183,7 +183,7 @@ def _toggled(name: str) -> str:
     return ", ".join(f"{column} = {value.compile(dialect=dialect)}" for column, value in values.items())
 
 
-# SQLite: one task after the other, since no statement of its can write to two tables.
+# SQLite: two statements per task, since none can write to two tables.
 
 _SQLITE_JSON = task_json_sql("sqlite")
 _SQLITE_TOGGLED = _toggled("sqlite")
@@ -209,15 +209,15 @@ _CREATE_TASK = _statement(
     *NEW_COLUMNS, "version",
 )  # fmt: skip
 
-# PostgreSQL: one statement. To count, group and order several takes a third of the time of a lone write, so
-# there is one for it alone. `(SELECT ...)` hides from the planner how many there are, which would have it
-# make a new plan for each number.
+# PostgreSQL: one statement per group. Counting, grouping and ordering takes a third of the time of a single
+# write, so a group of one has a statement of its own. `(SELECT ...)` hides the length of an array from the
+# planner, which would otherwise make a new plan for each length.
 
 _POSTGRES_JSON = task_json_sql("postgresql")
 _POSTGRES_TOGGLED = _toggled("postgresql")
-# Until its first ANALYZE PostgreSQL takes `deleted_at IS NULL` for one task in two hundred, and keeps a plan
-# while the table grows: rather than look for a key it would read the whole index of the lists, which has
-# only such tasks. Said like this it does not know that it has.
+# Until the first ANALYZE the planner estimates that `deleted_at IS NULL` holds for one task in two hundred,
+# and a prepared statement keeps its plan while the table grows: it would scan the whole partial index of the
+# lists instead of looking up the key. In this form the condition does not match that index.
 _ALIVE = "num_nulls(tasks.deleted_at) = 1"
 _LONE = f"tasks.user_id = :user_id AND tasks.id = CAST(CAST(:id AS text) AS uuid) AND {_ALIVE}"
 _GET_TASK = _statement(f"SELECT 1 AS ordinal, version, {_POSTGRES_JSON} FROM tasks WHERE {_LONE}")

@@ -1,7 +1,7 @@
 """The rules of a single task. Every statement has the owner in its WHERE, so users see only their own tasks.
 
-`expected` holds the versions of which the task must have one; without it the last write wins. It is part of
-the write's own WHERE, so no other write can come between the check and the change.
+`expected` is the set of versions that the task may have; without it the last write wins. It is part of the
+write's own WHERE, so no other write can happen between the check and the change.
 """
 
 from collections.abc import Sequence
@@ -58,10 +58,10 @@ async def create_task(
     create_user: bool,
     task_id: UUID | None = None,
 ) -> TaskRead:
-    """Create a task, and its owner at their first one if `create_user`. A client may have chosen the id.
+    """Create a task, and its owner too if `create_user`. `task_id`: that the client chose, if it did.
 
     Raises:
-        UserNotFound: the owner does not exist and is not to be created.
+        UserNotFound: the owner does not exist, and `create_user` is false.
         TaskExists: there is a task with that id, perhaps in the trash.
     """
     values = new_values(user_id, task_id, new, utc_now())
@@ -70,7 +70,7 @@ async def create_task(
 
     def statement(number: SequenceNumber) -> Any:
         row = select(*literals, number)
-        # Of two concurrent requests with one id, the later has its NOT EXISTS below see an old snapshot.
+        # The NOT EXISTS below does not see a task that a concurrent request with the same id inserts.
         return (
             transaction.insert(Task)
             .from_select([*values, "version"], row)
@@ -97,11 +97,11 @@ async def create_tasks(
     *,
     create_user: bool,
 ) -> list[TaskRead]:
-    """As `create_task` one after the other, each with its own number, in two statements for all of them.
+    """Create tasks in their order, as `create_task` does, in two statements. Each has a number of its own.
 
     Raises:
-        UserNotFound: the owner does not exist and is not to be created.
-        TaskExists: there is a task with an id that was chosen; the error has the index of the first.
+        UserNotFound: the owner does not exist, and `create_user` is false.
+        TaskExists: there is a task with a chosen id; the error has the index of the first such input.
     """
     count = len(inputs)
     number = (
@@ -133,8 +133,8 @@ async def put_task(
     """Create the task with the id that the client chose.
 
     Raises:
-        Invalid: a new task needs a title.
-        UserNotFound: the owner does not exist and is not to be created.
+        Invalid: the title is missing.
+        UserNotFound: the owner does not exist, and `create_user` is false.
         TaskExists: there is a task with that id, perhaps in the trash.
     """
     values = changes.model_dump()
@@ -152,11 +152,11 @@ async def update_task(
     *,
     expected: ExpectedVersions | None = None,
 ) -> TaskRead:
-    """Change the members that are sent. Without any, the task stays and no number is taken.
+    """Change the members that the client sent. Without any, the task stays and takes no number.
 
     Raises:
         TaskNotFound: missing, in the trash, or of another user.
-        PreconditionFailed: the guard does not hold.
+        PreconditionFailed: the task has none of the expected versions.
     """
     values = changes.model_dump()
     if not values:
@@ -181,7 +181,7 @@ async def toggle_task(
 
     Raises:
         TaskNotFound: missing, in the trash, or of another user.
-        PreconditionFailed: the guard does not hold.
+        PreconditionFailed: the task has none of the expected versions.
     """
     now = instant_of_write(transaction.dialect)
     named = state.model_dump()
@@ -196,7 +196,7 @@ async def delete_task(
 
     Raises:
         TaskNotFound: missing, in the trash already, or of another user.
-        PreconditionFailed: the guard does not hold.
+        PreconditionFailed: the task has none of the expected versions.
     """
     now = instant_of_write(transaction.dialect)
     values = {"deleted_at": now}
@@ -211,7 +211,7 @@ async def restore_task(
 
     Raises:
         TaskNotFound: missing, purged, or of another user.
-        PreconditionFailed: the guard does not hold.
+        PreconditionFailed: the task has none of the expected versions.
     """
     in_trash = (*_task(user_id, task_id), col(Task.deleted_at).is_not(None))
     now = instant_of_write(transaction.dialect)

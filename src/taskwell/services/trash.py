@@ -22,9 +22,9 @@ async def delete_tasks(
     task_filter: TaskFilter,
     check: Callable[[int], None] | None = None,
 ) -> int:
-    """Move every task of the filter to the trash, each with its own sequence number. Returns how many.
+    """Move every task of the filter to the trash, each with its own sequence number. Returns their count.
 
-    `check` is first called with the user's last sequence number, and raises to prevent it.
+    `check` gets the user's last sequence number first, and raises to prevent the deletion.
     """
     # This takes no sequence number yet, but locks the row: no other transaction can write these tasks.
     row = await transaction.first(next_numbers(user_id, 0))
@@ -51,9 +51,9 @@ async def delete_tasks(
 
 
 async def purge(transaction: Transaction, deleted_before: datetime) -> int:
-    """Purge some tasks that were deleted before an instant. Returns how many; 0 at the end.
+    """Purge some tasks that were deleted before an instant. Returns their count; 0 if none is left.
 
-    It takes a sequence number of the user too, since the list of the trash changes.
+    The purge takes a sequence number of the user, since the list of the trash changes.
     """
     old = col(Task.deleted_at) < deleted_before
     row = await transaction.first(select(col(Task.user_id)).where(old).limit(1))

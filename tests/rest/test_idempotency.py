@@ -418,7 +418,7 @@ class TestFailures:
         assert violation(answer) == {
             "parameter": "Idempotency-Key",
             "code": "too_large",
-            "detail": "the answer is too large to be kept for an Idempotency-Key; do less at once",
+            "detail": "the response is too large to store for an Idempotency-Key; split the request",
         }
         assert state(client, tasks) == before
         assert client.post(f"{tasks}/batch", json={"operations": operations[:20]}, headers=key()).is_success

@@ -1,7 +1,7 @@
-"""Writes, and writes that a client may repeat: the `Idempotency-Key` header.
+"""Idempotency of writes: the `Idempotency-Key` header.
 
-The key is reserved in the transaction of the effect. So a repeat finds the effect with its answer, or
-neither; nothing has to be kept for a request that failed half-way.
+The key is reserved in the transaction of the effect. A repeated request finds both the effect and its stored
+response, or neither, so a request that failed half-way leaves nothing to clean up.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.http.problems import inner_path, response_of
 from taskwell.http.request_state import caller_of
 from taskwell.services import idempotency, users
-from taskwell.services.idempotency import InProgress, Kept
+from taskwell.services.idempotency import InProgress, StoredResponse
 from taskwell.services.operations import Operation, Operations
 
 T = TypeVar("T")
@@ -44,15 +44,15 @@ REPLAYED = {
     }
 }
 _CONDITIONS = ("if-match", "if-none-match")
-_PATIENCE_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+_RETRY_PAUSES_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 _MAX_ANSWER_BYTES = 1_048_576
-_KEPT_HEADERS = ("content-type", "etag", "location", "link", "preference-applied")
+_STORED_HEADERS = ("content-type", "etag", "location", "link", "preference-applied")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 class IdempotentWrites:
-    """How a route writes: it executes an operation, once for each key."""
+    """Executes the operations of a request that writes, at most once per key."""
 
     def __init__(self, request: Request, operations: Operations, owner: str, key: str | None) -> None:
         self.request = request
@@ -61,7 +61,7 @@ class IdempotentWrites:
         self.key = key
 
     async def __call__(self, operation: Operation[T], respond: Callable[[T], Response]) -> Response:
-        """Execute the operation, or give the response that it got before. `respond`: to its result.
+        """Execute the operation, or return the stored response. `respond`: makes a response of a result.
 
         Raises:
             KeyReused: the key belongs to another request.
@@ -81,7 +81,7 @@ class IdempotentWrites:
             await self._note_email(caller, caller.email)
 
     async def _note_email(self, caller: Caller, email: str) -> None:
-        """Fill it in once the user is there. That it cannot be is no reason to refuse the write."""
+        """Store the caller's email with the user. An error does not fail the write."""
         noted: BoundedCache[str, str] = self.request.app.state.noted_emails
         if noted.get(caller.user_id) == email:
             return
@@ -93,7 +93,7 @@ class IdempotentWrites:
         self, key: str, operation: Operation[T], respond: Callable[[T], Response]
     ) -> Response:
         fingerprint, conditions = await self._fingerprint(), self._conditions()
-        for pause in (*_PATIENCE_SECONDS, None):
+        for pause in (*_RETRY_PAUSES_SECONDS, None):
             keyed = _Keyed(self, key, fingerprint, conditions, operation, respond)
             try:
                 return await self._execute_once(keyed)
@@ -101,7 +101,7 @@ class IdempotentWrites:
                 if pause is None:
                     raise
             await asyncio.sleep(pause)
-        raise AssertionError  # the last turn returns or raises
+        raise AssertionError  # the last attempt returns or raises
 
     async def _execute_once(self, keyed: "_Keyed[T]") -> Response:
         try:
@@ -109,14 +109,14 @@ class IdempotentWrites:
         except (NotFound, Conflict, PreconditionFailed):
             if keyed.failure is None:
                 raise
-            # What was begun is undone. That it failed is kept by itself: there is no effect to be kept with.
+            # The failure was rolled back, and its key with it: store the failure in a transaction of its own.
             return await self.operations.execute(keyed)
 
     async def _fingerprint(self) -> bytes:
         request = self.request
         return _digest(
             request.method.encode(),
-            # Without the root path: a client may repeat it by another way.
+            # Without the root path: a client may repeat the request through another proxy.
             inner_path(request.scope).rstrip("/").encode(),
             request.scope["query_string"],
             self.owner.encode(),
@@ -130,7 +130,7 @@ class IdempotentWrites:
 
 
 class _Keyed(Operation[Response], Generic[T]):
-    """An operation in the transaction of its key. `failure`: what it raised, which is kept as its outcome."""
+    """An operation in the transaction of its key. `failure`: the error of the operation, to be stored."""
 
     def __init__(
         self,
@@ -151,15 +151,15 @@ class _Keyed(Operation[Response], Generic[T]):
         self._respond = respond
 
     async def run(self, transaction: Transaction) -> Response:
-        kept = await idempotency.reserve(transaction, self.user_id, self._key, self._fingerprint)
-        if kept is not None:
-            response = _unpack(kept.answer)
-            # A failure under other conditions had no effect: the request is tried under its own.
-            if response.status_code < 400 or kept.conditions == self._conditions:
+        stored = await idempotency.reserve(transaction, self.user_id, self._key, self._fingerprint)
+        if stored is not None:
+            response = _unpack(stored.answer)
+            # A failure under other conditions had no effect: the operation runs under the new ones.
+            if response.status_code < 400 or stored.conditions == self._conditions:
                 return response
         response = await self._outcome(transaction)
-        kept = Kept(_pack(response), b"" if response.status_code < 400 else self._conditions)
-        await idempotency.store(transaction, self.user_id, self._key, self._fingerprint, kept)
+        stored = StoredResponse(_pack(response), b"" if response.status_code < 400 else self._conditions)
+        await idempotency.store(transaction, self.user_id, self._key, self._fingerprint, stored)
         return response
 
     async def _outcome(self, transaction: Transaction) -> Response:
@@ -180,7 +180,7 @@ def _digest(*parts: bytes) -> bytes:
 
 
 def parse_key(values: list[str]) -> str:
-    """The key, alike with and without the quotes of a structured field (RFC 9651)."""
+    """The key, without the quotes of a structured field (RFC 9651) if it has them."""
     text = values[0].strip() if len(values) == 1 else ""
     if quoted := _QUOTED.fullmatch(text):
         text = re.sub(r"\\(.)", r"\1", quoted[1])
@@ -191,16 +191,16 @@ def parse_key(values: list[str]) -> str:
 
 
 def _pack(response: Response) -> bytes:
-    """Status, headers and body, in a size that can be kept.
+    """Compress status, headers and body.
 
     Raises:
-        Invalid: too much to be kept.
+        Invalid: the response is too large to be stored.
     """
-    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    headers = {name: response.headers[name] for name in _STORED_HEADERS if name in response.headers}
     head = json.dumps([response.status_code, headers]).encode()
     answer = zlib.compress(head + b"\n" + bytes(response.body), level=1)
     if len(answer) > _MAX_ANSWER_BYTES:
-        detail = "the answer is too large to be kept for an Idempotency-Key; do less at once"
+        detail = "the response is too large to store for an Idempotency-Key; split the request"
         raise Invalid(Violation("header", "Idempotency-Key", "too_large", detail))
     return answer
 

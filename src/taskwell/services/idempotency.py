@@ -19,7 +19,7 @@ _DIGEST_BYTES = 32
 _PURGED_AT_ONCE = 1_000
 
 
-class Kept(NamedTuple):
+class StoredResponse(NamedTuple):
     """A stored response, and a digest of the conditions under which the request failed; empty on success."""
 
     answer: bytes
@@ -31,7 +31,9 @@ class InProgress(Conflict):
     retry_after = 1
 
 
-async def reserve(transaction: Transaction, user_id: str, key: str, fingerprint: bytes) -> Kept | None:
+async def reserve(
+    transaction: Transaction, user_id: str, key: str, fingerprint: bytes
+) -> StoredResponse | None:
     """Reserve the key for this request. Returns the stored response of a request that is repeated.
 
     Raises:
@@ -60,16 +62,18 @@ async def reserve(transaction: Transaction, user_id: str, key: str, fingerprint:
     request, conditions = bytes(found.fingerprint[:_DIGEST_BYTES]), bytes(found.fingerprint[_DIGEST_BYTES:])
     if request != fingerprint:
         raise KeyReused
-    return Kept(bytes(found.answer), conditions)
+    return StoredResponse(bytes(found.answer), conditions)
 
 
-async def store(transaction: Transaction, user_id: str, key: str, fingerprint: bytes, kept: Kept) -> None:
+async def store(
+    transaction: Transaction, user_id: str, key: str, fingerprint: bytes, stored: StoredResponse
+) -> None:
     """Store the response with the key that this transaction reserved, replacing an earlier response.
 
     The digest of the conditions follows that of the request. The row is inserted again if it is gone:
     deleting a user deletes their keys, including this one.
     """
-    outcome = {"fingerprint": fingerprint + kept.conditions, "answer": kept.answer}
+    outcome = {"fingerprint": fingerprint + stored.conditions, "answer": stored.answer}
     statement = (
         transaction.insert(IdempotencyKey)
         .values(user_id=user_id, key=key, created_at=utc_now(), **outcome)

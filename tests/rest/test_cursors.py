@@ -98,4 +98,4 @@ class TestDamage:
         error = refused("S3cr3t")
         (violation,) = error.violations
         assert (violation.source, violation.name, violation.code) == ("query", "cursor", "invalid_cursor")
-        assert error.detail == "cursor: is not a cursor of this list; begin again without it"
+        assert error.detail == "cursor: is not a cursor of this list; start again without it"

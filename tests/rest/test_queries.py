@@ -629,7 +629,7 @@ class TestPages:
                 assert violation(answer) == {
                     "parameter": "cursor",
                     "code": "invalid_cursor",
-                    "detail": "is not a cursor of this list; begin again without it",
+                    "detail": "is not a cursor of this list; start again without it",
                 }
 
     def test_the_size_of_a_page_may_change_on_the_way(self, client: httpx2.Client, tasks: str) -> None:

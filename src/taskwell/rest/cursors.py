@@ -1,7 +1,7 @@
-"""Keyset cursors: a place in an ordered list, bound to the query that it came from.
+"""Cursors: a keyset position in an ordered list, bound to the query that it came from.
 
-A cursor is no secret and gives no rights: each page is read with the owner in its WHERE. The digest keeps a
-cursor from being used with another list, and tells a damaged one.
+A cursor is no secret and grants no access: each page is read with the owner in its WHERE. Its digest detects
+a cursor of another list, and a damaged one.
 """
 
 import hashlib
@@ -17,21 +17,21 @@ _MAX_LENGTH = 4_096  # the longest title, case-folded, in base64
 
 
 def encode_cursor(position: Sequence[str], *, query: Sequence[str]) -> str:
-    """`position`: the sort key of the last row of the page. `query`: what makes the list another one."""
+    """Encode a position. `position`: the keyset of the page's last task. `query`: identifies the list."""
     return _encode("\0".join(position).encode(), query)
 
 
 def decode_cursor(cursor: str, *, query: Sequence[str]) -> list[str]:
-    """The position.
+    """The position of a cursor.
 
     Raises:
-        Invalid: the cursor is damaged, made up, or of another query.
+        Invalid: the cursor is damaged, forged, or of another query.
     """
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         data = urlsafe_b64decode(padded.encode("ascii")) if len(cursor) <= _MAX_LENGTH else b""
         payload = data[_DIGEST_BYTES:]
-        # Made anew rather than compared in parts: base64 reads more spellings than it writes.
+        # Encoded again instead of comparing the digests: several base64 texts decode to the same bytes.
         if hmac.compare_digest(_encode(payload, query), cursor):
             return payload.decode().split("\0")
     except (NotBase64, UnicodeError, ValueError):
@@ -40,7 +40,7 @@ def decode_cursor(cursor: str, *, query: Sequence[str]) -> list[str]:
 
 
 def bad_cursor() -> Invalid:
-    detail = "is not a cursor of this list; begin again without it"
+    detail = "is not a cursor of this list; start again without it"
     return Invalid(Violation("query", "cursor", "invalid_cursor", detail))
 
 

@@ -64,7 +64,7 @@ async def path_user(
 async def preferences(
     prefer: Annotated[
         list[str] | None,
-        WithJsonSchema({"type": "string", "examples": ["handling=strict"]}),  # the lines of it are one list
+        WithJsonSchema({"type": "string", "examples": ["handling=strict"]}),  # repeated lines are one list
         Header(
             description="`handling=strict`: refuse members and parameters that are not known, instead of "
             "ignoring them. `return=representation`: have a deletion answer with what was deleted."

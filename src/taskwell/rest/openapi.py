@@ -1,4 +1,4 @@
-"""The OpenAPI document, as generators like it."""
+"""The OpenAPI document, in a form that client generators and API tools handle well."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -38,8 +38,8 @@ _REFUSALS = {
     str(PROBLEM_TYPES[token].status): documented(PROBLEM_TYPES[token])
     for token in ("unauthorized", "forbidden", "rate_limited")
 }
-# Tools that make requests of the document send every parameter that has an example, all at once. So these can
-# be sent together, and leave a request as it is.
+# Tools that generate requests send every parameter that has an example. So the examples are compatible with
+# each other, and do not change what a request does.
 _EXAMPLES: Mapping[str, Any] = {
     "completed": False,
     "created_after": "2020-01-01T00:00:00Z",
@@ -82,7 +82,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         license_info={"name": "MIT", "identifier": "MIT"},
         routes=app.routes,
         tags=_TAGS,
-        # The host is the one where the document was found; what is served has the root path here.
+        # Relative to the document's host. The served document has the root path here.
         servers=[{"url": "/"}],
     )
     accesses = {
@@ -107,7 +107,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 
 def _secure(operation: dict[str, Any], access: Access) -> None:
-    """In stub mode nobody is asked, which the document cannot say: `{}` means that it may be so."""
+    """Document the scopes. `{}`: in stub mode no credentials are needed; OpenAPI cannot express modes."""
     if access.scope is None:
         operation["security"] = []
         return
@@ -117,15 +117,15 @@ def _secure(operation: dict[str, Any], access: Access) -> None:
 
 
 def _correct(method: str, operation: dict[str, Any]) -> None:
-    """Say what FastAPI cannot know, or says of itself."""
+    """Add what FastAPI cannot know, and remove what it adds by itself."""
     if MEDIA_TYPE not in operation["responses"].get("422", {}).get("content", {}):
-        operation["responses"].pop("422", None)  # its validation error, which is a 400 here
+        operation["responses"].pop("422", None)  # FastAPI's validation error; taskwell's is a 400
     operation["responses"] = dict(sorted(operation["responses"].items()))
     content = operation.get("requestBody", {}).get("content", {})
     if method in {"patch", "put"}:
         content[MERGE_PATCH] = content[JSON]
     for answer in operation["responses"].values():
-        # FastAPI makes it up from the operation's id, and generators a class from it.
+        # FastAPI derives a title from the operation's id, and generators would create a class from it.
         answer.get("content", {}).get(JSON, {}).get("schema", {}).pop("title", None)
     for parameter in operation.get("parameters", []):
         # A parameter can be absent; it cannot be null.
@@ -136,14 +136,14 @@ def _correct(method: str, operation: dict[str, Any]) -> None:
 
 
 def _show_examples(method: str, operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:
-    """Give each parameter and body an example where every tool looks for it."""
+    """Set the examples of parameters and bodies where every tool finds them."""
     for parameter in operation.get("parameters", []):
         name = parameter["name"]
         parameter["schema"].pop("examples", None)
         if (method, name) == ("put", "if-none-match"):
-            parameter["example"] = ""  # with If-Match, it would contradict
+            parameter["example"] = ""  # it would contradict If-Match
         elif name == "idempotency-key":
-            # A key belongs to one request: Postman replaces the variable each time.
+            # A key belongs to one request: Postman replaces the variable in each request.
             parameter["example"] = operation["operationId"].removeprefix("user_") + " {{$guid}}"
         elif name in _EXAMPLES:
             parameter["example"] = _EXAMPLES[name]

@@ -1,4 +1,4 @@
-"""Responses with lists of tasks: a whole list, or a page of it."""
+"""Responses with task lists: whole, or a page at a time."""
 
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Set
@@ -24,11 +24,11 @@ _NEWEST = TaskQuery()
 
 
 class ListChanged(PreconditionFailed):
-    detail = "The list is not as the request believes it to be: read it again."
+    detail = "The list does not match the `If-Match` of the request: read it again."
 
 
 class Page(NamedTuple):
-    """`link`: where the next one is, if there is one."""
+    """A page of a list. `link`: to the next page, if there is one."""
 
     json: str
     etag: str
@@ -36,7 +36,7 @@ class Page(NamedTuple):
 
 
 class TaskListing:
-    """The list that a request asks for: whole, or a page of it."""
+    """The list that a request reads: whole, or a page of it."""
 
     def __init__(
         self,
@@ -83,25 +83,26 @@ class TaskListing:
         return Response(page.json, headers={"ETag": page.etag, **headers}, media_type=_JSON)
 
     async def chunk(self, after: Keyset | None = None) -> Chunk:
-        """The tasks that follow a keyset: of a page one more than it has, if there is one."""
+        """The tasks after a keyset: up to one more than the page holds, to detect a next page."""
         return await self.operations.execute(ListTasks(self.owner, self.query, self.limit, after))
 
     def page(self, chunk: Chunk) -> Page:
+        """The page of a chunk, without the task that only shows that a next page exists."""
         etag = self._etag(chunk.number)
         if self.limit is None or chunk.count <= self.limit:
             return Page(f"[{chunk.json}]", etag, None)
         chunk = chunk.without_last()
-        sent = QueryParams(self.request.scope["query_string"])  # in the client's words, by every way
+        sent = QueryParams(self.request.scope["query_string"])  # with the client's own names, on either path
         others = [(name, value) for name, value in sent.multi_items() if name != "cursor"]
         query = urlencode([*others, ("cursor", self._encode(chunk))])
         scope = self.request.scope
         return Page(f"[{chunk.json}]", etag, f'<{link(scope, inner_path(scope))}?{query}>; rel="next"')
 
     def _whole(self, chunk: Chunk, headers: dict[str, str]) -> Response:
-        """A chunk at a time: memory does not grow with the list, and a slow reader holds no connection.
+        """Stream the list in chunks: memory does not grow with it, and a slow client holds no connection.
 
-        The first chunk is there before the answer begins, so a fault is an error answer; a later one breaks
-        the connection.
+        The first chunk is read before the response starts, so that a fault becomes an error response. A fault
+        in a later chunk closes the connection.
         """
         if chunk.count < CHUNK_SIZE:
             return Response(f"[{chunk.json}]", headers=headers, media_type=_JSON)
@@ -142,8 +143,8 @@ class TaskListing:
 def _tag_of_list(
     owner: str, query: TaskQuery, number: int | None, limit: str = "None", cursor: str = ""
 ) -> str:
-    """The number of the owner's latest write, with what makes this list another one than all others."""
-    # With the owner: a browser keeps `/api/tasks` by its address alone, also when another user signs in.
+    """The entity tag of a list: the number of the owner's latest write, and a digest of the query."""
+    # The digest has the owner: a browser caches `/api/tasks` by its URL, also when another user signs in.
     parts = (owner, *query.fingerprint(), limit, cursor)
     digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
     return f"{number or 0}-{digest}"
@@ -152,9 +153,9 @@ def _tag_of_list(
 def check_of_list(
     expected: Set[str] | None, owner: str, query: TaskQuery = _NEWEST
 ) -> Callable[[int], None] | None:
-    """The check that a write runs on the user's last number while it has the number's lock; None: no check.
+    """The check that a write runs on the user's last number while it holds its lock. None: no check.
 
-    It raises ListChanged if no tag of the guard is that of the whole list of the query.
+    It raises ListChanged if no tag in `expected` is the tag of the whole list of the query.
     """
     if expected is None:
         return None

@@ -1,4 +1,4 @@
-"""The query of a list, read strictly: what is not understood is refused, never guessed."""
+"""Parses the query of a list strictly: an invalid value is an error, never ignored or guessed."""
 
 from typing import Annotated
 

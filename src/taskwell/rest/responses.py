@@ -1,4 +1,4 @@
-"""Answers made of records: bytes from `schemas`, headers from here."""
+"""Creates responses: `schemas` serializes the body, this module sets the headers."""
 
 from collections.abc import Mapping
 
@@ -20,7 +20,7 @@ _JSON = "application/json"
 
 
 class JsonResponse(Response):
-    """Bytes and headers that need no working out, which is what takes the time of a `Response`."""
+    """A response of ready bytes. A `Response` spends most of its time on computing headers."""
 
     def __init__(self, body: bytes, status: int, *headers: tuple[bytes, bytes]) -> None:
         self.status_code = status
@@ -46,7 +46,7 @@ def created_response(request: Request, task: TaskRead | TaskJson) -> Response:
 
 
 def read_response(request: Request, task: TaskRead | TaskJson) -> Response:
-    """Under the request's conditions.
+    """A single task, under the preconditions of the request.
 
     Raises:
         PreconditionFailed: `If-Match` does not hold.
@@ -85,10 +85,10 @@ def changes_response(changes: ChangePage) -> Response:
 
 
 def unless_unchanged(request: Request, response: Response) -> Response:
-    """The answer, or a 304 if the client has it already."""
+    """The response, or a 304 if its ETag is in `If-None-Match`."""
     if b"if-none-match" not in lines(request.scope):
         return response
     if not is_unchanged(request, response.headers["etag"]):
         return response
-    kept = {name: response.headers[name] for name in ("etag", "link") if name in response.headers}
-    return Response(status_code=304, headers=kept)
+    headers = {name: response.headers[name] for name in ("etag", "link") if name in response.headers}
+    return Response(status_code=304, headers=headers)

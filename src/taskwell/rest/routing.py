@@ -35,8 +35,8 @@ PATH_IDS: Mapping[str, Callable[[str], bool]] = {
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-class UnderstoodRequest(Request):
-    """A request whose JSON has been parsed strictly, and whose query has this API's own parameter names."""
+class ParsedRequest(Request):
+    """A request with strictly parsed JSON and canonical parameter names."""
 
     value: Any = None
     query: QueryParams | None = None
@@ -62,12 +62,12 @@ class TaskwellRoute(APIRoute):
 
         async def handler(original: Request) -> Response:
             authorize(original, access)
-            request = UnderstoodRequest(original.scope, original.receive)
+            request = ParsedRequest(original.scope, original.receive)
             refuse_unknown_conditions(request, headers)
             preferences = parse_preferences(request.headers.getlist("prefer"))
             strict = preferences.get("handling") == "strict"
             if request.scope["query_string"]:
-                request.query = _in_own_words(request.query_params, names, strict or careful, not careful)
+                request.query = _canonical(request.query_params, names, strict or careful, not careful)
             if self.body_field and (body := await request.body()):
                 if not _is_json(request.headers, media_types):
                     return _unsupported(request, media_types)
@@ -85,7 +85,7 @@ class TaskwellRoute(APIRoute):
 
 
 def _names(dependant: Dependant, kind: type[Query | Header]) -> set[str]:
-    """A member of a query model has no kind of its own; there is no model of headers."""
+    """The names of a route's parameters of one kind. A field of a query model has no kind of its own."""
     infos = {field.alias: field.field_info for field in get_flat_params(dependant)}
     return {
         name
@@ -104,12 +104,12 @@ def parse_preferences(lines: Iterable[str]) -> dict[str, str]:
     return preferences
 
 
-def _in_own_words(query: QueryParams, names: Mapping[str, str], strict: bool, blank: bool) -> QueryParams:
-    """The parameters by their own names, without empty ones. `blank`: whether an empty one is allowed.
+def _canonical(query: QueryParams, names: Mapping[str, str], strict: bool, blank: bool) -> QueryParams:
+    """The parameters by their canonical names, without empty ones. `blank`: whether one may be empty.
 
     Raises:
-        Invalid: a parameter comes twice, under whatever names; one is blank and may not be; `strict`, and one
-            is not known.
+        Invalid: a parameter is repeated, under any of its names; one is blank and must not be; or one is
+            unknown, in strict mode.
     """
     sent = query.multi_items()
     given = [(names[word], value) for word, value in sent if word in names]

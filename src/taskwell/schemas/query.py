@@ -20,7 +20,7 @@ from taskwell.models.base import table_of, value_type
 from taskwell.schemas.base import Moment
 from taskwell.schemas.types import check_search, fold
 
-# The values of a task's sort keys, in the order of the list: where it stands there.
+# The values of a task's sort keys in the order of the list, which define its position.
 Keyset = tuple[Any, ...]
 
 
@@ -28,7 +28,7 @@ Keyset = tuple[Any, ...]
 
 
 class Where(NamedTuple):
-    """The condition of a filter: any of the columns compares so with the filter's value."""
+    """The condition of a filter: it holds if the operator does for any of the columns and the value."""
 
     operator: Literal["is", "<", ">", "contains"]
     columns: tuple[str, ...]
@@ -39,7 +39,7 @@ _STATUS_WORDS = {name: name for name in STATUSES} | {
     "active": "pending", "incomplete": "pending", "open": "pending", "todo": "pending",
     "complete": "completed", "done": "completed",
 }  # fmt: skip
-# As FastAPI itself reads a `bool`, and Python and others write one.
+# The values that FastAPI accepts for a `bool`, in any case.
 _FLAGS = {
     "true": True, "1": True, "yes": True, "on": True, "t": True, "y": True,
     "false": False, "0": False, "no": False, "off": False, "f": False, "n": False,
@@ -117,9 +117,9 @@ def _conditions() -> Mapping[str, Where]:
     return {name: part for name, member in members for part in member.metadata if isinstance(part, Where)}
 
 
-# Of each filter that is a condition.
+# By the name of the filter.
 CONDITIONS = _conditions()
-# The parts of a fingerprint that have no name, in an order that cursors and ETags of clients depend on.
+# The filters without a name in the fingerprint. Cursors and ETags of clients depend on their order.
 _UNNAMED = (
     "completed", "q", "created_after", "created_before", "updated_after", "updated_before", "deleted",
 )  # fmt: skip
@@ -133,8 +133,8 @@ _NAMED = tuple(name for name in CONDITIONS if name not in _UNNAMED)
 class SortKey:
     """A key that sorts a list. A task whose column is null comes last, in either direction.
 
-    `read` makes the column's value of the member in a task's JSON; `encode` makes text of that value for a
-    cursor, and `decode` the value again, or raises ValueError.
+    `read` converts the field in a task's JSON to the column's value; `encode` converts that value to text for
+    a cursor, and `decode` the text to the value, or raises ValueError.
     """
 
     column: str
@@ -144,7 +144,7 @@ class SortKey:
 
     @classmethod
     def of(cls, column: str, read: Callable[[Any], Any] | None = None) -> "SortKey":
-        """With the conversions of the column's type. `read`: where the JSON has another value."""
+        """A key with the conversions of the column's type. `read`: if the JSON has another value."""
         own, encode, decode = _CONVERSIONS[value_type(table_of(Task).c[column])]
         return cls(column, read or own, encode, decode)
 
@@ -171,7 +171,7 @@ _CONVERSIONS: Mapping[type, tuple[Callable[[Any], Any], Callable[[Any], str], Ca
     int: (_same, str, int),
     UUID: (UUID, lambda value: value.hex, UUID),
 }
-# In a cursor; no text has a control character but a line end or a tab.
+# Null in a cursor. The only control characters in a task's text are line ends and tabs.
 _NULL = "\x1a"
 
 SORT_KEYS = {
@@ -210,12 +210,12 @@ class TaskQuery:
     sort: tuple[OrderTerm, ...] = NEWEST_FIRST
 
     def order(self) -> tuple[OrderTerm, ...]:
-        """The sort terms and the terms that resolve ties, so that no two tasks have one place."""
+        """The sort terms and the terms that resolve ties, so that no two tasks have the same position."""
         ties = () if any(term.name == "created_at" for term in self.sort) else NEWEST_FIRST
         return (*self.sort, *ties, OrderTerm("id", True))
 
     def fingerprint(self) -> tuple[str, ...]:
-        """The same for the same list, and for no other. A filter that is not set adds nothing to it."""
+        """Identifies the list. A named filter that is not set adds nothing to it."""
         values = self.filter.__dict__
         return (
             *("" if values[name] is None else f"={values[name]}" for name in _UNNAMED),
@@ -224,28 +224,32 @@ class TaskQuery:
         )
 
     def keyset_of(self, task: Mapping[str, Any]) -> Keyset:
-        """The place of a task in the list. `task`: its JSON."""
+        """The keyset of a task. `task`: its JSON."""
         members = ((term.key.read, task[term.name]) for term in self.order())
         return tuple(None if member is None else read(member) for read, member in members)
 
     def encode_keyset(self, keyset: Keyset) -> list[str]:
-        """As texts, for a cursor."""
+        """Convert a keyset to texts for a cursor."""
         values = zip(self.order(), keyset, strict=True)
         return [_NULL if value is None else term.key.encode(value) for term, value in values]
 
     def decode_keyset(self, texts: Sequence[str]) -> Keyset:
-        """Raises ValueError: the texts are not what `encode_keyset` makes."""
+        """Convert the texts of a cursor to a keyset.
+
+        Raises:
+            ValueError: the texts are not those of `encode_keyset`.
+        """
         terms = zip(self.order(), texts, strict=True)
         keyset = tuple(
             None if text == _NULL and term.key.nullable else term.key.decode(text) for term, text in terms
         )
-        if self.encode_keyset(keyset) != texts:  # a spelling that only `decode` understands
+        if self.encode_keyset(keyset) != texts:  # not canonical
             raise ValueError
         return keyset
 
 
-# The names of parameters in other APIs. docs/filters-and-pagination.md lists these, and docs/migrating.md
-# the names that are not accepted.
+# The parameter names of other APIs. docs/filters-and-pagination.md lists them, and docs/migrating.md those
+# that are not accepted.
 _PARAMETERS = {
     "search": "q",
     "query": "q",
@@ -254,7 +258,7 @@ _PARAMETERS = {
     "ordering": "sort",
     "sort_order": "order",
 }
-# Their names of sort keys, without regard to case and underscores: `createdAt`, `created_date`, `modified`.
+# The sort keys of other APIs, ignoring case and underscores: `createdAt`, `created_date`, `modified`.
 _SORT_WORDS = {name.replace("_", ""): name for name in SORT_NAMES} | {
     word: name
     for verb, name in (("created", "created_at"), ("updated", "updated_at"), ("modified", "updated_at"))
@@ -265,10 +269,10 @@ DESCENDING = {"asc": False, "ascending": False, "desc": True, "descending": True
 
 
 def parse_sort(text: str, *, descending: bool | None = None) -> tuple[OrderTerm, ...]:
-    """`-completed,title` and the like. `descending`: the direction of keys that have none of their own.
+    """Parse `-completed,title` and the like. `descending`: the direction of keys without one.
 
     Raises:
-        ValueError: a name that is not known or comes twice; a key whose direction is not `descending`.
+        ValueError: a name is unknown or repeated, or a key's direction contradicts `descending`.
     """
     terms = tuple(_parse_term(part, descending) for part in text.split(","))
     if len({term.name for term in terms}) != len(terms):
@@ -293,7 +297,7 @@ def _parse_term(text: str, descending: bool | None) -> OrderTerm:
 
 
 def names_of(parameters: Iterable[str]) -> Mapping[str, str]:
-    """The parameter that each word means: its name, in camelCase too, or what other APIs call it."""
+    """The canonical name of each accepted name: the name itself, its camelCase, and names of other APIs."""
     names = {name: name for name in parameters}
     words = names | {word: name for word, name in _PARAMETERS.items() if name in names}
     return {_in_camel_case(word): name for word, name in words.items()} | words
@@ -305,18 +309,18 @@ def _in_camel_case(word: str) -> str:
 
 
 class KnownQueries:
-    """Queries of lists that were read and understood before, by their very bytes."""
+    """A cache of parsed list queries, by the bytes of the query string."""
 
-    _LONGEST = 512  # bytes: all of them take some megabytes at most
+    _MAX_BYTES = 512  # of a cached query; the cache takes some megabytes at most
 
     def __init__(self) -> None:
         self._queries: BoundedCache[bytes, tuple[TaskQuery, int | None]] = BoundedCache()
         self._queries[b""] = (TaskQuery(), None)
 
     def find(self, text: bytes) -> tuple[TaskQuery, int | None] | None:
-        """The list and the size of its pages."""
+        """The query and its `limit`. None: not cached."""
         return self._queries.get(text)
 
     def remember(self, text: bytes, query: TaskQuery, limit: int | None) -> None:
-        if len(text) <= self._LONGEST:
+        if len(text) <= self._MAX_BYTES:
             self._queries[text] = (query, limit)

@@ -1,4 +1,4 @@
-"""Tasks as clients send and see them."""
+"""The input and output types of tasks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -16,7 +16,7 @@ Completed = Annotated[StrictBool, Field(description="Whether the task is done.",
 
 
 def _without_default(schema: dict[str, Any]) -> None:
-    """Generators take a member with a default for one that has to be sent."""
+    """Remove the default: some client generators treat a field with a default as required."""
     del schema["default"]
 
 
@@ -97,7 +97,7 @@ class TasksDeleted:
     deleted: Annotated[int, Field(examples=[3])]
 
 
-# In the order of the fields, so that a row becomes a record by position.
+# In the order of the fields: `of` creates a record of a row by position.
 TASK_COLUMNS = tuple(table_of(Task).c[field.name] for field in fields(TaskRead))
 TASK_DELETED_COLUMNS = tuple(table_of(Task).c[field.name] for field in fields(TaskDeleted))
 

@@ -1,4 +1,4 @@
-"""The table of contents: one line a router; the tasks' twice."""
+"""Mounts the routers. Those of tasks and changes are mounted twice: for the caller, and for a user by id."""
 
 from fastapi import APIRouter, Depends
 
@@ -12,10 +12,10 @@ router.include_router(docs.router)
 router.include_router(problems.router, prefix="/problems")
 router.include_router(tokens.router, prefix="/api/users/me/tokens")
 router.include_router(users.router, prefix="/api/users")
-for room, prefix in ((tasks.router, "/tasks"), (changes.router, "")):
-    router.include_router(room, prefix=f"/api{prefix}")
+for user_router, prefix in ((tasks.router, "/tasks"), (changes.router, "")):
+    router.include_router(user_router, prefix=f"/api{prefix}")
     router.include_router(
-        room,
+        user_router,
         prefix=f"/api/{{user_id}}{prefix}",
         dependencies=[Depends(path_user)],
         generate_unique_id_function=lambda route: f"user_{route.name}",

@@ -1,4 +1,4 @@
-"""What has changed, asked for or live; at both mounts, as tasks are."""
+"""The delta feed: changes by request or as a stream of events. Mounted twice, as tasks are."""
 
 from typing import Annotated, Any, NamedTuple
 
@@ -50,8 +50,8 @@ async def list_changes(
     )
 
 
-class Place(NamedTuple):
-    """Where a stream is to go on, and where the request says so."""
+class Position(NamedTuple):
+    """The cursor from which a stream continues, and the parameter that has it."""
 
     source: str
     name: str
@@ -59,11 +59,11 @@ class Place(NamedTuple):
 
 
 def _spelling(name: str) -> Any:
-    """Another name of `lastEventId`, which some clients use."""
+    """Another name of `lastEventId` that some clients use."""
     return Query(alias=name, include_in_schema=False)
 
 
-async def place_of_request(
+async def position_of_request(
     since: Annotated[
         str | None,
         Query(description="A number to go on from; 0 is the beginning.", json_schema_extra=_CURSOR),
@@ -86,8 +86,8 @@ async def place_of_request(
     in_capitals: Annotated[str | None, _spelling("lastEventID")] = None,
     in_snake_case: Annotated[str | None, _spelling("last_event_id")] = None,
     as_header: Annotated[str | None, _spelling("Last-Event-ID")] = None,
-) -> Place | None:
-    """What a client sends when it connects again is later than what its address says. Empty is absent."""
+) -> Position | None:
+    """The position of a reconnecting client goes before that of its URL, which is older. Empty is absent."""
     given = (
         ("header", "Last-Event-ID", last_event_id),
         ("query", "lastEventId", in_query),
@@ -96,7 +96,7 @@ async def place_of_request(
         ("query", "Last-Event-ID", as_header),
         ("query", "since", since),
     )
-    return next((Place(source, name, text) for source, name, text in given if text), None)
+    return next((Position(source, name, text) for source, name, text in given if text), None)
 
 
 @router.get(
@@ -119,7 +119,7 @@ async def follow_changes(
     database: DatabaseDep,
     caller: CallerDep,
     owner: Owner,
-    place: Annotated[Place | None, Depends(place_of_request)],
+    position: Annotated[Position | None, Depends(position_of_request)],
 ) -> Response:
     """Without a number to go on from, the changes from now on. A comment comes after 15 s of silence.
 
@@ -128,9 +128,9 @@ async def follow_changes(
     """
     feed: Feed = request.app.state.feed
     feed.refuse_too_many()
-    since = changes.parse_cursor(place.text, place.source, place.name) if place else None
+    since = changes.parse_cursor(position.text, position.source, position.name) if position else None
     try:
         start = await database.read(changes.start_of, owner, since)
     except Gone:
-        raise Gone(place.name if place else "since") from None
+        raise Gone(position.name if position else "since") from None
     return EventStream(feed.stream(owner, start, seconds=caller.stream_seconds()))

@@ -1,4 +1,4 @@
-"""The page that shows the OpenAPI document. All that it needs is in this package: it works offline."""
+"""The page that shows the OpenAPI document. The package contains all of its assets, so it works offline."""
 
 from html import escape
 
@@ -46,6 +46,6 @@ async def show_docs(request: Request) -> HTMLResponse:
 
 @router.get("/openapi.json", name="show_openapi")
 async def show_openapi(request: Request) -> JSONResponse:
-    """With the path under which this client finds the server."""
+    """The document, with the root path under which this client reaches the server."""
     server = {"url": link(request.scope, "") or "/"}
     return JSONResponse({**request.app.openapi(), "servers": [server]})

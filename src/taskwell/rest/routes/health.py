@@ -1,4 +1,4 @@
-"""For whoever runs the server."""
+"""Health checks for orchestrators and load balancers."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ async def is_live() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("", name="is_healthy", include_in_schema=False)  # what load balancers ask for by themselves
+@router.get("", name="is_healthy", include_in_schema=False)  # the default path of some load balancers
 @router.get("/ready", name="is_ready", summary="Can it serve?", responses=problems())
 @public
 async def is_ready(request: Request, database: DatabaseDep) -> dict[str, Any]:
@@ -29,7 +29,7 @@ async def is_ready(request: Request, database: DatabaseDep) -> dict[str, Any]:
     A server that has been told to end says no, and still serves what comes.
     """
     if request.app.state.admission.ending:
-        raise Overloaded("The server is about to end.")
+        raise Overloaded("The server is shutting down.")
     await database.check()
     backend = database.backend
     return {"status": "ok", "database": backend.dialect, "pool": backend.pool_numbers()}

@@ -1,4 +1,4 @@
-"""Numbers for Prometheus."""
+"""Metrics for Prometheus."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -15,7 +15,7 @@ router = APIRouter(route_class=TaskwellRoute, include_in_schema=False)
 @router.get("", name="show_metrics")
 @public
 async def show_metrics(request: Request, settings: SettingsDep, database: DatabaseDep) -> Response:
-    """Metrics name no user, but show the load: where users sign in, only nearby addresses may read them."""
+    """Metrics contain no user, but show the load: with authentication, only nearby clients may read them."""
     if settings.metrics == "nobody":
         raise NotFound
     guarded = settings.metrics == "auto" and settings.auth != "stub"

@@ -1,4 +1,4 @@
-"""`/problems/<type>`: what a problem means and what to do, for a person or for a program."""
+"""`/problems/<type>`: documents a problem type, its meaning and remedy, as HTML or JSON."""
 
 from html import escape
 

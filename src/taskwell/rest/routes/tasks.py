@@ -81,7 +81,7 @@ _CHANGED: dict[int | str, dict[str, Any]] = {
 _CREATED: dict[int | str, dict[str, Any]] = {
     201: {"description": "The new task.", "model": TaskRead, "headers": {**_ETAG, **_LOCATION, **REPLAYED}}
 }
-# What a write can answer besides; those of one task that exists; those with a body.
+# The problems of every write, of a write to an existing task, and of a request with a body.
 _WRITE = ("storage_full", "conflict", "idempotency_key_reused")
 _GUARDED = ("not_found", "precondition_failed", "precondition_required", *_WRITE)
 _BODY = ("payload_too_large", "unsupported_media_type")

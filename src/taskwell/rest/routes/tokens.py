@@ -60,8 +60,8 @@ async def create_token(
     if ADMIN in new.scopes and ADMIN not in caller.scopes:
         raise Forbidden(scope=ADMIN)
     if "idempotency-key" in request.headers:
-        # A kept answer would keep the token. One too many can be revoked.
-        detail = "has no meaning here: an answer that shows a token is never kept"
+        # A stored response would contain the token. A duplicate token can be revoked.
+        detail = "is not allowed here: a response that contains a token is never stored"
         raise Invalid(Violation("header", "Idempotency-Key", "not_allowed", detail))
     operation = CreateToken(caller.user_id, new, create_user=settings.create_users)
     return token_response(await operations.execute(operation))

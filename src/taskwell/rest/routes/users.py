@@ -25,7 +25,7 @@ router = APIRouter(route_class=TaskwellRoute, tags=["users"], dependencies=[Depe
 _TEXT = {"schema": {"type": "string"}}
 
 
-# Not `user_id`, which is whose tasks are meant: a caller's keys are their own whomever they delete.
+# Not `user_id`, which names the owner of tasks: idempotency keys belong to the caller, not to this user.
 async def user_of_path(
     user_id: Annotated[KnownUserId, Path(alias="id", description="The user's id.")], database: DatabaseDep
 ) -> str:

@@ -19,7 +19,7 @@ from stress import parity
 from stress.client import Client, Request
 from stress.parity import Side
 from taskwell.core.settings import Settings
-from taskwell.schemas.query import KnownQueries, TaskQuery
+from taskwell.schemas.query import QueryCache, TaskQuery
 
 # The fast path reads the mounts by itself.
 pytestmark = pytest.mark.both_mounts
@@ -77,9 +77,9 @@ class TestPolls:
         assert violation(answer)["code"] == "not_allowed"
 
 
-class TestKnownQueries:
+class TestQueryCache:
     def test_forget_rather_than_grow(self) -> None:
-        queries = KnownQueries()
+        queries = QueryCache()
         for n in range(25_000):
             queries.remember(b"limit=%d" % n, TaskQuery(), n)
         assert len(queries._queries) <= 10_000
@@ -87,7 +87,7 @@ class TestKnownQueries:
         assert queries.find(b"limit=1") is None
 
     def test_keep_nothing_that_is_long(self) -> None:
-        queries = KnownQueries()
+        queries = QueryCache()
         queries.remember(b"q=" + b"a" * 600, TaskQuery(), None)
         assert queries.find(b"q=" + b"a" * 600) is None
 

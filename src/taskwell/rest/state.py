@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 from starlette.types import Scope
 
-from taskwell.schemas.query import KnownQueries
+from taskwell.schemas.query import QueryCache
 
 
 @dataclass
 class RestState:
-    queries: KnownQueries = field(default_factory=KnownQueries)
+    queries: QueryCache = field(default_factory=QueryCache)
 
 
 def rest_state(scope: Scope) -> RestState:

@@ -308,7 +308,7 @@ def _in_camel_case(word: str) -> str:
     return first + "".join(map(str.capitalize, others))
 
 
-class KnownQueries:
+class QueryCache:
     """A cache of parsed list queries, by the bytes of the query string."""
 
     _MAX_BYTES = 512  # of a cached query; the cache takes some megabytes at most

@@ -27,7 +27,7 @@ from taskwell.rest.fast_path.simple_requests import (
 from taskwell.rest.pages import TaskListing
 from taskwell.rest.responses import created_response, read_response, task_response
 from taskwell.rest.routing import JSON
-from taskwell.schemas.query import KnownQueries
+from taskwell.schemas.query import QueryCache
 from taskwell.schemas.types import is_user_id
 from taskwell.services.operations import CreateTask, GetTask, ListTasks, ToggleTask
 
@@ -37,7 +37,7 @@ _JSON = JSON.encode()
 class DirectDispatch:
     """ASGI middleware in front of the router."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, queries: KnownQueries) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, queries: QueryCache) -> None:
         self.app = app
         self._requests = SimpleRequests(settings, queries)
 

@@ -15,7 +15,7 @@ from taskwell.auth.authorization import Access, access_of
 from taskwell.core import strict_json
 from taskwell.core.settings import Settings
 from taskwell.rest.routes import tasks
-from taskwell.schemas.query import KnownQueries
+from taskwell.schemas.query import QueryCache
 from taskwell.schemas.task import TaskCreate, TaskToggle
 from taskwell.services.operations import CreateTask, GetTask, ListTasks, Operation, ToggleTask
 
@@ -68,7 +68,7 @@ KINDS: Mapping[tuple[str, str | None], Kind] = {
 class SimpleRequests:
     """Builds the operations of simple requests. `queries`: parsed queries of earlier list requests."""
 
-    def __init__(self, settings: Settings, queries: KnownQueries) -> None:
+    def __init__(self, settings: Settings, queries: QueryCache) -> None:
         self._settings = settings
         self._queries = queries
 

@@ -47,7 +47,7 @@ class Key:
 
 
 class KeysUnavailable(Unavailable):
-    detail = "The issuer of tokens cannot be reached, so nobody can be told from anybody. Try again."
+    detail = "The keys of the token issuer cannot be fetched, so the token cannot be verified. Try again."
     reason = "keys"
 
 

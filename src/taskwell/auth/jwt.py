@@ -174,7 +174,7 @@ class Verifier:
             raise Unauthorized("The token is not well-formed.")
         if self._audiences and named is None:
             self._hint_at_audience_claim(payload)
-            raise Unauthorized(f"The token does not say for whom it is meant ({self._audience_claim}).")
+            raise Unauthorized(f"The token names no audience ({self._audience_claim}).")
         if self._audiences and not self._audiences.intersection(audiences):
             self._hint("its aud is none that TASKWELL_JWT_AUDIENCE names")
             raise Unauthorized("The token is meant for another server.")

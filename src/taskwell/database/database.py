@@ -343,7 +343,7 @@ class Database:
         for key in keys:
             try:
                 outcomes += await self._write_prepared(function, [key])
-            except Exception as error:  # noqa: BLE001 (it is raised for whoever asked)
+            except Exception as error:  # noqa: BLE001 (each caller gets its own)
                 outcomes.append(error)
         return self._retry_held(function, keys, outcomes)
 

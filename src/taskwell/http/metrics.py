@@ -102,7 +102,7 @@ class Metrics:
         for (method, route, status), durations in self._requests.items():
             _add(requests, (method, route, str(status)), durations)
         groups = HistogramMetricFamily(
-            "taskwell_group_size", "How many were asked for, or written, together", labels=("of",)
+            "taskwell_group_size", "Size of the groups of coalesced reads and writes", labels=("of",)
         )
         for name, sizes in database.group_sizes().items():
             _add(groups, (name,), sizes)
@@ -111,10 +111,12 @@ class Metrics:
         yield _counter(
             "taskwell_unavailable", "Answers 503 and 507, by their reason", "reason", self.unavailable
         )
-        yield _counter("taskwell_database_retries", "Work that was begun anew", "fault", database.retries)
+        yield _counter(
+            "taskwell_database_retries", "Transactions that were retried", "fault", database.retries
+        )
         timeouts = database.backend.pool_numbers().get("timeouts", 0)
-        told = "Requests that got no connection in time"
-        yield CounterMetricFamily("taskwell_database_pool_timeouts", told, value=timeouts)
+        timed_out = "Requests that got no connection in time"
+        yield CounterMetricFamily("taskwell_database_pool_timeouts", timed_out, value=timeouts)
         cpu = "Total user and system CPU time spent in seconds"
         yield CounterMetricFamily("process_cpu_seconds", cpu, value=time.process_time())
 
@@ -124,11 +126,13 @@ class Metrics:
         yield info
         yield GaugeMetricFamily("taskwell_processes", "Processes that serve", value=1)
         yield GaugeMetricFamily(
-            "taskwell_http_requests_in_progress", "Requests under way", value=self.under_way
+            "taskwell_http_requests_in_progress", "Requests in progress", value=self.under_way
         )
         yield from _of_the_database(database)
         yield GaugeMetricFamily("taskwell_event_streams", "Open streams of live changes", value=feed.streams)
-        yield GaugeMetricFamily("taskwell_event_users", "Users whom they are of", value=feed.users)
+        yield GaugeMetricFamily(
+            "taskwell_event_users", "Users with an open stream of live changes", value=feed.users
+        )
         start = "Start time of the process since the Unix epoch in seconds"
         yield GaugeMetricFamily("process_start_time_seconds", start, value=self._started)
         yield from _of_the_system()

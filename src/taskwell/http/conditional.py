@@ -85,7 +85,7 @@ async def guard_of_request(
     if_match: Annotated[
         str | None,
         Header(
-            description="Change the task only if this is its ETag; `*`: whatever it is.",
+            description="Change the task only if this is its ETag; `*` matches any.",
             examples=['"17"'],
             json_schema_extra=_TAGS,
         ),
@@ -126,8 +126,8 @@ async def guard_of_list(
     if_match: Annotated[
         str | None,
         Header(
-            description="Do it only if this is the ETag of the list: of `GET` at the path of the tasks, with "
-            "the same filters. It changes with every change of the user's tasks. `*`: whatever it is.",
+            description="Write only if this is the ETag of the list, from `GET` at the path of the tasks "
+            "with the same filters. Every change of the user's tasks changes it. `*` matches any.",
             examples=['"17-5c0a6cc4d6c4"'],
             json_schema_extra=_TAGS,
         ),
@@ -209,7 +209,7 @@ async def if_match_of_read(
     if_match: Annotated[
         str | None,
         Header(
-            description="Answer 412 unless this is the ETag of what is read; `*`: whatever it is.",
+            description="Answer 412 unless this is the current ETag; `*` matches any.",
             examples=['"17"'],
             json_schema_extra={**_TAGS, "maxLength": _MAX_LENGTH_OF_READ},
         ),

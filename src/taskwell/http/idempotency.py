@@ -39,7 +39,7 @@ T = TypeVar("T")
 KEY_SCHEMA: dict[str, Any] = {"maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}
 REPLAYED = {
     "Idempotent-Replayed": {
-        "description": "`true` on the answer of a repeat.",
+        "description": "`true` on the response to a repeated request.",
         "schema": {"type": "string"},
     }
 }

@@ -54,7 +54,7 @@ async def refuse_reserved(database: Database, parameter: str, user_id: str) -> N
 
 
 async def path_user(
-    user_id: Annotated[KnownUserId, Path(description="Whose tasks.")],
+    user_id: Annotated[KnownUserId, Path(description="The owner of the tasks.")],
     database: Annotated[Database, Depends(database_of_request)],
 ) -> None:
     """Checks the path's user and shows it in the OpenAPI document of the second mount."""
@@ -66,8 +66,8 @@ async def preferences(
         list[str] | None,
         WithJsonSchema({"type": "string", "examples": ["handling=strict"]}),  # repeated lines are one list
         Header(
-            description="`handling=strict`: refuse members and parameters that are not known, instead of "
-            "ignoring them. `return=representation`: have a deletion answer with what was deleted."
+            description="`handling=strict`: refuse unknown members and parameters instead of ignoring them. "
+            "`return=representation`: return the deleted task. `count=exact`: count the tasks of a list."
         ),
     ] = None,
 ) -> dict[str, str]:
@@ -81,8 +81,8 @@ async def writes_of_request(
     idempotency_key: Annotated[
         str | None,
         Header(
-            description="Any printable ASCII of up to 255 characters, new for each request. A repeat within "
-            "24 hours gets the first answer, with `Idempotent-Replayed: true`.",
+            description="Up to 255 printable ASCII characters, new for each request. A repeat within 24 "
+            "hours gets the first response, with `Idempotent-Replayed: true`.",
             examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
             json_schema_extra=KEY_SCHEMA,
         ),
@@ -112,11 +112,11 @@ Limit = Annotated[
     BeforeValidator(_limit),
     WithJsonSchema({"type": "integer", "minimum": 1}),
     Query(
-        description=f"At most so many tasks, with a `Link` to the next; more than {MAX_LIMIT:,} is taken as "
-        "that. Without it the whole list is sent.",
+        description="The maximum number of tasks on a page, which has a `Link` to the next one; values above "
+        f"{MAX_LIMIT:,} mean {MAX_LIMIT:,}. Without it the response is the whole list.",
         examples=[50],
     ),
 ]
 Cursor = Annotated[
-    str | None, Query(description="Where to go on: from the `Link` of the page before; opaque.")
+    str | None, Query(description="The position of the page, from the `Link` of the previous page; opaque.")
 ]

@@ -18,11 +18,11 @@ Every operation on tasks exists twice: at `/api/tasks` for the caller, and at `/
 user in the path. Every error is a problem (RFC 9457).
 """
 _TAGS = [
-    {"name": "tasks", "description": "What is to be done."},
-    {"name": "users", "description": "Whose tasks they are."},
-    {"name": "changes", "description": "What has changed, asked for or live."},
-    {"name": "tokens", "description": "For programs that act as a user."},
-    {"name": "operations", "description": "For whoever runs the server."},
+    {"name": "tasks", "description": "Create, read, change and delete tasks."},
+    {"name": "users", "description": "The owners of tasks."},
+    {"name": "changes", "description": "The changes of tasks, as a list or a live stream."},
+    {"name": "tokens", "description": "Credentials of programs that act as a user."},
+    {"name": "operations", "description": "Health checks for operators."},
 ]
 
 
@@ -31,7 +31,7 @@ _SECURITY_SCHEMES = {
         "type": "http",
         "scheme": "bearer",
         "description": "A JWT of an issuer that the server trusts, or an API token (`tw_…`). With "
-        "`TASKWELL_AUTH=stub` nobody is asked.",
+        "`TASKWELL_AUTH=stub` no credentials are needed.",
     }
 }
 _REFUSALS = {

@@ -33,7 +33,8 @@ class Problem(BaseModel):
     title: Annotated[str, Field(examples=["Validation Error"])]
     status: Annotated[int, Field(examples=[400])]
     detail: Annotated[
-        str, Field(description="A plain sentence.", examples=["title: must have 1 to 200 characters"])
+        str,
+        Field(description="The reason, as a sentence.", examples=["title: must have 1 to 200 characters"]),
     ]
     instance: Annotated[str, Field(description="The request's path.", examples=["/api/tasks"])]
     errors: Annotated[

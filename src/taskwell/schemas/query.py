@@ -84,9 +84,9 @@ class FilterParameters(BaseModel):
     completed: Annotated[
         Flag,
         Where("is", ("completed",)),
-        Field(description="Only tasks that are completed, or that are not."),
+        Field(description="Only tasks that are completed, or only those that are not."),
     ] = None
-    status: Annotated[Status, Field(description="The same in words.")] = None
+    status: Annotated[Status, Field(description="The same by name.")] = None
     q: Annotated[
         Search,
         Where("contains", ("title_key", "description_key")),

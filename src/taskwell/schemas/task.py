@@ -36,7 +36,7 @@ class TaskCreate(Input):
 
 
 class TaskUpdate(Input):
-    """What is to change (RFC 7396): what is absent stays, null clears what may be null."""
+    """A merge patch (RFC 7396): absent members stay unchanged, null clears a nullable one."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Buy bread"}]})
 
@@ -46,7 +46,7 @@ class TaskUpdate(Input):
 
 
 class TaskToggle(Input):
-    """The state to set. Without it the task's state is turned over."""
+    """The state to set. Without it the task's state is inverted."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"completed": True}]})
 
@@ -55,24 +55,24 @@ class TaskToggle(Input):
 
 @dataclass(frozen=True, slots=True)
 class TaskRead:
-    """A task. Every field is always there."""
+    """A task. Every field is always present."""
 
     id: Annotated[
-        UUID, Field(description="A UUID, version 7 when the server made it.", examples=[EXAMPLE_ID])
+        UUID, Field(description="A UUID; version 7 if the server generated it.", examples=[EXAMPLE_ID])
     ]
-    user_id: Annotated[str, Field(description="Whose task it is.", examples=["alice"])]
+    user_id: Annotated[str, Field(description="The owner of the task.", examples=["alice"])]
     title: Annotated[str, Field(examples=["Buy milk"])]
     description: Annotated[str | None, Field(examples=["Two bottles"])]
     completed: Annotated[bool, Field(examples=[True])]
     completed_at: Annotated[
-        Instant | None, Field(description="When it was last completed; null while it is not.")
+        Instant | None, Field(description="When the task was last completed; null while it is not.")
     ]
     created_at: Instant
     updated_at: Instant
     version: Annotated[
         int,
         Field(
-            description="The number of its latest change, also its ETag. It only ever grows.",
+            description="The sequence number of the latest change, also the ETag. It only grows.",
             examples=[17],
             json_schema_extra=INT64,
         ),
@@ -92,7 +92,7 @@ class TaskDeleted(TaskRead):
 
 @dataclass(frozen=True, slots=True)
 class TasksDeleted:
-    """How many tasks went to the trash."""
+    """The number of tasks that were moved to the trash."""
 
     deleted: Annotated[int, Field(examples=[3])]
 

@@ -23,7 +23,7 @@ _CURSOR: dict[str, Any] = {"pattern": "^([0-9]{1,16}(-[0-9]{1,16})?)?$"}
 Since = Annotated[
     str | None,
     Query(
-        description="The `next` of the answer before. Without it, from the beginning.",
+        description="The `next` of the previous response. Without it, all changes from the beginning.",
         json_schema_extra=_CURSOR,
     ),
 ]
@@ -40,9 +40,10 @@ Since = Annotated[
 async def list_changes(
     database: DatabaseDep, owner: Owner, since: Since = None, limit: Limit = None
 ) -> Response:
-    """Each task that has changed since a cursor, once, in its latest state; a deleted one as a mark.
+    """Each task that has changed since a cursor, once, in its latest state; of a deleted task, a tombstone.
 
-    To follow them for ever: keep `next`, and ask again with it. On 410, forget the copy and begin anew.
+    To follow the changes: store `next`, and send it as `since` next time. On 410, discard the copy and start
+    without a cursor.
     """
     cursor = changes.parse_cursor(since) if since else None
     return changes_response(
@@ -66,12 +67,15 @@ def _spelling(name: str) -> Any:
 async def position_of_request(
     since: Annotated[
         str | None,
-        Query(description="A number to go on from; 0 is the beginning.", json_schema_extra=_CURSOR),
+        Query(
+            description="The sequence number after which the stream starts; 0 is the beginning.",
+            json_schema_extra=_CURSOR,
+        ),
     ] = None,
     last_event_id: Annotated[
         str | None,
         Header(
-            description="The same, as a browser says it when it connects again. It goes before the query.",
+            description="The same, as a browser sends it when it reconnects. It overrides the query.",
             json_schema_extra=_CURSOR,
         ),
     ] = None,
@@ -79,7 +83,7 @@ async def position_of_request(
         str | None,
         Query(
             alias="lastEventId",
-            description="The same, as polyfills of `EventSource` say it. It goes before `since`.",
+            description="The same, as polyfills of `EventSource` send it. It overrides `since`.",
             json_schema_extra=_CURSOR,
         ),
     ] = None,
@@ -106,8 +110,9 @@ async def position_of_request(
     summary="Follow changes live",
     responses={
         200: {
-            "description": "Server-sent events: first `event: ready`, with the number that the stream "
-            "follows as its `id`; then `event: task`, `id` its number, `data` as in `changes`.",
+            "description": "Server-sent events: first `event: ready`, whose `id` is the number after which "
+            "the stream starts; then `event: task`, whose `id` is its number and whose `data` is as in "
+            "`changes`.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
         **problems("gone"),
@@ -121,10 +126,10 @@ async def follow_changes(
     owner: Owner,
     position: Annotated[Position | None, Depends(position_of_request)],
 ) -> Response:
-    """Without a number to go on from, the changes from now on. A comment comes after 15 s of silence.
+    """Without a number, the stream starts with the next change. A comment is sent every 15 s without changes.
 
-    With credentials a stream ends when they do, and after ten minutes: a client connects again and misses
-    nothing.
+    With authentication a stream ends when the credentials expire, and after ten minutes at the latest; a
+    client that reconnects misses no change.
     """
     feed: Feed = request.app.state.feed
     feed.refuse_too_many()

@@ -16,17 +16,17 @@ router = APIRouter(route_class=TaskwellRoute, tags=["operations"])
 @router.get("/live", name="is_live", summary="Is the process alive?", responses=problems(database=False))
 @public
 async def is_live() -> dict[str, str]:
-    """Touches nothing else: a server whose database is away is alive."""
+    """Does not check the database: a process whose database is unreachable is alive."""
     return {"status": "ok"}
 
 
 @router.get("", name="is_healthy", include_in_schema=False)  # the default path of some load balancers
-@router.get("/ready", name="is_ready", summary="Can it serve?", responses=problems())
+@router.get("/ready", name="is_ready", summary="Can the server handle requests?", responses=problems())
 @public
 async def is_ready(request: Request, database: DatabaseDep) -> dict[str, Any]:
-    """Whether the database could be used when last it was, and how its connections are used.
+    """Whether the database is usable, and the numbers of its connections.
 
-    A server that has been told to end says no, and still serves what comes.
+    A server that is shutting down is not ready, but still serves requests.
     """
     if request.app.state.admission.ending:
         raise Overloaded("The server is shutting down.")

@@ -73,7 +73,7 @@ _LIST_ETAG = {"ETag": {"description": "Changes with every change of the user's t
 _LOCATION = {"Location": {"description": "The task's path.", **_TEXT}}
 _READ: dict[int | str, dict[str, Any]] = {
     200: {"description": "The task.", "headers": _ETAG},
-    304: {"description": "The task is as the client knows it.", "headers": _ETAG},
+    304: {"description": "The task has not changed.", "headers": _ETAG},
 }
 _CHANGED: dict[int | str, dict[str, Any]] = {
     200: {"description": "The task.", "headers": {**_ETAG, **REPLAYED}}
@@ -100,7 +100,7 @@ _BODY = ("payload_too_large", "unsupported_media_type")
                 **_LIST_ETAG,
                 "Link": {"description": '`rel="next"` while there is more; only with `limit`.', **_TEXT},
                 "X-Total-Count": {
-                    "description": "How many there are in all, if asked for.",
+                    "description": "The number of all tasks of the list; only with `Prefer: count=exact`.",
                     "schema": {"type": "integer"},
                 },
             },
@@ -121,7 +121,7 @@ async def list_tasks(
 ) -> Response:
     """The tasks of the filters, newest first if not sorted otherwise. With `limit`, a page of them.
 
-    `Prefer: count=exact` has the answer tell how many there are in all.
+    With `Prefer: count=exact`, `X-Total-Count` is the number of all of them.
     """
     if cursor is None:
         rest_state(request.scope).queries.remember(request.scope["query_string"], query, limit)
@@ -146,7 +146,7 @@ async def create_task(
     new: TaskCreate,
     expected: IfMatchOfList,
 ) -> Response:
-    """A user's first task creates the user, unless the server is set to know its users beforehand (404)."""
+    """A user's first task creates the user, unless the server creates no users by itself (404)."""
     check = check_of_list(expected, owner)
     operation = CreateTask(owner, new, create_user=settings.create_users, check=check)
     return await writes(operation, partial(created_response, request))
@@ -158,7 +158,7 @@ async def create_task(
     response_model=TasksDeleted,
     summary="Delete many tasks",
     responses={
-        200: {"description": "How many.", "headers": REPLAYED},
+        200: {"description": "The number of deleted tasks.", "headers": REPLAYED},
         **problems("precondition_failed", *_WRITE),
     },
 )
@@ -168,7 +168,7 @@ async def delete_tasks(
 ) -> Response:
     """Move the tasks of the filters to the trash; without a filter, all of them.
 
-    A parameter that is blank or not known is refused, whatever the request prefers: a slip would delete much.
+    A blank or unknown parameter is always refused: a typo would delete too much.
     """
     operation = DeleteTasks(owner, task_filter, check_of_list(expected, owner, TaskQuery(task_filter)))
     return await writes(operation, count_response)
@@ -178,7 +178,7 @@ async def delete_tasks(
     "/batch",
     name="run_batch",
     response_model=BatchResults,
-    summary="Do many things at once",
+    summary="Run several operations",
     responses={
         200: {"description": "One result for each operation, in their order.", "headers": REPLAYED},
         **problems(*_BODY, *_GUARDED),
@@ -188,7 +188,7 @@ async def delete_tasks(
 async def run_batch(
     writes: WritesDep, settings: SettingsDep, owner: Owner, batch: Batch, expected: IfMatchOfList
 ) -> Response:
-    """All operations happen or none does. A problem names the `index` of the operation that failed."""
+    """Run operations in one transaction: all or none. A problem has the `index` of the one that failed."""
     operation = RunBatch(
         owner,
         batch.operations,
@@ -211,7 +211,7 @@ async def run_batch(
 async def get_task(
     request: Request, operations: OperationsDep, owner: Owner, task_id: PathTaskId
 ) -> Response:
-    """With `If-None-Match`, 304 while the task is as the client knows it."""
+    """With `If-None-Match`, 304 while the task has not changed."""
     return read_response(request, await operations.execute(GetTask(owner, task_id)))
 
 
@@ -226,7 +226,7 @@ async def get_task(
 async def update_task(
     writes: WritesDep, owner: Owner, task_id: PathTaskId, changes: TaskUpdate, expected: IfMatch
 ) -> Response:
-    """Merge (RFC 7396): what is absent stays as it is, `null` clears the description."""
+    """Merge (RFC 7396): absent members stay unchanged, `null` clears the description."""
     return await writes(UpdateTask(owner, task_id, changes, expected), task_response)
 
 
@@ -234,7 +234,7 @@ async def update_task(
     "/{task_id}",
     name="put_task",
     response_model=TaskRead,
-    summary="Change a task, or create it under an id of one's own",
+    summary="Change a task, or create it with a chosen id",
     dependencies=[Depends(if_none_match_any)],
     responses={**_CHANGED, **_CREATED, **problems(*_BODY, *_GUARDED)},
 )
@@ -248,7 +248,7 @@ async def put_task(
     changes: TaskUpdate,
     expected: IfMatchUnlessNew,
 ) -> Response:
-    """Change a task as PATCH does. With `If-None-Match: *`, create this very task, which needs a title."""
+    """Change a task as PATCH does. With `If-None-Match: *`, create it with this id; the title is required."""
     if not creates(request):
         return await writes(UpdateTask(owner, task_id, changes, expected), task_response)
     location = link(request.scope, inner_path(request.scope)).rstrip("/")
@@ -264,7 +264,7 @@ async def put_task(
     summary="Delete a task",
     responses={
         200: {
-            "description": "The deleted task, if asked for.",
+            "description": "The deleted task; only with `Prefer: return=representation`.",
             "model": TaskDeleted,
             "headers": {**_ETAG, **REPLAYED},
         },
@@ -276,7 +276,7 @@ async def put_task(
 async def delete_task(
     writes: WritesDep, owner: Owner, task_id: PathTaskId, expected: IfMatch, preferred: Preferences
 ) -> Response:
-    """Move the task to the trash. With `Prefer: return=representation` the answer shows it."""
+    """Move the task to the trash. With `Prefer: return=representation` the response contains it."""
     operation = DeleteTask(owner, task_id, expected)
     if preferred.get("return") != "representation":
         return await writes(operation, no_content)
@@ -293,7 +293,7 @@ async def delete_task(
 )
 @requires(TASKS_WRITE)
 async def restore_task(writes: WritesDep, owner: Owner, task_id: PathTaskId, expected: IfMatch) -> Response:
-    """Take the task out of the trash. One that is not in it stays as it is."""
+    """Move the task out of the trash. A task that is not in the trash stays unchanged."""
     return await writes(RestoreTask(owner, task_id, expected), task_response)
 
 
@@ -315,5 +315,5 @@ async def restore_task(writes: WritesDep, owner: Owner, task_id: PathTaskId, exp
 async def toggle_task(
     writes: WritesDep, owner: Owner, task_id: PathTaskId, expected: IfMatch, state: TaskToggle = _NO_STATE
 ) -> Response:
-    """Without a body the task is turned over, and back by a retry; `{"completed": true}` sets its state."""
+    """Without a body, invert the task's state, so that a retry reverts it; `{"completed": true}` sets it."""
     return await writes(ToggleTask(owner, task_id, state, expected), task_response)

@@ -37,7 +37,7 @@ PathTokenId = Annotated[TaskId, Path(description="The token's id.")]
 )
 @requires(ACCOUNT)
 async def list_tokens(database: DatabaseDep, caller: CallerDep) -> Response:
-    """Those that have expired too; what would let anybody use them is not kept."""
+    """All tokens, including expired ones, without their secrets, which are not stored."""
     return tokens_response(await database.read(tokens.list_tokens, caller.user_id))
 
 
@@ -56,7 +56,7 @@ async def list_tokens(database: DatabaseDep, caller: CallerDep) -> Response:
 async def create_token(
     request: Request, operations: OperationsDep, settings: SettingsDep, caller: CallerDep, new: TokenCreate
 ) -> Response:
-    """It may do what its scopes say, as the caller. It can neither make tokens nor end the account."""
+    """A token acts as the caller, within its scopes. It can neither create tokens nor delete the user."""
     if ADMIN in new.scopes and ADMIN not in caller.scopes:
         raise Forbidden(scope=ADMIN)
     if "idempotency-key" in request.headers:
@@ -73,11 +73,11 @@ async def create_token(
     status_code=204,
     summary="Revoke a token",
     responses={
-        204: {"description": "Nobody gets in by it any more.", "headers": REPLAYED},
+        204: {"description": "The token is no longer valid.", "headers": REPLAYED},
         **problems("not_found", "conflict", "idempotency_key_reused", "storage_full"),
     },
 )
 @requires(ACCOUNT)
 async def revoke_token(writes: WritesDep, caller: CallerDep, token_id: PathTokenId) -> Response:
-    """It is refused from now on; streams that are open by it end within ten minutes."""
+    """The server refuses the token from now on. Its open streams end within ten minutes."""
     return await writes(RevokeToken(caller.user_id, token_id), no_content)

@@ -58,7 +58,7 @@ PathUserId = Annotated[str, Depends(user_of_path)]
 )
 @requires(ADMIN, allow_admin=True)
 async def create_user(request: Request, writes: WritesDep, new: UserCreate) -> Response:
-    """Not needed before a user's first task: it fixes the id or the e-mail address beforehand."""
+    """Create a user with a given id or e-mail address. A user's first task creates the user as well."""
 
     def respond(user: UserRead) -> Response:
         return user_response(user, 201, {"Location": link(request.scope, f"/api/users/{quote(user.id)}")})
@@ -87,7 +87,7 @@ async def get_me(database: DatabaseDep, caller: CallerDep) -> UserRead:
 )
 @requires(TASKS_READ, allow_admin=True)
 async def get_user(database: DatabaseDep, user_id: PathUserId) -> UserRead:
-    """A user who has written something, or was created beforehand; else a 404."""
+    """A user that exists: one that was created, or has written anything; else a 404."""
     return await database.read(users.get_user, user_id)
 
 
@@ -103,7 +103,7 @@ async def get_user(database: DatabaseDep, user_id: PathUserId) -> UserRead:
 )
 @requires(ACCOUNT, allow_admin=True)
 async def delete_user(request: Request, writes: WritesDep, user_id: PathUserId) -> Response:
-    """Delete the user, all of their tasks, tokens and kept answers, for ever."""
+    """Delete the user with all tasks, tokens and stored responses, permanently."""
     response = await writes(DeleteUser(writes.owner, user_id), no_content)
     request.app.state.noted_emails.pop(user_id, None)
     return response
@@ -116,7 +116,7 @@ async def delete_user(request: Request, writes: WritesDep, user_id: PathUserId) 
     summary="Export a user's data",
     responses={
         200: {
-            "description": "A line of JSON for each thing: `user` first, then each `token` and `task`.",
+            "description": "JSON Lines: the `user` first, then each `token` and `task`.",
             "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
         },
         **problems("not_found"),
@@ -124,7 +124,7 @@ async def delete_user(request: Request, writes: WritesDep, user_id: PathUserId) 
 )
 @requires(ACCOUNT, allow_admin=True)
 async def export_user(database: DatabaseDep, user_id: PathUserId) -> Response:
-    """Everything that is kept of a user. A task that changes meanwhile may come twice: the last counts."""
+    """All stored data of a user. A task that changes during the export may appear twice: the last counts."""
     user = await database.read(users.get_user, user_id)
     lines = export_lines(database, user)
     headers = {**STREAMING_HEADERS, "Content-Disposition": 'attachment; filename="taskwell.ndjson"'}

@@ -64,7 +64,7 @@ logger = logging.getLogger("taskwell")
 
 _STATIC = Path(__file__).parent / "rest" / "static"
 
-# What the layers do, by path: a protocol package is one line.
+# What the middleware does, by path: one line per protocol package.
 PREFIXES = (
     Prefix("/api", authenticated=True, limited=True, cacheable=False),
     Prefix("/health", whole_segment=False, cacheable=False, any_host=True, always_admitted=True),
@@ -133,7 +133,7 @@ class Application(FastAPI):
             await self.middleware_stack(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Leave out FastAPI's three outermost layers: this application has its own for errors and bodies."""
+        """Omit FastAPI's three outermost middlewares: this application has its own for errors and bodies."""
         whole: Any = super().build_middleware_stack()
         return traces.ShownQuery(whole) if self.traced else whole.app.app.app
 

@@ -467,7 +467,7 @@ async def _execute(connection: AsyncConnection, statement: str) -> None:
 
 
 def _roll_back(connection: Any, _record: Any, state: PoolResetState) -> None:
-    """Roll back a transaction that was begun on the driver's own connection."""
+    """Roll back a transaction that was started on the driver's own connection."""
     driver = connection.driver_connection
     if state.asyncio_safe and not driver.is_closed() and driver.is_in_transaction():
         connection.run_async(lambda driver: driver.execute("ROLLBACK"))

@@ -27,7 +27,7 @@ from taskwell.http.root_path import enter
 logger = logging.getLogger("taskwell")
 
 _SLOTS = 400
-SLOW_PATH_COST = 6  # slots of a request that goes through the layers: it takes several times as long
+SLOW_PATH_COST = 6  # slots of a slow-path request, which takes several times as long
 _MAX_QUEUE = 1_000
 _MIN_QUEUE = 100  # the throughput is measured over so many responses
 _SLOTS_PER_TURN = 24  # all that start in a turn of the event loop delay each other
@@ -132,7 +132,7 @@ class RequestPeek:
     def may_be_refused(self) -> bool:
         """Not health checks, nor preflights, since a browser would not show why they failed.
 
-        Nor requests with a proxy's prefix: only the layers know whether to trust it.
+        Nor requests with a proxy's prefix: only the middleware knows whether to trust it.
         """
         path = self.url.partition(b"?")[0].decode("ascii", "replace")
         inner = path.removeprefix(self.root_path)
@@ -157,7 +157,7 @@ class RequestPeek:
         self.method, self.keeps_alive = self._parser.get_method(), self._parser.should_keep_alive()
 
     def refusal(self, headers: Sequence[Header], origins: Origins) -> bytes:
-        """The response, with the same bytes as that of the layers."""
+        """The response, with the same bytes as that of the middleware."""
         request_id = b"%032x" % getrandbits(128)
         path = self._path()
         instance = path if _SIMPLE.fullmatch(path) else json.dumps(instance_of(path))[1:-1].encode()

@@ -59,7 +59,7 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 class ServedApp:
     """What the application gives to the connections, in the state of its lifespan under `KEY`.
 
-    `fast_path`: answers whole requests without the layers, if it can.
+    `fast_path`: tries to answer complete requests without the middleware.
     """
 
     KEY: ClassVar[str] = "taskwell"
@@ -478,7 +478,7 @@ class Connection(HttpToolsProtocol):
             self.dispatch_next(self.cycle)
 
     def refuse(self, data: bytes) -> bool:
-        """Refuse the received data without the layers, if it is one whole request and none is before it."""
+        """Refuse the received data without the middleware, if it is one complete request, and the first."""
         peek = RequestPeek(self.served.root_path, self.served.prefixes)
         if not (self.is_idle() and peek.is_whole(data) and peek.may_be_refused):
             return False
@@ -608,7 +608,7 @@ class Connection(HttpToolsProtocol):
         self.start_refusal(cycle)
 
     def start_refusal(self, cycle: Cycle) -> None:
-        """Refuse through the layers, which add their headers."""
+        """Refuse through the middleware, which adds its headers."""
         self.admission.note_refusal(self.loop.time())
         request_state(cycle.scope).overloaded = True
         self.start(cycle)

@@ -1,4 +1,4 @@
-"""The headers of a request by name, parsed once: a dozen layers look one up."""
+"""The headers of a request by name, parsed once: middleware reads them a dozen times."""
 
 from starlette.types import Scope
 

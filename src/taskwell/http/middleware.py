@@ -1,7 +1,7 @@
 """The middleware, as pure ASGI classes, from the outermost inwards.
 
-A layer that has nothing to do returns the awaitable of the inner application: a coroutine of its own would
-cost half a microsecond for each layer, and again for each message.
+A middleware that has nothing to do returns the awaitable of the inner application: a coroutine of its own
+would cost half a microsecond per middleware, and again per message.
 """
 
 import logging
@@ -168,7 +168,7 @@ def _send_with(send: Send, headers: list[Header], message: Message) -> Awaitable
 
 
 class UnhandledErrors:
-    """Answers an unexpected exception with a problem, within the layers that add headers to it."""
+    """Answers an unexpected exception with a problem, inside the middleware that adds headers to it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

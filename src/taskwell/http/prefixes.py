@@ -1,7 +1,7 @@
-"""The table of path prefixes: one line says what the layers do for a protocol.
+"""The table of path prefixes: one line says what the middleware does for a protocol.
 
-The application makes the table and gives it to the layers. A protocol package adds a line with its
-application; the layers need no change.
+The application creates the table and passes it to the middleware. A protocol package adds a line with its
+application; the middleware needs no change.
 """
 
 import re
@@ -30,7 +30,7 @@ class Prefix:
     """A path and everything below it.
 
     `app`: the ASGI application that serves it, mounted there; None: the routes of the main router do.
-    `methods`: what `app` can be asked. OPTIONS is not among them: a layer answers it.
+    `methods`: those of `app`, without OPTIONS, which a middleware answers.
     `route`: the label of its requests in the metrics, where no route of the router is found.
     `whole_segment`: False if `/healthz` belongs to `/health` as well.
     `authenticated`: its requests need credentials. `limited`: its callers and its failed authentications are

@@ -209,13 +209,13 @@ class RateLimit:
         await app(scope, receive, send_with_standing)
 
     def take(self, user_id: str) -> bytes | None:
-        """Count a request of the fast path. Returns its RateLimit header; None: the layers must refuse it."""
+        """Count a request of the fast path. Returns its RateLimit header; None: it exceeds the limit."""
         assert isinstance(self.counter, LocalCounter)
         quota = self.counter.count(user_id)
         return self._told(quota) if quota.allowed else None
 
     def give_back(self, user_id: str) -> None:
-        """Undo `take` for a request that goes through the layers after all."""
+        """Undo `take` for a request that takes the slow path after all."""
         assert isinstance(self.counter, LocalCounter)
         self.counter.give_back(user_id)
 

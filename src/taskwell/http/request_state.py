@@ -1,7 +1,7 @@
 """The state of one request: a typed object under one key of the ASGI scope.
 
-Copies of a scope share the object, so a layer may copy the scope and the layers around it still see what is
-noted within. `root_path.detached` gives a copy of its own to a request of another application.
+Copies of a scope share the object: a middleware may copy the scope, and outer middleware still sees what
+inner middleware notes. `root_path.detached` gives a copy of its own to a request of another application.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ KEY = "taskwell"
 
 
 class LocalLimit(Protocol):
-    """A rate limit that is counted in this process, so that a request may be counted without the layers."""
+    """A rate limit that is counted in this process, so the fast path can count a request."""
 
     def take(self, user_id: str) -> bytes | None: ...
     def give_back(self, user_id: str) -> None: ...
@@ -28,21 +28,21 @@ class LocalLimit(Protocol):
 
 @dataclass(init=False, eq=False)
 class RequestState:
-    """Fields have their default until the layer that knows them has run.
+    """Fields have their default until the middleware that sets them has run.
 
     The defaults are the class's own, without `__init__` and slots: to set all fields of each request would
     cost more than all look-ups.
 
     The connection sets `overloaded` (refuse it: the server has too much to do), `malformed` (the type of the
-    problem that the parser found), `started_at` (of a request that the fast path has begun, as
+    problem that the parser found), `started_at` (of a request that the fast path has started, as
     `time.perf_counter`) and `outcome` (the error that the fast path got).
 
     `prefix`: see `prefixes.Prefixes.of`. `headers`: the header values by name, see `headers.lines`.
     `root_path`: percent-encoded, see `root_path.enter`. `origin`: scheme and host for absolute links.
     `query`: the query string while it is hidden from traces.
     `checks`: conditions under which the same headers still have the same caller.
-    `cacheable`: False if the layers have to see every request of this client. `scope_id`: of the scope that
-    the layers got: a wrapper of the application that copies the scope may have changed it.
+    `cacheable`: False if the middleware has to see every request of this client. `scope_id`: of the scope
+    that the middleware got: a wrapper of the application that copies the scope may have changed it.
     `body`: the whole body, where the body limit has read it.
     `route`: the template of the route, where it was found without FastAPI.
     `status`: of the response, once it has started.

@@ -1,6 +1,6 @@
 """The root path: the application is below a proxy's path, or mounted in another application.
 
-Every layer and route sees paths that begin at this application's root. Paths in responses (links and
+All middleware and routes see paths that begin at this application's root. Paths in responses (links and
 `instance`) begin with the root path: only `public` adds it. A link also begins with scheme and host, where
 `TASKWELL_PUBLIC_URL` names them: only `link` adds these.
 """

@@ -95,7 +95,7 @@ async def _numbers(transaction: ReadTransaction, user_id: str) -> tuple[int, int
 def _check(since: Cursor, last: int, purged: int) -> None:
     """Raises Gone.
 
-    Tasks from a backup have versions of an earlier epoch. A client that pages through them has still begun in
+    Tasks from a backup have versions of an earlier epoch. A client that pages through them still started in
     the present epoch: a new epoch counts as a purge of everything before it.
     """
     known = max(since.number, since.purged)

@@ -25,7 +25,7 @@ RunGroup = Callable[[Sequence[K]], Awaitable[Sequence[V | Exception | asyncio.Fu
 Spawn = Callable[[Coroutine[object, object, None]], object]
 
 _GOOD_SIZE = 64  # a larger group costs hardly less per key
-# How long a group waits for more calls, in turns of the event loop. A rare function would never get enough.
+# The turns of the event loop that a group waits for more calls. A rare function would never get enough.
 _MAX_LOOP_TURNS = 16
 
 _since: ContextVar[float | None] = ContextVar("since", default=None)

@@ -195,7 +195,7 @@ class RateLimit:
         if quota is None:
             await self.app(scope, receive, send)
             return
-        now = (b"ratelimit", self._told(quota))
+        now = (b"ratelimit", self._ratelimit(quota))
         state.limit = self
         if not isinstance(self.counter, LocalCounter):
             state.cacheable = False
@@ -212,14 +212,14 @@ class RateLimit:
         """Count a request of the fast path. Returns its RateLimit header; None: it exceeds the limit."""
         assert isinstance(self.counter, LocalCounter)
         quota = self.counter.count(user_id)
-        return self._told(quota) if quota.allowed else None
+        return self._ratelimit(quota) if quota.allowed else None
 
     def give_back(self, user_id: str) -> None:
         """Undo `take` for a request that takes the slow path after all."""
         assert isinstance(self.counter, LocalCounter)
         self.counter.give_back(user_id)
 
-    def _told(self, quota: Quota) -> bytes:
+    def _ratelimit(self, quota: Quota) -> bytes:
         return b'"caller";r=%d;t=%d' % quota[1:]
 
 

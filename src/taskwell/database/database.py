@@ -55,7 +55,7 @@ logger = logging.getLogger("taskwell")
 
 # Attempts per transaction, by fault. After READ_ONLY, a new connection may reach the new primary.
 _ATTEMPTS = {Fault.CONFLICT: 4, Fault.LOST: 4, Fault.CONFUSED: 4, Fault.READ_ONLY: 2}
-_AWAY_SECONDS = 1.0
+_UNREACHABLE_SECONDS = 1.0
 _WARNING_SECONDS = 10.0
 _MAX_INLINE_GROUP = 24  # calls per group of inline reads: a group blocks the event loop while it runs
 _MAX_IN_FLIGHT = 1  # groups at a time: a second one would be small, and wait for rows that the first locks
@@ -139,8 +139,8 @@ class Database:
         self._group_sizes: dict[str, Histogram] = {}  # by the label of their functions
         self._read_this_turn: dict[Hashable, Any] = {}  # outcomes, by function and key
         self._pending: set[asyncio.Future[Any]] = set()
-        self._away = False
-        self._away_until = 0.0
+        self._unreachable = False
+        self._unreachable_until = 0.0
         self._quiet_until = 0.0
         self._damaged = False
 
@@ -432,8 +432,8 @@ class Database:
                     raise error_of(fault) from error
                 self.retries[fault.name.lower()] += 1
             else:
-                if self._away:
-                    self._away = False
+                if self._unreachable:
+                    self._unreachable = False
                     logger.warning("%s is reachable again", self._url)
                 return outcome
             await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311 (jitter, no secret)
@@ -450,10 +450,10 @@ class Database:
 
     def _note(self, fault: Fault, error: Exception) -> None:
         match fault:
-            case Fault.AWAY:
+            case Fault.UNREACHABLE:
                 self._warn(reason_of(self._url, error))
-                self._away = True
-                self._away_until = time.monotonic() + _AWAY_SECONDS
+                self._unreachable = True
+                self._unreachable_until = time.monotonic() + _UNREACHABLE_SECONDS
             case Fault.READ_ONLY:
                 self._warn(reason_of(self._url, error))
                 self.backend.give_up_sessions()
@@ -490,7 +490,7 @@ class Database:
         if not self.ready:
             preparing = "The database is being prepared; nothing was changed. Try again."
             raise Unavailable(preparing, reason="preparing")
-        if time.monotonic() < self._away_until:
+        if time.monotonic() < self._unreachable_until:
             raise Unavailable()
         if writes and self._damaged:  # a write may increase the damage
             raise error_of(Fault.BROKEN)
@@ -505,13 +505,13 @@ class Database:
             Unavailable: the database is not usable.
         """
         self._check_available(writes=True)
-        if self._away or self.backend.dialect == "sqlite":
+        if self._unreachable or self.backend.dialect == "sqlite":
             await self.read(_nothing)
 
     @property
     def available(self) -> bool:
         """Whether the last use succeeded. Runs no query."""
-        return self.ready and not (self._away or self._damaged)
+        return self.ready and not (self._unreachable or self._damaged)
 
     def group_sizes(self) -> dict[str, Histogram]:
         """The sizes of the groups of coalesced calls, by the label of their function."""

@@ -16,7 +16,7 @@ from taskwell.core.errors import Busy, Forbidden, StorageFull, TaskwellError, Un
 class Fault(Enum):
     CONFLICT = auto()  # serialization failure or deadlock: the transaction can be retried
     LOST = auto()  # the connection broke: the same, unless COMMIT had been sent
-    AWAY = auto()  # no connection could be made
+    UNREACHABLE = auto()  # no connection could be made
     BUSY = auto()  # a timeout: of a lock, of the pool or of a statement
     READ_ONLY = auto()  # a standby, or a file that is not writable
     FULL = auto()
@@ -30,7 +30,7 @@ _OF_SQLSTATE = {
     "40P01": Fault.CONFLICT,
     "57P01": Fault.LOST,
     "57P02": Fault.LOST,
-    "57P03": Fault.AWAY,
+    "57P03": Fault.UNREACHABLE,
     "53300": Fault.BUSY,
     "55P03": Fault.BUSY,
     "57014": Fault.BUSY,
@@ -45,15 +45,15 @@ _OF_SQLSTATE = {
 _WRONG_VALUES = re.compile("bind message|insufficient data left in message")
 # By SQLSTATE's class, its first two characters. Credentials may change while the server runs.
 _VIOLATION = "08P01"
-_OF_CLASS = {"08": Fault.LOST, "28": Fault.AWAY, "3D": Fault.AWAY}
+_OF_CLASS = {"08": Fault.LOST, "28": Fault.UNREACHABLE, "3D": Fault.UNREACHABLE}
 
 _OF_SQLITE = {
     sqlite3.SQLITE_BUSY: Fault.BUSY,
     sqlite3.SQLITE_LOCKED: Fault.BUSY,
     sqlite3.SQLITE_FULL: Fault.FULL,
     sqlite3.SQLITE_READONLY: Fault.READ_ONLY,
-    sqlite3.SQLITE_CANTOPEN: Fault.AWAY,
-    sqlite3.SQLITE_IOERR: Fault.AWAY,
+    sqlite3.SQLITE_CANTOPEN: Fault.UNREACHABLE,
+    sqlite3.SQLITE_IOERR: Fault.UNREACHABLE,
     sqlite3.SQLITE_IOERR_WRITE: Fault.FULL,  # the user's disk quota is exhausted, not the disk
     sqlite3.SQLITE_CORRUPT: Fault.BROKEN,
     sqlite3.SQLITE_NOTADB: Fault.BROKEN,
@@ -81,14 +81,14 @@ def fault_of(error: BaseException) -> Fault | None:
     fault = _of_server(error, original)
     if fault is None and isinstance(error, DBAPIError):
         return Fault.LOST if error.connection_invalidated else None
-    return Fault.AWAY if fault is None and isinstance(error, OSError | TimeoutError) else fault
+    return Fault.UNREACHABLE if fault is None and isinstance(error, OSError | TimeoutError) else fault
 
 
 def _of_server(error: BaseException, original: BaseException | None) -> Fault | None:
     sqlstate = getattr(original, "sqlstate", None)
     fault = _of_sqlstate(sqlstate) if isinstance(sqlstate, str) else None
     if isinstance(error, NotConnected):
-        return Fault.AWAY if fault in {None, Fault.CONFUSED} or sqlstate == _VIOLATION else fault
+        return Fault.UNREACHABLE if fault in {None, Fault.CONFUSED} or sqlstate == _VIOLATION else fault
     if sqlstate == _VIOLATION and _WRONG_VALUES.search(str(original)):
         return Fault.CONFUSED
     if type(original).__name__ == "InvalidCachedStatementError":  # a plan from before a migration
@@ -155,7 +155,7 @@ _WRONG_CERTIFICATE = {
     64: "of another host: use the host name in the certificate",
 }
 _SQLITE_REASONS = {
-    Fault.AWAY: "{} cannot be opened: check that its folder exists and is writable",
+    Fault.UNREACHABLE: "{} cannot be opened: check that its folder exists and is writable",
     Fault.READ_ONLY: "{} is not writable: check the permissions of the file and its folder",
     Fault.FULL: "the disk of {} is full: free space on it",
     Fault.BROKEN: "{} is damaged or not an SQLite database: restore it from a backup",

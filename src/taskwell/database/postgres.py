@@ -438,7 +438,7 @@ async def _refuse_other_sessions(connection: AsyncConnection) -> None:
 
 def _may_have_run(error: Exception) -> bool:
     """Whether the last statement may have reached the server before the connection broke."""
-    return fault_of(error) in {Fault.LOST, Fault.AWAY} and not never_sent(error)
+    return fault_of(error) in {Fault.LOST, Fault.UNREACHABLE} and not never_sent(error)
 
 
 def _nameless() -> str:

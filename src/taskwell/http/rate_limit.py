@@ -93,7 +93,7 @@ class LocalCounter:
         """Undo the last count."""
         self._counts[key] = max(0, self._counts.get(key, 0) - 1)
 
-    def look(self, key: str) -> Quota:
+    def peek(self, key: str) -> Quota:
         """The quota, without counting."""
         rest = self._rest()
         return self.rate.quota(True, self._before.get(key, 0), self._counts.get(key, 0), rest)
@@ -242,11 +242,11 @@ class AuthFailureLimit:
         if network is None:
             await self.app(scope, receive, send)
             return
-        quota = self.counter.look(network)
+        quota = self.counter.peek(network)
         if not quota.left:
             await response_of(scope, RateLimited(quota.seconds))(scope, receive, send)
             return
-        request_state(scope).add_check(lambda: self.counter.look(network).left > 0)
+        request_state(scope).add_check(lambda: self.counter.peek(network).left > 0)
 
         async def watch(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 401:

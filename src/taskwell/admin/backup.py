@@ -80,14 +80,14 @@ def _exists(file: Path) -> CannotCopy:
 
 
 async def _write(source: ReadTransaction, made: Path, taken_at: datetime, progress: Progress) -> Backup:
-    revision = await source.look(migrate.revision_of)
+    revision = await source.run_sync(migrate.revision_of)
     assert revision is not None
     with lone_file(made, "rw") as connection:
         target = Transaction(connection)
-        await target.look(lambda connection: migrate.bring_to(connection, revision))
+        await target.run_sync(lambda connection: migrate.bring_to(connection, revision))
         tables = await copy.copy(source, target, progress)
         backup = Backup(taken_at, revision, dict(tables))
-        await target.look(_CONTENTS.create)
+        await target.run_sync(_CONTENTS.create)
         await target.insert_rows(_CONTENTS, [{"contents": _BACKUP.dump_json(backup).decode()}])
     return backup
 
@@ -141,13 +141,13 @@ def _opened(file: Path) -> Iterator[InlineConnection]:
 
 
 async def _contents(transaction: ReadTransaction, file: Path) -> Backup:
-    if not await transaction.look(
+    if not await transaction.run_sync(
         lambda connection: connection.dialect.has_table(connection, _CONTENTS.name)
     ):
         raise CannotCopy(f"{file} is not a backup of taskwell: for a database file use `taskwell move`")
     row = await transaction.first(select(_CONTENTS))
     backup = _BACKUP.validate_json(row[0]) if row else None
-    if backup is None or await transaction.look(migrate.state_of) is Schema.AHEAD:
+    if backup is None or await transaction.run_sync(migrate.state_of) is Schema.AHEAD:
         raise CannotCopy(f"{file} is of a newer taskwell: restore it with that version")
     return backup
 
@@ -159,7 +159,7 @@ async def check_backup(transaction: ReadTransaction, backup: Backup, progress: P
         raise Differs(f"the backup is damaged: {first[0]}")
     if await transaction.first(text("PRAGMA foreign_key_check")) is not None:
         raise Differs("the backup is damaged: rows refer to missing rows")
-    if await transaction.look(migrate.revision_of) != backup.revision:
+    if await transaction.run_sync(migrate.revision_of) != backup.revision:
         raise Differs("the backup is damaged: its revision differs from its description")
     try:
         await copy.compare(backup.tables, transaction, progress)

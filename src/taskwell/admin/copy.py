@@ -90,8 +90,8 @@ async def reading(settings: Settings) -> AsyncGenerator[ReadTransaction]:
     """
     async with _entered(settings, lambda backend: backend.snapshot()) as connection:
         transaction = ReadTransaction(connection)
-        schema = await transaction.look(migrate.state_of)
-        if await transaction.look(migrate.revision_of) is None:
+        schema = await transaction.run_sync(migrate.state_of)
+        if await transaction.run_sync(migrate.revision_of) is None:
             raise CannotCopy(f"{settings.migration_database} is not a database of taskwell: check the URL")
         if schema is migrate.Schema.AHEAD:
             raise _newer(settings)
@@ -122,7 +122,7 @@ async def loading(settings: Settings) -> AsyncGenerator[Transaction]:
         await startup.upgrade(settings)
     async with _entered(settings, lambda backend: backend.loading(TABLES)) as connection:
         transaction = Transaction(connection)
-        if await transaction.look(migrate.state_of) is not migrate.Schema.CURRENT:
+        if await transaction.run_sync(migrate.state_of) is not migrate.Schema.CURRENT:
             raise _newer(settings)
         yield transaction
 
@@ -162,7 +162,7 @@ def _named(url: DatabaseUrl) -> Iterator[None]:
 
 async def tables_of(transaction: ReadTransaction) -> list[Table]:
     """The tables of a database in its own revision, referenced tables first."""
-    return await transaction.look(_tables_of)
+    return await transaction.run_sync(_tables_of)
 
 
 def _tables_of(connection: Connection) -> list[Table]:

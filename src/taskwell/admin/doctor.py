@@ -173,8 +173,8 @@ async def _database(settings: Settings, inside: Inside) -> Findings:
                 yield _pooler(settings)
             async for finding in inside(transaction, settings, pooled):
                 yield finding
-            schema = await transaction.look(migrate.state_of)
-            others = await transaction.look(migrate.conflicting_tables)
+            schema = await transaction.run_sync(migrate.state_of)
+            others = await transaction.run_sync(migrate.conflicting_tables)
             async for finding in _users(transaction, schema):
                 yield finding
         if others:

@@ -33,7 +33,7 @@ async def move(source: Settings, target: Settings, progress: Progress) -> Moved:
     if str(source.migration_database) == str(target.migration_database):
         raise CannotCopy("FROM_URL and TO_URL are the same database: name another one")
     async with copy.reading(source) as transaction:
-        if await transaction.look(migrate.state_of) is not migrate.Schema.CURRENT:
+        if await transaction.run_sync(migrate.state_of) is not migrate.Schema.CURRENT:
             raise CannotCopy(f"the schema of {source.database} is behind: run `taskwell db upgrade` on it")
     async with copy.frozen(source) as old, copy.loading(target) as new:
         progress.expect(2 * await copy.count_rows(old))

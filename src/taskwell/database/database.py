@@ -85,7 +85,7 @@ class ReadTransaction:
     async def first(self, statement: Executable) -> Row[Any] | None:
         return (await self._connection.execute(statement)).first()
 
-    async def look(self, work: Callable[[Connection], T]) -> T:
+    async def run_sync(self, work: Callable[[Connection], T]) -> T:
         """Run synchronous work on the connection, such as an inspection of the schema."""
         return await self._connection.run_sync(work)
 

@@ -405,13 +405,13 @@ def _refusals_named() -> Iterator[None]:
 def _has_own_process(connection: Any) -> bool:
     """Whether the process that answers has the id that was announced at the start of the connection."""
 
-    async def ask(driver: asyncpg.Connection) -> bool:
+    async def has_own(driver: asyncpg.Connection) -> bool:
         statement = await driver.prepare("SELECT pg_backend_pid()", name="")  # a name would stay prepared
         return bool(await statement.fetchval() == driver.get_server_pid())
 
     try:
         with _refusals_named():
-            return bool(connection.run_async(ask))
+            return bool(connection.run_async(has_own))
     except BaseException:
         connection.terminate()
         raise

@@ -51,19 +51,19 @@ async def arrange(settings: Settings, database: Database, *, may_alter: bool) ->
     if not isinstance(backend, PostgresBackend):
         return None
     obstacle = None
-    target, tables = required(settings), await _look(backend)
+    target, tables = required(settings), await _table_states(backend)
     if target and any(table.bypassed for table in tables):
         obstacle = _BYPASSED.format(settings.database)
     elif target is not None and not all(table.enabled == table.forced == target for table in tables):
         obstacle = await _alter(settings, enforce=target) if may_alter else _NOT_YET
-        tables = await _look(backend)
+        tables = await _table_states(backend)
     if any(table.active for table in tables):
         await backend.obey_row_security()
         return obstacle
     return obstacle or (_NOT_YET if target else None)
 
 
-async def _look(backend: PostgresBackend) -> Sequence[Row[Any]]:
+async def _table_states(backend: PostgresBackend) -> Sequence[Row[Any]]:
     async with backend.reading() as connection:
         return (await connection.execute(_TABLES)).all()
 

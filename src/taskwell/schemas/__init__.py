@@ -1,1 +1,1 @@
-"""What may come in and what goes out."""
+"""The input and output types of operations."""

@@ -1,4 +1,4 @@
-"""Those who ask at once are asked for together, and each gets an answer of their own."""
+"""The coalescer groups concurrent calls, and each call gets its own outcome."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
@@ -14,7 +14,7 @@ Seen = list[tuple[str, list[str]]]
 
 
 class Source:
-    """Answers a key with itself and the number of the call; lets its user decide when."""
+    """Returns each key with the number of its group; a test decides when a group ends."""
 
     def __init__(self, *, max_size: int = 100, shared: bool = True) -> None:
         self.seen: Seen = []
@@ -51,7 +51,7 @@ async def settle() -> None:
 
 
 class TestCoalescer:
-    def test_who_asks_alone_waits_for_nobody(self) -> None:
+    def test_a_single_call_runs_at_once(self) -> None:
         async def work() -> None:
             source = Source()
             assert await source.enqueue("a") == "a 1"
@@ -59,7 +59,7 @@ class TestCoalescer:
 
         asyncio.run(work())
 
-    def test_who_asks_at_once_is_asked_for_once(self) -> None:
+    def test_concurrent_calls_form_one_group(self) -> None:
         async def work() -> None:
             source = Source()
             answers = await asyncio.gather(*(source.enqueue(key) for key in "abc"))
@@ -68,7 +68,7 @@ class TestCoalescer:
 
         asyncio.run(work())
 
-    def test_who_comes_meanwhile_is_next_and_never_gets_what_was_begun_before(self) -> None:
+    def test_calls_during_a_group_form_the_next_one_and_never_get_its_outcome(self) -> None:
         async def work() -> None:
             source = Source()
             source.gates = [asyncio.Event(), asyncio.Event()]
@@ -83,7 +83,7 @@ class TestCoalescer:
 
         asyncio.run(work())
 
-    def test_a_key_is_never_asked_for_twice_at_a_time(self) -> None:
+    def test_a_key_is_in_one_running_group_at_most(self) -> None:
         async def work() -> None:
             source = Source(max_size=1)
             source.gates = [asyncio.Event() for _ in range(4)]
@@ -98,7 +98,7 @@ class TestCoalescer:
 
         asyncio.run(work())
 
-    def test_what_is_not_shared_is_done_for_each_one_after_another(self) -> None:
+    def test_without_sharing_each_call_of_a_key_runs_by_itself(self) -> None:
         async def work() -> None:
             source = Source(shared=False)
             answers = await asyncio.gather(*(source.enqueue(key) for key in "aaba"))
@@ -107,7 +107,7 @@ class TestCoalescer:
 
         asyncio.run(work())
 
-    def test_different_users_are_kept_apart(self) -> None:
+    def test_a_group_has_one_principal(self) -> None:
         async def work() -> None:
             source = Source()
             asked = [
@@ -119,7 +119,7 @@ class TestCoalescer:
 
         asyncio.run(work())
 
-    def test_no_more_than_so_many_at_once_in_no_more_than_so_many_lanes(self) -> None:
+    def test_the_size_and_the_number_of_groups_are_limited(self) -> None:
         async def work() -> None:
             source = Source(max_size=2)
             source.gates = [asyncio.Event() for _ in range(3)]
@@ -133,7 +133,7 @@ class TestCoalescer:
 
         asyncio.run(work())
 
-    def test_an_error_of_one_key_is_nobody_elses(self) -> None:
+    def test_an_error_of_one_key_is_raised_for_that_key_alone(self) -> None:
         async def work() -> None:
             source = Source()
             source.failures = {"b": KeyError("b")}
@@ -142,7 +142,7 @@ class TestCoalescer:
 
         asyncio.run(work())
 
-    def test_a_failure_is_everybodys_and_the_next_are_asked_for(self) -> None:
+    def test_a_failed_group_fails_all_its_calls_and_no_later_one(self) -> None:
         async def work() -> None:
             source = Source()
             source.failure = ConnectionError()
@@ -153,7 +153,7 @@ class TestCoalescer:
 
         asyncio.run(work())
 
-    def test_who_leaves_holds_nobody_up(self) -> None:
+    def test_a_cancelled_call_does_not_delay_others(self) -> None:
         async def work() -> None:
             source = Source()
             source.gates = [asyncio.Event(), asyncio.Event()]
@@ -170,10 +170,10 @@ class TestCoalescer:
         asyncio.run(work())
 
 
-class TestMoreToCome:
-    """Under overload, where those who wait for a place come some at a time."""
+class TestMoreExpected:
+    """Under overload, when admission control starts queued requests in each turn of the event loop."""
 
-    def test_who_is_sure_to_come_is_waited_for(self) -> None:
+    def test_a_group_waits_for_expected_calls(self) -> None:
         async def work() -> None:
             source = Source()
             source.more = True
@@ -187,7 +187,7 @@ class TestMoreToCome:
 
         asyncio.run(work())
 
-    def test_a_full_group_waits_for_no_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_full_group_does_not_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(coalescing, "_GOOD_SIZE", 3)
 
         async def work() -> None:
@@ -201,7 +201,7 @@ class TestMoreToCome:
 
         asyncio.run(work())
 
-    def test_who_wants_what_hardly_anybody_wants_does_not_wait_on_and_on(self) -> None:
+    def test_a_small_group_waits_a_limited_number_of_turns(self) -> None:
         async def work() -> None:
             source = Source()
             source.more = True
@@ -212,7 +212,7 @@ class TestMoreToCome:
 
         asyncio.run(work())
 
-    def test_from_one_group_to_the_next_others_have_a_turn(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_other_callbacks_run_between_two_groups(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(coalescing, "_GOOD_SIZE", 1)
         seen_at_each_turn = []
 
@@ -228,8 +228,8 @@ class TestMoreToCome:
         assert set(seen_at_each_turn) >= {1, 2}
 
 
-class TestWhatComesLater:
-    """An outcome that has to be waited for itself."""
+class TestFutureOutcome:
+    """The outcome of a key that takes longer than its group."""
 
     def test_is_passed_on(self) -> None:
         async def work() -> None:

@@ -106,11 +106,11 @@ class TestPublicAddresses:
         assert "TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS=true" in told
 
     def test_are_refused_when_the_environment_names_them(self) -> None:
-        assert refusal(TASKWELL_HOST="::", TASKWELL_WORKERS="2").startswith("on :: everybody could")
+        assert refusal(TASKWELL_HOST="::", TASKWELL_WORKERS="2").startswith("on :: any client could")
 
     def test_are_served_when_that_is_allowed(self, tmp_path: Path) -> None:
         # Loopback in a spelling that is not taken for it, so that this test opens nothing to the network.
-        assert refusal("--host", "127.1").startswith("on 127.1 everybody could")
+        assert refusal("--host", "127.1").startswith("on 127.1 any client could")
         allowed = {"TASKWELL_HOST": "127.1", "TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS": "true"}
         with server_process(tmp_path, **allowed) as server:
             create(server)
@@ -172,7 +172,7 @@ class TestAddresses:
 
     def test_are_each_looked_at(self) -> None:
         told = refusal("--host", "127.0.0.1", "--host", "192.168.1.20")
-        assert told.startswith("on 192.168.1.20 everybody could")
+        assert told.startswith("on 192.168.1.20 any client could")
 
     def test_are_each_asked_for(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:

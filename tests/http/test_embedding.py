@@ -110,7 +110,7 @@ class TestUnderUvicorn:
                 assert "TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS" in answer.json()["detail"]
                 assert address not in answer.json()["detail"]
             assert httpx2.get(f"http://127.0.0.1:{port}{path}").status_code == 200
-        assert log.read_text().count("requests are refused: at this address everybody could read") == 1
+        assert log.read_text().count("requests are refused: at this address any client could read") == 1
 
     def test_it_is_served_when_that_is_allowed(self, tmp_path: Path) -> None:
         port, address = str(free_port()), own_address()

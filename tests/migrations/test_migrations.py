@@ -248,7 +248,7 @@ class TestReservedIds:
         with server_process(tmp_path, DATABASE_URL=url) as server:
             httpx2.get(f"{server.url}/api/alice/tasks")
             wait_for(lambda: "reserved" in server.log())
-            assert "keep them: search, v1" in server.log()
+            assert "reserved now: search, v1" in server.log()
             assert httpx2.get(f"{server.url}/api/v1/tasks").json() == []
             assert httpx2.get(f"{server.url}/api/v2/tasks").status_code == 400
 

@@ -76,7 +76,7 @@ class TestPages:
 class TestMake:
     def run(self, *arguments: str) -> str:
         done = subprocess.run(
-            ["make", "--assume-old", ".venv/.ready", *arguments],
+            ["make", "--no-print-directory", "--assume-old", ".venv/.ready", *arguments],
             cwd=ROOT, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

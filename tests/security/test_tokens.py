@@ -262,7 +262,7 @@ class TestCommand:
             tmp_path, "create", "backup", "--user", "alice", "--scope", "tasks:read", "--days", "3"
         )
         assert is_well_formed(made.stdout.strip())
-        assert "shown this once" in made.stderr
+        assert "cannot be shown again" in made.stderr
         listed = self.run(tmp_path, "list", "--user", "alice").stdout
         assert "backup  tasks:read  until " in listed
         assert "never used" in listed

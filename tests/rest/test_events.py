@@ -14,6 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from harness.cluster import PROCESSES
 from harness.databases import new_postgres_database
 from harness.responses import create, problem, violation
 from harness.servers import LocalServer, local_server, server_process
@@ -22,7 +23,12 @@ from taskwell.core.settings import Settings
 
 
 @pytest.fixture
-def events(tasks: str) -> str:
+def events(client: httpx2.Client, tasks: str) -> str:
+    """The path of the streams. Of several servers, those that still had a stream of the user that `client`
+    deleted learn of it at their next poll; a stream that joined one of these would end there.
+    """
+    if PROCESSES:
+        time.sleep(0.6)
     return tasks.removesuffix("tasks") + "events"
 
 

@@ -78,6 +78,10 @@ clean: ## Remove the environment and all caches
 coverage: $(READY) ## Run the whole test suite and measure what it covers; less than the floor is an error
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --cov --cov-report=term
 
+.PHONY: test-full
+test-full: $(READY) ## The same tests with every case at both mounts, of which `make test` runs a sixth at the second
+	TEST_ALL_MOUNTS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+
 .PHONY: test-slow-path
 test-slow-path: $(READY) ## The same tests without the fast path: no request is answered early, no statements are coalesced
 	TEST_SLOW_PATH=1 $(BIN)/python -m pytest --numprocesses $(WORKERS)

@@ -1,4 +1,4 @@
-"""taskwell with every request through FastAPI, nothing asked for together: `... slow_path PORT`."""
+"""taskwell with every request through FastAPI and nothing coalesced: `... slow_path PORT`."""
 
 import sys
 

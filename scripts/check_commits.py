@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # Earlier messages follow the form more loosely.
-RULE_BEGINS = "a4e3f0809f24afc640b4cdc0c012f0faeded1bec"
+RULE_BEGINS = "cfa9eb3ef53def2d1879a7747b093a74afcbd89f"
 LIMIT = 72
 TYPES = ("build", "chore", "ci", "docs", "feat", "fix", "perf", "refactor", "revert", "style", "test")
 _SUBJECT = re.compile(rf"(?:{'|'.join(TYPES)})\([a-z0-9_-]+\)!?: \S.*[^.\s]")

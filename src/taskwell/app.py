@@ -109,7 +109,7 @@ class NotStarted:
 
 @dataclass
 class State(AppState):
-    """What all protocols need, and one attribute for each that keeps something of its own."""
+    """What all protocols need, and one attribute per protocol with state."""
 
     rest: RestState
 
@@ -170,7 +170,7 @@ def _application(settings: Settings, *, fast_path: bool = True, local: bool = Fa
     openapi.install(app)
     if fast_path and not app.traced:  # a trace needs the route that FastAPI finds
         app.add_middleware(DirectDispatch, settings=settings, queries=app.state.rest.queries)
-    _add_layers(app, settings, local=local)
+    _add_middleware(app, settings, local=local)
     return app
 
 
@@ -196,7 +196,7 @@ def _state_of(settings: Settings, *, fast_path: bool) -> State:
     )
 
 
-def _add_layers(app: Application, settings: Settings, *, local: bool) -> None:
+def _add_middleware(app: Application, settings: Settings, *, local: bool) -> None:
     """The last one added is the outermost."""
     prefixes = app.state.prefixes
     stub = settings.auth == "stub"
@@ -239,7 +239,7 @@ async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
             await startup.start(settings, database),
             asyncio.create_task(feed.watch()),
             asyncio.create_task(run_forever(database, settings.trash_days)),
-            asyncio.create_task(state.metrics.keep_telling(database, feed)),
+            asyncio.create_task(state.metrics.publish_forever(database, feed)),
             *_key_fetches(state.verifier),
         }
     try:

@@ -38,7 +38,7 @@ class SqliteBackend:
     dialect = "sqlite"
     isolates_users = False
     max_in_flight = _READERS
-    max_connections = _READERS + 2  # one for inline reads, and one for reads in between
+    max_connections = _READERS + 2  # one for inline reads, and one for reads while all readers are busy
 
     def __init__(self, url: DatabaseUrl, *, coalesce: bool = True) -> None:
         self.path = absolute(url.path)
@@ -76,7 +76,7 @@ class SqliteBackend:
 
     @contextmanager
     def inline_connection(self) -> Generator[DriverConnection]:
-        """The same for synchronous callers, which do not yield to the event loop."""
+        """A prepared connection for synchronous callers, which do not yield to the event loop."""
         if self._file_checked_until < time.monotonic():
             self._file.need()
             self._file_checked_until = time.monotonic() + _FILE_CHECK_SECONDS

@@ -82,7 +82,7 @@ class Admission:
         self._let_in_soon()
 
     def _let_in_soon(self) -> None:
-        """Start them in the next turn of the event loop, after the quick refusals of this one."""
+        """Start queued requests in the next turn of the event loop, after the quick refusals of this one."""
         if not self._scheduled and self.lets_in_more():
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._let_in)
@@ -98,7 +98,7 @@ class Admission:
     def note_refusal(self, now: float) -> None:
         self._refused += 1
         if now - self._warned_at > _WARN_EVERY_SECONDS:
-            logger.warning("overloaded: %d requests refused since this was said last", self._refused)
+            logger.warning("overloaded: %d requests refused since the last warning", self._refused)
             self._refused, self._warned_at = 0, now
 
 

@@ -80,7 +80,7 @@ def _if_match(request: Request) -> Set[str] | None:
     return parse_tags(header, "If-Match")
 
 
-async def guard_of_request(
+async def expected_of_request(
     request: Request,
     if_match: Annotated[
         str | None,
@@ -103,11 +103,11 @@ async def guard_of_request(
     return None if tags is None else frozenset(int(tag) for tag in tags if _NUMBER.fullmatch(tag))
 
 
-async def guard_unless_new(
+async def expected_unless_new(
     request: Request,
     if_match: Annotated[str | None, Header(description="As with PATCH.", json_schema_extra=_TAGS)] = None,
 ) -> frozenset[int] | None:
-    """Like `guard_of_request`; a task that is to be created has no version yet.
+    """Like `expected_of_request`; a task that is to be created has no version yet.
 
     Raises:
         Invalid: the conditions contradict each other.
@@ -115,13 +115,13 @@ async def guard_unless_new(
     if not creates(request):
         if _header(request, "if-none-match"):
             raise _refusal("If-None-Match", _NO_IF_NONE_MATCH)
-        return await guard_of_request(request, if_match)
+        return await expected_of_request(request, if_match)
     if if_match is not None:
         raise Invalid(Violation("header", "If-Match", "contradiction", "contradicts If-None-Match"))
     return None
 
 
-async def guard_of_list(
+async def expected_of_list(
     request: Request,
     if_match: Annotated[
         str | None,
@@ -200,9 +200,9 @@ def _refusal(name: str, detail: str) -> Invalid:
     return Invalid(Violation("header", name, "not_allowed", detail))
 
 
-IfMatch = Annotated[frozenset[int] | None, Depends(guard_of_request)]
-IfMatchUnlessNew = Annotated[frozenset[int] | None, Depends(guard_unless_new)]
-IfMatchOfList = Annotated[Set[str] | None, Depends(guard_of_list)]
+IfMatch = Annotated[frozenset[int] | None, Depends(expected_of_request)]
+IfMatchUnlessNew = Annotated[frozenset[int] | None, Depends(expected_unless_new)]
+IfMatchOfList = Annotated[Set[str] | None, Depends(expected_of_list)]
 
 
 async def if_match_of_read(

@@ -63,27 +63,27 @@ class Metrics:
     def page(self, database: Database, feed: Feed) -> bytes:
         """The metrics of all processes, in the text format of Prometheus."""
         own = [*self._counters(database), *self._gauges(database, feed)]
-        return generate_latest(_Page(_merged([own, *self._told_by_others()])))
+        return generate_latest(_Page(_merged([own, *self._read_other_processes()])))
 
-    async def keep_telling(self, database: Database, feed: Feed) -> None:
+    async def publish_forever(self, database: Database, feed: Feed) -> None:
         """Write the file for the other processes until cancelled; at the end without gauges."""
         if self._file is None:
             return
         try:
             while True:
-                self._tell([*self._counters(database), *self._gauges(database, feed)])
+                self._write_file([*self._counters(database), *self._gauges(database, feed)])
                 await asyncio.sleep(_TOLD_EVERY_SECONDS)
         finally:
-            self._tell(self._counters(database))
+            self._write_file(self._counters(database))
 
-    def _tell(self, families: Iterable[Metric]) -> None:
+    def _write_file(self, families: Iterable[Metric]) -> None:
         assert self._file is not None
         new = self._file.with_suffix(".new")
         with contextlib.suppress(OSError):  # the next attempt may succeed
             new.write_text(json.dumps([_Family.of(family) for family in families]))
             new.replace(self._file)
 
-    def _told_by_others(self) -> Iterator[list[Metric]]:
+    def _read_other_processes(self) -> Iterator[list[Metric]]:
         files = self._file.parent.glob("*.json") if self._file else ()
         for file in files:
             if file == self._file:

@@ -115,14 +115,16 @@ class Origins(CORSMiddleware):
             allow_private_network=named,
             expose_headers=_EXPOSED,
         )
-        self._told = [(name.lower().encode(), value.encode()) for name, value in self.simple_headers.items()]
+        self._cors_headers = [
+            (name.lower().encode(), value.encode()) for name, value in self.simple_headers.items()
+        ]
 
     def headers_for(self, origin: bytes) -> list[Header]:
         """The CORS headers of a response. A page of an origin that is not allowed cannot read it."""
         if self.allow_all_origins:
-            return [*self._told, VARY]
+            return [*self._cors_headers, VARY]
         if self.is_allowed_origin(origin.decode("latin-1")):
-            return [(b"access-control-allow-origin", origin), *self._told, VARY]
+            return [(b"access-control-allow-origin", origin), *self._cors_headers, VARY]
         return [VARY]
 
     def preflight_response(self, request_headers: Headers) -> Response:

@@ -1,6 +1,6 @@
-"""The table of path prefixes: one line says what the middleware does for a protocol.
+"""The table of path prefixes: one row per prefix configures the middleware.
 
-The application creates the table and passes it to the middleware. A protocol package adds a line with its
+The application creates the table and passes it to the middleware. A protocol package adds a row with its
 application; the middleware needs no change.
 """
 
@@ -35,7 +35,7 @@ class Prefix:
     `whole_segment`: False if `/healthz` belongs to `/health` as well.
     `authenticated`: its requests need credentials. `limited`: its callers and its failed authentications are
     counted. `max_body`: bytes; None: the limit of the settings. `cors`: pages of other origins may read it.
-    `cacheable`: its responses are kept by whatever cache, unless they say otherwise.
+    `cacheable`: caches may store its responses, unless these say otherwise.
     `any_host`: it is served under every host name. `always_admitted`: overload does not refuse it.
     """
 

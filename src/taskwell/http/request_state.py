@@ -71,7 +71,7 @@ class RequestState:
         self.checks = (*self.checks, check)
 
     def take_outcome(self) -> BaseException:
-        """The error, which is not kept: it and the frames that it passes would refer to each other."""
+        """Return the error and clear it, so that it and the frames it passes form no reference cycle."""
         outcome, self.outcome = self.outcome, None
         assert outcome is not None
         return outcome

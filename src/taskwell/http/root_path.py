@@ -63,11 +63,11 @@ def enter(scope: MutableMapping[str, Any], configured: str, prefixes: Prefixes, 
     if state.root_path is not None:
         return
     whole: str = scope.get("root_path") or ""
-    told: str = scope.get("app_root_path", whole)
-    mounted = whole.removeprefix(told)
+    server_root_path: str = scope.get("app_root_path", whole)
+    mounted = whole.removeprefix(server_root_path)
     path: str = scope["path"]
     inner = next((rest for root in (whole, mounted) if (rest := _below(root, path)) is not None), path)
-    outer = configured or told.rstrip("/")
+    outer = configured or server_root_path.rstrip("/")
     rest = _below(outer, inner)
     # Where a root path is itself a path of this application, both `/api/tasks` and `/api/api/tasks` may
     # come; only in the second is what follows a path of this application.

@@ -71,16 +71,16 @@ class ProxyHeaders:
             return (WebSocketClose() if scope["type"] == "websocket" else self.app)(scope, receive, send)
         if self.origin:
             note_origin(scope, self.origin)
-        said = not self._WORDS.isdisjoint(lines(scope))
-        if not (said or self.root_path or scope.get("root_path")):
+        is_forwarded = not self._WORDS.isdisjoint(lines(scope))
+        if not (is_forwarded or self.root_path or scope.get("root_path")):
             return self.app(scope, receive, send)
         if scope.get("root_path"):
             scope = detached(scope)
         if scope.get("client") is None and _is_local(scope):
             scope["client"] = _THIS_MACHINE  # by a Unix socket
-        prefix = self._prefix(scope) if said and not self.root_path else ""
+        prefix = self._prefix(scope) if is_forwarded and not self.root_path else ""
         enter(scope, self.root_path, self.prefixes, prefix)
-        app: ASGIApp = self.forwarded if said else self.app  # type: ignore[assignment]
+        app: ASGIApp = self.forwarded if is_forwarded else self.app  # type: ignore[assignment]
         return app(scope, receive, partial(_send_varying, send) if prefix else send)
 
     def _prefix(self, scope: Scope) -> str:

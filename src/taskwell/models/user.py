@@ -9,7 +9,7 @@ from taskwell.core.clock import utc_now
 from taskwell.models.base import SEQUENCE_END, USER_ID_MAX_LENGTH
 
 EPOCH = 2**32  # every epoch of a sequence begins at a multiple
-UNKNOWN_USERS = b""  # the mark of all users without a mark by digest
+UNKNOWN_USERS = b""  # in place of a digest: the row for erased users that have no row of their own
 EMAIL_MAX_LENGTH = 254  # RFC 5321, as corrected by erratum 1690
 
 

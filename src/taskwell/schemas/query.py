@@ -86,7 +86,9 @@ class FilterParameters(BaseModel):
         Where("is", ("completed",)),
         Field(description="Only tasks that are completed, or only those that are not."),
     ] = None
-    status: Annotated[Status, Field(description="The same by name.")] = None
+    status: Annotated[
+        Status, Field(description="`pending` or `completed`, instead of `completed`; `all` is no filter.")
+    ] = None
     q: Annotated[
         Search,
         Where("contains", ("title_key", "description_key")),

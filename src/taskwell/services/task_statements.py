@@ -248,7 +248,7 @@ def _numbered_one(waits: bool, where: str = "true") -> str:
 
 
 def _numbered(waits: bool) -> str:
-    """From `inputs`: the count of numbers per user, the locked rows of users, the number of each before."""
+    """From `inputs`: how many numbers each user needs, the locked rows, each user's last number before."""
     return f"""
         needed AS (SELECT user_id, count(*) AS numbers FROM inputs GROUP BY user_id),
         locked AS (

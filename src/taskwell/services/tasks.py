@@ -58,7 +58,7 @@ async def create_task(
     create_user: bool,
     task_id: UUID | None = None,
 ) -> TaskRead:
-    """Create a task, and its owner too if `create_user`. `task_id`: that the client chose, if it did.
+    """Create a task, and its owner too if `create_user`. `task_id`: the client's, or None for a new one.
 
     Raises:
         UserNotFound: the owner does not exist, and `create_user` is false.

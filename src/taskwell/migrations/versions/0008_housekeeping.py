@@ -1,4 +1,4 @@
-"""When the house was kept last."""
+"""Stores the time of the last housekeeping run."""
 
 from collections.abc import Sequence
 

@@ -1,1 +1,1 @@
-"""The fast path: answers frequent requests without the middleware, or without FastAPI."""
+"""Simple requests: the fast path omits the middleware and FastAPI, direct dispatch omits FastAPI."""

@@ -1,4 +1,4 @@
-"""The fast path: answers simple requests of known clients without the middleware and without a task.
+"""The fast path: answers simple requests of known clients without middleware or asyncio task.
 
 For a single task or a page of tasks the middleware costs more than everything else, and gives equal response
 headers to equal request headers. So the fast path records the head of a response of the slow path, with

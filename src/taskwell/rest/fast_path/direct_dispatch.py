@@ -1,4 +1,4 @@
-"""Direct dispatch: answers simple requests below the middleware, without FastAPI's routing."""
+"""Direct dispatch: executes the operation of a simple request, behind the middleware and without FastAPI."""
 
 import re
 from collections.abc import Awaitable
@@ -35,7 +35,7 @@ _JSON = JSON.encode()
 
 
 class DirectDispatch:
-    """ASGI middleware in front of the router."""
+    """The innermost ASGI middleware, in front of the router."""
 
     def __init__(self, app: ASGIApp, settings: Settings, queries: QueryCache) -> None:
         self.app = app

@@ -42,7 +42,7 @@ SimpleOperation = GetTask | ListTasks | CreateTask | ToggleTask
 
 
 class Kind(NamedTuple):
-    """A kind of simple request. `access`: that its route declares. `status`: of a success."""
+    """A kind of simple request. `access`: what its route requires. `status`: the status of a success."""
 
     operation: type[Operation[Any]]
     access: Access

@@ -1,4 +1,4 @@
-"""The delta feed: changes by request or as a stream of events. Mounted twice, as tasks are."""
+"""The change feed: changes by request or as a stream of events. Mounted twice, as tasks are."""
 
 from typing import Annotated, Any, NamedTuple
 

@@ -18,8 +18,8 @@ async def show_metrics(request: Request, settings: SettingsDep, database: Databa
     """Metrics contain no user, but show the load: with authentication, only nearby clients may read them."""
     if settings.metrics == "nobody":
         raise NotFound
-    guarded = settings.metrics == "auto" and settings.auth != "stub"
-    if guarded and not comes_from_near(request.scope):
+    restricted = settings.metrics == "auto" and settings.auth != "stub"
+    if restricted and not comes_from_near(request.scope):
         raise Forbidden(
             "Metrics are restricted to nearby addresses; the setting TASKWELL_METRICS can allow others."
         )

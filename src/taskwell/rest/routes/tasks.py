@@ -83,7 +83,7 @@ _CREATED: dict[int | str, dict[str, Any]] = {
 }
 # The problems of every write, of a write to an existing task, and of a request with a body.
 _WRITE = ("storage_full", "conflict", "idempotency_key_reused")
-_GUARDED = ("not_found", "precondition_failed", "precondition_required", *_WRITE)
+_CONDITIONAL = ("not_found", "precondition_failed", "precondition_required", *_WRITE)
 _BODY = ("payload_too_large", "unsupported_media_type")
 
 
@@ -181,7 +181,7 @@ async def delete_tasks(
     summary="Run several operations",
     responses={
         200: {"description": "One result for each operation, in their order.", "headers": REPLAYED},
-        **problems(*_BODY, *_GUARDED),
+        **problems(*_BODY, *_CONDITIONAL),
     },
 )
 @requires(TASKS_WRITE)
@@ -220,7 +220,7 @@ async def get_task(
     name="update_task",
     response_model=TaskRead,
     summary="Change a task",
-    responses={**_CHANGED, **problems(*_BODY, *_GUARDED)},
+    responses={**_CHANGED, **problems(*_BODY, *_CONDITIONAL)},
 )
 @requires(TASKS_WRITE)
 async def update_task(
@@ -236,7 +236,7 @@ async def update_task(
     response_model=TaskRead,
     summary="Change a task, or create it with a chosen id",
     dependencies=[Depends(if_none_match_any)],
-    responses={**_CHANGED, **_CREATED, **problems(*_BODY, *_GUARDED)},
+    responses={**_CHANGED, **_CREATED, **problems(*_BODY, *_CONDITIONAL)},
 )
 @requires(TASKS_WRITE)
 async def put_task(
@@ -269,7 +269,7 @@ async def put_task(
             "headers": {**_ETAG, **REPLAYED},
         },
         204: {"description": "Deleted.", "headers": REPLAYED},
-        **problems(*_GUARDED),
+        **problems(*_CONDITIONAL),
     },
 )
 @requires(TASKS_WRITE)
@@ -289,7 +289,7 @@ async def delete_task(
     name="restore_task",
     response_model=TaskRead,
     summary="Restore a task",
-    responses={**_CHANGED, **problems(*_GUARDED)},
+    responses={**_CHANGED, **problems(*_CONDITIONAL)},
 )
 @requires(TASKS_WRITE)
 async def restore_task(writes: WritesDep, owner: Owner, task_id: PathTaskId, expected: IfMatch) -> Response:
@@ -302,14 +302,14 @@ async def restore_task(writes: WritesDep, owner: Owner, task_id: PathTaskId, exp
     name="complete_task",
     response_model=TaskRead,
     summary="Toggle a task (as POST toggle does)",
-    responses={**_CHANGED, **problems(*_BODY, *_GUARDED)},
+    responses={**_CHANGED, **problems(*_BODY, *_CONDITIONAL)},
 )
 @router.post(
     "/{task_id}/toggle",
     name="toggle_task",
     response_model=TaskRead,
     summary="Toggle a task",
-    responses={**_CHANGED, **problems(*_BODY, *_GUARDED)},
+    responses={**_CHANGED, **problems(*_BODY, *_CONDITIONAL)},
 )
 @requires(TASKS_WRITE)
 async def toggle_task(

@@ -27,8 +27,14 @@ DATABASES = ("postgresql",) if PROCESSES else ("sqlite",) if FAST else ("sqlite"
 # Folders of which everything runs programs, and the pages' tests that do.
 _SLOW = (
     "clients/", "deploy/", "field/", "fuzz/", "neon/", "openapi/", "scaling/", "stress/",
-    "docs/test_backups.py", "docs/test_docs.py::test_the_examples_of_a_page_work_as_printed",
+    "docs/test_backup_and_restore.py", "docs/test_docs.py::test_the_examples_of_a_page_work_as_printed",
     "docs/test_examples.py", "docs/test_picture.py", "docs/test_site.py",
+    "cli/test_users.py::TestDeletion", "database/test_database.py::TestConflict",
+    "database/test_database.py::TestLostConnection", "database/test_sqlite.py::TestOneWriter",
+    "http/test_connection.py::TestBounds", "http/test_connection.py::TestOldClients",
+    "http/test_metrics.py::TestRequests", "migrations/test_migrations.py::TestOtherApplications",
+    "rest/test_queries.py::TestBothDatabases", "security/test_authentication.py::TestEmail",
+    "security/test_tokens.py::TestCommand", "services/test_housekeeping.py",
 )  # fmt: skip
 # The second mount has the same routes (tests/rest/test_mounts.py), so that a share of its cases is enough.
 _SHARE_OF_SECOND_MOUNT = 6

@@ -204,14 +204,14 @@ class TestLostConnection:
     def test_one_that_was_idle_for_too_long_in_its_transaction(
         self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setitem(postgres._SESSION, "idle_in_transaction_session_timeout", "50ms")
+        monkeypatch.setitem(postgres._SESSION, "idle_in_transaction_session_timeout", "300ms")
         runs: list[Transaction] = []
 
         async def create_and_dawdle(transaction: Transaction) -> TaskRead:
             runs.append(transaction)
             task = await create(transaction)
             if len(runs) == 1:
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(1.0)
             return task
 
         async def work(database: Database) -> None:

@@ -16,7 +16,6 @@ from typing import Any, Generic, TypeVar
 from fastapi import Request, Response
 
 from taskwell.auth.authorization import Caller
-from taskwell.core.bounded_cache import BoundedCache
 from taskwell.core.errors import (
     Conflict,
     Invalid,
@@ -27,6 +26,7 @@ from taskwell.core.errors import (
 )
 from taskwell.database.database import Transaction
 from taskwell.database.principal import ALL_USERS, as_user
+from taskwell.http.app_state import app_state
 from taskwell.http.problems import inner_path, response_of
 from taskwell.http.request_state import caller_of
 from taskwell.services import idempotency, users
@@ -75,14 +75,14 @@ class IdempotentWrites:
         return response
 
     async def _written(self) -> None:
-        self.request.app.state.feed.wake(self.owner)
+        app_state(self.request.scope).feed.wake(self.owner)
         caller = caller_of(self.request.scope)
         if caller.email is not None:
             await self._note_email(caller, caller.email)
 
     async def _note_email(self, caller: Caller, email: str) -> None:
         """Store the caller's email with the user. An error does not fail the write."""
-        noted: BoundedCache[str, str] = self.request.app.state.noted_emails
+        noted = app_state(self.request.scope).noted_emails
         if noted.get(caller.user_id) == email:
             return
         noted[caller.user_id] = email

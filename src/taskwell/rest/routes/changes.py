@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from taskwell.auth.authorization import TASKS_READ, requires
 from taskwell.core.errors import Gone
+from taskwell.http.app_state import app_state
 from taskwell.http.problems import problems
 from taskwell.http.sse import EventStream
 from taskwell.rest.dependencies import MAX_LIMIT, CallerDep, DatabaseDep, Limit, Owner, preferences
@@ -13,7 +14,6 @@ from taskwell.rest.responses import changes_response
 from taskwell.rest.routing import TaskwellRoute
 from taskwell.schemas.change import ChangePage
 from taskwell.services import changes
-from taskwell.services.live_changes import Feed
 
 router = APIRouter(route_class=TaskwellRoute, tags=["changes"], dependencies=[Depends(preferences)])
 
@@ -131,7 +131,7 @@ async def follow_changes(
     With authentication a stream ends when the credentials expire, and after ten minutes at the latest; a
     client that reconnects misses no change.
     """
-    feed: Feed = request.app.state.feed
+    feed = app_state(request.scope).feed
     feed.refuse_too_many()
     since = changes.parse_cursor(position.text, position.source, position.name) if position else None
     try:

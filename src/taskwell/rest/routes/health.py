@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 
 from taskwell.auth.authorization import public
 from taskwell.core.errors import Overloaded
+from taskwell.http.app_state import app_state
 from taskwell.http.problems import problems
 from taskwell.rest.dependencies import DatabaseDep
 from taskwell.rest.routing import TaskwellRoute
@@ -28,7 +29,7 @@ async def is_ready(request: Request, database: DatabaseDep) -> dict[str, Any]:
 
     A server that is shutting down is not ready, but still serves requests.
     """
-    if request.app.state.admission.ending:
+    if app_state(request.scope).admission.ending:
         raise Overloaded("The server is shutting down.")
     await database.check()
     backend = database.backend

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from taskwell.auth.authorization import public
 from taskwell.core.errors import Forbidden, NotFound
+from taskwell.http.app_state import app_state
 from taskwell.http.metrics import MEDIA_TYPE
 from taskwell.http.security import comes_from_near
 from taskwell.rest.dependencies import DatabaseDep, SettingsDep
@@ -23,6 +24,6 @@ async def show_metrics(request: Request, settings: SettingsDep, database: Databa
         raise Forbidden(
             "Metrics are restricted to nearby addresses; the setting TASKWELL_METRICS can allow others."
         )
-    state = request.app.state
+    state = app_state(request.scope)
     page = state.metrics.page(database, state.feed)
     return Response(page, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from taskwell.auth.authorization import ACCOUNT, ADMIN, TASKS_READ, requires
+from taskwell.http.app_state import app_state
 from taskwell.http.idempotency import REPLAYED
 from taskwell.http.problems import problems
 from taskwell.http.root_path import link
@@ -105,7 +106,7 @@ async def get_user(database: DatabaseDep, user_id: PathUserId) -> UserRead:
 async def delete_user(request: Request, writes: WritesDep, user_id: PathUserId) -> Response:
     """Delete the user with all tasks, tokens and stored responses, permanently."""
     response = await writes(DeleteUser(writes.owner, user_id), no_content)
-    request.app.state.noted_emails.pop(user_id, None)
+    app_state(request.scope).noted_emails.pop(user_id, None)
     return response
 
 

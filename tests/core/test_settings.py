@@ -85,6 +85,7 @@ class TestEnvironment:
             ("db_pooler", "transaction", "transaction"),
             ("allow_network_file_system", "true", True),
             ("log_level", "debug", "debug"),
+            ("time_zone", "Europe/Berlin", "Europe/Berlin"),
         ],
     )
     def test_a_setting_has_the_products_name_before_it(
@@ -363,6 +364,8 @@ class TestRefusals:
             ("TASKWELL_ALLOWED_HOSTS", ".example.com"),
             ("TASKWELL_ALLOWED_HOSTS", "bücher.example"),
             ("TASKWELL_TRASH_DAYS", "0"),
+            ("TASKWELL_TIME_ZONE", "S3cr3t"),
+            ("TASKWELL_TIME_ZONE", "europe/berlin"),
             ("TASKWELL_DB_POOL_TIMEOUT_SECONDS", "nan"),
             ("TASKWELL_DRAIN_SECONDS", "inf"),
             ("FORWARDED_ALLOW_IPS", "S3cr3t"),

@@ -20,6 +20,7 @@ from taskwell.core.database_url import DatabaseUrl, Pooler, is_private, parse_da
 from taskwell.core.env_file import EnvFile
 from taskwell.core.origins import parse_origins
 from taskwell.core.root_path import parse_root_path
+from taskwell.core.time_zones import NAMES
 
 Names = Annotated[tuple[str, ...], NoDecode]  # comma-separated in the environment
 _LISTENED = re.compile(r"[^\s:/?#@\[\]]{1,253}")
@@ -141,6 +142,10 @@ class Settings(BaseSettings):
         description="Web origins that may call the API, comma-separated; https://*.example.com matches one "
         "label, * every origin, without credentials. In stub mode this machine's origins always may.",
     )
+    time_zone: str = Field(
+        default="UTC",
+        description="The time zone of users who have not set theirs, such as Europe/Berlin.",
+    )
     max_body_bytes: int = Field(
         default=1_048_576, ge=16_384, description="The largest request body, in bytes."
     )
@@ -260,6 +265,13 @@ class Settings(BaseSettings):
         if not _RATE.fullmatch(rate):
             raise ValueError("must be a number per second, minute, hour or day, such as 1200/minute; or none")
         return rate
+
+    @field_validator("time_zone")
+    @classmethod
+    def must_be_a_time_zone(cls, value: str) -> str:
+        if value not in NAMES:
+            raise ValueError("must be a name of the tz database such as Europe/Berlin, in its case")
+        return value
 
     @field_validator("otlp_endpoint")
     @classmethod

@@ -1,9 +1,11 @@
 """Migrations: runs Alembic on the scripts in this package.
 
-A migration checks the revision and runs in one transaction under a lock, so servers that start at the same
-time migrate once.
+A migration checks the revision and runs in a transaction under a lock, so servers that start at the same
+time migrate once. Where many rows need a new value, it commits first and fills them in stretches, with a
+transaction each: other servers continue to answer, and an interrupted migration continues where it was.
 """
 
+import logging
 import re
 from collections.abc import Callable
 from enum import Enum
@@ -19,11 +21,16 @@ from sqlalchemy import Connection, inspect, text
 
 from taskwell.core.settings import Settings
 from taskwell.database.database import Database, open_backend
+from taskwell.migrations.fills import FILLS
+
+logger = logging.getLogger("taskwell")
 
 T = TypeVar("T")
 
 # The tables that the migrations create. This package may not import the models; a test compares the two.
-OWN_TABLES = ("api_tokens", "erased_users", "housekeeping", "idempotency_keys", "tasks", "users")
+OWN_TABLES = (
+    "api_tokens", "erased_users", "housekeeping", "idempotency_keys", "labels", "lists", "tasks", "users",
+)  # fmt: skip
 VERSION_TABLE = "taskwell_version"  # `alembic_version` may be another application's
 _SCRIPTS = Path(__file__).parents[1] / "migrations"
 _PATIENCE_SECONDS = 60.0
@@ -56,16 +63,20 @@ async def upgrade(settings: Settings, revision: str = "head") -> str:
         ConflictingTables: another program's tables have the names of taskwell's.
     """
 
-    def work(connection: Connection) -> str:
+    def work(connection: Connection) -> str | None:
         if revision_of(connection) is None:
             _create_schema(connection)
             if names := conflicting_tables(connection):
                 raise ConflictingTables(settings, names)
-        if revision != "head" or state_of(connection) is Schema.BEHIND:
-            bring_to(connection, revision)
+        behind = revision != "head" or state_of(connection) is Schema.BEHIND
+        if behind and not _advance(connection, revision):
+            return None
         return _described_revision(connection)
 
-    return await migrating(settings, work)
+    reached = None
+    while reached is None:
+        reached = await migrating(settings, work)
+    return reached
 
 
 async def downgrade(settings: Settings, revision: str) -> str:
@@ -166,7 +177,30 @@ def _create_schema(connection: Connection) -> None:
 
 def bring_to(connection: Connection, revision: str) -> None:
     """Migrate an older schema to the revision, in the connection's transaction."""
-    command.upgrade(_config(connection), revision)
+    while not _advance(connection, revision):
+        pass
+
+
+def _advance(connection: Connection, revision: str) -> bool:
+    """Migrate towards the revision. False: commit, and call it again."""
+    config = _config(connection)
+    for before, fill in FILLS.items():
+        if _lies_between(config, revision_of(connection), before, revision):
+            command.upgrade(config, before)
+            if fill.left(connection):
+                return False
+        if revision_of(connection) == before and fill.stretch(connection):
+            logger.info("migration: %d rows of %s are left to fill", fill.left(connection), fill.table)
+            return False
+    command.upgrade(config, revision)
+    return True
+
+
+def _lies_between(config: Config, current: str | None, middle: str, target: str) -> bool:
+    """Whether the way from the current revision to the target leads over the middle one."""
+    scripts = ScriptDirectory.from_config(config)
+    way = [script.revision for script in scripts.iterate_revisions(target, current or "base")]
+    return middle in way[1:]
 
 
 async def migrating(settings: Settings, work: Callable[[Connection], T]) -> T:

@@ -3,8 +3,13 @@
 from taskwell.models.base import metadata
 from taskwell.models.housekeeping import Housekeeping
 from taskwell.models.idempotency import IdempotencyKey
+from taskwell.models.label import Label
 from taskwell.models.task import Task
+from taskwell.models.task_list import TaskList
 from taskwell.models.token import ApiToken
 from taskwell.models.user import ErasedUser, User
 
-__all__ = ["ApiToken", "ErasedUser", "Housekeeping", "IdempotencyKey", "Task", "User", "metadata"]
+__all__ = [
+    "ApiToken", "ErasedUser", "Housekeeping", "IdempotencyKey", "Label", "Task", "TaskList", "User",
+    "metadata",
+]  # fmt: skip

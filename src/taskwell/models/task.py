@@ -1,26 +1,45 @@
 """A task, alive or in the trash."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, Text, desc, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, SmallInteger, Text, desc, text
 from sqlmodel import Field, SQLModel
 
 from taskwell.core.clock import utc_now
-from taskwell.models.base import SEQUENCE_END, TextKey
+from taskwell.models.base import SEQUENCE_END, JsonText, TextKey
 
+# What REST accepts. The table holds more, so that other protocols and imports lose nothing.
 TITLE_MAX_LENGTH = 200
 DESCRIPTION_MAX_LENGTH = 2_000
+STORED_TITLE_MAX_LENGTH = 1_000
+STORED_DESCRIPTION_MAX_LENGTH = 65_536
+POSITION_MAX_LENGTH = 255
+HIGHEST_PRIORITY, LOWEST_PRIORITY = 1, 9  # RFC 5545, 3.8.1.9
+
+_IS_DUE = "due IS NOT NULL AND deleted_at IS NULL AND NOT completed"
+_IN_LIST = "list_id IS NOT NULL AND deleted_at IS NULL"
+_HAS_PARENT = "parent_id IS NOT NULL AND deleted_at IS NULL"
 
 
 class Task(SQLModel, table=True):
     __tablename__ = "tasks"
     __table_args__ = (
-        CheckConstraint(f"length(title) BETWEEN 1 AND {TITLE_MAX_LENGTH}", name="title_length"),
+        CheckConstraint(f"length(title) BETWEEN 1 AND {STORED_TITLE_MAX_LENGTH}", name="title_length"),
         CheckConstraint("trim(title) <> ''", name="title_not_blank"),
-        CheckConstraint(f"length(description) <= {DESCRIPTION_MAX_LENGTH}", name="description_length"),
+        CheckConstraint(f"length(description) <= {STORED_DESCRIPTION_MAX_LENGTH}", name="description_length"),
         CheckConstraint("completed = (completed_at IS NOT NULL)", name="completed_has_its_time"),
         CheckConstraint(f"version >= 1 AND version < {SEQUENCE_END}", name="version_range"),
+        CheckConstraint(f"length(position) <= {POSITION_MAX_LENGTH}", name="position_length"),
+        # A date, or a date with a time.
+        CheckConstraint("length(due) IN (10, 19)", name="due_form"),
+        CheckConstraint("length(start) IN (10, 19)", name="start_form"),
+        CheckConstraint(f"priority BETWEEN {HIGHEST_PRIORITY} AND {LOWEST_PRIORITY}", name="priority_range"),
+        CheckConstraint(
+            "status = CASE WHEN completed THEN 'cancelled' ELSE 'in_progress' END", name="status"
+        ),
+        CheckConstraint("recurrence IS NULL OR coalesce(due, start) IS NOT NULL", name="recurrence_has_date"),
         # The list, newest first. It excludes the trash, so that a cleared list stays fast.
         Index(
             "ix_tasks_user_id_created_at_id",
@@ -47,6 +66,34 @@ class Task(SQLModel, table=True):
             sqlite_where=text("deleted_at IS NOT NULL"),
             postgresql_where=text("deleted_at IS NOT NULL"),
         ),
+        # What is due; a list in its order; the children of a task in their order.
+        Index(
+            "ix_tasks_user_id_due",
+            "user_id",
+            "due",
+            desc("created_at"),
+            desc("id"),
+            sqlite_where=text(_IS_DUE),
+            postgresql_where=text(_IS_DUE),
+        ),
+        Index(
+            "ix_tasks_user_id_list_id",
+            "user_id",
+            "list_id",
+            "position",
+            "id",
+            sqlite_where=text(_IN_LIST),
+            postgresql_where=text(_IN_LIST),
+        ),
+        Index(
+            "ix_tasks_user_id_parent_id",
+            "user_id",
+            "parent_id",
+            "position",
+            "id",
+            sqlite_where=text(_HAS_PARENT),
+            postgresql_where=text(_HAS_PARENT),
+        ),
     )
 
     user_id: str = Field(primary_key=True, sa_type=Text, foreign_key="users.id", ondelete="CASCADE")
@@ -55,6 +102,29 @@ class Task(SQLModel, table=True):
     description: str | None = Field(default=None, sa_type=Text)
     completed: bool = Field(default=False)
     completed_at: datetime | None = None
+    # `in_progress` or `cancelled`, which `completed` alone cannot say.
+    status: str | None = Field(default=None, sa_type=Text)
+    # Neither has a foreign key, which the trash would violate: services keep them.
+    list_id: UUID | None = None
+    parent_id: UUID | None = None
+    # A key of `core.positions`; rows of before this column are filled by its migration.
+    position: str = Field(sa_type=TextKey, sa_column_kwargs={"server_default": ""})
+    # ISO 8601: a date, or a local time in `time_zone`. The instants are those of a time with a zone.
+    start: str | None = Field(default=None, sa_type=TextKey)
+    due: str | None = Field(default=None, sa_type=TextKey)
+    time_zone: str | None = Field(default=None, sa_type=Text)
+    start_at: datetime | None = None
+    due_at: datetime | None = None
+    recurrence: str | None = Field(default=None, sa_type=Text)
+    recurrence_mode: str | None = Field(default=None, sa_type=Text)
+    recurrence_exclude: str | None = Field(default=None, sa_type=Text)
+    priority: int | None = Field(default=None, sa_type=SmallInteger)
+    labels: list[str] | None = Field(default=None, sa_type=JsonText("[]"))
+    # Their case-folded form, for filters.
+    labels_key: list[str] | None = Field(default=None, sa_type=JsonText("[]"))
+    reminders: str | None = Field(default=None, sa_type=Text)
+    link: str | None = Field(default=None, sa_type=Text)
+    extra: dict[str, Any] | None = Field(default=None, sa_type=JsonText("{}"))
     created_at: datetime = Field(default_factory=utc_now)
     updated_at: datetime = Field(default_factory=utc_now)
     # Sort and search keys, the same on every database: see `schemas.types.fold`.

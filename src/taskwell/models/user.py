@@ -23,6 +23,8 @@ class User(SQLModel, table=True):
 
     id: str = Field(primary_key=True, sa_type=Text)
     email: str | None = Field(default=None, unique=True, sa_type=Text)
+    # An IANA name, which says what "today" is; null: the server's setting.
+    time_zone: str | None = Field(default=None, sa_type=Text)
     created_at: datetime = Field(default_factory=utc_now)
     # The sequence number of the user's latest write. Each write takes the next one, and the row's lock
     # makes them visible in order.

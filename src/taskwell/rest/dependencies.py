@@ -14,9 +14,11 @@ from taskwell.http.app_state import app_state
 from taskwell.http.idempotency import KEY_SCHEMA, IdempotentWrites, parse_key
 from taskwell.http.request_state import caller_of
 from taskwell.rest.routing import parse_preferences
+from taskwell.schemas.dates import TimeZoneName
 from taskwell.schemas.types import KnownUserId, TaskId, is_reserved, why_reserved
 from taskwell.services.operations import Operations
 from taskwell.services.users import find_user
+from taskwell.services.zones import ZoneOfRequest
 
 MAX_LIMIT = 1_000
 
@@ -99,12 +101,27 @@ def _limit(value: object) -> int:
     return min(int(text.lstrip("0")[:5]), MAX_LIMIT)
 
 
+async def zone_of_request(
+    settings: Annotated[Settings, Depends(settings_of_request)],
+    tz: Annotated[
+        TimeZoneName | None,
+        Query(
+            description="The time zone of this request, instead of the user's: where instants lie, and what "
+            "today is.",
+            examples=["Europe/Berlin"],
+        ),
+    ] = None,
+) -> ZoneOfRequest:
+    return ZoneOfRequest(tz, settings.time_zone)
+
+
 DatabaseDep = Annotated[Database, Depends(database_of_request)]
 SettingsDep = Annotated[Settings, Depends(settings_of_request)]
 OperationsDep = Annotated[Operations, Depends(operations_of_request)]
 WritesDep = Annotated[IdempotentWrites, Depends(writes_of_request)]
 CallerDep = Annotated[Caller, Depends(caller_of_request)]
 Owner = Annotated[str, Depends(owner_of_request)]
+ZoneDep = Annotated[ZoneOfRequest, Depends(zone_of_request)]
 Preferences = Annotated[dict[str, str], Depends(preferences)]
 PathTaskId = Annotated[TaskId, Path(description="The task's id.")]
 Limit = Annotated[

@@ -17,7 +17,7 @@ from taskwell.http.root_path import link
 from taskwell.rest.cursors import bad_cursor, decode_cursor, encode_cursor
 from taskwell.schemas.query import Keyset, TaskQuery
 from taskwell.services.operations import CHUNK_SIZE, CountTasks, GetLastNumber, ListTasks, Operations
-from taskwell.services.task_query import Chunk
+from taskwell.services.task_query import SEPARATOR, Chunk
 
 _JSON = "application/json"
 _NEWEST = TaskQuery()
@@ -113,7 +113,7 @@ class TaskListing:
         while chunk.count == CHUNK_SIZE:
             chunk = await self.chunk(self.query.keyset_of(chunk.last()))
             if chunk.count:
-                yield f",{chunk.json}"
+                yield f"{SEPARATOR}{chunk.json}"
         yield "]"
 
     def _etag(self, number: int | None) -> str:

@@ -6,13 +6,22 @@ from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import MISSING, ConfigDict, Field, StrictBool, TypeAdapter
+from sqlalchemy import ColumnElement, case, func
 
 from taskwell.models import Task
 from taskwell.models.base import table_of
 from taskwell.schemas.base import INT64, Input, Instant
-from taskwell.schemas.types import EXAMPLE_ID, Description, Title
+from taskwell.schemas.dates import Due, Start, TimeZoneName
+from taskwell.schemas.types import EXAMPLE_ID, Description, TaskId, Title
+from taskwell.schemas.values import Extra, Labels, Link, Position, Priority, Status, StatusName
 
 Completed = Annotated[StrictBool, Field(description="Whether the task is done.", examples=[True])]
+
+
+ListRef = Annotated[TaskId, Field(description="The list that it is in; null is the inbox.")]
+ParentRef = Annotated[
+    TaskId, Field(description="The task that it is a part of, at most eight levels deep. It has its list.")
+]
 
 
 def _without_default(schema: dict[str, Any]) -> None:
@@ -33,6 +42,17 @@ class TaskCreate(Input):
         Completed,
         Field(description="Whether the task is done; false if left out.", json_schema_extra=_without_default),
     ] = False
+    status: Status | MISSING = MISSING
+    list_id: ListRef | None = None
+    parent_id: ParentRef | None = None
+    position: Position | MISSING = MISSING
+    start: Start | None = None
+    due: Due | None = None
+    time_zone: TimeZoneName | None = None
+    priority: Priority | None = None
+    labels: Labels | None = None
+    link: Link | None = None
+    extra: Extra | None = None
 
 
 class TaskUpdate(Input):
@@ -43,6 +63,19 @@ class TaskUpdate(Input):
     title: Title | MISSING = MISSING
     description: Description | MISSING | None = MISSING
     completed: Completed | MISSING = MISSING
+    status: Status | MISSING = MISSING
+    list_id: ListRef | MISSING | None = MISSING
+    parent_id: ParentRef | MISSING | None = MISSING
+    position: Position | MISSING = MISSING
+    start: Start | MISSING | None = MISSING
+    due: Due | MISSING | None = MISSING
+    time_zone: TimeZoneName | MISSING | None = MISSING
+    priority: Priority | MISSING | None = MISSING
+    labels: Labels | MISSING | None = MISSING
+    labels_add: Annotated[Labels | MISSING, Field(description="Labels to add.")] = MISSING
+    labels_remove: Annotated[Labels | MISSING, Field(description="Labels to remove.")] = MISSING
+    link: Link | MISSING | None = MISSING
+    extra: Extra | MISSING | None = MISSING
 
 
 class TaskToggle(Input):
@@ -66,6 +99,37 @@ class TaskRead:
     completed: Annotated[bool, Field(examples=[True])]
     completed_at: Annotated[
         Instant | None, Field(description="When the task was last completed; null while it is not.")
+    ]
+    status: Annotated[
+        StatusName, Field(description="`completed` is true for the last two of them.", examples=["open"])
+    ]
+    list_id: Annotated[UUID | None, Field(description="The list that it is in; null is the inbox.")]
+    parent_id: Annotated[UUID | None, Field(description="The task that it is a part of.")]
+    position: Annotated[
+        str, Field(description="Its place in the order, compared by bytes.", examples=["i8DhyrHb7o"])
+    ]
+    start: Annotated[str | None, Field(description="When it begins, as `due`.", examples=["2026-11-19"])]
+    due: Annotated[
+        str | None,
+        Field(
+            description="When it is due: a date, or a local time in `time_zone`.",
+            examples=["2026-11-20T09:00:00"],
+        ),
+    ]
+    time_zone: Annotated[
+        str | None,
+        Field(
+            description="The zone of the times of `due` and `start`; null if they have none, and for times "
+            "that are the same everywhere.",
+            examples=["Europe/Berlin"],
+        ),
+    ]
+    due_at: Annotated[Instant | None, Field(description="The instant of a `due` with time and zone.")]
+    priority: Annotated[int | None, Field(description="1 is the most urgent, 9 the least.", examples=[1])]
+    labels: Annotated[list[str], Field(examples=[["home", "Büro"]])]
+    link: Annotated[str | None, Field(examples=["https://example.com/recipes/7"])]
+    extra: Annotated[
+        dict[str, Any], Field(description="An object for apps.", examples=[{"example.com/estimate": 30}])
     ]
     created_at: Instant
     updated_at: Instant
@@ -97,9 +161,21 @@ class TasksDeleted:
     deleted: Annotated[int, Field(examples=[3])]
 
 
+_TABLE = table_of(Task).c
+_COMPLETED_OR_OPEN = case((_TABLE.completed, "completed"), else_="open")
+# The fields that are not as their column is.
+_SHOWN: dict[str, ColumnElement[Any]] = {
+    "status": func.coalesce(_TABLE.status, _COMPLETED_OR_OPEN).label("status")
+}
+
+
+def _column_of(name: str) -> ColumnElement[Any]:
+    return _SHOWN.get(name, _TABLE[name])
+
+
 # In the order of the fields: `of` creates a record of a row by position.
-TASK_COLUMNS = tuple(table_of(Task).c[field.name] for field in fields(TaskRead))
-TASK_DELETED_COLUMNS = tuple(table_of(Task).c[field.name] for field in fields(TaskDeleted))
+TASK_COLUMNS = tuple(_column_of(field.name) for field in fields(TaskRead))
+TASK_DELETED_COLUMNS = tuple(_column_of(field.name) for field in fields(TaskDeleted))
 
 _TASK: TypeAdapter[Any] = TypeAdapter(TaskRead)
 _TASK_DELETED: TypeAdapter[Any] = TypeAdapter(TaskDeleted)

@@ -65,14 +65,15 @@ def _check_length(text: str, least: int, most: int) -> None:
 
 
 def _title(value: str) -> str:
-    return _line(value, TITLE_MAX_LENGTH)
+    return check_line(value, TITLE_MAX_LENGTH)
 
 
 def _name(value: str) -> str:
-    return _line(value, TOKEN_NAME_MAX_LENGTH)
+    return check_line(value, TOKEN_NAME_MAX_LENGTH)
 
 
-def _line(value: str, most: int) -> str:
+def check_line(value: str, most: int) -> str:
+    """Validate a text of one line with 1 to `most` characters, without surrounding white space."""
     text = value.strip()
     # The length first, so that a large text costs little. `strip` removes some control characters, too.
     _check_length(text, 1, most)

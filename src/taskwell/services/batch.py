@@ -19,6 +19,7 @@ from taskwell.services.operations import (
     UpdateTask,
     check_list,
 )
+from taskwell.services.zones import NO_ZONE, ZoneOfRequest
 
 _VERSION_REQUIRED = "This server changes a task only if the operation names its `version`."
 
@@ -35,6 +36,7 @@ class RunBatch(Operation[BatchResults]):
     create_user: bool
     require_versions: bool
     check: Check | None = None
+    zone: ZoneOfRequest = NO_ZONE
 
     async def run(self, transaction: Transaction) -> BatchResults:
         """Run the steps.
@@ -64,7 +66,7 @@ class RunBatch(Operation[BatchResults]):
         inputs = [(one.task, one.model_dump().get("id")) for one in group if isinstance(one, CreateOperation)]
         try:
             created = await tasks.create_tasks(
-                transaction, self.user_id, inputs, create_user=self.create_user
+                transaction, self.user_id, inputs, create_user=self.create_user, zone=self.zone
             )
         except TaskwellError as error:
             error.index = before + (error.index or 0)
@@ -72,18 +74,20 @@ class RunBatch(Operation[BatchResults]):
         return [BatchResult(201, task) for task in created]
 
     async def _change(self, transaction: Transaction, step: batch.Operation) -> BatchResult:
-        operation = _operation_of(self.user_id, step)
+        operation = _operation_of(self.user_id, step, self.zone)
         if self.require_versions and operation.expected is None:
             raise PreconditionRequired(_VERSION_REQUIRED)
         return BatchResult(200, await operation.run(transaction))
 
 
-def _operation_of(user_id: str, step: batch.Operation) -> UpdateTask | DeleteTask | ToggleTask | RestoreTask:
+def _operation_of(
+    user_id: str, step: batch.Operation, zone: ZoneOfRequest
+) -> UpdateTask | DeleteTask | ToggleTask | RestoreTask:
     version = step.model_dump().get("version")
     expected = None if version is None else frozenset({version})
     match step:
         case batch.UpdateOperation():
-            return UpdateTask(user_id, step.id, step.task, expected)
+            return UpdateTask(user_id, step.id, step.task, expected, zone)
         case batch.DeleteOperation():
             return DeleteTask(user_id, step.id, expected)
         case batch.ToggleOperation():

@@ -20,6 +20,7 @@ from taskwell.schemas.token import TokenCreate, TokenCreated
 from taskwell.schemas.user import UserCreate, UserRead
 from taskwell.services import tasks, tokens, trash, users
 from taskwell.services.sequence import last_number, last_numbers, lock
+from taskwell.services.task_fields import is_plain
 from taskwell.services.task_query import (
     Chunk,
     ChunkKey,
@@ -38,6 +39,7 @@ from taskwell.services.task_statements import (
 )
 from taskwell.services.tasks import ExpectedVersions
 from taskwell.services.users import UserNotFound
+from taskwell.services.zones import NO_ZONE, ZoneOfRequest
 
 T = TypeVar("T")
 
@@ -176,13 +178,18 @@ class CreateTask(Operation[TaskRead | TaskJson]):
     new: TaskCreate
     create_user: bool
     check: Check | None = None
+    zone: ZoneOfRequest = NO_ZONE
 
     async def run(self, transaction: Transaction) -> TaskRead:
         await check_list(transaction, self.user_id, self.check, create_user=self.create_user)
-        return await tasks.create_task(transaction, self.user_id, self.new, create_user=self.create_user)
+        return await tasks.create_task(
+            transaction, self.user_id, self.new, create_user=self.create_user, zone=self.zone
+        )
 
     def coalesced(self) -> Coalesced[TaskRead | TaskJson] | None:
-        return (insert_tasks, new_task(self.user_id, self.new)) if self.check is None else None
+        if self.check is not None or not is_plain(self.new):
+            return None
+        return insert_tasks, new_task(self.user_id, self.new)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +200,16 @@ class PutTask(Operation[TaskRead]):
     task_id: UUID
     changes: TaskUpdate
     create_user: bool
+    zone: ZoneOfRequest = NO_ZONE
 
     async def run(self, transaction: Transaction) -> TaskRead:
         return await tasks.put_task(
-            transaction, self.user_id, self.task_id, self.changes, create_user=self.create_user
+            transaction,
+            self.user_id,
+            self.task_id,
+            self.changes,
+            create_user=self.create_user,
+            zone=self.zone,
         )
 
 
@@ -206,10 +219,16 @@ class UpdateTask(Operation[TaskRead]):
     task_id: UUID
     changes: TaskUpdate
     expected: ExpectedVersions | None = None
+    zone: ZoneOfRequest = NO_ZONE
 
     async def run(self, transaction: Transaction) -> TaskRead:
         return await tasks.update_task(
-            transaction, self.user_id, self.task_id, self.changes, expected=self.expected
+            transaction,
+            self.user_id,
+            self.task_id,
+            self.changes,
+            expected=self.expected,
+            zone=self.zone,
         )
 
 

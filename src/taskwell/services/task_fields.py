@@ -7,45 +7,100 @@ no statement of its own. A field of a new type needs a line in `_SQLITE_FORMS`, 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from pydantic import MISSING
 from sqlalchemy import Column, ColumnElement, case, func, literal, literal_column, not_, null
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
 from taskwell.core.clock import utc_now
+from taskwell.core.errors import Invalid, Violation
+from taskwell.core.positions import key_of
 from taskwell.models import Task
-from taskwell.models.base import table_of, value_type
-from taskwell.schemas.task import TASK_COLUMNS, TASK_DELETED_COLUMNS, TaskCreate
+from taskwell.models.base import JsonText, table_of, value_type
+from taskwell.schemas.task import TaskCreate, TaskDeleted, TaskRead, TaskUpdate
 from taskwell.schemas.types import fold
+from taskwell.schemas.values import DONE, label_key
 
 _TABLE = table_of(Task)
 # The texts with a case-folded key, by which tasks are sorted and searched.
 _FOLDED = ("title", "description")
+# A task with no other field is plain: the fast statements write it.
+_PLAIN = frozenset({"title", "description", "completed"})
+# The fields whose values depend on the stored task, on another task, or on a list.
+_DEPENDENT = frozenset(
+    {"list_id", "parent_id", "start", "due", "time_zone", "labels_add", "labels_remove", "extra"}
+)
 _INSTANT = _TABLE.c.updated_at.type
 
 
 # Values
 
 
-def new_values(user_id: str, task_id: UUID | None, new: TaskCreate, now: datetime) -> dict[str, Any]:
-    """The values of a new task for `NEW_COLUMNS`, in their order.
+def is_plain(task: TaskCreate | TaskUpdate) -> bool:
+    """Whether a request has none of the fields that the fast statements leave null."""
+    return task.model_fields_set <= _PLAIN
+
+
+def depends(sent: Mapping[str, Any]) -> bool:
+    """Whether the values of a change depend on the stored task, on another task, or on a list."""
+    return not _DEPENDENT.isdisjoint(sent)
+
+
+def new_values(
+    user_id: str, task_id: UUID | None, new: TaskCreate, now: datetime, nth: int = 0
+) -> dict[str, Any]:
+    """The values of a new plain task for `NEW_COLUMNS`, in their order.
 
     The client sends the fields of `TaskCreate`, and may choose the id. The server sets the rest: the owner,
-    the columns of `derived_values`, and the two instants. Two columns are missing: the statement sets
-    `version` to the user's next number, and `deleted_at` is null until the task moves to the trash.
+    the columns of `derived_values`, the place behind all others, and the two instants. `nth`: the index in a
+    batch. The statement sets `version` to the user's next number; all other columns are null.
     """
-    sent = vars(new)  # the fields, in the order of their declaration
+    sent = {"title": new.title, "description": new.description, "completed": new.completed}
     return {
         "user_id": user_id,
         "id": task_id or uuid7(),
         **sent,
         **derived_values(sent, now),
+        "position": key_of(now, nth),
         "created_at": now,
         "updated_at": now,
     }
+
+
+def sent_values(task: TaskCreate | TaskUpdate) -> dict[str, Any]:
+    """The fields that a request sent, by their names."""
+    return {name: value for name in task.model_fields_set if (value := getattr(task, name)) is not MISSING}
+
+
+def own_values(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of the fields that depend on nothing else. `derived_values` adds those that follow.
+
+    Raises:
+        Invalid: `status` contradicts `completed`.
+    """
+    values = {name: value for name, value in sent.items() if name not in _DEPENDENT}
+    if "labels" in values:
+        values |= label_values(values["labels"] or [])
+    if "status" in values:
+        status, completed = values["status"], values["status"] in DONE
+        if values.get("completed", completed) != completed:
+            raise Invalid(Violation("body", "/status", "status_conflict", "contradicts completed"))
+        values["completed"] = completed
+        values["status"] = None if status in _IMPLIED else status
+    return values
+
+
+# The states that `completed` alone says.
+_IMPLIED = frozenset({"open", "completed"})
+
+
+def label_values(names: Sequence[str]) -> dict[str, Any]:
+    return {"labels": list(names), "labels_key": [label_key(name) for name in names]}
 
 
 def toggled_values(now: ColumnElement[datetime]) -> dict[str, Any]:
@@ -62,7 +117,16 @@ def derived_values(values: Mapping[str, Any], now: datetime | ColumnElement[date
     derived = {f"{name}_key": fold(values[name]) for name in _FOLDED if name in values}
     if "completed" in values:
         derived["completed_at"] = _completed_at(values["completed"], now)
+        if "status" not in values and not isinstance(now, datetime):
+            derived["status"] = _status(values["completed"])
     return derived
+
+
+def _status(completed: Any) -> Any:
+    """A stored task keeps its `status` unless `completed` changes."""
+    if isinstance(completed, ColumnElement):
+        return null()
+    return case((col(Task.completed) == completed, col(Task.status)), else_=null())
 
 
 def _completed_at(completed: Any, now: datetime | ColumnElement[datetime]) -> Any:
@@ -95,41 +159,56 @@ POSTGRESQL_TYPES: Mapping[type, str] = {
 # JSON
 
 
-# The beginning of every task's JSON. It appears nowhere else in it: a text has \" instead of a quote.
+# The beginning of every task's JSON, which its id follows.
 BEGINNING = '{"id":"'
-# Columns whose text needs no escaping: see `schemas.types.USER_ID_PATTERN`.
-_UNESCAPED = {"user_id"}
+# The fields that a plain task has no value for, and the JSON of those that are not null then.
+_RICH = frozenset(
+    column.name
+    for column in map(_TABLE.c.get, (field.name for field in fields(TaskRead)))
+    if column is not None and column.nullable and column.name not in {*_PLAIN, "completed_at", "status"}
+)
+_EMPTY = {column.name: column.type.empty for column in _TABLE.c if isinstance(column.type, JsonText)}
+# Columns whose text needs no escaping: ids, keys, dates, and names of time zones.
+_UNESCAPED = {"user_id", "position", "start", "due", "time_zone"}
 
 
 class Form(NamedTuple):
-    """The JSON of a value: a format of printf, and the SQL of its arguments, where `{0}` is the column.
+    """A piece of JSON: a format of printf, and the SQL of its arguments, where `{0}` is the column.
 
     `null`: whether the arguments convert NULL too.
     """
 
     format: str
-    arguments: str
+    arguments: tuple[str, ...]
     null: bool = False
 
+    def of(self, column: Column[Any]) -> "Form":
+        name = f"{column.table.name}.{column.name}"
+        return self._replace(arguments=tuple(argument.format(name) for argument in self.arguments))
 
-_UNESCAPED_TEXT = Form('"%s"', "{0}")
+
+_UNESCAPED_TEXT = Form('"%s"', ("{0}",))
 # SQLite stores an id without hyphens, and an instant without T and Z.
 _SQLITE_FORMS: Mapping[type, Form] = {
-    str: Form("%s", "json_quote({0})", null=True),
+    str: Form("%s", ("json_quote({0})",), null=True),
     UUID: Form(
-        '"%.8s-%.4s-%.4s-%.4s-%s"', "{0}, substr({0}, 9), substr({0}, 13), substr({0}, 17), substr({0}, 21)"
+        '"%.8s-%.4s-%.4s-%.4s-%s"',
+        ("{0}", "substr({0}, 9)", "substr({0}, 13)", "substr({0}, 17)", "substr({0}, 21)"),
     ),
-    bool: Form("%s", "CASE WHEN {0} THEN 'true' ELSE 'false' END"),
-    int: Form("%d", "{0}"),
-    datetime: Form('"%sZ"', "replace({0}, ' ', 'T')"),
+    bool: Form("%s", ("CASE WHEN {0} THEN 'true' ELSE 'false' END",)),
+    int: Form("%d", ("{0}",)),
+    datetime: Form('"%sZ"', ("replace({0}, ' ', 'T')",)),
 }
 _POSTGRESQL_FORMS: Mapping[type, Form] = {
-    str: Form("%s", "to_json({0})::text"),
-    UUID: Form('"%s"', "{0}"),
-    bool: Form("%s", "{0}::text"),
-    int: Form("%s", "{0}::text"),
-    datetime: Form('"%s"', """to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""),
+    str: Form("%s", ("to_json({0})::text",)),
+    UUID: Form('"%s"', ("{0}",)),
+    bool: Form("%s", ("{0}::text",)),
+    int: Form("%s", ("{0}::text",)),
+    datetime: Form('"%s"', ("""to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""",)),
 }
+_STATUS = Form(
+    '"%s"', ("coalesce({0}, CASE WHEN tasks.completed THEN 'completed' ELSE 'open' END)",), null=True
+)
 
 
 def task_json_sql(dialect: str, *, deleted: bool = False) -> str:
@@ -138,7 +217,11 @@ def task_json_sql(dialect: str, *, deleted: bool = False) -> str:
     The bytes equal those of `schemas.task.task_to_json`. Converting rows to records and records to JSON would
     cost more than the rest of a read.
     """
-    return json_sql(dialect, TASK_DELETED_COLUMNS if deleted else TASK_COLUMNS)
+    columns = [_TABLE.c[field.name] for field in fields(TaskDeleted if deleted else TaskRead)]
+    rich = [place for place, column in enumerate(columns) if column.name in _RICH]
+    before, span, after = columns[: rich[0]], columns[rich[0] : rich[-1] + 1], columns[rich[-1] + 1 :]
+    members = [*_members(dialect, before), _span(dialect, span), *_members(dialect, after)]
+    return _text(dialect, _object(members))
 
 
 def json_column(dialect: str, *, deleted: bool = False) -> ColumnElement[str]:
@@ -147,56 +230,74 @@ def json_column(dialect: str, *, deleted: bool = False) -> ColumnElement[str]:
 
 def json_sql(dialect: str, columns: Iterable[Column[Any]]) -> str:
     """SQL for a JSON object of columns of one table, in their order."""
-    if dialect == "postgresql":
-        return _concatenated([(column.name, _postgresql_form(column)) for column in columns])
-    return _printed([(column.name, _sqlite_form(column)) for column in columns])
+    return _text(dialect, _object(_members(dialect, columns)))
 
 
-# No colon stands before a letter, since SQLAlchemy would read that as a parameter.
+def _members(dialect: str, columns: Iterable[Column[Any]]) -> list[Form]:
+    return [_member(column.name, _form(dialect, column)) for column in columns]
 
 
-def _postgresql_form(column: Column[Any]) -> Form:
-    form = _form(column, _POSTGRESQL_FORMS)
+def _member(name: str, form: Form) -> Form:
+    return Form(f'"{name}":{form.format}', form.arguments)
+
+
+def _object(members: Sequence[Form]) -> Form:
+    joined = _joined(members)
+    return Form(f"{{{joined.format}}}", joined.arguments)
+
+
+def _joined(members: Sequence[Form]) -> Form:
+    arguments = (argument for member in members for argument in member.arguments)
+    return Form(",".join(member.format for member in members), tuple(arguments))
+
+
+def _span(dialect: str, columns: Sequence[Column[Any]]) -> Form:
+    """The members that a plain task has no value for: then they are a constant, which costs nothing."""
+    plain = [
+        Form(f'"{column.name}":{_EMPTY.get(column.name, "null")}', ())
+        if column.name in _RICH
+        else _member(column.name, _form(dialect, column))
+        for column in columns
+    ]
+    names = ", ".join(f"tasks.{column.name}" for column in columns if column.name in _RICH)
+    is_plain = (
+        f"num_nonnulls({names}) = 0" if dialect == "postgresql" else f"typeof(coalesce({names})) = 'null'"
+    )
+    short, full = (_text(dialect, _joined(members)) for members in (plain, _members(dialect, columns)))
+    return Form("%s", (f"CASE WHEN {is_plain} THEN {short} ELSE {full} END",))
+
+
+def _form(dialect: str, column: Column[Any]) -> Form:
+    """The form of a column's value, also of NULL."""
+    form = _form_of_value(dialect, column).of(column)
     if form.null or not column.nullable:
         return form
-    text = form.arguments if form.format == "%s" else _concatenated_form(form)
-    return Form("%s", f"coalesce({text}, 'null')")
-
-
-def _concatenated_form(form: Form) -> str:
-    before, after = form.format.split("%s")
-    return f"'{before}' || {form.arguments} || '{after}'"
-
-
-def _concatenated(members: Sequence[tuple[str, Form]]) -> str:
-    template = ",".join(f'"{name}":{form.format}' for name, form in members)
-    texts = iter(f"{{{template}}}".split("%s"))
-    parts = [f"'{next(texts)}'"]
-    for (_, form), text in zip(members, texts, strict=True):
-        parts += [form.arguments, f"'{text}'"]
-    return " || ".join(parts)
-
-
-def _sqlite_form(column: Column[Any]) -> Form:
-    form = _form(column, _SQLITE_FORMS)
-    if form.null or not column.nullable:
-        return form
-    # In RETURNING, SQLite 3.40 evaluates `IS NULL` on a wrong column.
+    text = form.arguments[0] if form.format == "%s" else _text(dialect, form)
     name = f"{column.table.name}.{column.name}"
-    return Form("%s", f"CASE typeof({name}) WHEN 'null' THEN 'null' ELSE {_printf(form)} END")
+    if dialect == "postgresql":
+        return Form("%s", (f"coalesce({text}, 'null')",))
+    # In RETURNING, SQLite 3.40 evaluates `IS NULL` on a wrong column.
+    return Form("%s", (f"CASE typeof({name}) WHEN 'null' THEN 'null' ELSE {text} END",))
 
 
-def _printed(members: Sequence[tuple[str, Form]]) -> str:
-    """`printf` is faster on SQLite than a chain of `||`."""
-    template = ",".join(f'"{name}":{form.format}' for name, form in members)
-    return _printf(Form(f"{{{template}}}", ", ".join(form.arguments for _, form in members)))
+def _form_of_value(dialect: str, column: Column[Any]) -> Form:
+    if column.name == "status":
+        return _STATUS
+    if isinstance(column.type, JsonText):
+        empty = column.type.empty.replace("{", "{{").replace("}", "}}")
+        return Form("%s", (f"coalesce({{0}}, '{empty}')",), null=True)
+    if column.name in _UNESCAPED:
+        return _UNESCAPED_TEXT
+    forms = _POSTGRESQL_FORMS if dialect == "postgresql" else _SQLITE_FORMS
+    return forms[value_type(column)]
 
 
-def _printf(form: Form) -> str:
-    return f"printf('{form.format}', {form.arguments})"
-
-
-def _form(column: Column[Any], forms: Mapping[type, Form]) -> Form:
-    """The form of a column's type, with the column as its argument."""
-    form = _UNESCAPED_TEXT if column.name in _UNESCAPED else forms[value_type(column)]
-    return form._replace(arguments=form.arguments.format(f"{column.table.name}.{column.name}"))
+def _text(dialect: str, form: Form) -> str:
+    """SQL for the text of a form. `printf` is faster on SQLite than a chain of `||`."""
+    if dialect == "sqlite":
+        return f"printf('{form.format}', {', '.join(form.arguments)})"
+    texts = form.format.split("%s")
+    parts = [f"'{texts[0]}'"]
+    for argument, text in zip(form.arguments, texts[1:], strict=True):
+        parts += [argument, f"'{text}'"]
+    return " || ".join(parts)

@@ -32,14 +32,16 @@ from taskwell.models.base import table_of
 from taskwell.schemas.query import CONDITIONS, Keyset, OrderTerm, TaskFilter, TaskQuery, Where
 from taskwell.schemas.types import searched
 from taskwell.services.search import contains_text
-from taskwell.services.task_fields import BEGINNING, json_column
+from taskwell.services.task_fields import json_column
 
 _COLUMNS = table_of(Task).c
+# Between the tasks of a list. A line end appears in no task's JSON, whose texts have it escaped.
+SEPARATOR = ",\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive tasks of a list: their JSON, separated by commas, and their count."""
+    """Consecutive tasks of a list: their JSON, separated by `SEPARATOR`, and their count."""
 
     json: str
     count: int
@@ -47,11 +49,11 @@ class Chunk:
 
     def last(self) -> dict[str, Any]:
         """The JSON of the last task, parsed."""
-        task: dict[str, Any] = json.loads(self.json[self.json.rindex(BEGINNING) :])
+        task: dict[str, Any] = json.loads(self.json.rpartition(SEPARATOR)[2])
         return task
 
     def without_last(self) -> "Chunk":
-        return Chunk(self.json[: self.json.rindex(BEGINNING) - 1], self.count - 1, self.number)
+        return Chunk(self.json.rpartition(SEPARATOR)[0], self.count - 1, self.number)
 
 
 class ChunkKey(NamedTuple):
@@ -117,7 +119,7 @@ def _statement(dialect: str, key: ChunkKey) -> Select[Any]:
     chunk = tasks.subquery("chunk")
     number = select(col(User.last_seq)).where(col(User.id) == bindparam("owner")).scalar_subquery()
     joined = func.group_concat if dialect == "sqlite" else func.string_agg
-    columns = (joined(chunk.c.json, literal_column("','")), func.count(chunk.c.json))
+    columns = (joined(chunk.c.json, literal_column(f"'{SEPARATOR}'")), func.count(chunk.c.json))
     return select(*columns, number)
 
 

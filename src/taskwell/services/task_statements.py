@@ -168,6 +168,11 @@ _TYPES: dict[str, Any] = {
 }
 
 
+def _json(dialect: str) -> str:
+    """The JSON of a task in a `text`, where a colon before a letter would be a parameter."""
+    return task_json_sql(dialect).replace(":", r"\:")
+
+
 def _statement(sql: str, *typed: str) -> PreparedStatement:
     """`typed`: the parameters whose values SQLAlchemy has to convert for the driver."""
     return PreparedStatement(text(sql).bindparams(*(bindparam(name, type_=_TYPES[name]) for name in typed)))
@@ -185,7 +190,7 @@ def _toggled(name: str) -> str:
 
 # SQLite: two statements per task, since none can write to two tables.
 
-_SQLITE_JSON = task_json_sql("sqlite")
+_SQLITE_JSON = _json("sqlite")
 _SQLITE_TOGGLED = _toggled("sqlite")
 _ONE = "user_id = :user_id AND id = :id AND deleted_at IS NULL"
 _GET_SQLITE_TASK = _statement(f"SELECT version, {_SQLITE_JSON} FROM tasks WHERE {_ONE}")
@@ -213,7 +218,7 @@ _CREATE_TASK = _statement(
 # write, so a group of one has a statement of its own. `(SELECT ...)` hides the length of an array from the
 # planner, which would otherwise make a new plan for each length.
 
-_POSTGRES_JSON = task_json_sql("postgresql")
+_POSTGRES_JSON = _json("postgresql")
 _POSTGRES_TOGGLED = _toggled("postgresql")
 # Until the first ANALYZE the planner estimates that `deleted_at IS NULL` holds for one task in two hundred,
 # and a prepared statement keeps its plan while the table grows: it would scan the whole partial index of the

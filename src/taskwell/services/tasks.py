@@ -6,14 +6,16 @@ write's own WHERE, so no other write can happen between the check and the change
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, exists, literal, not_, select, update
+from sqlalchemy import ColumnElement, Row, exists, func, literal, not_, select, update
+from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from taskwell.core.clock import utc_now
-from taskwell.core.errors import Invalid, NotFound, PreconditionFailed, Violation
+from taskwell.core.errors import Invalid, NotFound, PreconditionFailed, TaskwellError, Violation
 from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.models import Task
 from taskwell.models.base import table_of
@@ -26,9 +28,29 @@ from taskwell.schemas.task import (
     TaskToggle,
     TaskUpdate,
 )
-from taskwell.services.sequence import SequenceNumber, first_or_next_number, next_number, next_numbers, write
-from taskwell.services.task_fields import derived_values, instant_of_write, new_values, toggled_values
+from taskwell.services.placement import Place, moves, parts_of, place_left
+from taskwell.services.sequence import (
+    SequenceNumber,
+    first_or_next_number,
+    lock,
+    next_number,
+    next_numbers,
+    write,
+)
+from taskwell.services.task_fields import (
+    depends,
+    derived_values,
+    instant_of_write,
+    is_plain,
+    new_values,
+    own_values,
+    sent_values,
+    toggled_values,
+)
+from taskwell.services.task_rows import write_tasks
+from taskwell.services.task_values import TaskValues
 from taskwell.services.users import UserNotFound
+from taskwell.services.zones import NO_ZONE, ZoneOfRequest
 
 ExpectedVersions = frozenset[int]
 Conditions = tuple[ColumnElement[bool], ...]
@@ -57,13 +79,22 @@ async def create_task(
     *,
     create_user: bool,
     task_id: UUID | None = None,
+    zone: ZoneOfRequest = NO_ZONE,
 ) -> TaskRead:
     """Create a task, and its owner too if `create_user`. `task_id`: the client's, or None for a new one.
 
     Raises:
+        Invalid: a value contradicts another, or names a list or a task that does not exist.
         UserNotFound: the owner does not exist, and `create_user` is false.
         TaskExists: there is a task with that id, perhaps in the trash.
     """
+    if not is_plain(new):
+        inputs = [(new, task_id)]
+        try:
+            return (await create_tasks(transaction, user_id, inputs, create_user=create_user, zone=zone))[0]
+        except TaskwellError as error:
+            error.index = None
+            raise
     values = new_values(user_id, task_id, new, utc_now())
     types = table_of(Task).c
     literals = [literal(value, types[name].type) for name, value in values.items()]
@@ -96,12 +127,13 @@ async def create_tasks(
     inputs: Sequence[tuple[TaskCreate, UUID | None]],
     *,
     create_user: bool,
+    zone: ZoneOfRequest = NO_ZONE,
 ) -> list[TaskRead]:
-    """Create tasks in their order, as `create_task` does, in two statements. Each has a number of its own.
+    """Create tasks in their order, as `create_task` does, in few statements. Each has a number of its own.
 
     Raises:
         UserNotFound: the owner does not exist, and `create_user` is false.
-        TaskExists: there is a task with a chosen id; the error has the index of the first such input.
+        Invalid, TaskExists: as `create_task`; the error has the index of the first such input.
     """
     count = len(inputs)
     number = (
@@ -112,36 +144,76 @@ async def create_tasks(
     row = await transaction.first(number)
     if row is None:
         raise UserNotFound
-    now, first = utc_now(), row[0] - count + 1
-    rows = [
-        {**new_values(user_id, task_id, new, now), "version": first + index}
-        for index, (new, task_id) in enumerate(inputs)
-    ]
-    statement = transaction.insert(Task).values(rows).on_conflict_do_nothing().returning(*TASK_COLUMNS)
+    created = await _insert_all(transaction, user_id, inputs, row[0] - count + 1, zone)
+    if len(created) == count:
+        return created
+    taken = next(task_id for _, task_id in inputs[len(created) :] if task_id is not None)
+    not_created = await _why_not_created(transaction, user_id, taken)
+    not_created.index = len(created)
+    raise not_created
+
+
+async def _insert_all(
+    transaction: Transaction,
+    user_id: str,
+    inputs: Sequence[tuple[TaskCreate, UUID | None]],
+    first: int,
+    zone: ZoneOfRequest,
+) -> list[TaskRead]:
+    """Insert tasks with the versions from `first` on. Returns those before the first whose id is taken."""
+    now, further = utc_now(), TaskValues(transaction, user_id, zone)
+    rows: list[dict[str, Any]] = []
+    created: list[TaskRead] = []
+    for index, (new, task_id) in enumerate(inputs):
+        values = new_values(user_id, task_id, new, now, index)
+        if not is_plain(new):
+            if any(row["id"] == new.parent_id for row in rows):  # the parent has to be there
+                created += await _insert(transaction, rows)
+                rows = []
+            try:
+                sent = await further.of_new(sent_values(new))
+            except Invalid as error:
+                error.index = index
+                raise
+            values |= sent | derived_values({"completed": values["completed"]} | sent, now)
+        rows.append({**values, "version": first + index})
+    return [*created, *await _insert(transaction, rows)]
+
+
+async def _insert(transaction: Transaction, rows: Sequence[dict[str, Any]]) -> list[TaskRead]:
+    """Insert tasks in one statement. Returns those before the first whose id is taken."""
+    if not rows:
+        return []
+    names = dict.fromkeys(name for row in rows for name in row)
+    filled = [{name: row.get(name) for name in names} for row in rows]
+    statement = transaction.insert(Task).values(filled).on_conflict_do_nothing().returning(*TASK_COLUMNS)
     created = {record.version: TaskRead.of(record) for record in await transaction.all(statement)}
-    if len(created) < count:
-        index = next(index for index in range(count) if first + index not in created)
-        error = await _why_not_created(transaction, user_id, inputs[index][1])
-        error.index = index
-        raise error
-    return [created[first + index] for index in range(count)]
+    return [created[row["version"]] for row in takewhile(lambda row: row["version"] in created, rows)]
 
 
 async def put_task(
-    transaction: Transaction, user_id: str, task_id: UUID, changes: TaskUpdate, *, create_user: bool
+    transaction: Transaction,
+    user_id: str,
+    task_id: UUID,
+    changes: TaskUpdate,
+    *,
+    create_user: bool,
+    zone: ZoneOfRequest = NO_ZONE,
 ) -> TaskRead:
     """Create the task with the id that the client chose.
 
     Raises:
-        Invalid: the title is missing.
+        Invalid: the title is missing, or as `create_task`.
         UserNotFound: the owner does not exist, and `create_user` is false.
         TaskExists: there is a task with that id, perhaps in the trash.
     """
-    values = changes.model_dump()
+    values = sent_values(changes)
     if "title" not in values:
         raise Invalid(Violation("body", "/title", "required", "is required"))
+    if "labels_add" in values:
+        values["labels"] = values.pop("labels_add")
     new = TaskCreate.model_construct(**values)
-    return await create_task(transaction, user_id, new, create_user=create_user, task_id=task_id)
+    return await create_task(transaction, user_id, new, create_user=create_user, task_id=task_id, zone=zone)
 
 
 async def update_task(
@@ -151,20 +223,25 @@ async def update_task(
     changes: TaskUpdate,
     *,
     expected: ExpectedVersions | None = None,
+    zone: ZoneOfRequest = NO_ZONE,
 ) -> TaskRead:
     """Change the members that the client sent. Without any, the task stays and takes no number.
 
     Raises:
+        Invalid: a value contradicts another, or names a list or a task that does not exist.
         TaskNotFound: missing, in the trash, or of another user.
         PreconditionFailed: the task has none of the expected versions.
     """
-    values = changes.model_dump()
-    if not values:
+    sent = sent_values(changes)
+    if not sent:
         task = await get_task(transaction, user_id, task_id)
         if expected is not None and task.version not in expected:
             raise PreconditionFailed(task.version)
         return task
+    if depends(sent):
+        return await _update_dependent(transaction, user_id, task_id, sent, expected, zone)
     now = instant_of_write(transaction.dialect)
+    values = own_values(sent)
     values |= derived_values(values, now)
     return TaskRead.of(await _change(transaction, user_id, task_id, values, now, expected, TASK_COLUMNS))
 
@@ -192,41 +269,123 @@ async def toggle_task(
 async def delete_task(
     transaction: Transaction, user_id: str, task_id: UUID, *, expected: ExpectedVersions | None = None
 ) -> TaskDeleted:
-    """Move the task to the trash.
+    """Move the task to the trash, and all tasks below it at the same instant.
 
     Raises:
         TaskNotFound: missing, in the trash already, or of another user.
         PreconditionFailed: the task has none of the expected versions.
     """
     now = instant_of_write(transaction.dialect)
-    values = {"deleted_at": now}
-    row = await _change(transaction, user_id, task_id, values, now, expected, TASK_DELETED_COLUMNS)
-    return TaskDeleted.of(row)
+    conditions = (*_with_expected(_alive(user_id, task_id), expected), not_(_has_parts(user_id, task_id)))
+    rows = await _write(transaction, user_id, conditions, {"deleted_at": now}, now, TASK_DELETED_COLUMNS)
+    if rows:
+        return TaskDeleted.of(rows[0])
+    stored = await _locked(transaction, user_id, task_id, expected)
+    ids = [stored.id, *(part.id for part in await parts_of(transaction, user_id, task_id))]
+    await delete_at_once(transaction, user_id, ids)
+    return TaskDeleted.of(await _read(transaction, user_id, task_id, TASK_DELETED_COLUMNS))
+
+
+def _has_parts(user_id: str, task_id: UUID) -> ColumnElement[bool]:
+    part = aliased(Task)
+    return exists().where(
+        col(part.user_id) == user_id, col(part.parent_id) == task_id, col(part.deleted_at).is_(None)
+    )
 
 
 async def restore_task(
     transaction: Transaction, user_id: str, task_id: UUID, *, expected: ExpectedVersions | None = None
 ) -> TaskRead:
-    """Move the task out of the trash. A task that is not in it stays as it is.
+    """Move the task out of the trash, with the tasks below it that were deleted with it.
+
+    It comes back without a parent that is not alive or has no room for it, and to the inbox if its list is
+    not alive. A task that is not in the trash stays as it is.
 
     Raises:
         TaskNotFound: missing, purged, or of another user.
         PreconditionFailed: the task has none of the expected versions.
     """
-    in_trash = (*_task(user_id, task_id), col(Task.deleted_at).is_not(None))
-    now = instant_of_write(transaction.dialect)
-    rows = await _write(
-        transaction, user_id, _with_expected(in_trash, expected), {"deleted_at": None}, now, TASK_COLUMNS
+    try:
+        stored = await _locked(transaction, user_id, task_id, expected, in_trash=True)
+    except TaskNotFound:
+        task = await get_task(transaction, user_id, task_id)
+        if expected is not None and task.version not in expected:
+            raise PreconditionFailed(task.version) from None
+        return task
+    parts = await parts_of(transaction, user_id, task_id, deleted_at=stored.deleted_at)
+    place = await place_left(transaction, user_id, Place(stored.list_id, stored.parent_id), parts)
+    rows = [{"id": stored.id, "parent_id": place.parent_id}]
+    rows += [{"id": part.id, "parent_id": part.parent_id} for part in parts]
+    back = {"list_id": place.list_id, "deleted_at": None}
+    await write_tasks(transaction, user_id, [row | back for row in rows])
+    return TaskRead.of(await _read(transaction, user_id, task_id, TASK_COLUMNS))
+
+
+async def delete_at_once(transaction: Transaction, user_id: str, ids: Sequence[UUID]) -> None:
+    """Move tasks to the trash at one instant, by which `restore_task` knows what belongs together."""
+    instants = select(func.max(col(Task.updated_at))).where(
+        col(Task.user_id) == user_id, col(Task.id).in_(ids)
     )
-    if rows:
-        return TaskRead.of(rows[0])
-    row = await transaction.first(select(*TASK_COLUMNS).where(*_task(user_id, task_id)))
+    row = await transaction.first(instants)
+    now = max(utc_now(), row[0]) if row and row[0] else utc_now()
+    rows = [{"id": task_id, "deleted_at": now} for task_id in ids]
+    await write_tasks(transaction, user_id, rows, updated_at=now)
+
+
+async def _read(
+    transaction: Transaction, user_id: str, task_id: UUID, columns: Sequence[ColumnElement[Any]]
+) -> Row[Any]:
+    row = await transaction.first(select(*columns).where(*_task(user_id, task_id)))
+    assert row is not None
+    return row
+
+
+async def _update_dependent(
+    transaction: Transaction,
+    user_id: str,
+    task_id: UUID,
+    sent: dict[str, Any],
+    expected: ExpectedVersions | None,
+    zone: ZoneOfRequest,
+) -> TaskRead:
+    """Change a task whose new values depend on others. Tasks below it move along, each under its number."""
+    stored = await _locked(transaction, user_id, task_id, expected)
+    parts = await parts_of(transaction, user_id, task_id) if moves(sent) else []
+    values = await TaskValues(transaction, user_id, zone).of_change(sent, stored, parts)
+    now = instant_of_write(transaction.dialect)
+    values |= derived_values(values, now)
+    row = await _change(transaction, user_id, task_id, values, now, None, TASK_COLUMNS)
+    if values.get("list_id", stored.list_id) != stored.list_id:
+        moved = [{"id": part.id, "list_id": values["list_id"]} for part in parts]
+        await write_tasks(transaction, user_id, moved)
+    return TaskRead.of(row)
+
+
+async def _locked(
+    transaction: Transaction,
+    user_id: str,
+    task_id: UUID,
+    expected: ExpectedVersions | None,
+    *,
+    in_trash: bool = False,
+) -> Row[Any]:
+    """All columns of a task, alive or in the trash, which nobody else can change until the end.
+
+    Raises:
+        TaskNotFound, PreconditionFailed: as `update_task`.
+    """
+    try:
+        await lock(transaction, user_id, create_user=False)
+    except UserNotFound:
+        raise TaskNotFound from None
+    deleted_at = col(Task.deleted_at)
+    there = deleted_at.is_not(None) if in_trash else deleted_at.is_(None)
+    row = await transaction.first(select(*table_of(Task).c).where(*_task(user_id, task_id), there))
     if row is None:
         raise TaskNotFound
-    task = TaskRead.of(row)
-    if expected is not None and task.version not in expected:
-        raise PreconditionFailed(task.version)
-    return task
+    if expected is not None and row.version not in expected:
+        raise PreconditionFailed(row.version)
+    return row
 
 
 async def _change(

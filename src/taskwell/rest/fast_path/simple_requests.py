@@ -18,6 +18,7 @@ from taskwell.rest.routes import tasks
 from taskwell.schemas.query import QueryCache
 from taskwell.schemas.task import TaskCreate, TaskToggle
 from taskwell.services.operations import CreateTask, GetTask, ListTasks, Operation, ToggleTask
+from taskwell.services.zones import ZoneOfRequest
 
 PATH = re.compile(
     r"/api(?:/(?P<user_id>[^/]{1,255}))?/tasks"
@@ -71,6 +72,7 @@ class SimpleRequests:
     def __init__(self, settings: Settings, queries: QueryCache) -> None:
         self._settings = settings
         self._queries = queries
+        self._zone = ZoneOfRequest(default=settings.time_zone)
 
     def operation(
         self, kind: Kind, owner: str, task_id: str, query: bytes, body: bytes
@@ -89,7 +91,9 @@ class SimpleRequests:
 
     def _create(self, owner: str, body: bytes) -> CreateTask | None:
         new = _parsed(body, TaskCreate)
-        return None if new is None else CreateTask(owner, new, create_user=self._settings.create_users)
+        if new is None:
+            return None
+        return CreateTask(owner, new, create_user=self._settings.create_users, zone=self._zone)
 
     def _toggle(self, owner: str, task_id: str, body: bytes) -> ToggleTask | None:
         state = _parsed(body, TaskToggle) if body else _NO_STATE

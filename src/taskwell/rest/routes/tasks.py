@@ -27,6 +27,7 @@ from taskwell.rest.dependencies import (
     Preferences,
     SettingsDep,
     WritesDep,
+    ZoneDep,
     preferences,
 )
 from taskwell.rest.pages import TaskListing, check_of_list
@@ -145,10 +146,11 @@ async def create_task(
     owner: Owner,
     new: TaskCreate,
     expected: IfMatchOfList,
+    zone: ZoneDep,
 ) -> Response:
     """A user's first task creates the user, unless the server creates no users by itself (404)."""
     check = check_of_list(expected, owner)
-    operation = CreateTask(owner, new, create_user=settings.create_users, check=check)
+    operation = CreateTask(owner, new, create_user=settings.create_users, check=check, zone=zone)
     return await writes(operation, partial(created_response, request))
 
 
@@ -186,7 +188,12 @@ async def delete_tasks(
 )
 @requires(TASKS_WRITE)
 async def run_batch(
-    writes: WritesDep, settings: SettingsDep, owner: Owner, batch: Batch, expected: IfMatchOfList
+    writes: WritesDep,
+    settings: SettingsDep,
+    owner: Owner,
+    batch: Batch,
+    expected: IfMatchOfList,
+    zone: ZoneDep,
 ) -> Response:
     """Run operations in one transaction: all or none. A problem has the `index` of the one that failed."""
     operation = RunBatch(
@@ -195,6 +202,7 @@ async def run_batch(
         create_user=settings.create_users,
         require_versions=settings.require_if_match,
         check=check_of_list(expected, owner),
+        zone=zone,
     )
     return await writes(operation, batch_response)
 
@@ -224,10 +232,15 @@ async def get_task(
 )
 @requires(TASKS_WRITE)
 async def update_task(
-    writes: WritesDep, owner: Owner, task_id: PathTaskId, changes: TaskUpdate, expected: IfMatch
+    writes: WritesDep,
+    owner: Owner,
+    task_id: PathTaskId,
+    changes: TaskUpdate,
+    expected: IfMatch,
+    zone: ZoneDep,
 ) -> Response:
-    """Merge (RFC 7396): absent members stay unchanged, `null` clears the description."""
-    return await writes(UpdateTask(owner, task_id, changes, expected), task_response)
+    """Merge (RFC 7396): absent members stay unchanged, `null` clears what may be empty."""
+    return await writes(UpdateTask(owner, task_id, changes, expected, zone), task_response)
 
 
 @router.put(
@@ -240,20 +253,21 @@ async def update_task(
 )
 @requires(TASKS_WRITE)
 async def put_task(
-    request: Request,
     writes: WritesDep,
     settings: SettingsDep,
     owner: Owner,
     task_id: PathTaskId,
     changes: TaskUpdate,
     expected: IfMatchUnlessNew,
+    zone: ZoneDep,
 ) -> Response:
     """Change a task as PATCH does. With `If-None-Match: *`, create it with this id; the title is required."""
-    if not creates(request):
-        return await writes(UpdateTask(owner, task_id, changes, expected), task_response)
-    location = link(request.scope, inner_path(request.scope)).rstrip("/")
+    if not creates(writes.request):
+        return await writes(UpdateTask(owner, task_id, changes, expected, zone), task_response)
+    scope = writes.request.scope
+    location = link(scope, inner_path(scope)).rstrip("/")
     created = partial(task_response, status=201, headers={"Location": location})
-    operation = PutTask(owner, task_id, changes, create_user=settings.create_users)
+    operation = PutTask(owner, task_id, changes, create_user=settings.create_users, zone=zone)
     return await writes(operation, created)
 
 

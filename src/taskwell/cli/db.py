@@ -1,5 +1,6 @@
 """`taskwell db`: the schema of the database."""
 
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, TypeVar
 
@@ -19,6 +20,7 @@ def upgrade(revision: Annotated[str, typer.Argument(help="The revision to reach.
     """Apply the migrations. Safe at any time, also by several processes at once."""
     from taskwell.database import startup
 
+    _show_progress()
     settings, reached = _run(lambda settings: startup.upgrade(settings, revision), creates=True)
     typer.echo(f"{settings.migration_database} is at {reached}.")
 
@@ -79,3 +81,10 @@ def _run(work: Callable[[Settings], Coroutine[Any, Any, T]], *, creates: bool = 
     if not creates:
         need_database(settings.migration_database)
     return settings, run(work(settings), settings.migration_database)
+
+
+def _show_progress() -> None:
+    """Show how far a migration of many rows is, as the log of a server does."""
+    logger, handler = logging.getLogger("taskwell"), logging.StreamHandler()
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)

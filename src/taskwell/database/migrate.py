@@ -21,7 +21,7 @@ from sqlalchemy import Connection, inspect, text
 
 from taskwell.core.settings import Settings
 from taskwell.database.database import Database, open_backend
-from taskwell.migrations.fills import FILLS
+from taskwell.migrations.fills import FILLS, START, Fill
 
 logger = logging.getLogger("taskwell")
 
@@ -62,6 +62,7 @@ async def upgrade(settings: Settings, revision: str = "head") -> str:
     Raises:
         ConflictingTables: another program's tables have the names of taskwell's.
     """
+    steps = _Steps(revision)
 
     def work(connection: Connection) -> str | None:
         if revision_of(connection) is None:
@@ -69,7 +70,7 @@ async def upgrade(settings: Settings, revision: str = "head") -> str:
             if names := conflicting_tables(connection):
                 raise ConflictingTables(settings, names)
         behind = revision != "head" or state_of(connection) is Schema.BEHIND
-        if behind and not _advance(connection, revision):
+        if behind and not steps.advance(connection):
             return None
         return _described_revision(connection)
 
@@ -177,23 +178,42 @@ def _create_schema(connection: Connection) -> None:
 
 def bring_to(connection: Connection, revision: str) -> None:
     """Migrate an older schema to the revision, in the connection's transaction."""
-    while not _advance(connection, revision):
+    steps = _Steps(revision)
+    while not steps.advance(connection):
         pass
 
 
-def _advance(connection: Connection, revision: str) -> bool:
-    """Migrate towards the revision. False: commit, and call it again."""
-    config = _config(connection)
-    for before, fill in FILLS.items():
-        if _lies_between(config, revision_of(connection), before, revision):
-            command.upgrade(config, before)
-            if fill.left(connection):
+class _Steps:
+    """The way to a revision, in steps that may have a transaction each."""
+
+    def __init__(self, revision: str) -> None:
+        self._revision = revision
+        self._after: str | None = None  # the place that the present fill has reached
+        self._left = 0
+
+    def advance(self, connection: Connection) -> bool:
+        """Take a step. False: commit it, and take another."""
+        config = _config(connection)
+        for before, fill in FILLS.items():
+            if _lies_between(config, revision_of(connection), before, self._revision):
+                command.upgrade(config, before)
+                if fill.left(connection):
+                    return False
+            if revision_of(connection) == before and self._fill(connection, fill):
                 return False
-        if revision_of(connection) == before and fill.stretch(connection):
-            logger.info("migration: %d rows of %s are left to fill", fill.left(connection), fill.table)
-            return False
-    command.upgrade(config, revision)
-    return True
+        command.upgrade(config, self._revision)
+        return True
+
+    def _fill(self, connection: Connection, fill: Fill) -> bool:
+        """Fill a stretch. False: no row is left."""
+        if self._after is None:
+            self._after, self._left = START[connection.dialect.name], fill.left(connection)
+        begins = self._after == START[connection.dialect.name]
+        count, self._after = fill.stretch(connection, self._after)
+        self._left -= count
+        if count:
+            logger.info("migration: %d rows of %s are left to fill", max(self._left, 0), fill.table)
+        return bool(count) or not begins
 
 
 def _lies_between(config: Config, current: str | None, middle: str, target: str) -> bool:

@@ -17,6 +17,21 @@ _MICROSECONDS = {
     ),
     "postgresql": "greatest(0, CAST(extract(epoch FROM created_at) * 1000000 AS bigint))",
 }
+# Before every row.
+START = {"sqlite": "0", "postgresql": "(0,0)"}
+# Where a row is, and how a statement names one place and several.
+_PLACES = {
+    "sqlite": (
+        "rowid",
+        "CAST(:place AS integer)",
+        "IN (SELECT CAST(value AS integer) FROM json_each(:places))",
+    ),
+    "postgresql": (
+        "ctid",
+        "CAST(CAST(:place AS text) AS tid)",
+        "= ANY (CAST(CAST(:places AS text) AS tid[]))",
+    ),
+}
 # Locks no row that another transaction has locked: the two could wait for each other.
 _SKIP_LOCKED = {"sqlite": "", "postgresql": "FOR UPDATE SKIP LOCKED"}
 
@@ -31,20 +46,31 @@ class Fill(NamedTuple):
 
     def left(self, connection: sa.Connection) -> int:
         """The number of rows that still need it."""
-        count: int = connection.execute(
-            sa.text(f"SELECT count(*) FROM {self.table} WHERE {self.missing}")
-        ).scalar_one()
-        return count
+        count = sa.text(f"SELECT count(*) FROM {self.table} WHERE {self.missing}")
+        left: int = connection.execute(count).scalar_one()
+        return left
 
-    def stretch(self, connection: sa.Connection) -> int:
-        """Fill some rows. Returns their count; 0 if none is left."""
-        dialect = connection.dialect.name
-        row = "rowid" if dialect == "sqlite" else "ctid"
-        statement = (
-            f"UPDATE {self.table} SET {self.column} = {self.value[dialect]} WHERE {row} IN"
-            f" (SELECT {row} FROM {self.table} WHERE {self.missing} LIMIT {_ROWS} {_SKIP_LOCKED[dialect]})"
+    def stretch(self, connection: sa.Connection, after: str) -> tuple[int, str]:
+        """Fill rows that follow a place in the table, first `START`. Returns their count and the last place.
+
+        Rows that others lock are left: once the end is reached, it begins again.
+        """
+        row, place, several = _PLACES[connection.dialect.name]
+        found = connection.execute(
+            sa.text(
+                f"SELECT CAST({row} AS text) FROM {self.table} WHERE {self.missing} AND {row} > {place}"
+                f" ORDER BY {row} LIMIT {_ROWS} {_SKIP_LOCKED[connection.dialect.name]}"
+            ),
+            {"place": after},
         )
-        return connection.execute(sa.text(statement)).rowcount
+        places = found.scalars().all()
+        if not places:
+            return 0, START[connection.dialect.name]
+        value = self.value[connection.dialect.name]
+        fill = sa.text(f"UPDATE {self.table} SET {self.column} = {value} WHERE {row} {several}")
+        quoted = ",".join(f'"{each}"' for each in places)
+        connection.execute(fill, {"places": f"[{quoted}]" if row == "rowid" else f"{{{quoted}}}"})
+        return len(places), places[-1]
 
 
 def _in_base_62(number: str) -> str:

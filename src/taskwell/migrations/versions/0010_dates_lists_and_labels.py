@@ -4,6 +4,7 @@ On PostgreSQL this takes no time, whatever the number of tasks: `fills` and `001
 SQLite cannot change a constraint, so the table is made anew.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,12 +12,17 @@ import sqlalchemy as sa
 from alembic import op
 from sqlmodel.sql.sqltypes import UTCDateTime
 
+from taskwell.migrations.fills import POSITIONS
+
+logger = logging.getLogger("taskwell")
+
 revision: str = "0010"
 down_revision: str | None = "0009"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 _KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+_ROWS = 100_000  # of a statement, after which a large migration says how far it is
 _COLUMNS = {
     "status": sa.Text(),
     "list_id": sa.Uuid(),
@@ -177,7 +183,16 @@ def _rebuild(columns: list[sa.Column[Any]], checks: dict[str, str]) -> None:
         "user_id, id, title, description, completed, completed_at, created_at, updated_at, title_key,"
         " description_key, version, deleted_at"
     )
-    op.execute(f"INSERT INTO tasks ({kept}) SELECT {kept} FROM old_tasks")
+    names = f"{kept}, position" if columns else kept
+    filled = f", {POSITIONS.value['sqlite']}" if columns else ""
+    last = connection.execute(sa.text("SELECT coalesce(max(rowid), 0) FROM old_tasks")).scalar_one()
+    for start in range(0, last, _ROWS):
+        op.execute(
+            f"INSERT INTO tasks ({names}) SELECT {kept}{filled} FROM old_tasks"
+            f" WHERE rowid > {start} AND rowid <= {start + _ROWS}"
+        )
+        if last > _ROWS:
+            logger.info("migration: %d rows of tasks are left to copy", max(last - start - _ROWS, 0))
     op.drop_table("old_tasks")
     for statement in statements:
         op.execute(statement)

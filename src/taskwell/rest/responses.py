@@ -1,6 +1,6 @@
 """Creates responses: `schemas` serializes the body, this module sets the headers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fastapi import Request, Response
 
@@ -11,6 +11,7 @@ from taskwell.http.problems import inner_path
 from taskwell.http.root_path import link
 from taskwell.schemas.batch import BatchResults, results_json
 from taskwell.schemas.change import ChangePage, changes_json
+from taskwell.schemas.label import LabelRead, label_json, labels_json
 from taskwell.schemas.task import TaskRead, task_to_json
 from taskwell.schemas.token import TokenCreated, TokenRead, token_json, tokens_json
 from taskwell.schemas.user import UserRead, user_json
@@ -70,6 +71,14 @@ def token_response(token: TokenCreated) -> Response:
 
 def tokens_response(tokens: list[TokenRead]) -> Response:
     return Response(tokens_json(tokens), media_type=_JSON)
+
+
+def label_response(label: LabelRead) -> Response:
+    return Response(label_json(label), media_type=_JSON)
+
+
+def labels_response(labels: Sequence[LabelRead]) -> Response:
+    return Response(labels_json(labels), media_type=_JSON)
 
 
 def count_response(count: int) -> Response:

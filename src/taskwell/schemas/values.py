@@ -19,6 +19,8 @@ LINK_MAX_LENGTH = 2_048
 EXTRA_MAX_BYTES = 16_384
 EXTRA_MAX_DEPTH = 8
 EXTRA_NAME_MAX_LENGTH = 100
+COLOR_PATTERN = r"^#[0-9A-Fa-f]{6}([0-9A-Fa-f]{2})?$"
+_COLOR = re.compile(COLOR_PATTERN, re.ASCII)
 
 StatusName = Literal["open", "in_progress", "completed", "cancelled"]
 STATUS_NAMES: tuple[StatusName, ...] = get_args(StatusName)
@@ -55,6 +57,12 @@ def _position(value: str) -> str:
         detail = "must be an order key, as the fractional-indexing libraries make them; or use move"
         raise PydanticCustomError("invalid_position", detail)
     return value
+
+
+def _color(value: str) -> str:
+    if not _COLOR.fullmatch(value):
+        raise PydanticCustomError("invalid_color", "must be a color such as #2e7d32")
+    return value[:7].lower()
 
 
 def _label(value: str) -> str:
@@ -144,6 +152,18 @@ Position = Annotated[
             "description": "The place in the order, compared by bytes: a key of the fractional-indexing "
             "libraries. A new task is the last.",
             "examples": ["i8DhyrHb7o"],
+        }
+    ),
+]
+Color = Annotated[
+    StrictStr,
+    AfterValidator(_color),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": COLOR_PATTERN,
+            "description": "`#rrggbb`; of `#rrggbbaa`, the last two digits are cut off.",
+            "examples": ["#2e7d32"],
         }
     ),
 ]

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Depends
 
 from taskwell.rest.dependencies import path_user
-from taskwell.rest.routes import changes, docs, health, metrics, problems, tasks, tokens, users
+from taskwell.rest.routes import changes, docs, health, labels, metrics, problems, tasks, tokens, users
 
 router = APIRouter()
 router.include_router(health.router, prefix="/health")
@@ -12,7 +12,7 @@ router.include_router(docs.router)
 router.include_router(problems.router, prefix="/problems")
 router.include_router(tokens.router, prefix="/api/users/me/tokens")
 router.include_router(users.router, prefix="/api/users")
-for user_router, prefix in ((tasks.router, "/tasks"), (changes.router, "")):
+for user_router, prefix in ((tasks.router, "/tasks"), (labels.router, "/labels"), (changes.router, "")):
     router.include_router(user_router, prefix=f"/api{prefix}")
     router.include_router(
         user_router,

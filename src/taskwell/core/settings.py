@@ -146,6 +146,12 @@ class Settings(BaseSettings):
         default="UTC",
         description="The time zone of users who have not set theirs, such as Europe/Berlin.",
     )
+    title_max_length: int = Field(
+        default=200, ge=1, le=1_000, description="The most characters of a title in a request."
+    )
+    description_max_length: int = Field(
+        default=2_000, ge=0, le=65_536, description="The most characters of a description in a request."
+    )
     max_body_bytes: int = Field(
         default=1_048_576, ge=16_384, description="The largest request body, in bytes."
     )

@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
 
 from taskwell.auth.authorization import ADMIN, Access, access_of
+from taskwell.core.settings import Settings
 from taskwell.http.problems import MEDIA_TYPE, PROBLEM_TYPES, documented
 from taskwell.rest.routing import JSON, MERGE_PATCH
 from taskwell.schemas.problem import Problem
@@ -102,8 +103,20 @@ def _document(app: FastAPI) -> dict[str, Any]:
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= problem.pop("$defs")
     schemas["Problem"] = problem
+    _limit_texts(app.state.settings, schemas)
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     return document
+
+
+def _limit_texts(settings: Settings, schemas: Mapping[str, Any]) -> None:
+    """Show the limits of this server."""
+    limits = {"title": settings.title_max_length, "description": settings.description_max_length}
+    for schema in (schemas["TaskCreate"], schemas["TaskUpdate"]):
+        for name, most in limits.items():
+            member = schema["properties"][name]
+            for choice in (member, *member.get("anyOf", ())):
+                if "maxLength" in choice:
+                    choice["maxLength"] = most
 
 
 def _secure(operation: dict[str, Any], access: Access) -> None:

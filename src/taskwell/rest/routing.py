@@ -15,12 +15,13 @@ from starlette.datastructures import Headers, QueryParams
 from taskwell.auth.authorization import access_of
 from taskwell.core import strict_json
 from taskwell.core.errors import Invalid, Violation
+from taskwell.http.app_state import app_state
 from taskwell.http.authorization import authorize
 from taskwell.http.conditional import refuse_unknown_conditions
 from taskwell.http.problems import problem_response
 from taskwell.schemas.base import strict_handling
 from taskwell.schemas.query import names_of
-from taskwell.schemas.types import is_task_id, is_user_id
+from taskwell.schemas.types import TextLimits, is_task_id, is_user_id, text_limits
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -72,6 +73,7 @@ class TaskwellRoute(APIRoute):
                 if not _is_json(request.headers, media_types):
                     return _unsupported(request, media_types)
                 request.value = _read(body)
+            text_limits.set(_limits(request))
             token = strict_handling.set(strict)
             try:
                 response = await handle(request)
@@ -82,6 +84,11 @@ class TaskwellRoute(APIRoute):
             return response
 
         return handler
+
+
+def _limits(request: Request) -> TextLimits:
+    settings = app_state(request.scope).settings
+    return TextLimits(settings.title_max_length, settings.description_max_length)
 
 
 def _names(dependant: Dependant, kind: type[Query | Header]) -> set[str]:

@@ -1,18 +1,34 @@
 """The input and output types of tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import MISSING, ConfigDict, Field, StrictBool, TypeAdapter
+from pydantic import (
+    MISSING,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    StrictBool,
+    TypeAdapter,
+    model_validator,
+)
 from sqlalchemy import ColumnElement, case, func
 
 from taskwell.models import Task
 from taskwell.models.base import table_of
 from taskwell.schemas.base import INT64, Input, Instant
 from taskwell.schemas.dates import Due, Start, TimeZoneName
-from taskwell.schemas.types import EXAMPLE_ID, Description, TaskId, Title
+from taskwell.schemas.types import (
+    EXAMPLE_ID,
+    ChangedDescription,
+    ChangedTitle,
+    Description,
+    TaskId,
+    Title,
+)
 from taskwell.schemas.values import Extra, Labels, Link, Position, Priority, Status, StatusName
 
 Completed = Annotated[StrictBool, Field(description="Whether the task is done.", examples=[True])]
@@ -60,8 +76,8 @@ class TaskUpdate(Input):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Buy bread"}]})
 
-    title: Title | MISSING = MISSING
-    description: Description | MISSING | None = MISSING
+    title: ChangedTitle | MISSING = MISSING
+    description: ChangedDescription | MISSING | None = MISSING
     completed: Completed | MISSING = MISSING
     status: Status | MISSING = MISSING
     list_id: ListRef | MISSING | None = MISSING
@@ -76,6 +92,20 @@ class TaskUpdate(Input):
     labels_remove: Annotated[Labels | MISSING, Field(description="Labels to remove.")] = MISSING
     link: Link | MISSING | None = MISSING
     extra: Extra | MISSING | None = MISSING
+
+    # Whether a whole task is sent back, changed: it has members that no client sets.
+    _is_sent_back: bool = PrivateAttr(default=False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def note_whether_it_is_sent_back(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        changes = handler(value)
+        changes._is_sent_back = isinstance(value, Mapping) and "version" in value  # noqa: SLF001 (its own)
+        return changes
+
+    @property
+    def is_sent_back(self) -> bool:
+        return self._is_sent_back
 
 
 class TaskToggle(Input):

@@ -7,14 +7,20 @@ a list of tasks. An error never repeats the text.
 import hashlib
 import re
 import unicodedata
-from typing import Annotated, overload
+from contextvars import ContextVar
+from typing import Annotated, NamedTuple, overload
 from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictStr, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from taskwell.models.base import USER_ID_MAX_LENGTH
-from taskwell.models.task import DESCRIPTION_MAX_LENGTH, TITLE_MAX_LENGTH
+from taskwell.models.task import (
+    DESCRIPTION_MAX_LENGTH,
+    STORED_DESCRIPTION_MAX_LENGTH,
+    STORED_TITLE_MAX_LENGTH,
+    TITLE_MAX_LENGTH,
+)
 from taskwell.models.token import TOKEN_NAME_MAX_LENGTH
 from taskwell.models.user import EMAIL_MAX_LENGTH
 
@@ -64,8 +70,31 @@ def _check_length(text: str, least: int, most: int) -> None:
     raise _error(code, f"must have {least} to {most:,} characters")
 
 
+class TextLimits(NamedTuple):
+    """The most characters of a new text."""
+
+    title: int = TITLE_MAX_LENGTH
+    description: int = DESCRIPTION_MAX_LENGTH
+
+
+DEFAULT_LIMITS = TextLimits()
+# Those of the server, while a request is parsed.
+text_limits: ContextVar[TextLimits] = ContextVar("text_limits", default=DEFAULT_LIMITS)
+
+
 def _title(value: str) -> str:
-    return check_line(value, TITLE_MAX_LENGTH)
+    return check_line(value, text_limits.get().title)
+
+
+def _changed_title(value: str) -> str:
+    _check_storable(value, STORED_TITLE_MAX_LENGTH, 1, text_limits.get().title)
+    return check_line(value, STORED_TITLE_MAX_LENGTH)
+
+
+def _check_storable(value: str, storable: int, least: int, most: int) -> None:
+    """A change may repeat what is stored, which can be longer than a new text: see `rest.text_limits`."""
+    if len(value) > storable:
+        _check_length(value, least, most)
 
 
 def _name(value: str) -> str:
@@ -89,8 +118,17 @@ def check_line(value: str, most: int) -> str:
 
 
 def _description(value: str) -> str:
+    _check_length(value, 0, text_limits.get().description)
+    return _check_description(value)
+
+
+def _changed_description(value: str) -> str:
+    _check_storable(value, STORED_DESCRIPTION_MAX_LENGTH, 0, text_limits.get().description)
+    return _check_description(value)
+
+
+def _check_description(value: str) -> str:
     # Windows line ends are allowed; any other carriage return is a control character.
-    _check_length(value, 0, DESCRIPTION_MAX_LENGTH)
     _check_characters(value.replace("\r\n", "\n"), allowed="\t\n")
     return value
 
@@ -192,31 +230,29 @@ TaskId = Annotated[
     BeforeValidator(_task_id),
     Field(examples=[EXAMPLE_ID]),
 ]
-Title = Annotated[
-    StrictStr,
-    AfterValidator(_title),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": TITLE_MAX_LENGTH,
-            "description": f"1 to {TITLE_MAX_LENGTH} characters on one line, after surrounding white space "
-            "is removed.",
-            "examples": ["Buy milk"],
-        }
-    ),
-]
+_TITLE_SCHEMA = WithJsonSchema(
+    {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": TITLE_MAX_LENGTH,
+        "description": f"1 to {TITLE_MAX_LENGTH} characters on one line, after surrounding white space "
+        "is removed.",
+        "examples": ["Buy milk"],
+    }
+)
+Title = Annotated[StrictStr, AfterValidator(_title), _TITLE_SCHEMA]
+ChangedTitle = Annotated[StrictStr, AfterValidator(_changed_title), _TITLE_SCHEMA]
 Name = Annotated[
     StrictStr,
     AfterValidator(_name),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": TOKEN_NAME_MAX_LENGTH}),
     Field(description="The token's purpose, on one line.", examples=["backup"]),
 ]
-Description = Annotated[
-    StrictStr,
-    AfterValidator(_description),
-    WithJsonSchema({"type": "string", "maxLength": DESCRIPTION_MAX_LENGTH, "examples": ["Two bottles"]}),
-]
+_DESCRIPTION_SCHEMA = WithJsonSchema(
+    {"type": "string", "maxLength": DESCRIPTION_MAX_LENGTH, "examples": ["Two bottles"]}
+)
+Description = Annotated[StrictStr, AfterValidator(_description), _DESCRIPTION_SCHEMA]
+ChangedDescription = Annotated[StrictStr, AfterValidator(_changed_description), _DESCRIPTION_SCHEMA]
 _USER_ID_SCHEMA = WithJsonSchema(
     {
         "type": "string",

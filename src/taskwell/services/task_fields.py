@@ -86,13 +86,26 @@ def own_values(sent: Mapping[str, Any]) -> dict[str, Any]:
     values = {name: value for name, value in sent.items() if name not in _DEPENDENT}
     if "labels" in values:
         values |= label_values(values["labels"] or [])
+    if contradict(values):
+        raise Invalid(Violation("body", "/status", "status_conflict", "contradicts completed"))
     if "status" in values:
-        status, completed = values["status"], values["status"] in DONE
-        if values.get("completed", completed) != completed:
-            raise Invalid(Violation("body", "/status", "status_conflict", "contradicts completed"))
-        values["completed"] = completed
-        values["status"] = None if status in _IMPLIED else status
+        values["completed"] = values["status"] in DONE
+        values["status"] = None if values["status"] in _IMPLIED else values["status"]
     return values
+
+
+def contradict(sent: Mapping[str, Any]) -> bool:
+    """Whether the `status` of a request contradicts its `completed`."""
+    return "status" in sent and sent.get("completed", sent["status"] in DONE) != (sent["status"] in DONE)
+
+
+def without_unchanged_state(sent: Mapping[str, Any], completed: bool) -> dict[str, Any]:
+    """Of two members that contradict each other, leave out the one that the client did not change.
+
+    A client that knows only one of them sends the other back as it was. `completed`: of the stored task.
+    """
+    unchanged = "completed" if sent["completed"] == completed else "status"
+    return {name: value for name, value in sent.items() if name != unchanged}
 
 
 # The states that `completed` alone says.

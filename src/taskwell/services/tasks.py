@@ -38,6 +38,7 @@ from taskwell.services.sequence import (
     write,
 )
 from taskwell.services.task_fields import (
+    contradict,
     depends,
     derived_values,
     instant_of_write,
@@ -46,6 +47,7 @@ from taskwell.services.task_fields import (
     own_values,
     sent_values,
     toggled_values,
+    without_unchanged_state,
 )
 from taskwell.services.task_rows import write_tasks
 from taskwell.services.task_values import TaskValues
@@ -238,8 +240,8 @@ async def update_task(
         if expected is not None and task.version not in expected:
             raise PreconditionFailed(task.version)
         return task
-    if depends(sent):
-        return await _update_dependent(transaction, user_id, task_id, sent, expected, zone)
+    if depends(sent) or (contradict(sent) and changes.is_sent_back):
+        return await _update_dependent(transaction, user_id, task_id, changes, expected, zone)
     now = instant_of_write(transaction.dialect)
     values = own_values(sent)
     values |= derived_values(values, now)
@@ -344,12 +346,15 @@ async def _update_dependent(
     transaction: Transaction,
     user_id: str,
     task_id: UUID,
-    sent: dict[str, Any],
+    changes: TaskUpdate,
     expected: ExpectedVersions | None,
     zone: ZoneOfRequest,
 ) -> TaskRead:
     """Change a task whose new values depend on others. Tasks below it move along, each under its number."""
+    sent = sent_values(changes)
     stored = await _locked(transaction, user_id, task_id, expected)
+    if contradict(sent) and changes.is_sent_back:
+        sent = without_unchanged_state(sent, stored.completed)
     parts = await parts_of(transaction, user_id, task_id) if moves(sent) else []
     values = await TaskValues(transaction, user_id, zone).of_change(sent, stored, parts)
     now = instant_of_write(transaction.dialect)

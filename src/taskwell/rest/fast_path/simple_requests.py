@@ -17,6 +17,7 @@ from taskwell.core.settings import Settings
 from taskwell.rest.routes import tasks
 from taskwell.schemas.query import QueryCache
 from taskwell.schemas.task import TaskCreate, TaskToggle
+from taskwell.schemas.types import DEFAULT_LIMITS, TextLimits, text_limits
 from taskwell.services.operations import CreateTask, GetTask, ListTasks, Operation, ToggleTask
 from taskwell.services.zones import ZoneOfRequest
 
@@ -73,6 +74,7 @@ class SimpleRequests:
         self._settings = settings
         self._queries = queries
         self._zone = ZoneOfRequest(default=settings.time_zone)
+        self._limits = TextLimits(settings.title_max_length, settings.description_max_length)
 
     def operation(
         self, kind: Kind, owner: str, task_id: str, query: bytes, body: bytes
@@ -90,6 +92,8 @@ class SimpleRequests:
         return self._create(owner, body) if kind is CREATE else self._toggle(owner, task_id, body)
 
     def _create(self, owner: str, body: bytes) -> CreateTask | None:
+        if self._limits != DEFAULT_LIMITS:
+            text_limits.set(self._limits)
         new = _parsed(body, TaskCreate)
         if new is None:
             return None

@@ -1,5 +1,6 @@
 """Tasks, mounted twice: at `/api/tasks` for the caller and at `/api/{user_id}/tasks` for the path's user."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -42,7 +43,8 @@ from taskwell.rest.responses import (
 )
 from taskwell.rest.routing import TaskwellRoute
 from taskwell.rest.state import rest_state
-from taskwell.schemas.batch import Batch, BatchResults
+from taskwell.rest.text_limits import within_limits
+from taskwell.schemas.batch import Batch, BatchResults, Operation, UpdateOperation
 from taskwell.schemas.query import TaskQuery
 from taskwell.schemas.task import (
     TaskCreate,
@@ -58,6 +60,7 @@ from taskwell.services.operations import (
     DeleteTask,
     DeleteTasks,
     GetTask,
+    Operations,
     PutTask,
     RestoreTask,
     ToggleTask,
@@ -198,13 +201,23 @@ async def run_batch(
     """Run operations in one transaction: all or none. A problem has the `index` of the one that failed."""
     operation = RunBatch(
         owner,
-        batch.operations,
+        await _within_limits(writes.operations, owner, batch.operations),
         create_user=settings.create_users,
         require_versions=settings.require_if_match,
         check=check_of_list(expected, owner),
         zone=zone,
     )
     return await writes(operation, batch_response)
+
+
+async def _within_limits(
+    operations: Operations, owner: str, steps: Sequence[Operation]
+) -> Sequence[Operation]:
+    for index, step in enumerate(steps):
+        if isinstance(step, UpdateOperation):
+            pointer = f"/operations/{index}/task"
+            step.task = await within_limits(operations, owner, step.id, step.task, pointer)
+    return steps
 
 
 @router.get(
@@ -240,6 +253,7 @@ async def update_task(
     zone: ZoneDep,
 ) -> Response:
     """Merge (RFC 7396): absent members stay unchanged, `null` clears what may be empty."""
+    changes = await within_limits(writes.operations, owner, task_id, changes)
     return await writes(UpdateTask(owner, task_id, changes, expected, zone), task_response)
 
 
@@ -262,7 +276,9 @@ async def put_task(
     zone: ZoneDep,
 ) -> Response:
     """Change a task as PATCH does. With `If-None-Match: *`, create it with this id; the title is required."""
-    if not creates(writes.request):
+    new = creates(writes.request)
+    changes = await within_limits(writes.operations, owner, None if new else task_id, changes)
+    if not new:
         return await writes(UpdateTask(owner, task_id, changes, expected, zone), task_response)
     scope = writes.request.scope
     location = link(scope, inner_path(scope)).rstrip("/")

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import Column, Integer, MetaData, Table, func, select
 from sqlalchemy.schema import CreateTable
@@ -27,7 +27,7 @@ from taskwell.services.date_ranges import (
     today,
     until,
 )
-from tests.core.test_time_zones import LOCAL_TIMES, ZONES
+from tests.core.test_time_zones import LOCAL_TIMES, ZONES, local
 from tests.services.test_task_statements import opened
 
 BERLIN, NEW_YORK, KIRITIMATI = "Europe/Berlin", "America/New_York", "Pacific/Kiritimati"
@@ -158,6 +158,7 @@ class TestBounds:
 
 INSTANTS = LOCAL_TIMES.map(lambda moment: moment.replace(tzinfo=UTC))
 BOUNDS = st.one_of(LOCAL_TIMES, LOCAL_TIMES.map(datetime.date), INSTANTS)
+_LATE = local("2026-11-20T23:59:59")
 NEAR = st.timedeltas(timedelta(hours=-60), timedelta(hours=60)).map(
     lambda delta: timedelta(seconds=int(delta.total_seconds()))
 )
@@ -165,6 +166,8 @@ NEAR = st.timedeltas(timedelta(hours=-60), timedelta(hours=60)).map(
 
 class TestMargin:
     @given(BOUNDS, NEAR, st.sampled_from(ZONES), st.sampled_from([None, *ZONES]))
+    @example(_LATE, timedelta(hours=25, minutes=59), "Etc/GMT+12", KIRITIMATI)
+    @example(_LATE, -timedelta(hours=25, minutes=59), KIRITIMATI, "Etc/GMT+12")
     def test_no_value_within_a_range_is_beyond_its_wide_bound(
         self, when: date, near: timedelta, callers: str, zone: str | None
     ) -> None:

@@ -1,13 +1,13 @@
 """Ranges of dates: in words, in Python and in SQL."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sqlalchemy import Column, Integer, MetaData, Table, func, select
+from sqlalchemy import Column, Integer, MetaData, Table, and_, or_, select
 from sqlalchemy.schema import CreateTable
 
 from taskwell.core.time_zones import instant_of, local_time_of
@@ -19,11 +19,13 @@ from taskwell.services.date_ranges import (
     Range,
     after,
     before,
-    condition,
     days,
+    exact,
+    exact_parameters,
     matches,
     named,
-    parameters,
+    rough,
+    rough_parameters,
     today,
     until,
 )
@@ -180,11 +182,11 @@ class TestMargin:
         assert text is not None
         for make in (before, until, after):
             within = make(when, callers)
-            values = parameters(within, "due")
+            values = rough_parameters([within], "due")
             for stored in ((text, at), (text[:10], None)):
                 if matches(*stored, within):
-                    assert "due_before_wide" not in values or stored[0] < str(values["due_before_wide"])
-                    assert "due_since_wide" not in values or stored[0] >= str(values["due_since_wide"])
+                    assert "due_before_near" not in values or stored[0] < str(values["due_before_near"])
+                    assert "due_since_near" not in values or stored[0] >= str(values["due_since_near"])
 
     @given(INSTANTS, st.sampled_from(ZONES), NEAR, st.sampled_from(ZONES))
     def test_zoned_times_compare_as_instants(
@@ -234,26 +236,34 @@ class TestSql:
             rows = [{"id": place, "due": text, "due_at": at} for place, (text, at) in enumerate(_STORED)]
             await transaction.insert_rows(_VALUES, rows)
 
-        async def found(transaction: ReadTransaction, within: Range) -> list[int]:
-            chosen = condition(_VALUES.c.due, _VALUES.c.due_at, within, "due")
+        async def found(transaction: ReadTransaction, ranges: Sequence[Range]) -> list[int]:
+            due, due_at = _VALUES.c.due, _VALUES.c.due_at
+            exactly = [exact(due, due_at, within, f"due_{place}") for place, within in enumerate(ranges)]
+            chosen = and_(rough(due, ranges, "due"), or_(*exactly))
             rows = await transaction.all(select(_VALUES.c.id).where(chosen).order_by(_VALUES.c.id))
             return [row[0] for row in rows]
 
         async def work(database: Database) -> None:
             await database.write(fill)
-            for within in _RANGES:
-                expected = [place for place, stored in enumerate(_STORED) if matches(*stored, within)]
-                assert await database.read(found, within) == expected
+            for ranges in [*((within,) for within in _RANGES), *pairwise(_RANGES)]:
+                expected = [
+                    place
+                    for place, stored in enumerate(_STORED)
+                    if any(matches(*stored, within) for within in ranges)
+                ]
+                assert await database.read(found, ranges) == expected
                 assert 0 < len(expected) < len(_STORED)
 
         opened(database_url, work)
 
     def test_has_the_parameters_that_are_said(self) -> None:
         for within in _RANGES:
-            compiled = select(func.count()).where(condition(_VALUES.c.due, _VALUES.c.due_at, within, "x"))
-            assert dict(parameters(within, "x").items() & compiled.compile().params.items()) == parameters(
-                within, "x"
+            said = rough_parameters([within], "x") | exact_parameters(within, "x")
+            both = and_(
+                rough(_VALUES.c.due, [within], "x"), exact(_VALUES.c.due, _VALUES.c.due_at, within, "x")
             )
+            own = both.compile().params
+            assert {name: own[name] for name in own if name.startswith("x_")} == said
 
 
 class TestPitfalls:

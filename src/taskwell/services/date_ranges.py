@@ -4,7 +4,7 @@ A range compares each kind of value with a bound of its own: a date by days, a f
 the caller's zone, and a zoned time by its instant.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from operator import ge, lt
 from typing import Any, NamedTuple
@@ -78,7 +78,8 @@ def named(word: str, zone: str, now: datetime) -> Range:
         case "any":
             return ANY
         case "overdue":
-            return before(now, zone)
+            # A time counts from its very second on; a date when its day is over.
+            return Range(before=_following(now, zone)._replace(day=first.isoformat()))
         case "today":
             return days(first, 1, zone)
         case "tomorrow":
@@ -127,40 +128,68 @@ def _is_before(text: str, at: datetime | None, bound: Bound) -> bool:
     return text < (bound.day if len(text) == _DATE_LENGTH else bound.local)
 
 
-def condition(
-    text: ColumnElement[str | None], at: ColumnElement[datetime | None], within: Range, prefix: str
-) -> ColumnElement[bool]:
-    """SQL for `matches`, for either database. `prefix`: of the names of its parameters.
+# SQL for `matches` is the conjunction of a rough condition, which can use an index, and the exact one. Each
+# has parameters of its own, named by a prefix.
 
-    The first comparison with a bound can use an index; the second decides.
-    """
-    values = parameters(within, prefix)
+_SIDES: Mapping[str, Callable[[Any, Any], ColumnElement[bool]]] = {"since": ge, "before": lt}
 
-    def compared(side: str, operator: Callable[[Any, Any], ColumnElement[bool]]) -> list[ColumnElement[bool]]:
-        wide, day, local, instant = (
-            bindparam(f"{prefix}_{side}_{member}", values[f"{prefix}_{side}_{member}"], column.type)
-            for member, column in (("wide", text), ("day", text), ("local", text), ("instant", at))
-        )
-        exact = case(
-            (at.is_not(None), operator(at, instant)),
-            (func.length(text) == _DATE_LENGTH, operator(text, day)),
-            else_=operator(text, local),
-        )
-        return [operator(text, wide), exact]
 
+def rough(text: ColumnElement[Any], ranges: Sequence[Range], prefix: str) -> ColumnElement[bool]:
+    """The condition that has a value, which is near one of the ranges."""
+    values = rough_parameters(ranges, prefix)
     return and_(
         text.is_not(None),
-        *(compared("since", ge) if within.since else ()),
-        *(compared("before", lt) if within.before else ()),
+        *(
+            compare(text, bindparam(name, values[name], text.type))
+            for side, compare in _SIDES.items()
+            if (name := f"{prefix}_{side}_near") in values
+        ),
     )
 
 
-def parameters(within: Range, prefix: str) -> dict[str, object]:
-    """The values of the parameters of `condition`, by their names."""
+def rough_parameters(ranges: Sequence[Range], prefix: str) -> dict[str, object]:
     values: dict[str, object] = {}
-    for side, bound, margin in (("since", within.since, -_MARGIN), ("before", within.before, _MARGIN)):
-        if bound is not None:
-            wide = (datetime.fromisoformat(bound.local) + margin).isoformat()
-            members = {"wide": wide, **bound._asdict()}
-            values |= {f"{prefix}_{side}_{member}": value for member, value in members.items()}
+    since, before = [within.since for within in ranges], [within.before for within in ranges]
+    if None not in since:
+        values[f"{prefix}_since_near"] = _moved(min(bound.local for bound in since if bound), -_MARGIN)
+    if None not in before:
+        values[f"{prefix}_before_near"] = _moved(max(bound.local for bound in before if bound), _MARGIN)
     return values
+
+
+def _moved(local: str, by: timedelta) -> str:
+    return (datetime.fromisoformat(local) + by).isoformat()
+
+
+def exact(
+    text: ColumnElement[Any], at: ColumnElement[Any], within: Range, prefix: str
+) -> ColumnElement[bool]:
+    """The condition that has a value, which is within the range."""
+    values = exact_parameters(within, prefix)
+
+    def compared(side: str) -> ColumnElement[bool]:
+        day, local, instant = (
+            bindparam(name, values[name], column.type)
+            for name, column in zip(_names(prefix, side), (text, text, at), strict=True)
+        )
+        compare = _SIDES[side]
+        return case(
+            (at.is_not(None), compare(at, instant)),
+            (func.length(text) == _DATE_LENGTH, compare(text, day)),
+            else_=compare(text, local),
+        )
+
+    return and_(text.is_not(None), *(compared(side) for side in _SIDES if getattr(within, side)))
+
+
+def exact_parameters(within: Range, prefix: str) -> dict[str, object]:
+    bounds = {side: bound for side, bound in within._asdict().items() if bound}
+    return {
+        name: value
+        for side, bound in bounds.items()
+        for name, value in zip(_names(prefix, side), bound, strict=True)
+    }
+
+
+def _names(prefix: str, side: str) -> list[str]:
+    return [f"{prefix}_{side}_{member}" for member in Bound._fields]

@@ -8,6 +8,7 @@ from sqlalchemy import Dialect
 from taskwell.database.database import ReadTransaction
 from taskwell.schemas.query import Keyset, TaskQuery
 from taskwell.schemas.task import TaskRead
+from taskwell.services.task_filters import resolve
 from taskwell.services.task_query import ChunkKey, list_chunk, prepared, values_of
 
 _TASKS = TypeAdapter(list[TaskRead])
@@ -25,5 +26,6 @@ def list_sql(
 ) -> tuple[str, tuple[Any, ...]]:
     """The statement of a list, and its values."""
     key = ChunkKey(user_id, query, limit, after)
-    sql, values = prepared(dialect.name, key).compiled(dialect, values_of(key))
+    filters = resolve(query.filter)
+    sql, values = prepared(dialect.name, key, filters).compiled(dialect, values_of(key, filters))
     return sql, tuple(values)

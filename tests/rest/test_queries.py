@@ -390,7 +390,7 @@ class TestOtherWords:
         *(({"deleted": word}, {}) for word in FALSE),
         *(
             ({"status": word}, {"status": "pending"})
-            for word in ("Pending", "PENDING", "open", "Active", "incomplete", "todo")
+            for word in ("Pending", "PENDING", "Active", "incomplete", "todo")
         ),
         *(({"status": word}, {"status": "completed"}) for word in ("Completed", "complete", "Done")),
         ({"status": "All"}, {}),
@@ -713,6 +713,7 @@ def seed(server: LocalServer, client: httpx2.Client) -> None:
     execute(
         server.settings,
         f"UPDATE tasks SET completed_at = {at} WHERE user_id = 'parity' AND completed",
+        "UPDATE tasks SET position = 'i8DhyrHb7o' WHERE user_id = 'parity'",
         f"UPDATE tasks SET deleted_at = {at} WHERE user_id = 'parity' AND deleted_at IS NOT NULL",
     )
 

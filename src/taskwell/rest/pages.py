@@ -145,7 +145,7 @@ def _tag_of_list(
 ) -> str:
     """The entity tag of a list: the number of the owner's latest write, and a digest of the query."""
     # The digest has the owner: a browser caches `/api/tasks` by its URL, also when another user signs in.
-    parts = (owner, *query.fingerprint(), limit, cursor)
+    parts = (owner, *query.fingerprint(), limit, cursor, *filter(None, (query.clock(),)))
     digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
     return f"{number or 0}-{digest}"
 

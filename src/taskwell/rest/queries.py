@@ -6,7 +6,9 @@ from fastapi import Depends, Query
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from taskwell.core.clock import utc_now
 from taskwell.core.errors import Invalid, Violation
+from taskwell.rest.dependencies import DatabaseDep, Owner, ZoneDep
 from taskwell.schemas.query import (
     DESCENDING,
     NEWEST_FIRST,
@@ -40,15 +42,25 @@ _SORT_KEY = f"-?({'|'.join(SORT_NAMES)})"
 _SORT = f"^{_SORT_KEY}(,{_SORT_KEY})*$"
 
 
-async def filter_of_request(sent: Annotated[FilterParameters, Query()]) -> TaskFilter:
+async def filter_of_request(
+    sent: Annotated[FilterParameters, Query()], database: DatabaseDep, owner: Owner, zone: ZoneDep
+) -> TaskFilter:
     """Raises Invalid: `status` and `completed` contradict each other."""
     by_status = STATUSES[sent.status or "all"]
     if sent.completed is not None and by_status is not None and sent.completed != by_status:
         raise Invalid(Violation("query", "status", "contradiction", "contradicts completed"))
-    values = dict(sent) | {"status": None, "q": sent.q or None}
+    values = dict(sent) | {"q": sent.q or None}
+    if sent.status in {"all", "pending"}:
+        values["status"] = None
     if sent.completed is None:
         values["completed"] = by_status
-    return TaskFilter.model_construct(**values)
+    task_filter = TaskFilter.model_construct(**values)
+    if not task_filter.needs_zone():
+        return task_filter
+    at: dict[str, object] = {"tz": zone.asked or await database.read(zone.name, owner)}
+    if task_filter.needs_minute() or task_filter.needs_day():
+        at["now"] = utc_now().replace(second=0, microsecond=0)
+    return task_filter.model_copy(update=at)
 
 
 async def query_of_request(

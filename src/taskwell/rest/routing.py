@@ -20,7 +20,7 @@ from taskwell.http.authorization import authorize
 from taskwell.http.conditional import refuse_unknown_conditions
 from taskwell.http.problems import problem_response
 from taskwell.schemas.base import strict_handling
-from taskwell.schemas.query import names_of
+from taskwell.schemas.query import REPEATABLE, names_of
 from taskwell.schemas.types import TextLimits, is_task_id, is_user_id, text_limits
 
 JSON = "application/json"
@@ -125,7 +125,7 @@ def _canonical(query: QueryParams, names: Mapping[str, str], strict: bool, blank
             raise Invalid(Violation("query", name, "blank", "must not be blank: leave it out to mean all"))
     understood = [(name, value) for name, value in given if value]
     for name, count in Counter(name for name, _ in understood).items():
-        if count > 1:
+        if count > 1 and name not in REPEATABLE:
             raise Invalid(Violation("query", name, "repeated", "must be given once, by one name"))
     if strict and len(given) < len(sent):
         known = f"has a parameter other than {', '.join(sorted(set(names.values()))) or 'none'}"

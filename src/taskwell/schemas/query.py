@@ -7,7 +7,7 @@ cursors and ETags follow from these declarations.
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
@@ -15,10 +15,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from taskwell.core.bounded_cache import BoundedCache
+from taskwell.core.time_zones import local_time_of
 from taskwell.models import Task
 from taskwell.models.base import table_of, value_type
+from taskwell.models.task import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from taskwell.schemas.base import Moment
-from taskwell.schemas.types import check_search, fold
+from taskwell.schemas.dates import PATTERN, parse_when
+from taskwell.schemas.types import check_search, fold, is_task_id
+from taskwell.schemas.values import Label, check_label_count, label_key
 
 # The values of a task's sort keys in the order of the list, which define its position.
 Keyset = tuple[Any, ...]
@@ -27,23 +31,43 @@ Keyset = tuple[Any, ...]
 # Filters
 
 
-class Where(NamedTuple):
-    """The condition of a filter: it holds if the operator does for any of the columns and the value."""
+Operator = Literal[
+    "is", "has", "<", ">", "contains", "among", "dates", "state", "archived", "all of", "any of", "none of",
+]  # fmt: skip
 
-    operator: Literal["is", "<", ">", "contains"]
+
+class Where(NamedTuple):
+    """The condition of a filter, by its operator. `services.task_filters` has the SQL of each.
+
+    `<`, `>` and `contains` hold if they do for any of the columns; `is` if the column is true or false, `has`
+    if it is not null or null; `among` if it is one of the values, which may be null; `dates` if the date, or
+    its instant, is in one of some ranges; `state` if the task is shown with that status; `all of`, `any of`
+    and `none of` compare labels; `archived` the lists of tasks.
+    """
+
+    operator: Operator
     columns: tuple[str, ...]
 
 
-STATUSES = {"all": None, "pending": False, "completed": True}
+# What each word says about `completed`. `all` and `pending` are no statuses of a task.
+STATUSES = {
+    "all": None, "pending": False, "completed": True, "open": False, "in_progress": False, "cancelled": True,
+}  # fmt: skip
 _STATUS_WORDS = {name: name for name in STATUSES} | {
-    "active": "pending", "incomplete": "pending", "open": "pending", "todo": "pending",
-    "complete": "completed", "done": "completed",
+    "active": "pending", "incomplete": "pending", "todo": "pending", "complete": "completed",
+    "done": "completed", "canceled": "cancelled",
 }  # fmt: skip
 # The values that FastAPI accepts for a `bool`, in any case.
 _FLAGS = {
     "true": True, "1": True, "yes": True, "on": True, "t": True, "y": True,
     "false": False, "0": False, "no": False, "off": False, "f": False, "n": False,
 }  # fmt: skip
+# The words of `due`: those that need no clock, those that change with the day, and with the minute.
+_TIMELESS_WORDS, _DAY_WORDS, _MINUTE_WORDS = ("none", "any"), ("today", "tomorrow", "week"), ("overdue",)
+_DUE_WORDS = (*_MINUTE_WORDS, *_DAY_WORDS, *_TIMELESS_WORDS)
+MAX_CHOICES = 30  # of a parameter that has several values
+# A + that is not encoded arrives as a space.
+_SPACE_IN_OFFSET = re.compile(" (?=[0-9]{2}:[0-9]{2}$)")
 
 
 def _flag(value: object) -> bool:
@@ -56,8 +80,80 @@ def _flag(value: object) -> bool:
 def _status(value: object) -> str:
     status = _STATUS_WORDS.get(str(value).lower())
     if status is None:
-        raise PydanticCustomError("invalid_status", "must be all, pending or completed")
+        raise PydanticCustomError("invalid_status", f"must be one of {', '.join(STATUSES)}")
     return status
+
+
+def _when(value: object) -> date:
+    return parse_when(_SPACE_IN_OFFSET.sub("+", value) if isinstance(value, str) else value)
+
+
+def _choices(value: object, parse: Callable[[str], Any]) -> tuple[Any, ...]:
+    """The values of a text with commas, each once."""
+    texts = str(value).split(",")
+    if len(texts) > MAX_CHOICES:
+        raise PydanticCustomError("too_many", f"must be at most {MAX_CHOICES} values")
+    return tuple(dict.fromkeys(parse(text.strip()) for text in texts))
+
+
+def _due(value: object) -> tuple[str | date, ...]:
+    return _choices(value, _due_choice)
+
+
+def _due_choice(text: str) -> str | date:
+    if text.lower() in _DUE_WORDS:
+        return text.lower()
+    try:
+        when = parse_when(text)
+    except PydanticCustomError:
+        when = None
+    if when is None or isinstance(when, datetime):
+        detail = f"must be some of {', '.join(_DUE_WORDS)}, or dates such as 2026-11-20, with commas"
+        raise PydanticCustomError("invalid_date", detail)
+    return when
+
+
+def _lists(value: object) -> tuple[UUID | None, ...]:
+    return _choices(value, lambda text: _id_or(text, "inbox"))
+
+
+def _parent(value: object) -> tuple[UUID | None, ...]:
+    return (_id_or(str(value), "none"),)
+
+
+def _id_or(text: str, word: str) -> UUID | None:
+    """None: the word, which stands for tasks without."""
+    if text.lower() == word:
+        return None
+    if not is_task_id(text):
+        raise PydanticCustomError("invalid_id", f"must be a UUID, written with its four hyphens, or {word}")
+    return UUID(text)
+
+
+def _priorities(value: object) -> tuple[int | None, ...]:
+    return _choices(value, _priority)
+
+
+def _priority(text: str) -> int | None:
+    if text.lower() == "none":
+        return None
+    if text not in _PRIORITIES:
+        raise PydanticCustomError("invalid_priority", "must be some of 1 to 9 or none, with commas")
+    return int(text)
+
+
+def _label_keys(names: list[str]) -> tuple[str, ...]:
+    return tuple(map(label_key, check_label_count(names)))
+
+
+_PRIORITIES = frozenset(map(str, range(HIGHEST_PRIORITY, LOWEST_PRIORITY + 1)))
+_ID_PATTERN = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+_DATE_PATTERN = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+
+
+def _text(pattern: str, example: str, *, several: bool = False) -> WithJsonSchema:
+    whole = f"^({pattern})(,({pattern}))*$" if several else f"^({pattern})$"
+    return WithJsonSchema({"type": "string", "pattern": whole, "examples": [example]})
 
 
 Flag = Annotated[bool | None, BeforeValidator(_flag), WithJsonSchema({"type": "boolean"})]
@@ -71,12 +167,29 @@ Search = Annotated[
     AfterValidator(check_search),
     WithJsonSchema({"type": "string", "maxLength": 200}),
 ]
+# `Any`, since FastAPI would take a tuple for a parameter that is repeated.
+DueChoices = Annotated[
+    Any,
+    BeforeValidator(_due),
+    _text(f"{'|'.join(_DUE_WORDS)}|{_DATE_PATTERN}", "overdue,today", several=True),
+]
+Bound = Annotated[
+    Any,
+    BeforeValidator(_when),
+    WithJsonSchema({"type": "string", "pattern": PATTERN, "examples": ["2026-11-20"]}),
+]
+ListIds = Annotated[Any, BeforeValidator(_lists), _text(f"inbox|{_ID_PATTERN}", "inbox", several=True)]
+Priorities = Annotated[Any, BeforeValidator(_priorities), _text("none|[1-9]", "1,2", several=True)]
+ParentId = Annotated[Any, BeforeValidator(_parent), _text(f"none|{_ID_PATTERN}", "none")]
+# Repeated for several: a name may have a comma.
+LabelNames = Annotated[list[Label], AfterValidator(_label_keys)]
+_DUE, _START, _LABELS = ("due", "due_at"), ("start", "start_at"), ("labels_key",)
 
 
 class FilterParameters(BaseModel):
-    """The filters of a request. Instants are exclusive.
+    """The filters of a request. Bounds are exclusive.
 
-    A member with `Where` is a condition; `status` is another name of `completed`, see `rest.queries`.
+    A member with `Where` is a condition.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -87,7 +200,12 @@ class FilterParameters(BaseModel):
         Field(description="Only tasks that are completed, or only those that are not."),
     ] = None
     status: Annotated[
-        Status, Field(description="`pending` or `completed`, instead of `completed`; `all` is no filter.")
+        Status,
+        Where("state", ("status", "completed")),
+        Field(
+            description="Tasks with this status; `pending` are those that are not completed, and `all` is no "
+            "filter."
+        ),
     ] = None
     q: Annotated[
         Search,
@@ -106,12 +224,109 @@ class FilterParameters(BaseModel):
     updated_before: Annotated[
         Moment | None, Where("<", ("updated_at",)), Field(description="Changed earlier than this.")
     ] = None
+    completed_after: Annotated[
+        Moment | None, Where(">", ("completed_at",)), Field(description="Completed later than this.")
+    ] = None
+    completed_before: Annotated[
+        Moment | None, Where("<", ("completed_at",)), Field(description="Completed earlier than this.")
+    ] = None
+    due: Annotated[
+        DueChoices | None,
+        Where("dates", _DUE),
+        Field(
+            description="Any of these words and dates, with commas. `overdue` tasks are open; `week` is "
+            "seven days from today; `none` is without a date."
+        ),
+    ] = None
+    due_before: Annotated[
+        Bound | None,
+        Where("dates", _DUE),
+        Field(description="Due before a day begins, before a local time, or before an instant."),
+    ] = None
+    due_after: Annotated[
+        Bound | None,
+        Where("dates", _DUE),
+        Field(description="Due after a day has ended, after a local time, or after an instant."),
+    ] = None
+    start_before: Annotated[
+        Bound | None, Where("dates", _START), Field(description="As `due_before`, of the start.")
+    ] = None
+    start_after: Annotated[
+        Bound | None, Where("dates", _START), Field(description="As `due_after`, of the start.")
+    ] = None
+    started: Annotated[
+        Flag,
+        Where("dates", _START),
+        Field(description="Only tasks whose start, if they have one, has come; or only those that wait."),
+    ] = None
+    list: Annotated[
+        ListIds | None,
+        Where("among", ("list_id",)),
+        Field(description="In any of these lists, by their ids, with commas; `inbox` is no list."),
+    ] = None
+    archived: Annotated[
+        Flag,
+        Where("archived", ("list_id",)),
+        Field(
+            description="Only tasks of archived lists, which are left out otherwise unless `list` names "
+            "them; or only others."
+        ),
+    ] = None
+    parent: Annotated[
+        ParentId | None,
+        Where("among", ("parent_id",)),
+        Field(description="Parts of this task, by its id; `none`: of no task."),
+    ] = None
+    priority: Annotated[
+        Priorities | None, Where("among", ("priority",)), Field(description="Any of these, with commas.")
+    ] = None
+    label: Annotated[
+        LabelNames | None,
+        Where("all of", _LABELS),
+        Field(description="With this label, whatever its case; repeated: with all of them."),
+    ] = None
+    label_any: Annotated[
+        LabelNames | None,
+        Where("any of", _LABELS),
+        Field(description="With this label; repeated: with any of them."),
+    ] = None
+    label_not: Annotated[
+        LabelNames | None,
+        Where("none of", _LABELS),
+        Field(description="Without this label; repeated: with none of them."),
+    ] = None
+    labelled: Annotated[
+        Flag, Where("has", _LABELS), Field(description="Only tasks with labels, or only those without.")
+    ] = None
+    recurring: Annotated[
+        Flag, Where("has", ("recurrence",)), Field(description="Only tasks that recur, or only others.")
+    ] = None
+
+
+# The parameters that may be repeated.
+REPEATABLE = frozenset({"label", "label_any", "label_not"})
 
 
 class TaskFilter(FilterParameters):
-    """The filters of a list or a mass deletion. `deleted`: tasks in the trash instead."""
+    """The filters of a list or a mass deletion. `deleted`: tasks in the trash instead.
+
+    A filter that depends on the zone has it in `tz`, and one that depends on the time has the present minute
+    in `now`; others have neither.
+    """
 
     deleted: bool = False
+    tz: str | None = None
+    now: datetime | None = None
+
+    def needs_zone(self) -> bool:
+        bounds = (self.due_before, self.due_after, self.start_before, self.start_after, self.started)
+        return any(bound is not None for bound in bounds) or not set(self.due or ()) <= {*_TIMELESS_WORDS}
+
+    def needs_minute(self) -> bool:
+        return self.started is not None or bool({*_MINUTE_WORDS} & {*(self.due or ())})
+
+    def needs_day(self) -> bool:
+        return bool({*_DAY_WORDS} & {*(self.due or ())})
 
 
 def _conditions() -> Mapping[str, Where]:
@@ -125,7 +340,7 @@ CONDITIONS = _conditions()
 _UNNAMED = (
     "completed", "q", "created_after", "created_before", "updated_after", "updated_before", "deleted",
 )  # fmt: skip
-_NAMED = tuple(name for name in CONDITIONS if name not in _UNNAMED)
+_NAMED = tuple(name for name in TaskFilter.model_fields if name not in {*_UNNAMED, "now"})
 
 
 # Orders
@@ -133,7 +348,7 @@ _NAMED = tuple(name for name in CONDITIONS if name not in _UNNAMED)
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """A key that sorts a list. A task whose column is null comes last, in either direction.
+    """A key that sorts a list. A task whose column is null comes last, and first if the key is descending.
 
     `read` converts the field in a task's JSON to the column's value; `encode` converts that value to text for
     a cursor, and `decode` the text to the value, or raises ValueError.
@@ -181,6 +396,11 @@ SORT_KEYS = {
     "updated_at": SortKey.of("updated_at"),
     "title": SortKey.of("title_key", read=fold),
     "completed": SortKey.of("completed"),
+    "completed_at": SortKey.of("completed_at"),
+    "due": SortKey.of("due"),
+    "start": SortKey.of("start"),
+    "priority": SortKey.of("priority"),
+    "position": SortKey.of("position"),
 }
 SORT_NAMES = tuple(SORT_KEYS)
 # The last key of every order.
@@ -206,13 +426,16 @@ _EVERY_TASK = TaskFilter()
 
 @dataclass(frozen=True, slots=True)
 class TaskQuery:
-    """A list. Ties are resolved by `created_at`, then by `id`, descending."""
+    """A list. Ties are resolved by `created_at`, then by `id`, descending; those of a position by `id`."""
 
     filter: TaskFilter = _EVERY_TASK
     sort: tuple[OrderTerm, ...] = NEWEST_FIRST
 
     def order(self) -> tuple[OrderTerm, ...]:
         """The sort terms and the terms that resolve ties, so that no two tasks have the same position."""
+        last = self.sort[-1]
+        if last.name == "position":
+            return (*self.sort, OrderTerm("id", last.descending))
         ties = () if any(term.name == "created_at" for term in self.sort) else NEWEST_FIRST
         return (*self.sort, *ties, OrderTerm("id", True))
 
@@ -224,6 +447,15 @@ class TaskQuery:
             *(f"{name}={values[name]}" for name in _NAMED if values[name] is not None),
             ",".join(f"{'-' * term.descending}{term.name}" for term in self.sort),
         )
+
+    def clock(self) -> str:
+        """The minute or the day, if the list depends on it: without a change, another follows then."""
+        now, zone = self.filter.now, self.filter.tz
+        if now is None or zone is None:
+            return ""
+        if self.filter.needs_minute():
+            return now.isoformat()
+        return local_time_of(now, zone).date().isoformat()
 
     def keyset_of(self, task: Mapping[str, Any]) -> Keyset:
         """The keyset of a task. `task`: its JSON."""

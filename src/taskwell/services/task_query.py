@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Select,
-    Text,
     and_,
     bindparam,
     func,
@@ -29,10 +29,16 @@ from taskwell.database.database import ReadTransaction
 from taskwell.database.prepared import PreparedStatement
 from taskwell.models import Task, User
 from taskwell.models.base import table_of
-from taskwell.schemas.query import CONDITIONS, Keyset, OrderTerm, TaskFilter, TaskQuery, Where
-from taskwell.schemas.types import searched
-from taskwell.services.search import contains_text
+from taskwell.schemas.query import Keyset, TaskFilter, TaskQuery
 from taskwell.services.task_fields import json_column
+from taskwell.services.task_filters import (
+    Values,
+    conditions,
+    never_null,
+    parameters,
+    resolve,
+    shape_of,
+)
 
 _COLUMNS = table_of(Task).c
 # Between the tasks of a list. A line end appears in no task's JSON, whose texts have it escaped.
@@ -56,6 +62,14 @@ class Chunk:
         return Chunk(self.json.rpartition(SEPARATOR)[0], self.count - 1, self.number)
 
 
+class Key(NamedTuple):
+    """A column that sorts a list."""
+
+    column: Column[Any]
+    descending: bool
+    nullable: bool
+
+
 class ChunkKey(NamedTuple):
     """The first `limit` tasks of a list after the keyset `after`, in the query's order."""
 
@@ -66,7 +80,9 @@ class ChunkKey(NamedTuple):
 
 
 async def list_chunk(transaction: ReadTransaction, key: ChunkKey) -> Chunk:
-    (row,) = await transaction.fetch_prepared(prepared(transaction.dialect, key), **values_of(key))
+    filters = resolve(key.query.filter)
+    statement = prepared(transaction.dialect, key, filters)
+    (row,) = await transaction.fetch_prepared(statement, **values_of(key, filters))
     return Chunk(row[0] or "", row[1], row[2])
 
 
@@ -85,37 +101,28 @@ async def list_short_chunks(transaction: ReadTransaction, keys: Sequence[ChunkKe
 _STATEMENTS: BoundedCache[Hashable, PreparedStatement] = BoundedCache(1_000)
 
 
-def prepared(dialect: str, key: ChunkKey) -> PreparedStatement:
+def prepared(dialect: str, key: ChunkKey, filters: Values) -> PreparedStatement:
+    """The statement of a list. `filters`: the resolved values of its filter."""
     query, after = key.query, key.after
     shape = (
-        dialect, query.sort, after is None or tuple(value is None for value in after),
-        query.filter.deleted, *(_shape(value) for value in _set_of(query.filter)),
+        dialect, query.sort, after is None or tuple(value is None for value in after), query.filter.deleted,
+        *((name, shape_of(value)) for name, value in filters.items()),
     )  # fmt: skip
     if (statement := _STATEMENTS.get(shape)) is None:
         statement = _STATEMENTS[shape] = PreparedStatement(_statement(dialect, key))
     return statement
 
 
-def _set_of(task_filter: TaskFilter) -> list[Any]:
-    values = task_filter.__dict__
-    return [values[name] for name in CONDITIONS]
-
-
-def _shape(value: Any) -> bool | type | None:
-    """The part of a filter's value that the SQL depends on: a bool itself; of others, whether it is set."""
-    return value if value is None or isinstance(value, bool) else type(value)
-
-
 def _statement(dialect: str, key: ChunkKey) -> Select[Any]:
-    task_filter, order = key.query.filter, key.query.order()
+    task_filter, keys = key.query.filter, _keys_of(key.query)
     tasks = (
         select(json_column(dialect, deleted=task_filter.deleted))
         .where(*conditions(dialect, key.user_id, task_filter))
-        .order_by(*(_directed(term) for term in order))
+        .order_by(*map(_directed, keys))
         .limit(bindparam("limit", key.limit))
     )
     if key.after is not None:
-        tasks = tasks.where(_follows(order, key.after))
+        tasks = tasks.where(_follows(keys, key.after))
     chunk = tasks.subquery("chunk")
     number = select(col(User.last_seq)).where(col(User.id) == bindparam("owner")).scalar_subquery()
     joined = func.group_concat if dialect == "sqlite" else func.string_agg
@@ -123,14 +130,11 @@ def _statement(dialect: str, key: ChunkKey) -> Select[Any]:
     return select(*columns, number)
 
 
-def values_of(key: ChunkKey) -> dict[str, object]:
+def values_of(key: ChunkKey, filters: Values) -> dict[str, object]:
     """The values of the parameters of `_statement`."""
-    values: dict[str, object] = {"owner": key.user_id, "limit": key.limit}
-    for name, value in zip(CONDITIONS, _set_of(key.query.filter), strict=True):
-        if value is not None:
-            values[name] = _value(CONDITIONS[name], value)
+    values = {"owner": key.user_id, "limit": key.limit, **parameters(filters)}
     if key.after is not None:
-        names = (f"after_{term.name}" for term in key.query.order())
+        names = (f"after_{term.key.column}" for term in key.query.order())
         values |= zip(names, key.after, strict=True)
     return values
 
@@ -145,82 +149,60 @@ async def count_tasks(transaction: ReadTransaction, user_id: str, task_filter: T
     return count
 
 
-def conditions(dialect: str, user_id: str, task_filter: TaskFilter) -> list[ColumnElement[bool]]:
-    """The conditions of a filter, the owner's first."""
-    deleted_at = col(Task.deleted_at)
+def _keys_of(query: TaskQuery) -> list[Key]:
+    """The keys of the query's order. A filter may leave out the tasks without a value."""
+    needed = never_null(resolve(query.filter))
     return [
-        col(Task.user_id) == bindparam("owner", user_id),
-        deleted_at.is_not(None) if task_filter.deleted else deleted_at.is_(None),
-        *(
-            or_(*(_compared(dialect, name, _COLUMNS[column], value) for column in CONDITIONS[name].columns))
-            for name, value in zip(CONDITIONS, _set_of(task_filter), strict=True)
-            if value is not None
-        ),
+        Key(_COLUMNS[term.key.column], term.descending, term.key.nullable and term.key.column not in needed)
+        for term in query.order()
     ]
 
 
-def _compared(dialect: str, name: str, column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
-    where = CONDITIONS[name]
-    match where.operator:
-        case "is":
-            return column.is_(value) if isinstance(value, bool) else column == bindparam(name, value)
-        case "contains":
-            return contains_text(dialect, column, bindparam(name, _value(where, value), Text))
-        case "<":
-            return column < bindparam(name, value)
-        case ">":
-            return column > bindparam(name, value)
+def _directed(key: Key) -> ColumnElement[Any]:
+    directed: ColumnElement[Any] = key.column.desc() if key.descending else key.column.asc()
+    if not key.nullable:
+        return directed  # the form that can use an index
+    return directed.nulls_first() if key.descending else directed.nulls_last()
 
 
-def _value(where: Where, value: Any) -> Any:
-    """The value to compare the column with."""
-    return searched(value) if where.operator == "contains" else value
-
-
-def _directed(term: OrderTerm) -> ColumnElement[Any]:
-    column = _COLUMNS[term.key.column]
-    directed: ColumnElement[Any] = column.desc() if term.descending else column.asc()
-    return directed.nulls_last() if term.key.nullable else directed
-
-
-def _follows(order: Sequence[OrderTerm], keyset: Keyset) -> ColumnElement[bool]:
+def _follows(keys: Sequence[Key], keyset: Keyset) -> ColumnElement[bool]:
     """The condition for tasks after a keyset: equal in some first keys, and after it in the next key."""
-    if all(term.descending and not term.key.nullable for term in order):
-        columns = [_COLUMNS[term.key.column] for term in order]
-        values = [_after(term, value) for term, value in zip(order, keyset, strict=True)]
-        return tuple_(*columns) < tuple_(*values)  # the form that can use an index
-    terms = list(zip(order, keyset, strict=True))
+    pairs = list(zip(keys, keyset, strict=True))
+    if all(key.descending and value is not None for key, value in pairs):
+        # The form that can use an index. Tasks without a value came before.
+        return tuple_(*(key.column for key in keys)) < tuple_(*(_after(*pair) for pair in pairs))
     alternatives = []
-    for index, (term, value) in enumerate(terms):
-        further = _further(term, value)
+    for index, pair in enumerate(pairs):
+        further = _further(*pair)
         if further is not None:
-            alternatives.append(and_(*(_equal(*before) for before in terms[:index]), further))
+            alternatives.append(and_(*(_equal(*before) for before in pairs[:index]), further))
     # The condition on the first key is redundant, but can use an index.
-    return and_(_at_least(*terms[0]), or_(*alternatives))
+    return and_(*_at_least(*pairs[0]), or_(*alternatives))
 
 
-def _after(term: OrderTerm, value: Any) -> ColumnElement[Any]:
-    return bindparam(f"after_{term.name}", value, _COLUMNS[term.key.column].type)
+def _after(key: Key, value: Any) -> ColumnElement[Any]:
+    return bindparam(f"after_{key.column.name}", value, key.column.type)
 
 
-def _equal(term: OrderTerm, value: Any) -> ColumnElement[bool]:
-    column = _COLUMNS[term.key.column]
-    return column.is_(None) if value is None else column == _after(term, value)
+def _equal(key: Key, value: Any) -> ColumnElement[bool]:
+    return key.column.is_(None) if value is None else key.column == _after(key, value)
 
 
-def _further(term: OrderTerm, value: Any) -> ColumnElement[bool] | None:
-    """The condition for a later value of the key. None: no value is later than null."""
+def _further(key: Key, value: Any) -> ColumnElement[bool] | None:
+    """The condition for a later value of the key; null is greater than every value. None: there is none."""
     if value is None:
-        return None
-    column, after = _COLUMNS[term.key.column], _after(term, value)
-    further: ColumnElement[bool] = column < after if term.descending else column > after
-    return or_(further, column.is_(None)) if term.key.nullable else further
+        return key.column.is_not(None) if key.descending else None
+    if key.descending:
+        return key.column < _after(key, value)
+    further: ColumnElement[bool] = key.column > _after(key, value)
+    return or_(further, key.column.is_(None)) if key.nullable else further
 
 
-def _at_least(term: OrderTerm, value: Any) -> ColumnElement[bool]:
-    column = _COLUMNS[term.key.column]
+def _at_least(key: Key, value: Any) -> Sequence[ColumnElement[bool]]:
+    """Empty: every value is."""
     if value is None:
-        return column.is_(None)
-    after = _after(term, value)
-    least: ColumnElement[bool] = column <= after if term.descending else column >= after
-    return or_(least, column.is_(None)) if term.key.nullable else least
+        return () if key.descending else (key.column.is_(None),)
+    if key.descending:
+        return (key.column <= _after(key, value),)
+    least: ColumnElement[bool] = key.column >= _after(key, value)
+    return (or_(least, key.column.is_(None)) if key.nullable else least,)

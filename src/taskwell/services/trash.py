@@ -11,7 +11,7 @@ from taskwell.models import Task, User
 from taskwell.schemas.query import TaskFilter
 from taskwell.services.sequence import next_numbers
 from taskwell.services.task_fields import instant_of_write
-from taskwell.services.task_query import conditions
+from taskwell.services.task_filters import conditions
 
 _PURGED_AT_ONCE = 1_000
 

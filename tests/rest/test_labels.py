@@ -152,8 +152,11 @@ class TestRename:
 
     def test_a_name_within_another_is_another(self, client: httpx2.Client, tasks: str, labels: str) -> None:
         task = create(client, tasks, labels=["home", "at home", 'home","x', "hom"])
+        other = create(client, tasks, labels=['at"home', "\\home"])
         client.delete(f"{labels}/home")
         assert read(client, f"{tasks}/{task['id']}")["labels"] == ["at home", 'home","x', "hom"]
+        assert read(client, f"{tasks}/{other['id']}") == other
+        assert client.delete(f"{labels}/home").status_code == 404
 
     @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
     def test_of_a_label_that_is_nowhere_is_a_404(

@@ -370,7 +370,8 @@ _OWN_CODES = {
     "blank", "invalid_email", "invalid_id", "invalid_limit", "invalid_text", "reserved", "too_long",
     "too_short", "unknown_member", "invalid_flag", "invalid_instant", "invalid_order", "invalid_scope",
     "invalid_sort", "invalid_status", "invalid_date", "unknown_time_zone", "invalid_position", "invalid_link",
-    "invalid_color", "invalid_name", "invalid_priority", "too_many", "too_large", "too_deep_json",
+    "invalid_color", "invalid_name", "invalid_priority", "unknown_field", "too_many",
+    "too_large", "too_deep_json",
 }  # fmt: skip
 
 

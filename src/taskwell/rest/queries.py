@@ -1,6 +1,6 @@
 """Parses the query of a list strictly: an invalid value is an error, never ignored or guessed."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Query
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
@@ -20,6 +20,7 @@ from taskwell.schemas.query import (
     TaskQuery,
     parse_sort,
 )
+from taskwell.schemas.task import FIELD_NAMES
 
 
 def _check_sort(value: str) -> str:
@@ -63,6 +64,23 @@ async def filter_of_request(
     return task_filter.model_copy(update=at)
 
 
+def _fields(value: object) -> tuple[str, ...]:
+    sent = {name.strip() for name in str(value).split(",")}
+    if not sent <= {*FIELD_NAMES}:
+        detail = f"must be some of {', '.join(FIELD_NAMES)}, with commas"
+        raise PydanticCustomError("unknown_field", detail)
+    return tuple(name for name in FIELD_NAMES if name in sent)
+
+
+_FIELD = f"({'|'.join(FIELD_NAMES)})"
+Fields = Annotated[
+    Any,
+    BeforeValidator(_fields),
+    WithJsonSchema({"type": "string", "pattern": f"^{_FIELD}(,{_FIELD})*$", "examples": ["id,title,due"]}),
+    Query(description="Only these members of each task, with commas, in the order of a task."),
+]
+
+
 async def query_of_request(
     task_filter: Annotated[TaskFilter, Depends(filter_of_request)],
     deleted: Annotated[Flag, Query(description="The tasks in the trash instead.")] = None,
@@ -76,6 +94,7 @@ async def query_of_request(
         ),
     ] = None,
     order: Annotated[bool | None, BeforeValidator(_order), Query(include_in_schema=False)] = None,
+    fields: Fields = None,
 ) -> TaskQuery:
     """Raises Invalid: `order` and `sort` contradict each other."""
     try:
@@ -86,7 +105,7 @@ async def query_of_request(
         )
     except ValueError:
         raise Invalid(Violation("query", "order", "contradiction", "contradicts sort")) from None
-    return TaskQuery(task_filter.model_copy(update={"deleted": bool(deleted)}), terms)
+    return TaskQuery(task_filter.model_copy(update={"deleted": bool(deleted)}), terms, fields)
 
 
 FilterDep = Annotated[TaskFilter, Depends(filter_of_request)]

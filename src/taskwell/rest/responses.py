@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from fastapi import Request, Response
+from pydantic_core import from_json, to_json
 
 from taskwell.core.errors import PreconditionFailed
 from taskwell.http.conditional import is_expected, is_unchanged
@@ -44,6 +45,12 @@ def task_response(
 def created_response(request: Request, task: TaskRead | TaskJson) -> Response:
     path = link(request.scope, inner_path(request.scope)).rstrip("/")
     return task_response(task, 201, {"Location": f"{path}/{task.id}"})
+
+
+def with_fields(task: TaskRead | TaskJson, names: Sequence[str]) -> TaskJson:
+    """A task with some of its fields."""
+    members = from_json(task_to_json(task) if isinstance(task, TaskRead) else task.json)
+    return TaskJson(task.version, to_json({name: members[name] for name in names}).decode())
 
 
 def read_response(request: Request, task: TaskRead | TaskJson) -> Response:

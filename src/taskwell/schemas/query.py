@@ -426,10 +426,14 @@ _EVERY_TASK = TaskFilter()
 
 @dataclass(frozen=True, slots=True)
 class TaskQuery:
-    """A list. Ties are resolved by `created_at`, then by `id`, descending; those of a position by `id`."""
+    """A list. Ties are resolved by `created_at`, then by `id`, descending; those of a position by `id`.
+
+    `fields`: those that are shown, in the order of a task's; None: all.
+    """
 
     filter: TaskFilter = _EVERY_TASK
     sort: tuple[OrderTerm, ...] = NEWEST_FIRST
+    fields: tuple[str, ...] | None = None
 
     def order(self) -> tuple[OrderTerm, ...]:
         """The sort terms and the terms that resolve ties, so that no two tasks have the same position."""
@@ -446,6 +450,7 @@ class TaskQuery:
             *("" if values[name] is None else f"={values[name]}" for name in _UNNAMED),
             *(f"{name}={values[name]}" for name in _NAMED if values[name] is not None),
             ",".join(f"{'-' * term.descending}{term.name}" for term in self.sort),
+            *(() if self.fields is None else (f"fields={','.join(self.fields)}",)),
         )
 
     def clock(self) -> str:

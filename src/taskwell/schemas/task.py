@@ -203,6 +203,7 @@ def _column_of(name: str) -> ColumnElement[Any]:
     return _SHOWN.get(name, _TABLE[name])
 
 
+FIELD_NAMES = tuple(field.name for field in fields(TaskRead))
 # In the order of the fields: `of` creates a record of a row by position.
 TASK_COLUMNS = tuple(_column_of(field.name) for field in fields(TaskRead))
 TASK_DELETED_COLUMNS = tuple(_column_of(field.name) for field in fields(TaskDeleted))

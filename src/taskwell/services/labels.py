@@ -132,12 +132,13 @@ async def _locked(
         await lock(transaction, user_id, create_user=False)
     except UserNotFound:
         raise LabelNotFound from None
-    row = await _find_row(transaction, user_id, name)
-    # A key with the quotes of JSON, which no other key contains.
-    quoted = literal(to_json(label_key(name)).decode(), Text)
+    row, key = await _find_row(transaction, user_id, name), label_key(name)
+    # Also finds `x"key`, whose JSON has the key behind an escaped quote.
+    quoted = literal(to_json(key).decode(), Text)
     having = contains_text(transaction.dialect, type_coerce(col(Task.labels_key), Text), quoted)
     statement = select(col(Task.id), col(Task.labels)).where(col(Task.user_id) == user_id, having)
-    tasks = await transaction.all(statement.order_by(col(Task.version)))
+    found = await transaction.all(statement.order_by(col(Task.version)))
+    tasks = [task for task in found if key in map(label_key, task.labels)]
     if row is None and not tasks:
         raise LabelNotFound
     return row, tasks

@@ -6,7 +6,7 @@ no statement of its own. A field of a new type needs a line in `_SQLITE_FORMS`, 
 `POSTGRESQL_TYPES`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -239,6 +239,11 @@ def task_json_sql(dialect: str, *, deleted: bool = False) -> str:
 
 def json_column(dialect: str, *, deleted: bool = False) -> ColumnElement[str]:
     return literal_column(task_json_sql(dialect, deleted=deleted)).label("json")
+
+
+def some_json_column(dialect: str, names: Collection[str], label: str = "json") -> ColumnElement[str]:
+    """SQL for the JSON of some fields of a task, in the order of `names`."""
+    return literal_column(json_sql(dialect, (_TABLE.c[name] for name in names))).label(label)
 
 
 def json_sql(dialect: str, columns: Iterable[Column[Any]]) -> str:

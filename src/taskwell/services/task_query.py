@@ -30,7 +30,7 @@ from taskwell.database.prepared import PreparedStatement
 from taskwell.models import Task, User
 from taskwell.models.base import table_of
 from taskwell.schemas.query import Keyset, TaskFilter, TaskQuery
-from taskwell.services.task_fields import json_column
+from taskwell.services.task_fields import json_column, some_json_column
 from taskwell.services.task_filters import (
     Values,
     conditions,
@@ -52,14 +52,18 @@ class Chunk:
     json: str
     count: int
     number: int | None  # the user's last number in the same snapshot; None: the user does not exist
+    # If the JSON has only some of the fields: those of the order, likewise.
+    places: str | None = None
 
     def last(self) -> dict[str, Any]:
-        """The JSON of the last task, parsed."""
-        task: dict[str, Any] = json.loads(self.json.rpartition(SEPARATOR)[2])
+        """The fields of the last task by which it is sorted, and perhaps others."""
+        tasks = self.json if self.places is None else self.places
+        task: dict[str, Any] = json.loads(tasks.rpartition(SEPARATOR)[2])
         return task
 
     def without_last(self) -> "Chunk":
-        return Chunk(self.json.rpartition(SEPARATOR)[0], self.count - 1, self.number)
+        places = self.places and self.places.rpartition(SEPARATOR)[0]
+        return Chunk(self.json.rpartition(SEPARATOR)[0], self.count - 1, self.number, places)
 
 
 class Key(NamedTuple):
@@ -83,7 +87,7 @@ async def list_chunk(transaction: ReadTransaction, key: ChunkKey) -> Chunk:
     filters = resolve(key.query.filter)
     statement = prepared(transaction.dialect, key, filters)
     (row,) = await transaction.fetch_prepared(statement, **values_of(key, filters))
-    return Chunk(row[0] or "", row[1], row[2])
+    return Chunk(row[0] or "", *row[1:])
 
 
 @coalesced("list_parts", max_size=1)
@@ -105,7 +109,8 @@ def prepared(dialect: str, key: ChunkKey, filters: Values) -> PreparedStatement:
     """The statement of a list. `filters`: the resolved values of its filter."""
     query, after = key.query, key.after
     shape = (
-        dialect, query.sort, after is None or tuple(value is None for value in after), query.filter.deleted,
+        dialect, query.sort, query.fields, after is None or tuple(value is None for value in after),
+        query.filter.deleted,
         *((name, shape_of(value)) for name, value in filters.items()),
     )  # fmt: skip
     if (statement := _STATEMENTS.get(shape)) is None:
@@ -116,7 +121,7 @@ def prepared(dialect: str, key: ChunkKey, filters: Values) -> PreparedStatement:
 def _statement(dialect: str, key: ChunkKey) -> Select[Any]:
     task_filter, keys = key.query.filter, _keys_of(key.query)
     tasks = (
-        select(json_column(dialect, deleted=task_filter.deleted))
+        select(*_shown(dialect, key.query))
         .where(*conditions(dialect, key.user_id, task_filter))
         .order_by(*map(_directed, keys))
         .limit(bindparam("limit", key.limit))
@@ -126,8 +131,17 @@ def _statement(dialect: str, key: ChunkKey) -> Select[Any]:
     chunk = tasks.subquery("chunk")
     number = select(col(User.last_seq)).where(col(User.id) == bindparam("owner")).scalar_subquery()
     joined = func.group_concat if dialect == "sqlite" else func.string_agg
-    columns = (joined(chunk.c.json, literal_column(f"'{SEPARATOR}'")), func.count(chunk.c.json))
-    return select(*columns, number)
+    separator: ColumnElement[str] = literal_column(f"'{SEPARATOR}'")
+    shown, *places = (joined(column, separator) for column in chunk.c)
+    return select(shown, func.count(chunk.c.json), number, *places)
+
+
+def _shown(dialect: str, query: TaskQuery) -> list[ColumnElement[str]]:
+    """The JSON of a task; if it has only some fields, also of those by which it is sorted."""
+    if query.fields is None:
+        return [json_column(dialect, deleted=query.filter.deleted)]
+    places = [term.name for term in query.order()]
+    return [some_json_column(dialect, query.fields), some_json_column(dialect, places, "place")]
 
 
 def values_of(key: ChunkKey, filters: Values) -> dict[str, object]:

@@ -32,7 +32,7 @@ from taskwell.rest.dependencies import (
     preferences,
 )
 from taskwell.rest.pages import TaskListing, check_of_list
-from taskwell.rest.queries import FilterDep, QueryDep
+from taskwell.rest.queries import Fields, FilterDep, QueryDep
 from taskwell.rest.responses import (
     batch_response,
     count_response,
@@ -40,6 +40,7 @@ from taskwell.rest.responses import (
     no_content,
     read_response,
     task_response,
+    with_fields,
 )
 from taskwell.rest.routing import TaskwellRoute
 from taskwell.rest.state import rest_state
@@ -230,10 +231,11 @@ async def _within_limits(
 )
 @requires(TASKS_READ)
 async def get_task(
-    request: Request, operations: OperationsDep, owner: Owner, task_id: PathTaskId
+    request: Request, operations: OperationsDep, owner: Owner, task_id: PathTaskId, fields: Fields = None
 ) -> Response:
     """With `If-None-Match`, 304 while the task has not changed."""
-    return read_response(request, await operations.execute(GetTask(owner, task_id)))
+    task = await operations.execute(GetTask(owner, task_id))
+    return read_response(request, task if fields is None else with_fields(task, fields))
 
 
 @router.patch(

@@ -35,6 +35,7 @@ _SLOW = (
     "http/test_metrics.py::TestRequests", "migrations/test_migrations.py::TestOtherApplications",
     "rest/test_queries.py::TestBothDatabases", "security/test_authentication.py::TestEmail",
     "security/test_tokens.py::TestCommand", "services/test_housekeeping.py",
+    "services/test_zone_changes.py",
 )  # fmt: skip
 # The second mount has the same routes (tests/rest/test_mounts.py), so that a share of its cases is enough.
 _SHARE_OF_SECOND_MOUNT = 6

@@ -4,6 +4,8 @@ import httpx2
 import pytest
 
 from harness.responses import create, problem, unknown_id, violation
+from harness.servers import local_server
+from taskwell.core.settings import Settings
 
 
 @pytest.fixture
@@ -17,7 +19,7 @@ class TestCreateUser:
         answer = client.post("/api/users", json={})
         assert answer.status_code == 201
         made = answer.json()
-        assert list(made) == ["id", "email", "created_at"]
+        assert list(made) == ["id", "email", "time_zone", "created_at"]
         assert made["email"] is None
         assert answer.headers["location"] == f"/api/users/{made['id']}"
         assert client.get(answer.headers["location"]).json() == made
@@ -73,6 +75,7 @@ class TestReadUser:
         assert client.get("/api/users/me").json() == {
             "id": "default",
             "email": None,
+            "time_zone": None,
             "created_at": None,
         }
         create(client, "/api/tasks")
@@ -103,3 +106,83 @@ class TestHealth:
 
     def test_without_a_word_it_is_readiness(self, client: httpx2.Client) -> None:
         assert client.get("/health").json().keys() == client.get("/health/ready").json().keys()
+
+
+ME = "/api/users/me"
+
+
+class TestTimeZone:
+    def test_is_null_until_it_is_set_and_null_clears_it(self, client: httpx2.Client) -> None:
+        assert client.get(ME).json()["time_zone"] is None
+        answer = client.patch(ME, json={"time_zone": "Europe/Berlin"})
+        assert answer.status_code == 200
+        assert client.get(ME).json() == answer.json()
+        assert answer.json()["time_zone"] == "Europe/Berlin"
+        assert client.get("/api/users/default").json() == answer.json()
+        assert client.patch(ME, json={"time_zone": None}).json()["time_zone"] is None
+        assert client.get(ME).json()["time_zone"] is None
+
+    def test_the_first_change_makes_the_user(self, client: httpx2.Client) -> None:
+        problem(client.get("/api/users/default"), 404, "not_found")
+        made = client.patch(ME, json={"time_zone": "Asia/Calcutta"}).json()
+        assert client.get("/api/users/default").json() == made
+        assert made["created_at"] is not None
+        assert create(client, "/api/tasks")["version"] == 1
+
+    def test_takes_no_number(self, client: httpx2.Client) -> None:
+        task = create(client, "/api/tasks", due="2031-06-01T09:00:00Z")
+        etag = client.get("/api/tasks").headers["etag"]
+        client.patch(ME, json={"time_zone": "Europe/Berlin"})
+        assert client.get("/api/tasks").json() == [task]
+        assert client.get("/api/tasks").headers["etag"] == etag
+
+    def test_is_where_an_instant_lies(self, client: httpx2.Client) -> None:
+        client.patch(ME, json={"time_zone": "Europe/Berlin"})
+        task = create(client, "/api/tasks", due="2031-06-01T09:00:00Z")
+        assert (task["due"], task["time_zone"]) == ("2031-06-01T11:00:00", "Europe/Berlin")
+
+    def test_nothing_sent_changes_nothing(self, client: httpx2.Client) -> None:
+        client.patch(ME, json={"time_zone": "Europe/Berlin"})
+        for body in ({}, {"id": "bob", "email": "bob@example.com", "created_at": None}):
+            answer = client.patch(ME, json=body)
+            assert answer.json() == client.get(ME).json()
+            assert (answer.json()["id"], answer.json()["time_zone"]) == ("default", "Europe/Berlin")
+
+    def test_a_repeat_by_key_is_told_the_same(self, client: httpx2.Client) -> None:
+        key = {"Idempotency-Key": unknown_id()}
+        first = client.patch(ME, json={"time_zone": "Europe/Berlin"}, headers=key)
+        client.patch(ME, json={"time_zone": None})
+        again = client.patch(ME, json={"time_zone": "Europe/Berlin"}, headers=key)
+        assert again.content == first.content
+        assert client.get(ME).json()["time_zone"] is None
+
+    def test_is_exported(self, client: httpx2.Client) -> None:
+        client.patch(ME, json={"time_zone": "Europe/Berlin"})
+        assert '"time_zone":"Europe/Berlin"' in client.get("/api/users/default/export").text
+
+    @pytest.mark.parametrize(
+        ("value", "code"),
+        [
+            ("europe/berlin", "unknown_time_zone"),
+            ("W. Europe Standard Time", "unknown_time_zone"),
+            ("GMT+1", "unknown_time_zone"),
+            ("../../etc/passwd", "unknown_time_zone"),
+            ("Factory", "unknown_time_zone"),
+            ("", "unknown_time_zone"),
+            ("x" * 100_000, "unknown_time_zone"),
+            (1, "invalid_type"),
+            (["UTC"], "invalid_type"),
+        ],
+        ids=lambda value: repr(value)[:30],
+    )
+    def test_is_a_name_of_the_tz_database(self, client: httpx2.Client, value: object, code: str) -> None:
+        told = violation(client.patch(ME, json={"time_zone": value}))
+        assert (told["pointer"], told["code"]) == ("/time_zone", code)
+        problem(client.get("/api/users/default"), 404, "not_found")
+
+    def test_where_the_first_write_makes_no_user(self, database_url: str) -> None:
+        settings = Settings(database_url=database_url, create_users=False)
+        with local_server(settings) as server, httpx2.Client(base_url=server.url) as client:
+            problem(client.patch(ME, json={"time_zone": "UTC"}), 404, "not_found")
+            client.post("/api/users", json={"id": "default"})
+            assert client.patch(ME, json={"time_zone": "UTC"}).json()["time_zone"] == "UTC"

@@ -40,6 +40,9 @@ ACROSS_USERS = {
     "housekeeping looks for old keys to forget": (
         r"^DELETE FROM idempotency_keys WHERE .* IN \(SELECT .* WHERE idempotency_keys\.created_at <"
     ),
+    "housekeeping looks for whose times follow a change of the time zones": (
+        r"^SELECT tasks\.user_id FROM tasks WHERE tasks\.user_id >"
+    ),
     "an e-mail address is one user's only": r"^UPDATE users SET email=.* FROM users WHERE users\.email =",
 }
 # Statements about several users, who are all named: those who asked at once.

@@ -24,7 +24,7 @@ from taskwell.database.postgres import PostgresBackend
 from taskwell.database.sqlite import SqliteBackend
 from taskwell.database.sqlite_file import absolute
 from taskwell.models import metadata
-from taskwell.models.housekeeping import STAYS
+from taskwell.models.housekeeping import STAYS, Housekeeping
 
 _CHUNK_ROWS = 1_000
 _MODULUS = 2**256
@@ -216,6 +216,7 @@ async def copy(source: ReadTransaction, target: Transaction, progress: Progress)
     """
     tables = await tables_of(source)
     _refuse_differences(_columns(tables), _columns(await tables_of(target)))
+    await target.execute(delete(Housekeeping))  # it was done for the rows before, not for these
     read = {}
     for table in tables:
         found = _Sum()

@@ -354,7 +354,10 @@ _DETAILS = {
     "less_than": ("out_of_range", "is out of range"),
     "less_than_equal": ("out_of_range", "is out of range"),
     "union_tag_not_found": ("required", "must have an op"),
-    "union_tag_invalid": ("invalid_op", "must have an op among create, update, delete, toggle and restore"),
+    "union_tag_invalid": (
+        "invalid_op",
+        "must have an op among create, update, delete, toggle, restore, move",
+    ),
     "list_type": ("invalid_type", "must be an array"),
     "missing": ("required", "is required"),
     "string_type": ("invalid_type", "must be a string"),
@@ -370,8 +373,8 @@ _OWN_CODES = {
     "blank", "invalid_email", "invalid_id", "invalid_limit", "invalid_text", "reserved", "too_long",
     "too_short", "unknown_member", "invalid_flag", "invalid_instant", "invalid_order", "invalid_scope",
     "invalid_sort", "invalid_status", "invalid_date", "unknown_time_zone", "invalid_position", "invalid_link",
-    "invalid_color", "invalid_name", "invalid_priority", "unknown_field", "too_many",
-    "too_large", "too_deep_json",
+    "invalid_color", "invalid_name", "invalid_priority", "invalid_subtasks", "unknown_field",
+    "too_many", "too_large", "too_deep_json",
 }  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def no_content(_: object) -> Response:
     return Response(status_code=204)
 
 
-def user_response(user: UserRead, status: int, headers: dict[str, str]) -> Response:
+def user_response(user: UserRead, status: int, headers: Mapping[str, str] | None = None) -> Response:
     return Response(user_json(user), status, headers, _JSON)
 
 

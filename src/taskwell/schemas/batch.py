@@ -7,7 +7,7 @@ from pydantic import MISSING, ConfigDict, Field, StrictInt, TypeAdapter
 
 from taskwell.models.base import SEQUENCE_END
 from taskwell.schemas.base import INT64, Input
-from taskwell.schemas.task import TaskCreate, TaskDeleted, TaskRead, TaskToggle, TaskUpdate
+from taskwell.schemas.task import TaskCreate, TaskDeleted, TaskMove, TaskRead, TaskToggle, TaskUpdate
 from taskwell.schemas.types import TaskId
 
 MAX_OPERATIONS = 1_000
@@ -66,8 +66,16 @@ class RestoreOperation(Input):
     version: Version | MISSING = MISSING
 
 
+class MoveOperation(TaskMove):
+    """Moves a task to another place in the order, and to another list or parent."""
+
+    op: Annotated[Literal["move"], Field(examples=["move"])]
+    id: TaskId
+    version: Version | MISSING = MISSING
+
+
 Operation = Annotated[
-    CreateOperation | UpdateOperation | DeleteOperation | ToggleOperation | RestoreOperation,
+    CreateOperation | UpdateOperation | DeleteOperation | ToggleOperation | RestoreOperation | MoveOperation,
     Field(discriminator="op"),
 ]
 

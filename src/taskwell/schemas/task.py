@@ -15,6 +15,7 @@ from pydantic import (
     TypeAdapter,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 from sqlalchemy import ColumnElement, case, func
 
 from taskwell.models import Task
@@ -29,7 +30,7 @@ from taskwell.schemas.types import (
     TaskId,
     Title,
 )
-from taskwell.schemas.values import Extra, Labels, Link, Position, Priority, Status, StatusName
+from taskwell.schemas.values import Extra, Labels, Link, Position, Priority, Status, StatusName, Subtasks
 
 Completed = Annotated[StrictBool, Field(description="Whether the task is done.", examples=[True])]
 
@@ -80,6 +81,7 @@ class TaskUpdate(Input):
     description: ChangedDescription | MISSING | None = MISSING
     completed: Completed | MISSING = MISSING
     status: Status | MISSING = MISSING
+    subtasks: Subtasks | MISSING = MISSING
     list_id: ListRef | MISSING | None = MISSING
     parent_id: ParentRef | MISSING | None = MISSING
     position: Position | MISSING = MISSING
@@ -114,6 +116,28 @@ class TaskToggle(Input):
     model_config = ConfigDict(json_schema_extra={"examples": [{"completed": True}]})
 
     completed: Completed | MISSING = MISSING
+    subtasks: Subtasks | MISSING = MISSING
+
+
+class TaskMove(Input):
+    """A place in the order: beside one of the tasks in the same list and below the same parent."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"after": None}]})
+
+    after: Annotated[
+        TaskId | MISSING | None, Field(description="The task to follow; null is the top. Or send `before`.")
+    ] = MISSING
+    before: Annotated[
+        TaskId | MISSING | None, Field(description="The task to precede; null is the end. Or send `after`.")
+    ] = MISSING
+    list_id: ListRef | MISSING | None = MISSING
+    parent_id: ParentRef | MISSING | None = MISSING
+
+    @model_validator(mode="after")
+    def has_one_neighbour(self) -> Self:
+        if len(self.model_fields_set & {"after", "before"}) != 1:
+            raise PydanticCustomError("invalid_position", "must have either after or before")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,12 @@ def _status(value: object) -> object:
     return value
 
 
+def _subtasks(value: object) -> object:
+    if value != "complete":
+        raise PydanticCustomError("invalid_subtasks", "must be complete")
+    return value
+
+
 def _link(value: str) -> str:
     text = value.strip()
     if len(text) > LINK_MAX_LENGTH:
@@ -131,6 +137,14 @@ Status = Annotated[
     Field(
         description="It agrees with `completed`, which is true for `completed` and `cancelled`.",
         examples=["in_progress"],
+    ),
+]
+Subtasks = Annotated[
+    Literal["complete"],
+    BeforeValidator(_subtasks),
+    Field(
+        description="Together with `completed: true`: completes the tasks below it too.",
+        examples=["complete"],
     ),
 ]
 Priority = Annotated[

@@ -13,6 +13,7 @@ from taskwell.services import tasks
 from taskwell.services.operations import (
     Check,
     DeleteTask,
+    MoveTask,
     Operation,
     RestoreTask,
     ToggleTask,
@@ -82,7 +83,7 @@ class RunBatch(Operation[BatchResults]):
 
 def _operation_of(
     user_id: str, step: batch.Operation, zone: ZoneOfRequest
-) -> UpdateTask | DeleteTask | ToggleTask | RestoreTask:
+) -> UpdateTask | DeleteTask | ToggleTask | RestoreTask | MoveTask:
     version = step.model_dump().get("version")
     expected = None if version is None else frozenset({version})
     match step:
@@ -94,6 +95,8 @@ def _operation_of(
             return ToggleTask(user_id, step.id, step.task, expected)
         case batch.RestoreOperation():
             return RestoreTask(user_id, step.id, expected)
+        case batch.MoveOperation():
+            return MoveTask(user_id, step.id, step, expected)
         case CreateOperation():
             raise AssertionError  # see _create
     assert_never(step)

@@ -1,4 +1,4 @@
-"""Housekeeping: purges expired trash and idempotency keys.
+"""Housekeeping: purges expired trash and idempotency keys, and follows changes of the tz database.
 
 It runs when it is due and the database is in use, never on an idle database: a suspended one stays suspended.
 The database stores when it last ran, since a server may live for one request.
@@ -16,6 +16,7 @@ from taskwell.core.errors import TaskwellError
 from taskwell.database.database import Database, ReadTransaction, Transaction
 from taskwell.models import Housekeeping
 from taskwell.services import idempotency, trash, users
+from taskwell.services.zone_changes import recompute_instants
 
 logger = logging.getLogger("taskwell")
 
@@ -26,7 +27,7 @@ _SWEEP = "sweep"
 
 
 async def run_forever(database: Database, trash_days: int) -> None:
-    """Purge at the first use after it is due, in one of several processes; until cancelled."""
+    """Do what is due at the first use after it is due, in one of several processes; until cancelled."""
     await _used(database)
     await name_reserved_users(database)
     while True:
@@ -34,6 +35,7 @@ async def run_forever(database: Database, trash_days: int) -> None:
         try:
             if await database.write(claim, utc_now()):
                 await purge_expired(database, trash_days)
+            await recompute_instants(database)
             pause = await database.read(_due_in, utc_now())
         except TaskwellError as error:
             logger.warning("housekeeping failed, and will be retried: %s", error)

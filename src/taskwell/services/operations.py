@@ -15,10 +15,10 @@ from uuid import UUID
 from taskwell.core.errors import TaskwellError
 from taskwell.database.database import Database, ReadTransaction, Transaction
 from taskwell.schemas.query import Keyset, TaskFilter, TaskQuery
-from taskwell.schemas.task import TaskCreate, TaskDeleted, TaskRead, TaskToggle, TaskUpdate
+from taskwell.schemas.task import TaskCreate, TaskDeleted, TaskMove, TaskRead, TaskToggle, TaskUpdate
 from taskwell.schemas.token import TokenCreate, TokenCreated
-from taskwell.schemas.user import UserCreate, UserRead
-from taskwell.services import tasks, tokens, trash, users
+from taskwell.schemas.user import UserCreate, UserRead, UserUpdate
+from taskwell.services import moves, tasks, tokens, trash, users
 from taskwell.services.sequence import last_number, last_numbers, lock
 from taskwell.services.task_fields import is_plain
 from taskwell.services.task_query import (
@@ -271,6 +271,19 @@ class RestoreTask(Operation[TaskRead]):
 
 
 @dataclass(frozen=True, slots=True)
+class MoveTask(Operation[TaskRead]):
+    user_id: str
+    task_id: UUID
+    move: TaskMove
+    expected: ExpectedVersions | None = None
+
+    async def run(self, transaction: Transaction) -> TaskRead:
+        return await moves.move_task(
+            transaction, self.user_id, self.task_id, self.move, expected=self.expected
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteTasks(Operation[int]):
     """Move the tasks of a filter to the trash. The outcome is their count."""
 
@@ -291,6 +304,18 @@ class CreateUser(Operation[UserRead]):
 
     async def run(self, transaction: Transaction) -> UserRead:
         return await users.create_user(transaction, self.new)
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateUser(Operation[UserRead]):
+    """`create_user`: whether the first change of a user creates the user."""
+
+    user_id: str
+    changes: UserUpdate
+    create_user: bool
+
+    async def run(self, transaction: Transaction) -> UserRead:
+        return await users.update_user(transaction, self.user_id, self.changes, create_user=self.create_user)
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,9 +157,13 @@ def instant_of_write(dialect: str, now: ColumnElement[datetime] | None = None) -
 
     If the clock is set back, clients that sort or poll by `updated_at` would miss the change.
     """
-    later_of = func.max if dialect == "sqlite" else func.greatest
     present = literal(utc_now(), _INSTANT) if now is None else now
-    return later_of(present, col(Task.updated_at), type_=_INSTANT)
+    return later_of(dialect, present, col(Task.updated_at))
+
+
+def later_of(dialect: str, one: ColumnElement[datetime], other: Any) -> ColumnElement[datetime]:
+    function = func.max if dialect == "sqlite" else func.greatest
+    return function(one, other, type_=_INSTANT)
 
 
 NEW_COLUMNS = tuple(new_values("", None, TaskCreate.model_construct(title=""), utc_now()))

@@ -1,11 +1,14 @@
 """Writes many tasks at once, each under a sequence number of its own, in a few statements."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, cast, column, update, values
+from sqlalchemy import BigInteger, ColumnElement, cast, column, func, select, update, values
 from sqlmodel import col
 
+from taskwell.core.clock import utc_now
 from taskwell.database.database import Transaction
 from taskwell.models import Task
 from taskwell.models.base import table_of
@@ -14,6 +17,25 @@ from taskwell.services.task_fields import instant_of_write
 
 _ROWS = 1_000  # of a statement, whose parameters both databases limit
 _COLUMNS = table_of(Task).c
+
+T = TypeVar("T")
+
+
+def stretches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The parts of a sequence that are not too long for a statement."""
+    return (items[start : start + _ROWS] for start in range(0, len(items), _ROWS))
+
+
+async def instant_of_writes(transaction: Transaction, user_id: str, ids: Sequence[UUID]) -> datetime:
+    """One instant for the change of all these tasks, not before the previous change of any."""
+    now = utc_now()
+    for some in stretches(ids):
+        latest = select(func.max(col(Task.updated_at))).where(
+            col(Task.user_id) == user_id, col(Task.id).in_(some)
+        )
+        row = await transaction.first(latest)
+        now = max(now, row[0]) if row and row[0] else now
+    return now
 
 
 async def write_tasks(
@@ -34,8 +56,7 @@ async def write_tasks(
         (*(row[name] for name in names), number) for number, row in enumerate(rows, taken[0] - len(rows) + 1)
     ]
     new_columns = [column(f"new_{name}", _COLUMNS[name].type) for name in names]
-    for start in range(0, len(numbered), _ROWS):
-        part = numbered[start : start + _ROWS]
+    for part in stretches(numbered):
         new = values(*new_columns, column("new_version", BigInteger), name="new").data(part).cte()
         statement = (
             update(Task)

@@ -10,7 +10,7 @@ from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, exists, func, literal, not_, select, update
+from sqlalchemy import ColumnElement, Row, exists, literal, not_, select, update
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
@@ -37,6 +37,7 @@ from taskwell.services.sequence import (
     next_numbers,
     write,
 )
+from taskwell.services.subtasks import complete_all, take_subtasks
 from taskwell.services.task_fields import (
     contradict,
     depends,
@@ -49,12 +50,13 @@ from taskwell.services.task_fields import (
     toggled_values,
     without_unchanged_state,
 )
-from taskwell.services.task_rows import write_tasks
+from taskwell.services.task_rows import instant_of_writes, write_tasks
 from taskwell.services.task_values import TaskValues
 from taskwell.services.users import UserNotFound
 from taskwell.services.zones import NO_ZONE, ZoneOfRequest
 
 ExpectedVersions = frozenset[int]
+_INSTANT = table_of(Task).c.updated_at.type
 Conditions = tuple[ColumnElement[bool], ...]
 
 
@@ -210,6 +212,7 @@ async def put_task(
         TaskExists: there is a task with that id, perhaps in the trash.
     """
     values = sent_values(changes)
+    take_subtasks(values)  # a new task has none
     if "title" not in values:
         raise Invalid(Violation("body", "/title", "required", "is required"))
     if "labels_add" in values:
@@ -240,12 +243,18 @@ async def update_task(
         if expected is not None and task.version not in expected:
             raise PreconditionFailed(task.version)
         return task
-    if depends(sent) or (contradict(sent) and changes.is_sent_back):
-        return await _update_dependent(transaction, user_id, task_id, changes, expected, zone)
+    if contradict(sent) and changes.is_sent_back:
+        stored = await locked(transaction, user_id, task_id, expected)
+        sent = without_unchanged_state(sent, stored.completed)
+    with_parts = take_subtasks(sent)
+    if with_parts or depends(sent):
+        return await _update_dependent(
+            transaction, user_id, task_id, sent, expected, zone, with_parts=with_parts
+        )
     now = instant_of_write(transaction.dialect)
     values = own_values(sent)
     values |= derived_values(values, now)
-    return TaskRead.of(await _change(transaction, user_id, task_id, values, now, expected, TASK_COLUMNS))
+    return TaskRead.of(await change(transaction, user_id, task_id, values, now, expected, TASK_COLUMNS))
 
 
 async def toggle_task(
@@ -262,10 +271,14 @@ async def toggle_task(
         TaskNotFound: missing, in the trash, or of another user.
         PreconditionFailed: the task has none of the expected versions.
     """
-    now = instant_of_write(transaction.dialect)
     named = state.model_dump()
+    if take_subtasks(named):
+        return await _update_dependent(
+            transaction, user_id, task_id, named, expected, NO_ZONE, with_parts=True
+        )
+    now = instant_of_write(transaction.dialect)
     values = named | derived_values(named, now) if named else toggled_values(now)
-    return TaskRead.of(await _change(transaction, user_id, task_id, values, now, expected, TASK_COLUMNS))
+    return TaskRead.of(await change(transaction, user_id, task_id, values, now, expected, TASK_COLUMNS))
 
 
 async def delete_task(
@@ -282,7 +295,7 @@ async def delete_task(
     rows = await _write(transaction, user_id, conditions, {"deleted_at": now}, now, TASK_DELETED_COLUMNS)
     if rows:
         return TaskDeleted.of(rows[0])
-    stored = await _locked(transaction, user_id, task_id, expected)
+    stored = await locked(transaction, user_id, task_id, expected)
     ids = [stored.id, *(part.id for part in await parts_of(transaction, user_id, task_id))]
     await delete_at_once(transaction, user_id, ids)
     return TaskDeleted.of(await _read(transaction, user_id, task_id, TASK_DELETED_COLUMNS))
@@ -308,7 +321,7 @@ async def restore_task(
         PreconditionFailed: the task has none of the expected versions.
     """
     try:
-        stored = await _locked(transaction, user_id, task_id, expected, in_trash=True)
+        stored = await locked(transaction, user_id, task_id, expected, in_trash=True)
     except TaskNotFound:
         task = await get_task(transaction, user_id, task_id)
         if expected is not None and task.version not in expected:
@@ -325,11 +338,7 @@ async def restore_task(
 
 async def delete_at_once(transaction: Transaction, user_id: str, ids: Sequence[UUID]) -> None:
     """Move tasks to the trash at one instant, by which `restore_task` knows what belongs together."""
-    instants = select(func.max(col(Task.updated_at))).where(
-        col(Task.user_id) == user_id, col(Task.id).in_(ids)
-    )
-    row = await transaction.first(instants)
-    now = max(utc_now(), row[0]) if row and row[0] else utc_now()
+    now = await instant_of_writes(transaction, user_id, ids)
     rows = [{"id": task_id, "deleted_at": now} for task_id in ids]
     await write_tasks(transaction, user_id, rows, updated_at=now)
 
@@ -346,27 +355,33 @@ async def _update_dependent(
     transaction: Transaction,
     user_id: str,
     task_id: UUID,
-    changes: TaskUpdate,
+    sent: dict[str, Any],
     expected: ExpectedVersions | None,
     zone: ZoneOfRequest,
+    *,
+    with_parts: bool,
 ) -> TaskRead:
-    """Change a task whose new values depend on others. Tasks below it move along, each under its number."""
-    sent = sent_values(changes)
-    stored = await _locked(transaction, user_id, task_id, expected)
-    if contradict(sent) and changes.is_sent_back:
-        sent = without_unchanged_state(sent, stored.completed)
-    parts = await parts_of(transaction, user_id, task_id) if moves(sent) else []
+    """Change a task whose new values depend on others. Tasks below it move along, each under its number.
+
+    `with_parts`: they are completed with it.
+    """
+    stored = await locked(transaction, user_id, task_id, expected)
+    parts = await parts_of(transaction, user_id, task_id) if with_parts or moves(sent) else []
     values = await TaskValues(transaction, user_id, zone).of_change(sent, stored, parts)
-    now = instant_of_write(transaction.dialect)
+    tree = [task_id, *(part.id for part in parts)]
+    instant = await instant_of_writes(transaction, user_id, tree) if with_parts else None
+    now = instant_of_write(transaction.dialect) if instant is None else literal(instant, _INSTANT)
     values |= derived_values(values, now)
-    row = await _change(transaction, user_id, task_id, values, now, None, TASK_COLUMNS)
+    row = await change(transaction, user_id, task_id, values, now, None, TASK_COLUMNS)
     if values.get("list_id", stored.list_id) != stored.list_id:
         moved = [{"id": part.id, "list_id": values["list_id"]} for part in parts]
         await write_tasks(transaction, user_id, moved)
+    if instant is not None:
+        await complete_all(transaction, user_id, tree[1:], instant)
     return TaskRead.of(row)
 
 
-async def _locked(
+async def locked(
     transaction: Transaction,
     user_id: str,
     task_id: UUID,
@@ -393,7 +408,7 @@ async def _locked(
     return row
 
 
-async def _change(
+async def change(
     transaction: Transaction,
     user_id: str,
     task_id: UUID,

@@ -1,19 +1,22 @@
 """The trash: moves many tasks into it at once, and purges it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import CTE, ColumnElement, delete, func, literal, select, update
 from sqlmodel import col
 
+from taskwell.core.clock import utc_now
 from taskwell.database.database import Transaction
 from taskwell.models import Task, User
+from taskwell.models.base import table_of
 from taskwell.schemas.query import TaskFilter
 from taskwell.services.sequence import next_numbers
-from taskwell.services.task_fields import instant_of_write
+from taskwell.services.task_fields import later_of
 from taskwell.services.task_filters import conditions
 
 _PURGED_AT_ONCE = 1_000
+_INSTANT = table_of(Task).c.updated_at.type
 
 
 async def delete_tasks(
@@ -22,7 +25,10 @@ async def delete_tasks(
     task_filter: TaskFilter,
     check: Callable[[int], None] | None = None,
 ) -> int:
-    """Move every task of the filter to the trash, each with its own sequence number. Returns their count.
+    """Move every task of the filter to the trash, and all tasks below it. Returns their count.
+
+    Each has its own sequence number, and all have one instant, by which `restore_task` knows what belongs
+    together.
 
     `check` gets the user's last sequence number first, and raises to prevent the deletion.
     """
@@ -32,12 +38,19 @@ async def delete_tasks(
         check(row[0] if row else 0)
     if row is None:
         return 0
+    where = conditions(transaction.dialect, user_id, task_filter)
+    if await _has_subtasks(transaction, user_id):
+        where = [col(Task.user_id) == user_id, col(Task.id).in_(select(_trees(user_id, where).c.id))]
     selected = (
-        select(col(Task.id), func.row_number().over(order_by=col(Task.version)).label("ordinal"))
-        .where(*conditions(transaction.dialect, user_id, task_filter))
+        select(
+            col(Task.id),
+            func.row_number().over(order_by=col(Task.version)).label("ordinal"),
+            func.max(col(Task.updated_at)).over().label("latest"),
+        )
+        .where(*where)
         .subquery()
     )
-    now = instant_of_write(transaction.dialect)
+    now = later_of(transaction.dialect, literal(utc_now(), _INSTANT), selected.c.latest)
     statement = (
         update(Task)
         .where(col(Task.user_id) == user_id, col(Task.id) == selected.c.id)
@@ -48,6 +61,21 @@ async def delete_tasks(
     if count:
         await transaction.first(next_numbers(user_id, count))
     return count
+
+
+async def _has_subtasks(transaction: Transaction, user_id: str) -> bool:
+    """Whether the user has any task below another, by an index that most users have no entry in."""
+    subtask = select(col(Task.id)).where(
+        col(Task.user_id) == user_id, col(Task.parent_id).is_not(None), col(Task.deleted_at).is_(None)
+    )
+    return await transaction.first(subtask.limit(1)) is not None
+
+
+def _trees(user_id: str, where: Sequence[ColumnElement[bool]]) -> CTE:
+    """The ids of the tasks that meet the conditions, and of all tasks below them."""
+    trees = select(col(Task.id)).where(*where).cte("trees", recursive=True)
+    below = select(col(Task.id)).join(trees, col(Task.parent_id) == trees.c.id)
+    return trees.union(below.where(col(Task.user_id) == user_id, col(Task.deleted_at).is_(None)))
 
 
 async def purge(transaction: Transaction, deleted_before: datetime) -> int:

@@ -1,6 +1,7 @@
 """Users: created, listed, deleted."""
 
 import hashlib
+from typing import Any
 
 from sqlalchemy import delete, exists, func, not_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -14,11 +15,11 @@ from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.models import ErasedUser, IdempotencyKey, Task, User
 from taskwell.models.user import EPOCH, UNKNOWN_USERS
 from taskwell.schemas.types import RESERVED_USER_IDS, is_reserved
-from taskwell.schemas.user import UserCreate, UserRead
+from taskwell.schemas.user import UserCreate, UserRead, UserUpdate
 
 Insert = postgresql.Insert | sqlite.Insert
 
-_COLUMNS = (col(User.id), col(User.email), col(User.created_at))
+_COLUMNS = (col(User.id), col(User.email), col(User.time_zone), col(User.created_at))
 
 
 class UserNotFound(NotFound):
@@ -51,12 +52,12 @@ async def create_user(transaction: Transaction, new: UserCreate) -> UserRead:
     row = await transaction.first(statement.on_conflict_do_nothing().returning(*_COLUMNS))
     if row is None:
         raise UserTaken
-    return UserRead(row.id, row.email, row.created_at)
+    return UserRead.of(row)
 
 
 async def find_user(transaction: ReadTransaction, user_id: str) -> UserRead | None:
     row = await transaction.first(select(*_COLUMNS).where(col(User.id) == user_id))
-    return UserRead(row.id, row.email, row.created_at) if row else None
+    return UserRead.of(row) if row else None
 
 
 async def get_user(transaction: ReadTransaction, user_id: str) -> UserRead:
@@ -67,10 +68,38 @@ async def get_user(transaction: ReadTransaction, user_id: str) -> UserRead:
     return user
 
 
+async def update_user(
+    transaction: Transaction, user_id: str, changes: UserUpdate, *, create_user: bool
+) -> UserRead:
+    """Change the members that the client sent. It changes no task, so it takes no sequence number.
+
+    Raises:
+        UserNotFound: the user does not exist, and `create_user` is false.
+    """
+    sent = changes.model_dump()
+    user = await _changed(transaction, user_id, sent)
+    if user is None and create_user:
+        new = new_user(transaction, user_id).values(**sent).on_conflict_do_nothing().returning(*_COLUMNS)
+        row = await transaction.first(new)
+        # Without a row another transaction has created the user.
+        user = UserRead.of(row) if row else await _changed(transaction, user_id, sent)
+    if user is None:
+        raise UserNotFound
+    return user
+
+
+async def _changed(transaction: Transaction, user_id: str, values: dict[str, Any]) -> UserRead | None:
+    if not values:
+        return await find_user(transaction, user_id)
+    changed = update(User).where(col(User.id) == user_id).values(**values).returning(*_COLUMNS)
+    row = await transaction.first(changed)
+    return UserRead.of(row) if row else None
+
+
 async def list_users(transaction: ReadTransaction, after: str, limit: int) -> list[UserRead]:
     """The next users in the order of their ids."""
     statement = select(*_COLUMNS).where(col(User.id) > after).order_by(col(User.id)).limit(limit)
-    return [UserRead(row.id, row.email, row.created_at) for row in await transaction.all(statement)]
+    return [UserRead.of(row) for row in await transaction.all(statement)]
 
 
 async def list_reserved_users(transaction: ReadTransaction) -> list[str]:

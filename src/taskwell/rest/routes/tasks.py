@@ -50,6 +50,7 @@ from taskwell.schemas.query import TaskQuery
 from taskwell.schemas.task import (
     TaskCreate,
     TaskDeleted,
+    TaskMove,
     TaskRead,
     TasksDeleted,
     TaskToggle,
@@ -61,6 +62,7 @@ from taskwell.services.operations import (
     DeleteTask,
     DeleteTasks,
     GetTask,
+    MoveTask,
     Operations,
     PutTask,
     RestoreTask,
@@ -327,6 +329,21 @@ async def delete_task(
 async def restore_task(writes: WritesDep, owner: Owner, task_id: PathTaskId, expected: IfMatch) -> Response:
     """Move the task out of the trash. A task that is not in the trash stays unchanged."""
     return await writes(RestoreTask(owner, task_id, expected), task_response)
+
+
+@router.post(
+    "/{task_id}/move",
+    name="move_task",
+    response_model=TaskRead,
+    summary="Move a task",
+    responses={**_CHANGED, **problems(*_BODY, *_CONDITIONAL)},
+)
+@requires(TASKS_WRITE)
+async def move_task(
+    writes: WritesDep, owner: Owner, task_id: PathTaskId, move: TaskMove, expected: IfMatch
+) -> Response:
+    """Put the task beside another one, and into another list or below another task if the body says so."""
+    return await writes(MoveTask(owner, task_id, move, expected), task_response)
 
 
 @router.patch(

@@ -1,25 +1,33 @@
 """Users."""
 
+from functools import partial
 from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
-from taskwell.auth.authorization import ACCOUNT, ADMIN, TASKS_READ, requires
+from taskwell.auth.authorization import ACCOUNT, ADMIN, TASKS_READ, TASKS_WRITE, requires
 from taskwell.http.app_state import app_state
 from taskwell.http.idempotency import REPLAYED
 from taskwell.http.problems import problems
 from taskwell.http.root_path import link
 from taskwell.http.sse import STREAMING_HEADERS
-from taskwell.rest.dependencies import CallerDep, DatabaseDep, WritesDep, preferences, refuse_reserved
+from taskwell.rest.dependencies import (
+    CallerDep,
+    DatabaseDep,
+    SettingsDep,
+    WritesDep,
+    preferences,
+    refuse_reserved,
+)
 from taskwell.rest.responses import no_content, user_response
 from taskwell.rest.routing import TaskwellRoute
 from taskwell.schemas.types import KnownUserId
-from taskwell.schemas.user import UserCreate, UserRead
+from taskwell.schemas.user import UserCreate, UserRead, UserUpdate
 from taskwell.services import users
 from taskwell.services.export import export_lines
-from taskwell.services.operations import CreateUser, DeleteUser
+from taskwell.services.operations import CreateUser, DeleteUser, UpdateUser
 
 router = APIRouter(route_class=TaskwellRoute, tags=["users"], dependencies=[Depends(preferences)])
 
@@ -77,7 +85,31 @@ async def create_user(request: Request, writes: WritesDep, new: UserCreate) -> R
 async def get_me(database: DatabaseDep, caller: CallerDep) -> UserRead:
     """The caller, also before the first write."""
     user = await database.read(users.find_user, caller.user_id)
-    return user or UserRead(id=caller.user_id, email=caller.email, created_at=None)
+    return user or UserRead(caller.user_id, caller.email, time_zone=None, created_at=None)
+
+
+@router.patch(
+    "/me",
+    name="update_me",
+    response_model=UserRead,
+    summary="Change the caller",
+    responses={
+        200: {"description": "The caller.", "headers": REPLAYED},
+        **problems(
+            "not_found",
+            "conflict",
+            "payload_too_large",
+            "unsupported_media_type",
+            "idempotency_key_reused",
+            "storage_full",
+        ),
+    },
+)
+@requires(TASKS_WRITE)
+async def update_me(writes: WritesDep, settings: SettingsDep, changes: UserUpdate) -> Response:
+    """Merge (RFC 7396). A user's first change creates the user, unless the server creates none (404)."""
+    operation = UpdateUser(writes.owner, changes, create_user=settings.create_users)
+    return await writes(operation, partial(user_response, status=200))
 
 
 @router.get(

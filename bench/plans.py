@@ -45,6 +45,7 @@ from taskwell.database.sqlite import SqliteBackend
 from taskwell.models import ApiToken, ErasedUser, IdempotencyKey, Task, User
 from taskwell.models.base import table_of
 from taskwell.models.user import EPOCH
+from taskwell.schemas.change import KINDS
 from taskwell.schemas.query import TaskFilter, TaskQuery, parse_sort
 from taskwell.schemas.task import TaskCreate, TaskRead, TaskToggle, TaskUpdate, task_to_json
 from taskwell.schemas.token import TokenCreate
@@ -415,6 +416,10 @@ def _reads() -> Iterator[Operation]:
     yield Operation(
         "changes, from the beginning",
         lambda s: lambda t: changes.list_changes(t, s.user_id, None, limit=1_000),
+    )
+    yield Operation(
+        "changes of every kind, from the beginning",
+        lambda s: lambda t: changes.list_changes(t, s.user_id, None, limit=1_000, kinds=KINDS),
     )
     yield Operation("read a user", lambda s: lambda t: users.get_user(t, s.user_id))
     yield Operation("whose a token is", lambda _: lambda t: tokens.find_owner(t, tokens.new_secret()))

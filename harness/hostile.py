@@ -296,6 +296,21 @@ NO_TRUTH = {
     "an object": b'{"c4n4ry": true}',
 }
 
+NO_NAME = {
+    **{name: value for name, value in NO_TITLE.items() if not name.startswith("201")},
+    "101 characters": _string(CANARY + "x" * 95),
+}
+_NO_COLORS = (
+    "", "#", CANARY, "red", "#12345", "#1234567", "#123456789", "123456", "#12345g", "#" + "\uff11" * 6,
+)  # fmt: skip
+NO_COLOR = {
+    **BAD_STRINGS,
+    **NO_STRING,
+    **{f"{color!a}": _string(color) for color in _NO_COLORS},
+    "a space around it": _string(" #123456 "),
+    "a line end behind it": _string("#123456\n"),
+}
+
 _NO_ADDRESSES = (
     "", " ", CANARY, "@", f"{CANARY}@", f"@{CANARY}", f"{CANARY}@@x", f"{CANARY} x@x", f"{CANARY}@x x",
     f"{CANARY}@x\n@x", f"{CANARY}\x1b@x", f"{CANARY}\x7f@x", f"{CANARY}\u2028@x",
@@ -576,6 +591,28 @@ def users() -> Iterator[Case]:
         yield _sends(f"id: {name}", *_NEW_USER, b'{"id": %b}' % value, places=("", "/id"))
 
 
+def lists(place: Place) -> Iterator[Case]:
+    """Lists of which one member is refused, and what is no id of a list."""
+    lists = place.tasks.removesuffix("tasks") + "lists"
+    one = f"{lists}/{_SOME_ID}"
+    for method, target in (("POST", lists), ("PATCH", one), ("PUT", one)):
+        for name, value in NO_NAME.items():
+            yield _sends(f"name: {name}", method, target, b'{"name": %b}' % value, places=("", "/name"))
+        for name, value in NO_COLOR.items():
+            body = b'{"name": "x", "color": %b}' % value
+            yield _sends(f"color: {name}", method, target, body, places=("", "/color"))
+    for list_id in NO_TASK_ID:
+        target = f"{lists}/{quote(list_id, safe=':;,*')}"
+        for method in ("GET", "PATCH", "PUT", "DELETE"):
+            yield _at(method, target, "list_id")
+        yield from (
+            _at("POST", f"{target}/{action}", "list_id") for action in ("restore", "archive", "unarchive")
+        )
+        if list_id.isascii():
+            body = b'{"after": %b}' % _string(list_id)
+            yield _sends(f"after: {list_id[:40]!a}", "POST", f"{one}/move", body, places=("/after",))
+
+
 def unknown_names(place: Place) -> Iterator[Case]:
     """Members and parameters that are ignored, unless the client wants them refused."""
     for method, target in place.writes:
@@ -778,8 +815,8 @@ def _harmless_writes(place: Place) -> Iterator[Case]:
 
 def everything(place: Place) -> Iterator[Case]:
     for cases in (
-        bodies, members, unknown_names, paths, queries, forged_cursors, media_types, methods, lost_paths,
-        preflights, hosts, long_headers, broken_http, harmless,
+        bodies, members, lists, unknown_names, paths, queries, forged_cursors, media_types, methods,
+        lost_paths, preflights, hosts, long_headers, broken_http, harmless,
     ):  # fmt: skip
         yield from cases(place)
     yield from users()

@@ -42,12 +42,19 @@ class Operation:
         if "properties" in schema:
             return {name: self._sample(member) for name, member in schema["properties"].items()}
         if schema.get("type") == "array":
-            items = self._resolved(schema["items"])
-            return [self._sample(choice) for choice in items.get("oneOf", [items])]
+            return [self._sample(choice) for choice in self._choices(schema["items"])]
         if "const" in schema:
             return schema["const"]
         known = [*schema.get("examples", []), *schema.get("enum", [])]
         return known[0] if known else "2050-01-01T00:00:00Z"
+
+    def _choices(self, schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The schemas that a value may have: a choice may be one of others."""
+        resolved = self._resolved(schema)
+        if "oneOf" not in resolved:
+            yield resolved
+        for choice in resolved.get("oneOf", ()):
+            yield from self._choices(choice)
 
     def _resolved(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Without references, and without the choice to be null."""

@@ -16,6 +16,7 @@ import httpx2
 from harness.figures import Figures
 from harness.issuer import Issuer, bearer
 
+_IDS = {"id", "after", "before", "list_id", "parent_id"}
 _STREAMS = ("/events",)  # to read one would last for ever
 _OF_THE_MOMENT = ("date", "x-request-id", "content-length", "ratelimit", "ratelimit-policy")
 
@@ -75,6 +76,8 @@ class Owner:
         self.task = self._task()
         self.deleted = self._task()
         self.client.delete(f"/api/tasks/{self.deleted}").raise_for_status()
+        self.list, self.deleted_list = self._list(), self._list()
+        self.client.delete(f"/api/lists/{self.deleted_list}").raise_for_status()
         key = {"Idempotency-Key": self.canary}
         self.client.post("/api/tasks", json={"title": self.canary}, headers=key).raise_for_status()
         made = self.client.post(
@@ -88,11 +91,19 @@ class Owner:
         task_id: str = answer.json()["id"]
         return task_id
 
+    def _list(self) -> str:
+        answer = self.client.post("/api/lists", json={"name": f"List {self.canary}"}).raise_for_status()
+        list_id: str = answer.json()["id"]
+        return list_id
+
     def secrets(self) -> tuple[str, ...]:
-        return (self.canary, self.task, self.deleted, self.token)
+        return (self.canary, self.task, self.deleted, self.list, self.deleted_list, self.token)
 
     def everything(self) -> list[str]:
-        paths = ("/api/tasks", "/api/tasks?deleted=true", "/api/changes", "/api/users/me/tokens")
+        paths = (
+            "/api/tasks", "/api/tasks?deleted=true", "/api/lists", "/api/lists?deleted=true",
+            "/api/changes?types=task,list,label", "/api/users/me/tokens",
+        )  # fmt: skip
         return [self.client.get(path).raise_for_status().text for path in paths]
 
 
@@ -177,13 +188,16 @@ class _Trial:
             "missing": str(uuid4()),
             "foreign": owner.task,
             "in the trash": owner.deleted,
+            "a list": owner.list,
+            "a list in the trash": owner.deleted_list,
             "token": owner.token,
         }
         return [Target(name, user_id, thing) for name, thing in things.items()]
 
     def send(self, operation: Operation, identity: Identity, target: Target) -> tuple[int, Any, Any]:
         path = operation.path.replace("{user_id}", target.user_id).replace("{id}", target.user_id)
-        path = path.replace("{task_id}", target.thing_id).replace("{token_id}", target.thing_id)
+        for hole in ("{task_id}", "{list_id}", "{token_id}"):
+            path = path.replace(hole, target.thing_id)
         body = _aimed(operation.body, target.thing_id)
         headers = dict(identity.headers)
         if "Idempotency-Key" in headers:
@@ -220,7 +234,7 @@ class _Trial:
 def _aimed(body: Any, thing_id: str) -> Any:
     """The example of a body, with the id wherever an id stands."""
     if isinstance(body, dict):
-        return {name: thing_id if name == "id" else _aimed(value, thing_id) for name, value in body.items()}
+        return {name: thing_id if name in _IDS else _aimed(value, thing_id) for name, value in body.items()}
     return [_aimed(item, thing_id) for item in body] if isinstance(body, list) else body
 
 

@@ -90,7 +90,7 @@ def measure(server: ServerProcess, form: Form) -> Figures:
         for slot, value in (tries[number] for number in chosen):
             if slot.operation.name != before:
                 before = slot.operation.name
-                _put_task(wire)
+                _put_things(wire)
             outcome.add(case := _case(slot, value), wire.ask(case.wire, case.method))
         outcome.conclude(figures)
     unreadable = [path for path in _everything() if httpx2.get(f"{server.url}{path}").status_code != 200]
@@ -98,16 +98,19 @@ def measure(server: ServerProcess, form: Form) -> Figures:
     return figures
 
 
-def _put_task(wire: Wire) -> None:
+def _put_things(wire: Wire) -> None:
     """What the operations are on; there already, mostly."""
     headers = (*_WITH_BODY, b"If-None-Match: *")
     for tasks in ("/api/tasks", f"/api/{_USER}/tasks"):
         wire.ask(Case("", "PUT", f"{tasks}/{_TASK}", headers, b'{"title": "x"}').wire)
+        lists = tasks.replace("/tasks", "/lists")
+        wire.ask(Case("", "PUT", f"{lists}/{_TASK}", headers, b'{"name": "x"}').wire)
 
 
 def _everything() -> Iterator[str]:
     for user in ("", f"/{_USER}"):
-        yield from (f"/api{user}/tasks", f"/api{user}/tasks?deleted=true", f"/api{user}/changes")
+        yield from (f"/api{user}/tasks", f"/api{user}/tasks?deleted=true", f"/api{user}/lists?counts=true")
+        yield f"/api{user}/changes?types=task,list,label"
     yield from ("/api/users/me/tokens", "/api/users/default/export")
 
 

@@ -19,6 +19,11 @@ def feed(tasks: str) -> str:
     return tasks.removesuffix("tasks") + "changes"
 
 
+@pytest.fixture
+def lists(tasks: str) -> str:
+    return tasks.removesuffix("tasks") + "lists"
+
+
 def ask(client: httpx2.Client, feed: str, since: str | None = None, **query: str) -> dict[str, Any]:
     answer = client.get(feed, params=query if since is None else {"since": since, **query})
     assert answer.status_code == 200, answer.text
@@ -112,6 +117,157 @@ class TestChanges:
         create(client, "/api/tasks")
         client.delete(f"/api/tasks/{create(client, '/api/tasks')['id']}")
         assert ask(client, "/api/changes") == ask(client, "/api/default/changes")
+
+
+ALL = "task,list,label"
+
+
+def make_list(client: httpx2.Client, lists: str, name: str = "Home") -> dict[str, Any]:
+    made: dict[str, Any] = client.post(lists, json={"name": name}).raise_for_status().json()
+    return made
+
+
+def put_label(server: LocalServer, owner: str, name: str, *, deleted: bool = False) -> int:
+    """Write a label's row under the owner's next number, which is returned."""
+    with httpx2.Client(base_url=server.url) as client:
+        number = int(client.get(f"/api/{owner}/tasks").headers["etag"].strip('"').partition("-")[0]) + 1
+    at = instant(server.settings, datetime(2026, 11, 29, tzinfo=UTC)) if deleted else "NULL"
+    execute(
+        server.settings,
+        f"UPDATE users SET last_seq = {number} WHERE id = '{owner}'",
+        f"DELETE FROM labels WHERE user_id = '{owner}' AND key = '{name}'",
+        "INSERT INTO labels (user_id, key, name, color, position, version, deleted_at) "
+        f"VALUES ('{owner}', '{name}', '{name}', '#2e7d32', NULL, {number}, {at})",
+    )
+    return number
+
+
+class TestTypes:
+    """Every kind in one order, for who asks."""
+
+    def test_show_each_kind_in_the_order_of_the_numbers(
+        self, client: httpx2.Client, server: LocalServer, tasks: str, lists: str, feed: str
+    ) -> None:
+        first, task = make_list(client, lists), create(client, tasks)
+        label = put_label(server, task["user_id"], "home")
+        second, done = make_list(client, lists), create(client, tasks, list_id=first["id"])
+        shown = [
+            {"type": "list", **first},
+            {"type": "task", **task},
+            {"type": "label", "name": "home", "color": "#2e7d32", "position": None, "version": label},
+            {"type": "list", **second},
+            {"type": "task", **done},
+        ]
+        found = ask(client, feed, types=ALL)
+        assert found["changes"] == shown
+        assert [next(iter(change)) for change in found["changes"]] == ["type"] * 5
+        for types in ("task", "list", "label", "list,task", "label,list"):
+            expected = [change for change in shown if change["type"] in types.split(",")]
+            assert ask(client, feed, types=types)["changes"] == expected
+        assert ask(client, feed)["changes"] == [task, done]
+
+    def test_without_them_it_is_as_if_there_were_tasks_alone(
+        self, client: httpx2.Client, tasks: str, lists: str, feed: str
+    ) -> None:
+        made, task = make_list(client, lists), create(client, tasks)
+        start = ask(client, feed)["next"]
+        client.delete(f"{lists}/{made['id']}")
+        assert ask(client, feed, start) == {"changes": [], "next": start, "more": False}
+        assert ask(client, feed, "0")["changes"] == [task]
+
+    def test_show_tombstones(
+        self, client: httpx2.Client, server: LocalServer, tasks: str, lists: str, feed: str
+    ) -> None:
+        made = make_list(client, lists)
+        create(client, tasks, list_id=made["id"])
+        start = ask(client, feed, types=ALL)["next"]
+        deleted = client.delete(f"{lists}/{made['id']}", headers={"Prefer": "return=representation"}).json()
+        (task,) = client.get(f"{tasks}?deleted=true").json()
+        label = put_label(server, made["user_id"], "home", deleted=True)
+        for since in (start, None):
+            found = ask(client, feed, since, types=ALL)["changes"]
+            at = "2026-11-29T00:00:00.000000Z"
+            assert found == [
+                {"type": "task", **tombstone(task)},
+                {"type": "list", **tombstone(deleted)},
+                {"type": "label", "name": "home", "deleted": True, "version": label, "deleted_at": at},
+            ]
+
+    def test_can_be_followed_in_pages(
+        self, client: httpx2.Client, server: LocalServer, tasks: str, lists: str, feed: str
+    ) -> None:
+        owner = create(client, tasks)["user_id"]
+        for number in range(4):
+            make_list(client, lists)
+            put_label(server, owner, f"label-{number}")
+            create(client, tasks)
+        whole = ask(client, feed, types=ALL)["changes"]
+        assert [change["version"] for change in whole] == [*range(whole[0]["version"], len(whole) + 1)]
+        for limit in (1, 2, 5):
+            pages, since, more = [], None, True
+            while more:
+                found = ask(client, feed, since, types=ALL, limit=f"{limit}")
+                pages += found["changes"]
+                since, more = found["next"], found["more"]
+            assert pages == whole
+
+    @pytest.mark.parametrize("kind", ["lists", "labels"])
+    def test_a_cursor_from_before_a_purge_is_gone(
+        self, client: httpx2.Client, server: LocalServer, tasks: str, lists: str, feed: str, kind: str
+    ) -> None:
+        made = make_list(client, lists)
+        before = ask(client, feed, types=ALL)["next"]
+        if kind == "lists":
+            client.delete(f"{lists}/{made['id']}")
+        else:
+            put_label(server, made["user_id"], "home", deleted=True)
+        after = ask(client, feed, before, types=ALL)["next"]
+        create(client, tasks)
+        at = instant(server.settings, datetime.now(UTC) - timedelta(days=31))
+        where = f"WHERE user_id = '{made['user_id']}' AND deleted_at IS NOT NULL"
+        execute(server.settings, f"UPDATE {kind} SET deleted_at = {at} {where}")
+        purge_expired(server.settings)
+        for types in ({"types": ALL}, {}):
+            problem(client.get(feed, params={"since": before, **types}), 410, "gone")
+        assert [change["type"] for change in ask(client, feed, after, types=ALL)["changes"]] == ["task"]
+
+    @pytest.mark.parametrize("types", ["tasks", "task,", "task,,list", "Task", "task list", "*"])
+    def test_what_is_no_type_is_refused(self, client: httpx2.Client, feed: str, types: str) -> None:
+        found = violation(client.get(feed, params={"types": types}))
+        assert (found["parameter"], found["code"]) == ("types", "invalid_types")
+
+    def test_show_nothing_of_others(self, client: httpx2.Client, user: str) -> None:
+        make_list(client, "/api/lists")
+        assert ask(client, f"/api/{user}/changes", types=ALL)["changes"] == []
+
+    def test_miss_nothing_while_others_write(
+        self, client: httpx2.Client, tasks: str, lists: str, feed: str
+    ) -> None:
+        """Of lists and of the tasks in them, at once, a copy ends up as what is there."""
+
+        def work(index: int) -> None:
+            for number in range(15):
+                made = make_list(client, lists, f"{index}")
+                task = create(client, tasks, list_id=made["id"])
+                if number % 3 == 0:
+                    client.delete(f"{lists}/{made['id']}")
+                client.patch(f"{lists}/{made['id']}", json={"name": "x"})
+                client.patch(f"{tasks}/{task['id']}", json={"title": "x"})
+
+        copy: dict[str, dict[str, Any]] = {}
+        since: str | None = None
+        with ThreadPoolExecutor(1) as threads:
+            writing, ended = threads.submit(at_once, 3, work), False
+            while not ended:
+                ended = writing.done()
+                found = ask(client, feed, since, types=ALL)
+                since = found["next"]
+                for change in found["changes"]:
+                    fold(copy, change)
+            writing.result()
+        there = [{"type": "task", **one} for one in client.get(tasks).json()]
+        there += [{"type": "list", **one} for one in client.get(lists).json()]
+        assert copy == {one["id"]: one for one in there}
 
 
 class TestPaging:

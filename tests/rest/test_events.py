@@ -61,12 +61,12 @@ class Stream:
         assert event == "event: ready"
         return identity.removeprefix("id: "), json.loads(data.removeprefix("data: "))
 
-    def event(self) -> Event:
+    def event(self, expected: str = "task") -> Event:
         while (block := self.block())[0].startswith(":"):
             assert len(block) == 1
         assert [line.partition(": ")[0] for line in block] == ["id", "event", "data"]
         number, kind, data = (line.partition(": ")[2] for line in block)
-        assert kind == "task"
+        assert kind == expected
         event = Event(int(number), json.loads(data))
         assert event.record["version"] == event.number
         return event
@@ -115,6 +115,25 @@ class TestStream:
         with listening(client, events) as stream:
             task = create(client, tasks)
             assert stream.event().record == task
+
+    def test_shows_lists_under_a_name_of_their_own(
+        self, client: httpx2.Client, tasks: str, events: str
+    ) -> None:
+        lists = tasks.removesuffix("tasks") + "lists"
+        start = create(client, tasks)["version"]
+        with listening(client, events) as stream:
+            made = client.post(lists, json={"name": "Home"}).json()
+            task = create(client, tasks, list_id=made["id"])
+            client.delete(f"{lists}/{made['id']}")
+            told = [stream.event("list"), stream.event()]
+            assert [event.record for event in told] == [{"type": "list", **made}, task]
+            gone = [stream.event(), stream.event("list")]
+            assert [event.record["deleted"] for event in gone] == [True, True]
+            assert list(gone[0].record) == ["id", "deleted", "version", "deleted_at"]
+            assert list(gone[1].record) == ["type", "id", "deleted", "version", "deleted_at"]
+        with listening(client, f"{events}?since={start}") as stream:
+            again = [stream.event(), stream.event("list")]
+            assert [event.record for event in again] == [event.record for event in gone]
 
     def test_shows_a_deletion_as_a_mark(self, client: httpx2.Client, tasks: str, events: str) -> None:
         path = f"{tasks}/{create(client, tasks)['id']}"

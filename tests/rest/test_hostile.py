@@ -125,6 +125,12 @@ class TestBodies:
     ) -> None:
         refuse(hostile.members(place))
 
+    def test_a_list_that_breaks_a_rule_is_a_400_that_points_to_it(
+        self, refuse: Refuse, place: Place, client: httpx2.Client
+    ) -> None:
+        refuse(hostile.lists(place))
+        assert client.get(place.tasks.removesuffix("tasks") + "lists").json() == []
+
     def test_a_user_that_breaks_a_rule_is_a_400_that_points_to_it(self, refuse: Refuse) -> None:
         refuse(hostile.users())
 

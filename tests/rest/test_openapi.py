@@ -10,10 +10,13 @@ import pytest
 
 from taskwell.app import create_app
 from taskwell.core.settings import Settings
+from taskwell.schemas.task_list import EXAMPLE_LIST_ID
 from taskwell.schemas.types import EXAMPLE_ID
 
 COMMITTED = Path(__file__).parents[2] / "openapi.json"
 TASKS = ("/api/tasks", "/api/{user_id}/tasks")
+LISTS = ("/api/lists", "/api/{user_id}/lists")
+ONE = ("{task_id}", "{list_id}")
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +67,17 @@ class TestDocument:
             "user_list_tasks", "user_create_task", "user_delete_tasks", "user_run_batch", "user_get_task",
             "user_update_task", "user_put_task", "user_delete_task", "user_restore_task", "user_toggle_task",
             "user_complete_task",
+            "list_lists", "create_list", "get_list", "update_list", "put_list", "delete_list", "restore_list",
+            "archive_list", "unarchive_list", "move_list",
+            "user_list_lists", "user_create_list", "user_get_list", "user_update_list", "user_put_list",
+            "user_delete_list", "user_restore_list", "user_archive_list", "user_unarchive_list",
+            "user_move_list",
             "list_changes", "follow_changes", "user_list_changes", "user_follow_changes",
         ]  # fmt: skip
 
     def test_both_mounts_say_the_same(self, document: dict[str, Any]) -> None:
         paths = document["paths"]
-        mounted = ("/api/tasks", "/api/changes", "/api/events")
+        mounted = ("/api/tasks", "/api/lists", "/api/changes", "/api/events")
         for path in [path for path in paths if path.startswith(mounted)]:
             twin = paths[path.replace("/api/", "/api/{user_id}/", 1)]
             assert twin.keys() == paths[path].keys()
@@ -99,11 +107,11 @@ class TestDocument:
                 expected |= {413, 415}
             if method != "get":
                 expected |= {409, 422, 507} if operation["operationId"] != "create_token" else {404, 409, 507}
-            if "{task_id}" in path or (method == "post" and path.startswith(TASKS)):
+            if any(one in path for one in ONE) or (method == "post" and path.startswith(TASKS + LISTS)):
                 expected |= {404}
-            if path.startswith(TASKS):
+            if path.startswith(TASKS + LISTS):
                 expected |= {412}
-            if method != "get" and ("{task_id}" in path or path.endswith("/batch")):
+            if method != "get" and (any(one in path for one in ONE) or path.endswith("/batch")):
                 expected |= {428}
             if path.endswith(("/changes", "/events")):
                 expected |= {410}
@@ -120,7 +128,17 @@ class TestDocument:
 
     def test_every_input_has_an_example(self, document: dict[str, Any]) -> None:
         schemas = document["components"]["schemas"]
-        for name in ("TaskCreate", "TaskUpdate", "TaskToggle", "Batch", "UserCreate", "TokenCreate"):
+        for name in (
+            "TaskCreate",
+            "TaskUpdate",
+            "TaskToggle",
+            "Batch",
+            "ListCreate",
+            "ListUpdate",
+            "ListMove",
+            "UserCreate",
+            "TokenCreate",
+        ):
             assert schemas[name]["examples"]
 
     def test_its_examples_can_be_sent_as_they_are(
@@ -134,15 +152,19 @@ class TestDocument:
                 continue
             for mount in ("/api/tasks", "/api/alice/tasks") if "{task_id}" in path else ():
                 client.put(f"{mount}/{EXAMPLE_ID}", json={"title": "x"}, headers={"If-None-Match": "*"})
+            for mount in ("/api/lists", "/api/alice/lists") if "{list_id}" in path else ():
+                client.put(f"{mount}/{EXAMPLE_LIST_ID}", json={"name": "x"}, headers={"If-None-Match": "*"})
             answer = client.send(request_of_examples(client, method, path, operation))
             assert answer.is_success or answer.status_code in {404, 409}, (method, path, answer.text)
             sent += answer.is_success
-        assert sent >= 32
+        assert sent >= 50
 
     def test_every_field_of_an_answer_is_always_there(self, document: dict[str, Any]) -> None:
         names = (
             "TaskRead", "TaskDeleted", "TasksDeleted", "BatchResult", "BatchResults", "TaskGone",
-            "ChangePage", "UserRead", "TokenRead", "TokenCreated",
+            "ChangePage", "ListRead", "ListDeleted", "BatchListResult", "TypedTask", "TypedTaskGone",
+            "TypedList", "TypedListGone", "TypedLabel", "TypedLabelGone", "UserRead", "TokenRead",
+            "TokenCreated",
         )  # fmt: skip
         for name in names:
             schema = document["components"]["schemas"][name]
@@ -153,14 +175,17 @@ class TestDocument:
             for status, answer in operation["responses"].items():
                 content = answer.get("content", {}).get("application/json", {})
                 name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
-                expected = name in {"TaskRead", "TaskDeleted"} or status in {"304", "412"}
-                if method == "get" and path.endswith("/tasks"):
+                expected = name in {"TaskRead", "TaskDeleted", "ListRead", "ListDeleted"} or status in {
+                    "304",
+                    "412",
+                }
+                if method == "get" and path.endswith(("/tasks", "/lists")):
                     expected |= status == "200"
                 assert ("ETag" in answer.get("headers", {})) == expected, (method, path, status)
 
     def test_what_can_be_read_again_can_be_unchanged(self, document: dict[str, Any]) -> None:
         for method, path, operation in operations(document):
-            expected = method == "get" and path.startswith(TASKS)
+            expected = method == "get" and path.startswith(TASKS + LISTS)
             assert ("304" in operation["responses"]) == expected, (method, path)
 
     def test_each_operation_shows_its_headers(self, document: dict[str, Any]) -> None:
@@ -169,9 +194,10 @@ class TestDocument:
             expected = {"prefer"} if not path.startswith("/health/") else set()
             if method != "get" and operation["operationId"] != "create_token":
                 expected |= {"idempotency-key"}
-            if path.startswith(TASKS):
+            if path.startswith(TASKS + LISTS):
                 expected |= {"if-match"}
-            if path.startswith(TASKS) and (method == "get" or operation["operationId"].endswith("put_task")):
+            puts = operation["operationId"].endswith(("put_task", "put_list"))
+            if path.startswith(TASKS + LISTS) and (method == "get" or puts):
                 expected |= {"if-none-match"}
             if path.endswith("/events"):
                 expected |= {"last-event-id"}

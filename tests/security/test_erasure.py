@@ -2,14 +2,18 @@
 
 import json
 import sqlite3
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
 import pytest
 
+from harness import side_effects
 from harness.databases import execute
 from harness.responses import create, problem
 from harness.servers import LocalServer
+from harness.side_effects import instant
+from taskwell.models import metadata
 from tests.security.conftest import As
 
 
@@ -25,15 +29,26 @@ def exported(client: httpx2.Client, user: str) -> list[dict[str, Any]]:
 def everything(server: LocalServer) -> str:
     """All rows of all tables, as text."""
     url = server.settings.database
-    tables = ("users", "tasks", "api_tokens", "idempotency_keys", "erased_users")
     rows: list[Any] = []
-    for table in tables:
+    for table in metadata.tables:
         statement = f"SELECT * FROM {table}"
         if url.is_sqlite:
             rows += sqlite3.connect(url.path).execute(statement).fetchall()
         else:
             rows += execute(server.settings.database_url.get_secret_value(), statement)
     return "\n".join(str(tuple(row)) for row in rows)
+
+
+def add_labels(server: LocalServer, owner: str, number: int) -> None:
+    """The rows of two labels, one of them deleted, under the numbers after this one."""
+    at = instant(server.settings, datetime(2026, 11, 29, tzinfo=UTC))
+    rows = f"('home', 'home', {number + 1}, NULL), ('work', 'work', {number + 2}, {at})"
+    side_effects.execute(
+        server.settings,
+        f"UPDATE users SET last_seq = {number + 2} WHERE id = '{owner}'",
+        "INSERT INTO labels (user_id, color, key, name, version, deleted_at) "
+        f"SELECT '{owner}', '#2e7d32', column1, column2, column3, column4 FROM (VALUES {rows}) AS given",
+    )
 
 
 class TestExport:
@@ -50,6 +65,22 @@ class TestExport:
         assert token["token"]["name"] == "backup"
         assert "token" not in token["token"]
         assert lines == [{"task": tasks[1]}, {"task": tasks[2]}, {"task": deleted}]
+
+    def test_has_lists_and_labels(self, guarded: LocalServer, as_user: As, user: str) -> None:
+        client = as_user(user)
+        made, gone = (client.post("/api/lists", json={"name": name}).json() for name in ("x", "y"))
+        task = create(client, "/api/tasks", list_id=made["id"])
+        shown = {"Prefer": "return=representation"}
+        deleted = client.delete(f"/api/lists/{gone['id']}", headers=shown).json()
+        add_labels(guarded, user, deleted["version"])
+        client.post("/api/tasks", json={"title": "x"})
+        lines = exported(client, user)[1:]
+        label = {"name": "home", "color": "#2e7d32", "position": None, "version": deleted["version"] + 1}
+        lost = label | {
+            "name": "work", "version": label["version"] + 1, "deleted_at": "2026-11-29T00:00:00.000000Z"
+        }  # fmt: skip
+        expected = [{"list": made}, {"task": task}, {"list": deleted}, {"label": label}, {"label": lost}]
+        assert lines[:-1] == expected
 
     @pytest.mark.slow
     def test_of_many_tasks_is_whole(self, as_user: As, user: str) -> None:
@@ -83,6 +114,8 @@ class TestErasure:
         client = as_user(user, email=f"{user}@example.com")
         create(client, "/api/tasks", title=f"Title of {user}", description=f"Description of {user}")
         client.post("/api/users/me/tokens", json={"name": f"Token of {user}", "scopes": ["tasks:read"]})
+        made = client.post("/api/lists", json={"name": "Theirs"})
+        add_labels(guarded, user, made.json()["version"])
         headers = {"Idempotency-Key": f"Key of {user}"}
         client.post("/api/tasks", json={"title": f"Kept of {user}"}, headers=headers)
         assert user in everything(guarded)

@@ -96,10 +96,10 @@ PROBLEM_TYPES = {
         ProblemType(
             "conflict",
             409,
-            "The id or the e-mail address is taken, or a request with the same Idempotency-Key is still "
-            "running.",
-            "Choose another id or address, or use the existing user. With a `Retry-After` header: repeat "
-            "the request after that many seconds.",
+            "The id or the e-mail address is taken, there are as many lists as are allowed, or a request "
+            "with the same Idempotency-Key is still running.",
+            "Choose another id or address, or use the existing user; delete a list. With a `Retry-After` "
+            "header: repeat the request after that many seconds.",
         ),
         ProblemType(
             "gone",
@@ -354,10 +354,7 @@ _DETAILS = {
     "less_than": ("out_of_range", "is out of range"),
     "less_than_equal": ("out_of_range", "is out of range"),
     "union_tag_not_found": ("required", "must have an op"),
-    "union_tag_invalid": (
-        "invalid_op",
-        "must have an op among create, update, delete, toggle, restore, move",
-    ),
+    "union_tag_invalid": ("invalid_op", "must have an op that its kind has"),
     "list_type": ("invalid_type", "must be an array"),
     "missing": ("required", "is required"),
     "string_type": ("invalid_type", "must be a string"),
@@ -374,7 +371,7 @@ _OWN_CODES = {
     "too_short", "unknown_member", "invalid_flag", "invalid_instant", "invalid_order", "invalid_scope",
     "invalid_sort", "invalid_status", "invalid_date", "unknown_time_zone", "invalid_position", "invalid_link",
     "invalid_color", "invalid_name", "invalid_priority", "invalid_subtasks", "unknown_field",
-    "too_many", "too_large", "too_deep_json",
+    "invalid_kind", "invalid_types", "too_many", "too_large", "too_deep_json",
 }  # fmt: skip
 
 
@@ -390,7 +387,7 @@ def _violation(error: Mapping[str, Any]) -> Violation:
         code, detail = _DETAILS.get(kind, ("invalid", "is not valid"))
     source, *path = error["loc"]
     if path[:1] == ["operations"]:
-        path = path[:2] + path[3:]  # without the union's tag, which is not a member of the body
+        path = path[:2] + path[4:]  # without the tags of the two unions, which are not members of the body
     if source != "body":
         return Violation(source, str(path[0]) if path else source, code, detail)
     return Violation("body", "".join(f"/{part}" for part in path), code, detail)

@@ -15,6 +15,7 @@ from taskwell.http.idempotency import KEY_SCHEMA, IdempotentWrites, parse_key
 from taskwell.http.request_state import caller_of
 from taskwell.rest.routing import parse_preferences
 from taskwell.schemas.dates import TimeZoneName
+from taskwell.schemas.task_list import ListId
 from taskwell.schemas.types import KnownUserId, TaskId, is_reserved, why_reserved
 from taskwell.services.operations import Operations
 from taskwell.services.users import find_user
@@ -124,6 +125,7 @@ Owner = Annotated[str, Depends(owner_of_request)]
 ZoneDep = Annotated[ZoneOfRequest, Depends(zone_of_request)]
 Preferences = Annotated[dict[str, str], Depends(preferences)]
 PathTaskId = Annotated[TaskId, Path(description="The task's id.")]
+PathListId = Annotated[ListId, Path(description="The list's id.")]
 Limit = Annotated[
     int | None,
     BeforeValidator(_limit),

@@ -12,16 +12,18 @@ from taskwell.core.settings import Settings
 from taskwell.http.problems import MEDIA_TYPE, PROBLEM_TYPES, documented
 from taskwell.rest.routing import JSON, MERGE_PATCH
 from taskwell.schemas.problem import Problem
+from taskwell.schemas.task_list import EXAMPLE_LIST_ID
 from taskwell.schemas.types import EXAMPLE_ID
 
 _DESCRIPTION = """\
-Every operation on tasks exists twice: at `/api/tasks` for the caller, and at `/api/{user_id}/tasks` for the
-user in the path. Every error is a problem (RFC 9457).
+Every operation on tasks and lists exists twice: at `/api/tasks` for the caller, and at `/api/{user_id}/tasks`
+for the user in the path. Every error is a problem (RFC 9457).
 """
 _TAGS = [
     {"name": "tasks", "description": "Create, read, change and delete tasks."},
+    {"name": "lists", "description": "Lists that tasks are in. The inbox is no list: it cannot be deleted."},
     {"name": "users", "description": "The owners of tasks."},
-    {"name": "changes", "description": "The changes of tasks, as a list or a live stream."},
+    {"name": "changes", "description": "The changes of tasks and lists, as a list or a live stream."},
     {"name": "tokens", "description": "Credentials of programs that act as a user."},
     {"name": "operations", "description": "Health checks for operators."},
 ]
@@ -43,6 +45,7 @@ _REFUSALS = {
 # each other, and do not change what a request does.
 _EXAMPLES: Mapping[str, Any] = {
     "completed": False,
+    "counts": False,
     "created_after": "2020-01-01T00:00:00Z",
     "created_before": "2100-01-01T00:00:00Z",
     "cursor": "",
@@ -53,17 +56,23 @@ _EXAMPLES: Mapping[str, Any] = {
     "last-event-id": "0",
     "lastEventId": "0",
     "limit": 50,
+    "list_id": EXAMPLE_LIST_ID,
     "prefer": "handling=lenient",
     "q": "milk",
     "since": "0",
     "sort": "completed,-updated_at",
     "status": "pending",
     "task_id": EXAMPLE_ID,
+    "tasks": "delete",
     "token_id": EXAMPLE_ID,
+    "types": "task,list,label",
     "updated_after": "2020-01-01T00:00:00Z",
     "updated_before": "2100-01-01T00:00:00Z",
     "user_id": "alice",
 }
+
+# Examples of bodies with null, which FastAPI removes from them.
+_BODIES: Mapping[str, Any] = {"ListMove": {"after": None}}
 
 
 def install(app: FastAPI) -> None:
@@ -91,6 +100,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
         for route in iter_route_contexts(app.routes)
         if getattr(route, "include_in_schema", False) and route.endpoint is not None
     }
+    for name, example in _BODIES.items():
+        document["components"]["schemas"][name]["examples"] = [example]
     for path in document["paths"].values():
         for method, operation in path.items():
             _secure(operation, accesses[operation["operationId"]])

@@ -14,8 +14,10 @@ from taskwell.schemas.batch import BatchResults, results_json
 from taskwell.schemas.change import ChangePage, changes_json
 from taskwell.schemas.label import LabelRead, label_json, labels_json
 from taskwell.schemas.task import TaskRead, task_to_json
+from taskwell.schemas.task_list import ListRead, list_json
 from taskwell.schemas.token import TokenCreated, TokenRead, token_json, tokens_json
 from taskwell.schemas.user import UserRead, user_json
+from taskwell.services.task_lists import ListOutdated
 from taskwell.services.task_statements import TaskJson
 
 _JSON = "application/json"
@@ -42,9 +44,21 @@ def task_response(
     return JsonResponse(task.json.encode(), status, (b"etag", b'"%d"' % task.version), *others)
 
 
+def list_response(one: ListRead, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A single list, as `task_response` a task."""
+    return Response(list_json(one), status, {"ETag": f'"{one.version}"', **(headers or {})}, _JSON)
+
+
 def created_response(request: Request, task: TaskRead | TaskJson) -> Response:
-    path = link(request.scope, inner_path(request.scope)).rstrip("/")
-    return task_response(task, 201, {"Location": f"{path}/{task.id}"})
+    return task_response(task, 201, {"Location": f"{_path(request)}/{task.id}"})
+
+
+def created_list_response(request: Request, one: ListRead) -> Response:
+    return list_response(one, 201, {"Location": f"{_path(request)}/{one.id}"})
+
+
+def _path(request: Request) -> str:
+    return link(request.scope, inner_path(request.scope)).rstrip("/")
 
 
 def with_fields(task: TaskRead | TaskJson, names: Sequence[str]) -> TaskJson:
@@ -62,6 +76,13 @@ def read_response(request: Request, task: TaskRead | TaskJson) -> Response:
     if not is_expected(request, str(task.version)):
         raise PreconditionFailed(task.version)
     return unless_unchanged(request, task_response(task))
+
+
+def read_list_response(request: Request, one: ListRead) -> Response:
+    """A single list, as `read_response` a task. Raises ListOutdated."""
+    if not is_expected(request, str(one.version)):
+        raise ListOutdated(one.version)
+    return unless_unchanged(request, list_response(one))
 
 
 def no_content(_: object) -> Response:

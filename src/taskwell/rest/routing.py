@@ -30,6 +30,7 @@ PATH_IDS: Mapping[str, Callable[[str], bool]] = {
     "user_id": is_user_id,
     "id": is_user_id,
     "task_id": is_task_id,
+    "list_id": is_task_id,
     "token_id": is_task_id,
 }
 

@@ -1,13 +1,15 @@
 """The request and response of a batch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import MISSING, ConfigDict, Field, StrictInt, TypeAdapter
+from pydantic import MISSING, ConfigDict, Discriminator, Field, StrictInt, Tag, TypeAdapter
 
 from taskwell.models.base import SEQUENCE_END
 from taskwell.schemas.base import INT64, Input
 from taskwell.schemas.task import TaskCreate, TaskDeleted, TaskMove, TaskRead, TaskToggle, TaskUpdate
+from taskwell.schemas.task_list import Fate, ListCreate, ListDeleted, ListId, ListMove, ListRead, ListUpdate
 from taskwell.schemas.types import TaskId
 
 MAX_OPERATIONS = 1_000
@@ -17,14 +19,24 @@ Version = Annotated[
     Field(
         ge=0,
         lt=SEQUENCE_END,
-        description="The expected version of the task; if it differs, the batch fails.",
+        description="The expected version of the task or list; if it differs, the batch fails.",
         examples=[17],
         json_schema_extra=INT64,
     ),
 ]
 
 
-class CreateOperation(Input):
+class OnTask(Input):
+    """An operation on a task. Its `kind` can be left out."""
+
+    kind: Annotated[Literal["task"] | MISSING, Field(examples=["task"])] = MISSING
+
+
+class OnList(Input):
+    kind: Annotated[Literal["list"], Field(examples=["list"])]
+
+
+class CreateOperation(OnTask):
     """Creates a task, with an id chosen by the client or the server."""
 
     op: Annotated[Literal["create"], Field(examples=["create"])]
@@ -32,7 +44,7 @@ class CreateOperation(Input):
     task: TaskCreate
 
 
-class UpdateOperation(Input):
+class UpdateOperation(OnTask):
     """Changes the given fields of a task."""
 
     op: Annotated[Literal["update"], Field(examples=["update"])]
@@ -41,7 +53,7 @@ class UpdateOperation(Input):
     task: TaskUpdate
 
 
-class DeleteOperation(Input):
+class DeleteOperation(OnTask):
     """Moves a task to the trash."""
 
     op: Annotated[Literal["delete"], Field(examples=["delete"])]
@@ -49,7 +61,7 @@ class DeleteOperation(Input):
     version: Version | MISSING = MISSING
 
 
-class ToggleOperation(Input):
+class ToggleOperation(OnTask):
     """Toggles a task, or sets its state."""
 
     op: Annotated[Literal["toggle"], Field(examples=["toggle"])]
@@ -58,7 +70,7 @@ class ToggleOperation(Input):
     task: TaskToggle = TaskToggle()
 
 
-class RestoreOperation(Input):
+class RestoreOperation(OnTask):
     """Restores a task from the trash."""
 
     op: Annotated[Literal["restore"], Field(examples=["restore"])]
@@ -66,7 +78,7 @@ class RestoreOperation(Input):
     version: Version | MISSING = MISSING
 
 
-class MoveOperation(TaskMove):
+class MoveOperation(OnTask, TaskMove):
     """Moves a task to another place in the order, and to another list or parent."""
 
     op: Annotated[Literal["move"], Field(examples=["move"])]
@@ -74,9 +86,93 @@ class MoveOperation(TaskMove):
     version: Version | MISSING = MISSING
 
 
-Operation = Annotated[
+class CreateListOperation(OnList):
+    """Creates a list, with an id chosen by the client or the server."""
+
+    op: Annotated[Literal["create"], Field(examples=["create"])]
+    id: ListId | MISSING = MISSING
+    list: ListCreate
+
+
+class UpdateListOperation(OnList):
+    """Changes the given fields of a list."""
+
+    op: Annotated[Literal["update"], Field(examples=["update"])]
+    id: ListId
+    version: Version | MISSING = MISSING
+    list: ListUpdate
+
+
+class DeleteListOperation(OnList):
+    """Moves a list and its tasks to the trash, or keeps the tasks in the inbox."""
+
+    op: Annotated[Literal["delete"], Field(examples=["delete"])]
+    id: ListId
+    version: Version | MISSING = MISSING
+    tasks: Annotated[Fate | MISSING, Field(examples=["keep"])] = MISSING
+
+
+class RestoreListOperation(OnList):
+    """Restores a list from the trash, with the tasks that were deleted with it."""
+
+    op: Annotated[Literal["restore"], Field(examples=["restore"])]
+    id: ListId
+    version: Version | MISSING = MISSING
+
+
+class ArchiveListOperation(OnList):
+    """Archives a list."""
+
+    op: Annotated[Literal["archive"], Field(examples=["archive"])]
+    id: ListId
+    version: Version | MISSING = MISSING
+
+
+class UnarchiveListOperation(OnList):
+    """Takes a list out of the archive."""
+
+    op: Annotated[Literal["unarchive"], Field(examples=["unarchive"])]
+    id: ListId
+    version: Version | MISSING = MISSING
+
+
+class MoveListOperation(OnList, ListMove):
+    """Moves a list beside another one."""
+
+    op: Annotated[Literal["move"], Field(examples=["move"])]
+    id: ListId
+    version: Version | MISSING = MISSING
+
+
+TaskOperation = Annotated[
     CreateOperation | UpdateOperation | DeleteOperation | ToggleOperation | RestoreOperation | MoveOperation,
     Field(discriminator="op"),
+]
+ListOperation = Annotated[
+    CreateListOperation
+    | UpdateListOperation
+    | DeleteListOperation
+    | RestoreListOperation
+    | ArchiveListOperation
+    | UnarchiveListOperation
+    | MoveListOperation,
+    Field(discriminator="op"),
+]
+
+
+def _kind(value: Any) -> str | None:
+    """The kind of an operation; None if it is unknown. What is no object is refused as a task's operation."""
+    kind = value.get("kind", "task") if isinstance(value, Mapping) else "task"
+    return kind if kind in ("task", "list") else None
+
+
+Operation = Annotated[
+    Annotated[TaskOperation, Tag("task")] | Annotated[ListOperation, Tag("list")],
+    Discriminator(
+        _kind,
+        custom_error_type="invalid_kind",
+        custom_error_message="must have a kind among task and list, or none",
+    ),
 ]
 
 
@@ -90,6 +186,7 @@ class Batch(Input):
                     "operations": [
                         {"op": "create", "task": {"title": "Buy milk"}},
                         {"op": "create", "task": {"title": "Buy bread", "completed": True}},
+                        {"op": "create", "kind": "list", "list": {"name": "Home"}},
                     ]
                 }
             ]
@@ -108,10 +205,18 @@ class BatchResult:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchListResult:
+    """As `BatchResult`, of an operation on a list."""
+
+    status: Annotated[int, Field(examples=[200])]
+    list: ListDeleted | ListRead
+
+
+@dataclass(frozen=True, slots=True)
 class BatchResults:
     """One result for each operation, in order."""
 
-    results: list[BatchResult]
+    results: list[BatchResult | BatchListResult]
 
 
 _RESULTS: TypeAdapter[Any] = TypeAdapter(BatchResults)

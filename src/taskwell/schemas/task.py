@@ -15,13 +15,13 @@ from pydantic import (
     TypeAdapter,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 from sqlalchemy import ColumnElement, case, func
 
 from taskwell.models import Task
 from taskwell.models.base import table_of
 from taskwell.schemas.base import INT64, Input, Instant
 from taskwell.schemas.dates import Due, Start, TimeZoneName
+from taskwell.schemas.move import Move
 from taskwell.schemas.types import (
     EXAMPLE_ID,
     ChangedDescription,
@@ -119,25 +119,13 @@ class TaskToggle(Input):
     subtasks: Subtasks | MISSING = MISSING
 
 
-class TaskMove(Input):
+class TaskMove(Move):
     """A place in the order: beside one of the tasks in the same list and below the same parent."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"after": None}]})
 
-    after: Annotated[
-        TaskId | MISSING | None, Field(description="The task to follow; null is the top. Or send `before`.")
-    ] = MISSING
-    before: Annotated[
-        TaskId | MISSING | None, Field(description="The task to precede; null is the end. Or send `after`.")
-    ] = MISSING
     list_id: ListRef | MISSING | None = MISSING
     parent_id: ParentRef | MISSING | None = MISSING
-
-    @model_validator(mode="after")
-    def has_one_neighbour(self) -> Self:
-        if len(self.model_fields_set & {"after", "before"}) != 1:
-            raise PydanticCustomError("invalid_position", "must have either after or before")
-        return self
 
 
 @dataclass(frozen=True, slots=True)

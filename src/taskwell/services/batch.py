@@ -8,8 +8,16 @@ from typing import assert_never
 from taskwell.core.errors import PreconditionRequired, TaskwellError
 from taskwell.database.database import Transaction
 from taskwell.schemas import batch
-from taskwell.schemas.batch import BatchResult, BatchResults, CreateOperation
+from taskwell.schemas.batch import BatchListResult, BatchResult, BatchResults, CreateOperation
 from taskwell.services import tasks
+from taskwell.services.list_operations import (
+    ArchiveList,
+    CreateList,
+    DeleteList,
+    MoveList,
+    RestoreList,
+    UpdateList,
+)
 from taskwell.services.operations import (
     Check,
     DeleteTask,
@@ -22,14 +30,16 @@ from taskwell.services.operations import (
 )
 from taskwell.services.zones import NO_ZONE, ZoneOfRequest
 
-_VERSION_REQUIRED = "This server changes a task only if the operation names its `version`."
+Result = BatchResult | BatchListResult
+
+_VERSION_REQUIRED = "This server changes a task or list only if the operation names its `version`."
 
 
 @dataclass(frozen=True, slots=True)
 class RunBatch(Operation[BatchResults]):
     """Steps that run in their order; each takes its own number.
 
-    `require_versions`: whether a step on a task must have the version that it expects.
+    `require_versions`: whether a step on a task or list must have the version that it expects.
     """
 
     user_id: str
@@ -43,11 +53,11 @@ class RunBatch(Operation[BatchResults]):
         """Run the steps.
 
         Raises:
-            PreconditionRequired: a step on a task has no version, and versions are required.
+            PreconditionRequired: a step has no version, and versions are required.
             TaskwellError: the error of the first step that failed, with its index.
         """
         await check_list(transaction, self.user_id, self.check, create_user=self.create_user)
-        results: list[BatchResult] = []
+        results: list[Result] = []
         for creates, group in groupby(self.steps, lambda step: isinstance(step, CreateOperation)):
             if creates:
                 results += await self._create(transaction, list(group), len(results))
@@ -62,7 +72,7 @@ class RunBatch(Operation[BatchResults]):
 
     async def _create(
         self, transaction: Transaction, group: list[batch.Operation], before: int
-    ) -> list[BatchResult]:
+    ) -> list[Result]:
         """Create the tasks of consecutive steps in two statements: an import has many."""
         inputs = [(one.task, one.model_dump().get("id")) for one in group if isinstance(one, CreateOperation)]
         try:
@@ -74,18 +84,31 @@ class RunBatch(Operation[BatchResults]):
             raise
         return [BatchResult(201, task) for task in created]
 
-    async def _change(self, transaction: Transaction, step: batch.Operation) -> BatchResult:
+    async def _change(self, transaction: Transaction, step: batch.Operation) -> Result:
+        if isinstance(step, batch.OnList):
+            return await self._change_list(transaction, step)
         operation = _operation_of(self.user_id, step, self.zone)
-        if self.require_versions and operation.expected is None:
-            raise PreconditionRequired(_VERSION_REQUIRED)
+        self._require_version(operation.expected)
         return BatchResult(200, await operation.run(transaction))
+
+    async def _change_list(self, transaction: Transaction, step: batch.ListOperation) -> Result:
+        if isinstance(step, batch.CreateListOperation):
+            list_id = step.model_dump().get("id")
+            new = CreateList(self.user_id, step.list, create_user=self.create_user, list_id=list_id)
+            return BatchListResult(201, await new.run(transaction))
+        operation = _list_operation_of(self.user_id, step)
+        self._require_version(operation.expected)
+        return BatchListResult(200, await operation.run(transaction))
+
+    def _require_version(self, expected: frozenset[int] | None) -> None:
+        if self.require_versions and expected is None:
+            raise PreconditionRequired(_VERSION_REQUIRED)
 
 
 def _operation_of(
-    user_id: str, step: batch.Operation, zone: ZoneOfRequest
+    user_id: str, step: batch.TaskOperation, zone: ZoneOfRequest
 ) -> UpdateTask | DeleteTask | ToggleTask | RestoreTask | MoveTask:
-    version = step.model_dump().get("version")
-    expected = None if version is None else frozenset({version})
+    expected = _expected(step)
     match step:
         case batch.UpdateOperation():
             return UpdateTask(user_id, step.id, step.task, expected, zone)
@@ -100,3 +123,30 @@ def _operation_of(
         case CreateOperation():
             raise AssertionError  # see _create
     assert_never(step)
+
+
+def _list_operation_of(
+    user_id: str, step: batch.ListOperation
+) -> UpdateList | DeleteList | RestoreList | ArchiveList | MoveList:
+    expected = _expected(step)
+    match step:
+        case batch.UpdateListOperation():
+            return UpdateList(user_id, step.id, step.list, expected)
+        case batch.DeleteListOperation():
+            return DeleteList(user_id, step.id, step.model_dump().get("tasks", "delete"), expected)
+        case batch.RestoreListOperation():
+            return RestoreList(user_id, step.id, expected)
+        case batch.ArchiveListOperation():
+            return ArchiveList(user_id, step.id, archived=True, expected=expected)
+        case batch.UnarchiveListOperation():
+            return ArchiveList(user_id, step.id, archived=False, expected=expected)
+        case batch.MoveListOperation():
+            return MoveList(user_id, step.id, step, expected)
+        case batch.CreateListOperation():
+            raise AssertionError  # see _change_list
+    assert_never(step)
+
+
+def _expected(step: batch.Operation) -> frozenset[int] | None:
+    version = step.model_dump().get("version")
+    return None if version is None else frozenset({version})

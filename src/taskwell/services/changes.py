@@ -5,19 +5,33 @@ had been purged when the client began: `17-4`. A client that begins again misses
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement, FromClause, Select, Table, and_, literal, select, union_all
 from sqlmodel import col
 
 from taskwell.core.errors import Gone, Invalid, Violation
 from taskwell.database.database import ReadTransaction
-from taskwell.models import Task, User
+from taskwell.models import Label, Task, TaskList, User
+from taskwell.models.base import table_of
 from taskwell.models.user import EPOCH
-from taskwell.schemas.change import Change, ChangePage, TaskGone
+from taskwell.schemas.change import (
+    LABEL_DELETED_COLUMNS,
+    Change,
+    ChangePage,
+    Kind,
+    TaskGone,
+    TypedLabel,
+    TypedLabelGone,
+    TypedList,
+    TypedListGone,
+    TypedTask,
+    TypedTaskGone,
+)
 from taskwell.schemas.task import TASK_DELETED_COLUMNS, TaskRead
+from taskwell.schemas.task_list import LIST_DELETED_COLUMNS
 
 _CURSOR = re.compile(r"(\d{1,16})(?:-(\d{1,16}))?", re.ASCII)
 
@@ -55,35 +69,99 @@ def parse_cursor(text: str, source: str = "query", name: str = "since") -> Curso
 
 
 async def list_changes(
-    transaction: ReadTransaction, user_id: str, since: Cursor | None, *, limit: int
+    transaction: ReadTransaction,
+    user_id: str,
+    since: Cursor | None,
+    *,
+    limit: int,
+    kinds: Sequence[Kind] = ("task",),
+    typed: bool = False,
 ) -> ChangePage:
-    """List at most `limit` changes after `since`; without it, from the beginning.
+    """List at most `limit` changes of some kinds after `since`; without it, from the beginning.
+
+    `typed`: whether the records of tasks have a type, as those of the other kinds always do.
 
     Raises:
         Gone: changes after the cursor have been purged, or the cursor is of another epoch.
     """
     number = since.number if since else 0
-    rows = await changed_since(transaction, user_id, number, limit=limit + 1)
+    found = await changed_since(transaction, user_id, number, limit=limit + 1, kinds=kinds)
     # Read after the changes, so that a purge between the two reads is noticed.
     last, purged = await _numbers(transaction, user_id)
     if since is not None and number:
         _check(since, last, purged)
-    changes = [_change(row) for row in rows[:limit]]
+    changes = [_change(stored, typed=typed) for stored in found[:limit]]
     following = Cursor(changes[-1].version if changes else number, since.purged if since else purged)
-    return ChangePage(changes, str(following), more=len(rows) > limit)
+    return ChangePage(changes, str(following), more=len(found) > limit)
+
+
+class Stored(NamedTuple):
+    """A task, list or label. `values`: of the columns of its kind, `deleted_at` the last of them."""
+
+    kind: Kind
+    values: Sequence[Any]
+
+
+_COLUMNS: Mapping[Kind, tuple[ColumnElement[Any], ...]] = {
+    "task": TASK_DELETED_COLUMNS,
+    "list": LIST_DELETED_COLUMNS,
+    "label": LABEL_DELETED_COLUMNS,
+}
+_TABLES: Mapping[Kind, Table] = {
+    "task": table_of(Task),
+    "list": table_of(TaskList),
+    "label": table_of(Label),
+}
 
 
 async def changed_since(
-    transaction: ReadTransaction, user_id: str, number: int, *, limit: int
-) -> Sequence[Row[Any]]:
-    """The tasks after a sequence number, in the order of their versions, including the trash."""
-    statement = (
-        select(*TASK_DELETED_COLUMNS)
-        .where(col(Task.user_id) == user_id, col(Task.version) > number)
-        .order_by(col(Task.version))
+    transaction: ReadTransaction, user_id: str, number: int, *, limit: int, kinds: Sequence[Kind] = ("task",)
+) -> list[Stored]:
+    """What has changed after a sequence number, in the order of the versions, including the trash."""
+    if len(kinds) == 1:
+        (kind,) = kinds
+        columns = _COLUMNS[kind]
+        statement = _after(_TABLES[kind], columns, user_id, number, limit)
+        return [Stored(kind, row) for row in await transaction.all(statement)]
+    rows = await transaction.all(_several(user_id, number, limit, kinds))
+    spans: dict[Kind, slice] = {}
+    start = 1
+    for kind in kinds:
+        spans[kind] = slice(start, start := start + len(_COLUMNS[kind]))
+    return [Stored(row[0], row[spans[row[0]]]) for row in rows]
+
+
+def _after(
+    table: Table, columns: Sequence[ColumnElement[Any]], user_id: str, number: int, limit: int
+) -> Select[Any]:
+    return (
+        select(*columns)
+        .where(table.c.user_id == user_id, table.c.version > number)
+        .order_by(table.c.version)
         .limit(limit)
     )
-    return await transaction.all(statement)
+
+
+def _several(user_id: str, number: int, limit: int, kinds: Sequence[Kind]) -> Select[Any]:
+    """The kind, and the columns of each of the kinds, all but its own null.
+
+    It is one statement, since several could see different moments: one kind's later changes, but not
+    another's earlier ones, which the cursor would then skip.
+    """
+    parts = []
+    for kind in kinds:
+        table = _TABLES[kind]
+        columns = (literal(kind).label("kind"), table.c.version.label("version"))
+        parts.append(select(_after(table, columns, user_id, number, limit).subquery()))
+    merged = union_all(*parts).subquery()
+    page = select(merged).order_by(merged.c.version).limit(limit).subquery("page")
+    joined: FromClause = page
+    for kind in kinds:
+        table = _TABLES[kind]
+        own = (page.c.kind == kind, table.c.user_id == user_id, table.c.version == page.c.version)
+        joined = joined.outerjoin(table, and_(*own))
+    shown = (column for kind in kinds for column in _COLUMNS[kind])
+    return select(page.c.kind, *shown).select_from(joined).order_by(page.c.version)
 
 
 async def _numbers(transaction: ReadTransaction, user_id: str) -> tuple[int, int]:
@@ -95,7 +173,7 @@ async def _numbers(transaction: ReadTransaction, user_id: str) -> tuple[int, int
 def _check(since: Cursor, last: int, purged: int) -> None:
     """Raises Gone.
 
-    Tasks from a backup have versions of an earlier epoch. A client that pages through them still started in
+    What is from a backup has versions of an earlier epoch. A client that pages through it still started in
     the present epoch: a new epoch counts as a purge of everything before it.
     """
     known = max(since.number, since.purged)
@@ -103,10 +181,21 @@ def _check(since: Cursor, last: int, purged: int) -> None:
         raise Gone
 
 
-def _change(row: Row[Any]) -> Change:
-    if row.deleted_at is None:
-        return TaskRead.of(list(row)[:-1])
-    return TaskGone(row.id, True, row.version, row.deleted_at)
+_TYPED: Mapping[Kind, tuple[Callable[..., Change], Callable[..., Change]]] = {
+    "task": (TypedTask, TypedTaskGone),
+    "list": (TypedList, TypedListGone),
+    "label": (TypedLabel, TypedLabelGone),
+}
+
+
+def _change(stored: Stored, *, typed: bool) -> Change:
+    *values, deleted_at = stored.values
+    # The first column of every kind names it, and the last one is its version.
+    gone: Any = (values[0], True, values[-1], deleted_at)
+    if stored.kind == "task" and not typed:
+        return TaskRead.of(values) if deleted_at is None else TaskGone(*gone)
+    alive, lost = _TYPED[stored.kind]
+    return alive(stored.kind, *values) if deleted_at is None else lost(stored.kind, *gone)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,13 @@
 """Exports all stored data of a user as lines of JSON (NDJSON), read in chunks."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import Any
 
 from taskwell.core import strict_json
-from taskwell.database.database import Database, ReadTransaction
+from taskwell.database.database import Database
+from taskwell.schemas.change import KINDS, Kind, LabelRow, LabelRowDeleted, label_row_json
 from taskwell.schemas.task import TaskDeleted, TaskRead, task_to_json
+from taskwell.schemas.task_list import ListDeleted, ListRead, list_json
 from taskwell.schemas.token import token_json
 from taskwell.schemas.user import UserRead, user_json
 from taskwell.services.changes import changed_since
@@ -14,19 +17,29 @@ _CHUNK_ROWS = 1_000
 
 
 async def export_lines(database: Database, user: UserRead) -> AsyncGenerator[bytes]:
-    """Yield the user, their tokens without the secrets, and all tasks, including the trash."""
+    """Yield the user, their tokens without the secrets, and all tasks, lists and labels, deleted ones too."""
     tokens = await database.read(list_tokens, user.id)
     yield b"".join([_line(b"user", user_json(user)), *(_line(b"token", token_json(one)) for one in tokens)])
     after = 0
-    while tasks := await database.read(_tasks, user.id, after):
-        yield b"".join(_line(b"task", task_to_json(task)) for task in tasks)
-        after = tasks[-1].version
+    while found := await database.read(changed_since, user.id, after, limit=_CHUNK_ROWS, kinds=KINDS):
+        # In the order of versions: what changes meanwhile is repeated, nothing is missed.
+        yield b"".join(_line(one.kind.encode(), _JSON[one.kind](one.values)) for one in found)
+        after = found[-1].values[-2]
 
 
-async def _tasks(transaction: ReadTransaction, user_id: str, after: int) -> Sequence[TaskRead]:
-    """A chunk in the order of versions: a task that changes meanwhile is repeated, none is missed."""
-    rows = await changed_since(transaction, user_id, after, limit=_CHUNK_ROWS)
-    return [TaskDeleted.of(row) if row.deleted_at else TaskRead.of(row[:-1]) for row in rows]
+def _task(values: Sequence[Any]) -> bytes:
+    return task_to_json(TaskRead.of(values[:-1]) if values[-1] is None else TaskDeleted.of(values))
+
+
+def _list(values: Sequence[Any]) -> bytes:
+    return list_json(ListRead.of(values[:-1]) if values[-1] is None else ListDeleted.of(values))
+
+
+def _label(values: Sequence[Any]) -> bytes:
+    return label_row_json(LabelRow(*values[:-1]) if values[-1] is None else LabelRowDeleted(*values))
+
+
+_JSON: Mapping[Kind, Callable[[Sequence[Any]], bytes]] = {"task": _task, "list": _list, "label": _label}
 
 
 def _line(kind: bytes, record: bytes) -> bytes:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from taskwell.core import strict_json
 from taskwell.core.errors import Gone, Overloaded, TaskwellError
 from taskwell.database.database import Database
-from taskwell.schemas.change import Change, change_json
+from taskwell.schemas.change import KINDS, Change, ChangePage, TaskGone, change_json
+from taskwell.schemas.task import TaskRead
 from taskwell.services.changes import Cursor, Start, list_changes
 from taskwell.services.sequence import last_numbers
 
@@ -113,9 +114,7 @@ class Feed:
         more = True
         while more:
             try:
-                found = await self._database.read(
-                    list_changes, user_id, Cursor.at(channel.number), limit=_CHUNK_EVENTS
-                )
+                found = await self._page(user_id, Cursor.at(channel.number))
             except Gone:
                 channel.ended = True
                 break
@@ -163,9 +162,13 @@ class Feed:
             events = [found for found in channel.events if found[0] > since.number][:_CHUNK_EVENTS]
             last = events[-1][0] if events else channel.number
             return [event for _, event in events], replace(since, number=last)
-        found = await self._database.read(list_changes, user_id, since, limit=_CHUNK_EVENTS)
+        found = await self._page(user_id, since)
         last = found.changes[-1].version if found.changes else since.number
         return [_event(change) for change in found.changes], replace(since, number=last)
+
+    async def _page(self, user_id: str, since: Cursor) -> ChangePage:
+        """The next changes of every kind. Raises Gone."""
+        return await self._database.read(list_changes, user_id, since, limit=_CHUNK_EVENTS, kinds=KINDS)
 
 
 def _beginning(since: Cursor) -> bytes:
@@ -178,5 +181,6 @@ def _beginning(since: Cursor) -> bytes:
 
 
 def _event(change: Change) -> bytes:
+    name = "task" if isinstance(change, TaskRead | TaskGone) else change.type
     data = strict_json.in_one_line(change_json(change))
-    return b"id: %d\nevent: task\ndata: %b\n\n" % (change.version, data)
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (change.version, name.encode(), data)

@@ -17,6 +17,7 @@ from taskwell.core.positions import first_key_of, is_position, key_between, key_
 from taskwell.database.database import Transaction
 from taskwell.models import Task
 from taskwell.models.base import table_of
+from taskwell.schemas.move import Move
 from taskwell.schemas.task import TASK_COLUMNS, TaskMove, TaskRead
 from taskwell.services.placement import Place, moves, parts_of, place_of
 from taskwell.services.task_fields import instant_of_write
@@ -28,10 +29,14 @@ _PLACE = ("list_id", "parent_id")
 
 
 class Siblings(NamedTuple):
-    """Rows in one order: those of a table with `id` and `position` that meet the conditions."""
+    """Rows in one order: those of a table with `id` and `position` that meet the conditions.
+
+    `named`: what a neighbour must be, for the client.
+    """
 
     table: Table
     conditions: tuple[ColumnElement[bool], ...]
+    named: str
 
     def select(self, *columns: ColumnElement[Any]) -> Select[Any]:
         return select(*columns).where(*self.conditions)
@@ -77,7 +82,8 @@ async def move_task(
     parts = await parts_of(transaction, user_id, task_id) if moves(sent) else []
     before = Place(stored.list_id, stored.parent_id)
     place = await place_of(transaction, user_id, sent, before, task_id=task_id, parts=parts)
-    siblings = Siblings(table_of(Task), _siblings(user_id, task_id, place))
+    named = "another one in the same list and below the same parent"
+    siblings = Siblings(table_of(Task), _siblings(user_id, task_id, place), named)
     order = await order_at(transaction, siblings, spot_of(move))
     values = place._asdict() | {"position": order.position}
     now = instant_of_write(transaction.dialect)
@@ -89,7 +95,7 @@ async def move_task(
     return TaskRead.of(row)
 
 
-def spot_of(move: TaskMove) -> Spot:
+def spot_of(move: Move) -> Spot:
     after = "after" in move.model_fields_set
     neighbour = move.after if after else move.before
     return Spot(neighbour if isinstance(neighbour, UUID) else None, after)
@@ -127,7 +133,7 @@ async def _keys_around(
     if spot.neighbour is not None:
         row = await transaction.first(further.where(columns.id == spot.neighbour))
         if row is None:
-            raise _no_sibling(spot)
+            raise _no_sibling(siblings, spot)
         neighbour = row.position
         place = tuple_(literal(neighbour, columns.position.type), literal(spot.neighbour, columns.id.type))
         further = further.where(order > place if spot.after else order < place)
@@ -172,6 +178,6 @@ def _index(ids: Sequence[UUID], spot: Spot) -> int:
     return ids.index(spot.neighbour) + spot.after
 
 
-def _no_sibling(spot: Spot) -> Invalid:
-    detail = "must be another one in the same list and below the same parent, not in the trash"
+def _no_sibling(siblings: Siblings, spot: Spot) -> Invalid:
+    detail = f"must be {siblings.named}, not in the trash"
     return Invalid(Violation("body", f"/{spot.name}", "invalid_position", detail))

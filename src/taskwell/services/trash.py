@@ -2,18 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import CTE, ColumnElement, delete, func, literal, select, update
+from sqlalchemy.orm import Mapped
 from sqlmodel import col
 
 from taskwell.core.clock import utc_now
 from taskwell.database.database import Transaction
-from taskwell.models import Task, User
+from taskwell.models import Label, Task, TaskList, User
 from taskwell.models.base import table_of
 from taskwell.schemas.query import TaskFilter
 from taskwell.services.sequence import next_numbers
 from taskwell.services.task_fields import later_of
 from taskwell.services.task_filters import conditions
+
+Kind = type[Task] | type[TaskList] | type[Label]
 
 _PURGED_AT_ONCE = 1_000
 _INSTANT = table_of(Task).c.updated_at.type
@@ -79,35 +83,44 @@ def _trees(user_id: str, where: Sequence[ColumnElement[bool]]) -> CTE:
 
 
 async def purge(transaction: Transaction, deleted_before: datetime) -> int:
-    """Purge some tasks that were deleted before an instant. Returns their count; 0 if none is left.
+    """Purge some tasks, lists or labels that were deleted before an instant.
 
-    The purge takes a sequence number of the user, since the list of the trash changes.
+    Returns their count; 0 if none is left. The purge takes a sequence number of the user, since the list of
+    the trash changes.
     """
-    old = col(Task.deleted_at) < deleted_before
-    row = await transaction.first(select(col(Task.user_id)).where(old).limit(1))
+    for model, key in _KEYS:
+        if count := await _purge(transaction, model, key, deleted_before):
+            return count
+    return 0
+
+
+# What has a trash, and its key beside the owner.
+_KEYS: tuple[tuple[Kind, Mapped[Any]], ...] = (
+    (Task, col(Task.id)),
+    (TaskList, col(TaskList.id)),
+    (Label, col(Label.key)),
+)
+
+
+async def _purge(transaction: Transaction, model: Kind, key: Mapped[Any], deleted_before: datetime) -> int:
+    deleted_at = col(model.deleted_at)
+    row = await transaction.first(select(col(model.user_id)).where(deleted_at < deleted_before).limit(1))
     if row is None:
         return 0
     (user_id,) = row
     await transaction.first(next_numbers(user_id, 1))
-    expired = (
-        select(col(Task.id), col(Task.version))
-        .where(col(Task.user_id) == user_id, old)
-        .order_by(col(Task.deleted_at))
-        .limit(_PURGED_AT_ONCE)
-    )
-    tasks = await transaction.all(expired)
-    if not tasks:
+    old = (col(model.user_id) == user_id, deleted_at < deleted_before)
+    columns: tuple[Any, ...] = (key.label("key"), col(model.version))
+    expired = select(*columns).where(*old).order_by(deleted_at).limit(_PURGED_AT_ONCE)
+    found = await transaction.all(expired)
+    if not found:
         return 0
-    highest = max(task.version for task in tasks)
-    await transaction.all(
-        delete(Task)
-        .where(col(Task.user_id) == user_id, col(Task.id).in_([task.id for task in tasks]), old)
-        .returning(col(Task.id))
-    )
+    highest = max(row.version for row in found)
+    await transaction.all(delete(model).where(*old, key.in_([row.key for row in found])).returning(key))
     await transaction.all(
         update(User)
         .where(col(User.id) == user_id, col(User.purged_seq) < highest)
         .values(purged_seq=highest)
         .returning(col(User.id))
     )
-    return len(tasks)
+    return len(found)

@@ -1,9 +1,20 @@
-"""Mounts the routers. Those of tasks and changes are mounted twice: for the caller, and for a user by id."""
+"""Mounts the routers. Those of a user's data are mounted twice: for the caller, and for a user by id."""
 
 from fastapi import APIRouter, Depends
 
 from taskwell.rest.dependencies import path_user
-from taskwell.rest.routes import changes, docs, health, labels, metrics, problems, tasks, tokens, users
+from taskwell.rest.routes import (
+    changes,
+    docs,
+    health,
+    labels,
+    lists,
+    metrics,
+    problems,
+    tasks,
+    tokens,
+    users,
+)
 
 router = APIRouter()
 router.include_router(health.router, prefix="/health")
@@ -12,7 +23,13 @@ router.include_router(docs.router)
 router.include_router(problems.router, prefix="/problems")
 router.include_router(tokens.router, prefix="/api/users/me/tokens")
 router.include_router(users.router, prefix="/api/users")
-for user_router, prefix in ((tasks.router, "/tasks"), (labels.router, "/labels"), (changes.router, "")):
+_TWICE = (
+    (tasks.router, "/tasks"),
+    (lists.router, "/lists"),
+    (labels.router, "/labels"),
+    (changes.router, ""),
+)
+for user_router, prefix in _TWICE:
     router.include_router(user_router, prefix=f"/api{prefix}")
     router.include_router(
         user_router,

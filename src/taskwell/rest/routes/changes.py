@@ -3,6 +3,8 @@
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from pydantic import AfterValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from taskwell.auth.authorization import TASKS_READ, requires
 from taskwell.core.errors import Gone
@@ -12,7 +14,7 @@ from taskwell.http.sse import EventStream
 from taskwell.rest.dependencies import MAX_LIMIT, CallerDep, DatabaseDep, Limit, Owner, preferences
 from taskwell.rest.responses import changes_response
 from taskwell.rest.routing import TaskwellRoute
-from taskwell.schemas.change import ChangePage
+from taskwell.schemas.change import KINDS, ChangePage
 from taskwell.services import changes
 
 router = APIRouter(route_class=TaskwellRoute, tags=["changes"], dependencies=[Depends(preferences)])
@@ -29,6 +31,24 @@ Since = Annotated[
 ]
 
 
+def _check_types(value: str) -> str:
+    if not set(value.split(",")) <= set(KINDS):
+        raise PydanticCustomError("invalid_types", f"must be some of {', '.join(KINDS)}, comma-separated")
+    return value
+
+
+_KIND = "|".join(KINDS)
+Types = Annotated[
+    str | None,
+    AfterValidator(_check_types),
+    WithJsonSchema({"type": "string", "pattern": f"^({_KIND})(,({_KIND}))*$"}),
+    Query(
+        description=f"Changes of which of {', '.join(KINDS)}, comma-separated; each record then has its "
+        "`type`. Without it, changes of tasks. Keep it the same as long as the cursor is followed."
+    ),
+]
+
+
 @router.get(
     "/changes",
     name="list_changes",
@@ -38,17 +58,24 @@ Since = Annotated[
 )
 @requires(TASKS_READ)
 async def list_changes(
-    database: DatabaseDep, owner: Owner, since: Since = None, limit: Limit = None
+    database: DatabaseDep, owner: Owner, since: Since = None, limit: Limit = None, types: Types = None
 ) -> Response:
     """Each task that has changed since a cursor, once, in its latest state; of a deleted task, a tombstone.
 
-    To follow the changes: store `next`, and send it as `since` next time. On 410, discard the copy and start
-    without a cursor.
+    With `types`, lists and labels too, all in one order. To follow the changes: store `next`, and send it as
+    `since` next time. On 410, discard the copy and start without a cursor.
     """
     cursor = changes.parse_cursor(since) if since else None
-    return changes_response(
-        await database.read(changes.list_changes, owner, cursor, limit=limit or MAX_LIMIT)
+    kinds = [kind for kind in KINDS if kind in (types or "task").split(",")]
+    found = await database.read(
+        changes.list_changes,
+        owner,
+        cursor,
+        limit=limit or MAX_LIMIT,
+        kinds=kinds,
+        typed=types is not None,
     )
+    return changes_response(found)
 
 
 class Position(NamedTuple):
@@ -112,7 +139,7 @@ async def position_of_request(
         200: {
             "description": "Server-sent events: first `event: ready`, whose `id` is the number after which "
             "the stream starts; then `event: task`, whose `id` is its number and whose `data` is as in "
-            "`changes`.",
+            "`changes`; `event: list` and `event: label` with their records, which have a `type`.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
         **problems("gone"),

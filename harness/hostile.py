@@ -558,7 +558,7 @@ def bodies(place: Place) -> Iterator[Case]:
         for name, body in NO_OBJECT.items():
             yield _sends(name, method, target, body)
         for name, value in BAD_VALUES.items():
-            yield _sends(name, method, target, b'{"title": "x", "completed": true, "extra": %b}' % value)
+            yield _sends(name, method, target, b'{"title": "x", "completed": true, "unheard_of": %b}' % value)
         for name, member in BAD_MEMBERS.items():
             yield _sends(name, method, target, b'{"title": "x", "completed": true, %b}' % member)
     for method, target in (*place.writes[:3], _NEW_USER):
@@ -809,7 +809,7 @@ def _harmless_writes(place: Place) -> Iterator[Case]:
         for member in (*_STRANGE_NAMES, "\u202e", "x" * 100_000):
             body = b'{"completed": true, %b: [{"c4n4ry": 1e300}]}' % _string(member)
             yield Case(f"{method} {target}: {member[:40]!a}", method, target, (*_USUAL, _JSON), body, (200,))
-        deep = b'{"completed": true, "extra": %b}' % _nested(15, "[", "", "]")
+        deep = b'{"completed": true, "unheard_of": %b}' % _nested(15, "[", "", "]")
         yield Case(f"{method} {target}: 16 levels", method, target, (*_USUAL, _JSON), deep, (200,))
 
 

@@ -3,14 +3,17 @@
 import asyncio
 from contextlib import closing
 from sqlite3 import connect
+from typing import Any
 
 import asyncpg
 from sqlalchemy import literal, make_url
 
-from harness.task_bodies import EXAMPLES, FIELDS
+from harness.task_bodies import EXAMPLES
 from taskwell.models import Task
 from taskwell.models.base import table_of
 from taskwell.schemas.task import TaskCreate
+from taskwell.services.task_dates import NO_DATES, resolve
+from taskwell.services.task_fields import own_values, sent_values
 
 _SERIES = {
     "sqlite": """
@@ -27,12 +30,14 @@ _USER = "INSERT INTO users (id, created_at, last_seq) SELECT '{user}', max(at), 
 # What a client writes: now and then a description and all other fields, and a third of the tasks is done.
 _TASKS = """
     INSERT INTO tasks
-        (user_id, id, title, title_key, description, description_key, completed, completed_at, created_at,
-         updated_at, version{others})
+        (user_id, id, title, title_key, description, description_key, completed, completed_at, status,
+         position, created_at, updated_at, version{others})
     SELECT '{user}', id, 'Task number ' || n, 'task number ' || n,
            CASE WHEN n % 4 = 0 THEN 'What else there is to say about the task number ' || n END,
            CASE WHEN n % 4 = 0 THEN 'what else there is to say about the task number ' || n END,
-           n % 3 = 0, CASE WHEN n % 3 = 0 THEN at END, at, at, n{examples}
+           n % 3 = 0, CASE WHEN n % 3 = 0 THEN at END,
+           CASE WHEN n % 12 = 0 THEN 'cancelled' WHEN n % 4 = 0 THEN 'in_progress' END,
+           'i' || substr(CAST(1000000000 + n AS text), 2), at, at, n{examples}
     FROM ({series}) AS s
     """
 
@@ -40,10 +45,13 @@ _TASKS = """
 def seed(url: str, tasks_of: dict[str, int]) -> None:
     """New users with so many tasks each. Three tasks at a time share their `created_at`."""
     backend = make_url(url).get_backend_name()
-    others = [name for name in FIELDS if name in table_of(Task).c and f" {name}," not in _TASKS]
+    examples = {name: example for name, example in _examples().items() if f" {name}," not in _TASKS}
     more = {
-        "others": "".join(f", {name}" for name in others),
-        "examples": "".join(f", CASE WHEN n % 4 = 0 THEN {_example(name, url)} END" for name in others),
+        "others": "".join(f", {name}" for name in examples),
+        "examples": "".join(
+            f", CASE WHEN n % 4 = 0 THEN {_as_sql(name, example, url)} END"
+            for name, example in examples.items()
+        ),
     }
     statements = [
         template.format(user=user, count=count, series=_SERIES[backend].format(count=count), **more)
@@ -61,13 +69,16 @@ def seeded_id(n: int) -> str:
     return f"01900000-0000-7000-8000-{n:012x}"
 
 
-def _example(name: str, url: str) -> str:
-    """The example of a field as SQL."""
-    value = getattr(TaskCreate.model_validate(EXAMPLES), name)
+def _examples() -> dict[str, Any]:
+    """The columns of a task with the example of every field."""
+    sent = sent_values(TaskCreate.model_validate(EXAMPLES))
+    return own_values(sent) | {"extra": sent["extra"]} | resolve(sent, NO_DATES, "UTC")._asdict()
+
+
+def _as_sql(name: str, value: Any, url: str) -> str:
+    kind = table_of(Task).c[name].type
     dialect = make_url(url).get_dialect()()
-    example = literal(value, table_of(Task).c[name].type).compile(
-        dialect=dialect, compile_kwargs={"literal_binds": True}
-    )
+    example = literal(value, kind).compile(dialect=dialect, compile_kwargs={"literal_binds": True})
     return str(example)
 
 

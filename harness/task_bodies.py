@@ -1,37 +1,80 @@
 """Bodies of tasks, drawn from the schemas: a new field is in them by itself.
 
-Whether a value will do is asked of `TaskCreate`; `TaskUpdate` has the same fields, with the same rules.
+Whether a value will do is asked of `TaskCreate`; `TaskUpdate` has the same fields, with the same rules. What
+a task shows after a request is `as_shown` of a new one, `as_changed` of one that is there.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from random import Random
-from typing import Any, get_type_hints
+from typing import Any
 
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from taskwell.schemas.task import TaskCreate, TaskRead
+from taskwell.core.errors import Invalid, Violation
+from taskwell.schemas.base import Instant
+from taskwell.schemas.task import TaskCreate, TaskUpdate
+from taskwell.schemas.values import merged
+from taskwell.services.task_dates import Dates, recomputed, resolve
+from taskwell.services.task_fields import sent_values
 
 Body = dict[str, Any]
 Values = tuple[Any, ...]
 
-FIELDS = tuple(TaskCreate.model_fields)
+# The fields whose value is the id of something that has to be there: no body is drawn with them.
+REFERENCES = ("list_id", "parent_id")
+FIELDS = tuple(name for name in TaskCreate.model_fields if name not in REFERENCES)
 REQUIRED = tuple(name for name, field in TaskCreate.model_fields.items() if field.is_required())
+# Any accepted values of these go together, also with those of a task that has no others: `status` may
+# contradict `completed`, and `start` may be later than `due`.
+COMPATIBLE = tuple(name for name in FIELDS if name not in {"status", "start"})
+# Without these a value has no effect: a zone is that of a time.
+COMPANIONS: Mapping[str, Body] = {"time_zone": {"due": "2026-11-20T09:00:00"}}
 
 _TEXTS = (
     "Buy bread", "Buy milk", "  buy MILK ", " Buy bread\n", "Straße", "STRASSE", "ÄÖÜ ß", "日本語", "👩‍👩‍👧",
     "e\u0301", "É", "\u0130", "100 %", "a_b", "%_\\'\"", "\\", "'", "0", "z", "two\nlines", "a\r\nb\tc",
     "", " ", "a\0b", "a\rb", "\u200b", "\u202e", "\ud800",
 )  # fmt: skip
-_INSTANTS = ("2031-05-06T07:08:09Z", "2031-05-06T07:08:09.25+02:00", "2031-02-30T00:00:00Z")
+_DATES = (
+    "2026-11-18", "2031-05-06T07:08", "2031-05-06T07:08:09", "2031-05-06T07:08:09Z", "2026-03-29T02:30:00",
+    "2031-05-06T07:08:09.25+02:00", "2031-02-30T00:00:00Z", "2026-02-29", "1899-12-31", "9999-01-01",
+    "2026-11-20T24:00", "20261120",
+)  # fmt: skip
+_ZONES = ("UTC", "Asia/Calcutta", "America/New_York", "europe/berlin", "GMT+1", "W. Europe Standard Time")
+_POSITIONS = ("a0", "Zz", "i8DhyrHb7oV", "a", "a00", "A0", "i8DhyrHb7o" * 30)
+_LINKS = (
+    "https://example.com/a?b=c&d=%20#e", " mailto:ada@example.com ", "x-app:7", "https://bücher.example/ß",
+    *(f"https://example.com/{'x' * length}" for length in (2_028, 2_029)), "https://example.com/a b",
+    "/recipes/7", "javascript:alert(1)", "JavaScript:alert(1)", "data:text/html,x", "vbscript:x",
+    "https://example.com/\ud800",
+)  # fmt: skip
+_LABELS: Values = (
+    ["Büro", "home"], ["home", "HOME", "Home"], ["ß", "SS", "ss"], ['"', "\\", "a,b", "😀"], [" home "],
+    [f"label {n}" for n in range(30)], [f"label {n}" for n in range(31)], ["x" * 60], ["x" * 61],
+    [""], [" "], [1], [None], ["a\nb"], ["\u202e"], "home",
+)  # fmt: skip
+
+
+def _nested(levels: int) -> dict[str, Any]:
+    return {"deep": _nested(levels - 1) if levels > 1 else 7}
+
+
+_EXTRAS: Values = (
+    {"example.com/colour": "blue", "list": [1, None, {"a": True}]}, {"gone": None}, [["a", 1]],
+    {"ß": 'a"\\\n\u2028😀', "n": 1.5}, {"half": "\ud800"}, {"": 1}, {"x" * 100: 1}, {"x" * 101: 1},
+    {"deep": [[[[[[["seven"]]]]]]]}, {"deep": [[[[[[[["eight"]]]]]]]]}, _nested(8), _nested(9),
+    {"big": "x" * 16_374}, {"big": "x" * 16_375},
+)  # fmt: skip
 # What some field takes, and what it does not.
-_POOL: Values = (None, True, False, 1, 7, 1.5, [], {}, "true", *_TEXTS, *_INSTANTS)
+_POOL: Values = (
+    None, True, False, 1, 7, 9, 0, 10, -1, 1.5, [], {}, "true",
+    *_TEXTS, *_DATES, *_ZONES, *_POSITIONS, *_LINKS, *_LABELS, *_EXTRAS,
+)  # fmt: skip
 
 _PROPERTIES = TaskCreate.model_json_schema()["properties"]
-_SHOWN: Mapping[str, TypeAdapter[Any]] = {
-    name: TypeAdapter(kind) for name, kind in get_type_hints(TaskRead, include_extras=True).items()
-}
+_INSTANT = TypeAdapter[Any](Instant)
 
 
 def _schema_of(name: str) -> dict[str, Any]:
@@ -55,7 +98,15 @@ def _example(name: str) -> Any:
     return examples[0]
 
 
-EXAMPLES: Mapping[str, Any] = {name: _example(name) for name in FIELDS}
+def agreeing(body: Body) -> Body:
+    """The body with a status that does not contradict `completed`."""
+    if not {"status", "completed"} <= body.keys():
+        return body
+    return {**body, "status": "cancelled" if body["completed"] else "in_progress"}
+
+
+# Together they are the body of a task.
+EXAMPLES: Mapping[str, Any] = agreeing({name: _example(name) for name in FIELDS})
 NEEDED: Mapping[str, Any] = {name: EXAMPLES[name] for name in REQUIRED}
 
 
@@ -74,20 +125,62 @@ REFUSED: Mapping[str, Values] = {
     name: tuple(value for value in _candidates(name) if not accepts(name, value)) for name in FIELDS
 }
 
+# The fields of a new task of which nothing is sent. Its position is made of the clock.
+_NOTHING: Mapping[str, Any] = {
+    **dict.fromkeys(TaskCreate.model_fields), "due_at": None, "completed": False, "status": "open",
+    "labels": [], "extra": {},
+}  # fmt: skip
+_DONE = {"completed", "cancelled"}
 
-def as_shown(body: Body) -> dict[str, Any]:
-    """The fields of a new task, as an answer has them."""
-    task = TaskCreate.model_validate(body)
-    return {name: _as_shown(name, getattr(task, name)) for name in FIELDS}
+
+def as_shown(body: Body) -> Body:
+    """The fields of a new task, as an answer has them; without `position` if the body has none.
+
+    Raises:
+        ValidationError, Invalid: the body is refused.
+    """
+    TaskCreate.model_validate(body)
+    shown = as_changed(_NOTHING, body)
+    return shown if "position" in body else {name: shown[name] for name in shown if name != "position"}
+
+
+def as_changed(shown: Mapping[str, Any], body: Body) -> Body:
+    """The same of a task that shows these fields, after a change of it. Times go into UTC.
+
+    Raises:
+        ValidationError, Invalid: the body is refused.
+    """
+    sent = sent_values(TaskUpdate.model_validate(body))
+    result = {**shown, **{name: value for name, value in sent.items() if name not in Dates._fields}}
+    result |= {name: str(sent[name]) for name in REFERENCES if sent.get(name)}
+    result |= _state(shown, sent) | _dates(shown, sent)
+    result["labels"] = result["labels"] or []
+    if "extra" in sent:
+        result["extra"] = {} if sent["extra"] is None else merged(shown["extra"], sent["extra"])
+    return result
+
+
+def _state(shown: Mapping[str, Any], sent: Mapping[str, Any]) -> Body:
+    completed = sent.get("completed", shown["completed"])
+    if "status" in sent:
+        completed = sent["status"] in _DONE
+        if sent.get("completed", completed) != completed:
+            raise Invalid(Violation("body", "/status", "status_conflict", ""))
+        return {"status": sent["status"], "completed": completed}
+    if completed == shown["completed"]:
+        return {}
+    return {"status": "completed" if completed else "open"}
+
+
+def _dates(shown: Mapping[str, Any], sent: Mapping[str, Any]) -> Body:
+    stored = recomputed(Dates(shown["start"], shown["due"], shown["time_zone"]))
+    dates = resolve(sent, stored, "UTC")
+    due_at = dates.due_at and _INSTANT.dump_python(dates.due_at, mode="json")
+    return {"start": dates.start, "due": dates.due, "time_zone": dates.time_zone, "due_at": due_at}
 
 
 def value_as_shown(name: str, value: Any) -> Any:
-    return as_shown({**NEEDED, name: value})[name]
-
-
-def _as_shown(name: str, value: Any) -> Any:
-    kind = _SHOWN[name]
-    return kind.dump_python(kind.validate_python(value), mode="json")
+    return as_shown({**NEEDED, **COMPANIONS.get(name, {}), name: value})[name]
 
 
 DEFAULTS: Mapping[str, Any] = {
@@ -108,18 +201,23 @@ def shown_texts() -> frozenset[str]:
     """How the texts are shown that bodies are drawn from, so that a time is known for one that was sent."""
     shown = {value_as_shown(name, value) for name in FIELDS for value in ACCEPTED[name]
              if isinstance(value, str)}  # fmt: skip
-    return frozenset(shown)
+    due = {value_as_shown("due", value) for value in ACCEPTED["due"]}
+    instants = {as_shown({**NEEDED, "due": value, "time_zone": zone})["due_at"]
+                for value in due for zone in ACCEPTED["time_zone"]}  # fmt: skip
+    return frozenset(shown | instants - {None})
 
 
 # Strategies: `bodies` puts together what one of the others gives for each field.
 
 
 def bodies(
-    value_of: Callable[[str], st.SearchStrategy[Any]], required: Collection[str] = ()
+    value_of: Callable[[str], st.SearchStrategy[Any]],
+    required: Collection[str] = (),
+    names: Collection[str] = FIELDS,
 ) -> st.SearchStrategy[Body]:
     return st.fixed_dictionaries(
-        {name: value_of(name) for name in FIELDS if name in required},
-        optional={name: value_of(name) for name in FIELDS if name not in required},
+        {name: value_of(name) for name in names if name in required},
+        optional={name: value_of(name) for name in names if name not in required},
     )
 
 
@@ -128,7 +226,7 @@ def accepted(letters: Iterable[str]) -> Callable[[str], st.SearchStrategy[Any]]:
 
     def value_of(name: str) -> st.SearchStrategy[Any]:
         usable = [letter for letter in letters if accepts(name, f"a{letter}a")]
-        if not usable:
+        if not usable or "pattern" in _schema_of(name):
             return st.sampled_from(ACCEPTED[name])
         texts = st.text(usable, max_size=8).filter(partial(accepts, name))
         return st.none() | texts if accepts(name, None) else texts

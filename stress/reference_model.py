@@ -1,7 +1,7 @@
 """A dict that does what the server promises to do: the model that `model` holds it to.
 
-The fields of a task and what becomes of their values come from the schemas. By name it knows `completed`,
-which has a time, and what lists are filtered by.
+The fields of a task and what becomes of their values come from `harness.task_bodies`. By name it knows
+`completed`, which has a time, `position`, which the server makes, and what lists are filtered by.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
-from harness.task_bodies import DEFAULTS, FIELDS, value_as_shown
+from harness.task_bodies import FIELDS, as_changed, as_shown
 
 Record = dict[str, Any]
 
@@ -77,9 +77,9 @@ class Book:
     def _changes(self, op: str, record: Record, body: Record) -> Record | None:
         match op:
             case "update":
-                return {name: body[name] for name in FIELDS if name in body} or None
+                return None if body.keys().isdisjoint(FIELDS) else as_changed(record, body)
             case "toggle":
-                return {"completed": body.get("completed", not record["completed"])}
+                return as_changed(record, {"completed": body.get("completed", not record["completed"])})
             case "delete":
                 return {"deleted_at": UNKNOWN}
             case _:
@@ -92,13 +92,14 @@ class Book:
         record = {
             "id": UNKNOWN if key == _NEW else key,
             "user_id": self.user,
-            **dict.fromkeys(FIELDS),
+            "completed": False,
             "completed_at": None,
+            "position": UNKNOWN,
             "created_at": UNKNOWN,
             "deleted_at": None,
         }
         self.tasks[key] = record
-        self._change(record, {**DEFAULTS, **body}, key)
+        self._change(record, as_shown(body), key)
         return key
 
     def _find(self, key: str, guard: frozenset[int] | None, *, trash: bool) -> Record:
@@ -111,12 +112,7 @@ class Book:
 
     def _change(self, record: Record, changes: Record, key: str | None = None) -> None:
         self.number += 1
-        known = {
-            name: value_as_shown(name, value) if name in FIELDS else value
-            for name, value in changes.items()
-            if name in record
-        }
-        changed = {**record, **known, "updated_at": UNKNOWN, "version": self.number}
+        changed = {**record, **changes, "updated_at": UNKNOWN, "version": self.number}
         if not changed["completed"]:
             changed["completed_at"] = None
         elif not record["completed"]:

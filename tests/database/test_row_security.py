@@ -32,7 +32,8 @@ from taskwell.database.postgres import PostgresBackend
 from taskwell.database.prepared import PreparedStatement
 from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.database.startup import StartupError
-from taskwell.models import User
+from taskwell.models import Label, TaskList, User
+from taskwell.models.base import table_of
 from taskwell.schemas.batch import Batch
 from taskwell.schemas.change import TaskGone
 from taskwell.schemas.query import TaskFilter, TaskQuery
@@ -52,7 +53,14 @@ pytestmark = pytest.mark.slow
 
 T = TypeVar("T")
 
-OWNERS = {"users": "id", "tasks": "user_id", "idempotency_keys": "user_id", "api_tokens": "user_id"}
+OWNERS = {
+    "users": "id",
+    "tasks": "user_id",
+    "lists": "user_id",
+    "labels": "user_id",
+    "idempotency_keys": "user_id",
+    "api_tokens": "user_id",
+}
 SECRET = "known to these tests alone, 32 bytes or more"
 
 
@@ -152,7 +160,7 @@ def backend_of(database: Database) -> PostgresBackend:
 
 @dataclass(frozen=True)
 class People:
-    """What ada and bob have: two tasks each, one of them in the trash, a key and a token."""
+    """What ada and bob have: two tasks each, one of them in the trash, a list, a label, a key and a token."""
 
     tasks: Mapping[str, UUID]
     trash: Mapping[str, UUID]
@@ -170,6 +178,10 @@ async def settled(database: Database) -> People:
         await idempotency.reserve(transaction, user, "key", b"")
         new = TokenCreate(name="backup", scopes=["tasks:read"])
         await tokens.create_token(transaction, user, new, create_user=False)
+        list_ = TaskList(user_id=user, id=uuid4(), name="Home", position="a0", version=1)
+        await transaction.insert_rows(table_of(TaskList), [list_.model_dump()])
+        label = Label(user_id=user, key="home", name="Home", version=1)
+        await transaction.insert_rows(table_of(Label), [label.model_dump()])
 
     for user in ("ada", "bob"):
         with as_user(ALL_USERS):
@@ -192,7 +204,7 @@ async def written(transaction: Transaction, statement: str) -> int:
     return len(await transaction.all(text(f"{statement} RETURNING 1")))
 
 
-HAVE = {"users": 1, "tasks": 2, "idempotency_keys": 1, "api_tokens": 1}
+HAVE = {"users": 1, "tasks": 2, "lists": 1, "labels": 1, "idempotency_keys": 1, "api_tokens": 1}
 
 
 class TestRows:

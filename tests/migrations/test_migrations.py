@@ -429,6 +429,16 @@ def insert_task(url: str, user_id: str, **values: str) -> None:
     sql(url, f"INSERT INTO tasks ({', '.join(row)}) VALUES ({', '.join(row.values())})")
 
 
+def insert_list_or_label(url: str, table: str, user_id: str, **values: str) -> None:
+    at = "'2026-11-21 10:00:00+00'"
+    own = {
+        "lists": {"id": f"'{uuid4().hex}'", "position": "'a0'", "created_at": at, "updated_at": at},
+        "labels": {"key": "'home'"},
+    }
+    row = {"user_id": f"'{user_id}'", "name": "'Home'", "version": "1", **own[table]} | values
+    sql(url, f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join(row.values())})")
+
+
 def insert_token(url: str, **values: str) -> None:
     digest = values.pop("digest", f"'{uuid4().hex}'")
     row = {
@@ -462,11 +472,19 @@ class TestConstraints:
         [
             {},
             {"title": text_of(1)},
-            {"title": text_of(200)},
-            {"description": text_of(2_000)},
+            {"title": text_of(1_000)},
+            {"description": text_of(65_536)},
             {"description": "''"},
             {"completed": "true", "completed_at": "'2026-11-21 10:00:00+00'"},
             {"version": str(2**53 - 1)},
+            {"position": text_of(255)},
+            {"due": "'2026-11-20'", "start": "'2026-11-19T09:00:00'"},
+            {"priority": "1"},
+            {"priority": "9"},
+            {"status": "'in_progress'"},
+            {"status": "'cancelled'", "completed": "true", "completed_at": "'2026-11-21 10:00:00+00'"},
+            {"recurrence": "'FREQ=DAILY'", "start": "'2026-11-20'"},
+            {"recurrence": "'FREQ=DAILY'", "due": "'2026-11-20'"},
         ],
     )
     def test_a_good_task_is_taken(self, schema_url: str, owner: str, row: dict[str, str]) -> None:
@@ -476,13 +494,29 @@ class TestConstraints:
         ("row", "constraint"),
         [
             ({"title": "''"}, "ck_tasks_title_length"),
-            ({"title": text_of(201)}, "ck_tasks_title_length"),
+            ({"title": text_of(1_001)}, "ck_tasks_title_length"),
             ({"title": "'   '"}, "ck_tasks_title_not_blank"),
-            ({"description": text_of(2_001)}, "ck_tasks_description_length"),
+            ({"description": text_of(65_537)}, "ck_tasks_description_length"),
             ({"completed": "true"}, "ck_tasks_completed_has_its_time"),
             ({"completed_at": "'2026-11-21 10:00:00+00'"}, "ck_tasks_completed_has_its_time"),
             ({"version": "0"}, "ck_tasks_version_range"),
             ({"version": str(2**53)}, "ck_tasks_version_range"),
+            ({"position": text_of(256)}, "ck_tasks_position_length"),
+            ({"due": "'2026-11-20T09:00'"}, "ck_tasks_due_form"),
+            ({"start": "''"}, "ck_tasks_start_form"),
+            ({"priority": "0"}, "ck_tasks_priority_range"),
+            ({"priority": "10"}, "ck_tasks_priority_range"),
+            ({"status": "'open'"}, "ck_tasks_status"),
+            ({"status": "'cancelled'"}, "ck_tasks_status"),
+            (
+                {
+                    "status": "'in_progress'",
+                    "completed": "true",
+                    "completed_at": "'2026-11-21 10:00:00+00'",
+                },
+                "ck_tasks_status",
+            ),
+            ({"recurrence": "'FREQ=DAILY'"}, "ck_tasks_recurrence_has_date"),
         ],
     )
     def test_a_bad_task_is_refused(
@@ -490,6 +524,39 @@ class TestConstraints:
     ) -> None:
         with pytest.raises(REFUSED, match=constraint):
             insert_task(schema_url, owner, **row)
+
+    @pytest.mark.parametrize("table", ["lists", "labels"])
+    @pytest.mark.parametrize(
+        "row",
+        [{}, {"name": text_of(60)}, {"color": "'#ff0000'"}, {"position": text_of(255)}, {"version": "1"}],
+    )
+    def test_a_good_list_or_label_is_taken(
+        self, schema_url: str, owner: str, table: str, row: dict[str, str]
+    ) -> None:
+        insert_list_or_label(schema_url, table, owner, **row)
+
+    @pytest.mark.parametrize("table", ["lists", "labels"])
+    @pytest.mark.parametrize(
+        ("row", "constraint"),
+        [
+            ({"name": "''"}, "name_length"),
+            ({"name": text_of(101)}, "name_length"),
+            ({"color": "'red'"}, "color_form"),
+            ({"position": "''"}, "position_length"),
+            ({"position": text_of(256)}, "position_length"),
+            ({"version": "0"}, "version_range"),
+            ({"version": str(2**53)}, "version_range"),
+        ],
+    )
+    def test_a_bad_list_or_label_is_refused(
+        self, schema_url: str, owner: str, table: str, row: dict[str, str], constraint: str
+    ) -> None:
+        with pytest.raises(REFUSED, match=f"ck_{table}_{constraint}"):
+            insert_list_or_label(schema_url, table, owner, **row)
+
+    def test_a_label_has_the_length_of_a_label(self, schema_url: str, owner: str) -> None:
+        with pytest.raises(REFUSED, match="ck_labels_name_length"):
+            insert_list_or_label(schema_url, "labels", owner, name=text_of(61))
 
     @pytest.mark.parametrize(
         ("row", "constraint"),
@@ -521,8 +588,11 @@ class TestConstraints:
     def test_the_tasks_go_with_their_user(self, schema_url: str, owner: str) -> None:
         insert_task(schema_url, owner)
         insert_task(schema_url, owner, deleted_at="'2026-11-21 10:00:00+00'")
+        for table in ("lists", "labels"):
+            insert_list_or_label(schema_url, table, owner)
         sql(schema_url, f"DELETE FROM users WHERE id = '{owner}'")
-        assert sql(schema_url, f"SELECT id FROM tasks WHERE user_id = '{owner}'") == []
+        for table in ("tasks", "lists", "labels"):
+            assert sql(schema_url, f"SELECT 1 FROM {table} WHERE user_id = '{owner}'") == []
 
 
 async def list_plan(database: Database, query: TaskQuery, **page: Any) -> str:

@@ -125,7 +125,7 @@ class TestPlaces:
         assert order(client, tasks, made["b"]) == list("yxz")
         assert order(client, tasks) == list("abcd")
         assert violation(move(client, tasks, parts["x"], {"after": made["a"]["id"]})) == {
-            "pointer": "/after",
+            "pointer": "/operations/1/after",
             "code": "invalid_position",
             "detail": "must be another one in the same list and below the same parent, not in the trash",
         }
@@ -306,7 +306,7 @@ class TestBatch:
         stale = problem(batch(client, tasks, good, good | {"version": 4}), 412, "precondition_failed")
         assert stale["index"] == 1
         for bad, pointer in (
-            ({"after": unknown_id()}, "/after"),
+            ({"after": unknown_id()}, "/operations/1/after"),
             ({"before": None, "parent_id": unknown_id()}, "/parent_id"),
         ):
             step = {"op": "move", "id": made["a"]["id"]} | bad

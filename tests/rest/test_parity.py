@@ -29,6 +29,7 @@ _VARYING = re.compile(
     r"|\b[0-9a-f]{32}\b"  # the id of a request
     r"|\d{4}-\d\d-\d\dT[\d:.]+Z"
     r"|(?<=cursor=)[\w-]+"
+    r'|(?<="position":")i[0-9A-Za-z]{9}(?=")'  # made of the clock
     r'|(?<=-)[0-9a-f]{12}(?=")',  # of a list's ETag, which the cursor is part of
     re.IGNORECASE,
 )

@@ -69,7 +69,7 @@ def shown(outcome: Any) -> Any:
     task = json.loads(text)
     assert str(outcome.id) == task["id"]
     assert outcome.version == task["version"]
-    changing = ("id", "version", "created_at", "updated_at", "completed_at")
+    changing = ("id", "position", "version", "created_at", "updated_at", "completed_at")
     return {**{name: task[name] for name in task if name not in changing}, "names": list(task)}
 
 

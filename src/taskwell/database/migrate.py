@@ -213,6 +213,9 @@ class _Steps:
         self._left -= count
         if count:
             logger.info("migration: %d rows of %s are left to fill", max(self._left, 0), fill.table)
+        elif begins and fill.left(connection):  # others have locked all that are left
+            fill.wait(connection)
+            return True
         return bool(count) or not begins
 
 

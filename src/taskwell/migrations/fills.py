@@ -13,7 +13,9 @@ _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # Since 1970.
 _MICROSECONDS = {
     "sqlite": (
-        "max(0, coalesce(strftime('%s', created_at), 0) * 1000000 + CAST(substr(created_at, 21) AS integer))"
+        # Without the fraction, which strftime would round.
+        "max(0, coalesce(strftime('%s', substr(created_at, 1, 19)), 0) * 1000000"
+        " + CAST(substr(created_at, 21) AS integer))"
     ),
     "postgresql": "greatest(0, CAST(extract(epoch FROM created_at) * 1000000 AS bigint))",
 }
@@ -71,6 +73,10 @@ class Fill(NamedTuple):
         quoted = ",".join(f'"{each}"' for each in places)
         connection.execute(fill, {"places": f"[{quoted}]" if row == "rowid" else f"{{{quoted}}}"})
         return len(places), places[-1]
+
+    def wait(self, connection: sa.Connection) -> None:
+        """Wait for one row that another transaction has locked. This locks no other row meanwhile."""
+        connection.execute(sa.text(f"SELECT 1 FROM {self.table} WHERE {self.missing} LIMIT 1 FOR UPDATE"))
 
 
 def _in_base_62(number: str) -> str:

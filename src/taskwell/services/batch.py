@@ -1,11 +1,11 @@
 """Several operations in one transaction: all happen or none does."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import assert_never
 
-from taskwell.core.errors import PreconditionRequired, TaskwellError
+from taskwell.core.errors import Invalid, PreconditionRequired, TaskwellError
 from taskwell.database.database import Transaction
 from taskwell.schemas import batch
 from taskwell.schemas.batch import BatchListResult, BatchResult, BatchResults, CreateOperation
@@ -66,7 +66,7 @@ class RunBatch(Operation[BatchResults]):
                 try:
                     results.append(await self._change(transaction, step))
                 except TaskwellError as error:
-                    error.index = len(results)
+                    _name_step(error, len(results), step)
                     raise
         return BatchResults(results)
 
@@ -80,7 +80,8 @@ class RunBatch(Operation[BatchResults]):
                 transaction, self.user_id, inputs, create_user=self.create_user, zone=self.zone
             )
         except TaskwellError as error:
-            error.index = before + (error.index or 0)
+            index = error.index or 0
+            _name_step(error, before + index, group[index])
             raise
         return [BatchResult(201, task) for task in created]
 
@@ -103,6 +104,16 @@ class RunBatch(Operation[BatchResults]):
     def _require_version(self, expected: frozenset[int] | None) -> None:
         if self.require_versions and expected is None:
             raise PreconditionRequired(_VERSION_REQUIRED)
+
+
+def _name_step(error: TaskwellError, index: int, step: batch.Operation) -> None:
+    """Give the error of a step its index, and pointers that begin at the body of the batch."""
+    error.index = index
+    if isinstance(error, Invalid):
+        body = next((f"/{name}" for name in ("task", "list") if name in type(step).model_fields), "")
+        error.violations = tuple(
+            replace(one, name=f"/operations/{index}{body}{one.name}") for one in error.violations
+        )
 
 
 def _operation_of(

@@ -168,6 +168,7 @@ def _rebuild(columns: list[sa.Column[Any]], checks: dict[str, str]) -> None:
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("deleted_at", UTCDateTime(), nullable=True),
         *columns,
+        *(sa.CheckConstraint(check, name=op.f(f"ck_tasks_{name}")) for name, check in checks.items()),
         sa.CheckConstraint("trim(title) <> ''", name=op.f("ck_tasks_title_not_blank")),
         sa.CheckConstraint(
             "completed = (completed_at IS NOT NULL)", name=op.f("ck_tasks_completed_has_its_time")
@@ -175,7 +176,6 @@ def _rebuild(columns: list[sa.Column[Any]], checks: dict[str, str]) -> None:
         sa.CheckConstraint(
             "version >= 1 AND version < 9007199254740992", name=op.f("ck_tasks_version_range")
         ),
-        *(sa.CheckConstraint(check, name=op.f(f"ck_tasks_{name}")) for name, check in checks.items()),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_tasks_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("user_id", "id", name=op.f("pk_tasks")),
     )

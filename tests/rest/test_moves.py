@@ -307,7 +307,7 @@ class TestBatch:
         assert stale["index"] == 1
         for bad, pointer in (
             ({"after": unknown_id()}, "/operations/1/after"),
-            ({"before": None, "parent_id": unknown_id()}, "/parent_id"),
+            ({"before": None, "parent_id": unknown_id()}, "/operations/1/parent_id"),
         ):
             step = {"op": "move", "id": made["a"]["id"]} | bad
             found = problem(batch(client, tasks, good, step), 400, "validation_error")

@@ -9,6 +9,8 @@ endif
 # Written when the environment is whole, so that a broken download is begun anew.
 READY := $(VENV)/.ready
 WORKERS ?= auto
+# The tests start Python hundreds of times: let it keep what it compiles, even where the environment forbids it.
+unexport PYTHONDONTWRITEBYTECODE
 # What a run is narrowed to. The environment cannot set these (no `?=`): some systems have a variable NAME.
 T =
 NAME = all

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,7 @@ import httpx2
 import uvicorn
 from fastapi import FastAPI
 
+from harness import warm
 from harness.postgres import free_port
 from taskwell.app import create_app
 from taskwell.core.settings import Settings
@@ -76,13 +76,16 @@ def serving(app: Any, **options: Any) -> Iterator[str]:
 
 @dataclass
 class ServerProcess:
-    """`taskwell serve` as an operator runs it, in a folder of its own. `under`: a command that runs it."""
+    """`taskwell serve` as an operator runs it, in a folder of its own. `under`: a command that runs it.
+
+    Where a process is shared for it (`harness.warm`), that one forks the server, unless it starts `cold`.
+    """
 
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     under: tuple[str, ...] = ()
-    _process: subprocess.Popen[bytes] | None = None
+    _process: warm.WarmProcess | subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -93,15 +96,12 @@ class ServerProcess:
         assert self._process is not None
         return self._process.pid
 
-    def start(self, *arguments: str) -> None:
+    def start(self, *arguments: str, cold: bool = False) -> None:
+        command = ["serve", *self._place(arguments), *arguments]
+        environment = os.environ | dict(self.environment)
         with (self.folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [*self.under, sys.executable, "-m", "taskwell", "serve", *self._place(arguments), *arguments],
-                cwd=self.folder,
-                env=os.environ | dict(self.environment),
-                stdout=log,
-                stderr=log,
-            )
+            files = log.fileno(), log.fileno()
+            self._process = warm.start(command, self.folder, environment, files, under=self.under, cold=cold)
 
     def _place(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
         elsewhere = "--uds" in arguments or "TASKWELL_UDS" in self.environment

@@ -15,8 +15,8 @@ from sqlite3 import connect
 
 from harness.figures import SHORT, Figures, Form
 from harness.servers import ServerProcess
+from harness.warm import shared
 from stress.ledger import Comparison, Ledger, compare, note, writing
-from stress.warm import WarmServers, end, warm_servers
 from taskwell.core.settings import Settings
 
 _KILLS = 1_000
@@ -40,23 +40,23 @@ class _Lives:
 
 
 def measure(server: ServerProcess, form: Form) -> Figures:
-    with warm_servers() as servers:
-        return asyncio.run(_measure(server, servers, form))
+    with shared():
+        return asyncio.run(_measure(server, form))
 
 
-async def _measure(server: ServerProcess, servers: WarmServers, form: Form) -> Figures:
+async def _measure(server: ServerProcess, form: Form) -> Figures:
     async with writing(server.port, _WRITERS, form.seed) as ledger:
-        lives = await _kill(server, servers, ledger, form)
+        lives = await _kill(server, ledger, form)
     found = await compare(server.port, ledger)
     server.stop()
     lives.damaged += _is_damaged(server)
     return _figures(lives, ledger, found)
 
 
-async def _kill(server: ServerProcess, servers: WarmServers, ledger: Ledger, form: Form) -> _Lives:
-    """In the end there is a server that was started as the first one was."""
+async def _kill(server: ServerProcess, ledger: Ledger, form: Form) -> _Lives:
+    """In the end there is a server that was started as an operator would."""
     random, lives = Random(form.seed), _Lives()
-    warm: int | None = None
+    cold = True
     killed = 0.0
     kills = form.count(_KILLS)
     for kill in range(1, kills + 1):
@@ -65,27 +65,18 @@ async def _kill(server: ServerProcess, servers: WarmServers, ledger: Ledger, for
             await asyncio.sleep(random.uniform(0, _EARLY_SECONDS))
         else:
             seconds = await _served(ledger, killed)
-            (lives.cold if warm is None else lives.warm).append(seconds)
+            (lives.cold if cold else lives.warm).append(seconds)
             await ledger.more(random.randint(1, _WRITES_IN_SHORT if form.share <= SHORT else _WRITES))
             await asyncio.sleep(random.uniform(0, 0.005))
-        await asyncio.to_thread(_kill_one, server, warm)
+        await asyncio.to_thread(server.stop, signal.SIGKILL)
         lives.kills += 1
         killed = time.monotonic()
         cold = kill % _COLD == 0 or kill == kills
         if kill % _COLD == 0:
             lives.damaged += await asyncio.to_thread(_is_damaged, server)
-        warm = None if cold else servers.start(server.folder, server.environment, server.port)
-        if cold:
-            server.start()
+        server.start(cold=cold)
     lives.cold.append(await _served(ledger, killed))
     return lives
-
-
-def _kill_one(server: ServerProcess, warm: int | None) -> None:
-    if warm is None:
-        server.stop(signal.SIGKILL)
-    else:
-        end(warm)
 
 
 async def _served(ledger: Ledger, since: float) -> float:

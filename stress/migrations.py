@@ -4,6 +4,7 @@ They come from a process that has imported everything, so that they really do it
 """
 
 import asyncio
+import signal
 import time
 from collections.abc import Sequence
 from contextlib import closing, redirect_stdout
@@ -19,8 +20,8 @@ from harness.databases import execute
 from harness.figures import Figures, Form
 from harness.postgres import free_ports
 from harness.servers import ServerProcess, wait_for
+from harness.warm import shared
 from stress.moves import sibling
-from stress.warm import WarmServers, end, warm_servers
 from taskwell.core.settings import Settings
 from taskwell.database import migrate
 
@@ -41,14 +42,14 @@ def measure(server: ServerProcess, form: Form) -> Figures:
     revisions = [script.revision for script in ScriptDirectory(str(_SCRIPTS)).walk_revisions()]
     older: list[str | None] = [None, *reversed(revisions[1:])]  # None: empty
     tally = _Tally()
-    with warm_servers() as servers:
+    with shared():
         for n in range(form.count(_ROUNDS)):
             url = sibling(server.environment["DATABASE_URL"], f"round{n}")
-            _try(url, older[n % len(older)], server, servers, tally)
+            _try(url, older[n % len(older)], server, tally)
     return _figures(tally, len(older))
 
 
-def _try(url: str, revision: str | None, server: ServerProcess, servers: WarmServers, tally: _Tally) -> None:
+def _try(url: str, revision: str | None, server: ServerProcess, tally: _Tally) -> None:
     settings = Settings(database_url=url)
     if revision is not None:
         asyncio.run(migrate.upgrade(settings, revision))
@@ -56,14 +57,16 @@ def _try(url: str, revision: str | None, server: ServerProcess, servers: WarmSer
     environment = {**server.environment, "DATABASE_URL": url}
     ports = free_ports(_SERVERS)
     start = time.perf_counter()
-    processes = [servers.start(server.folder, environment, port) for port in ports]
+    processes = [ServerProcess(server.folder, environment, port) for port in ports]
+    for process in processes:
+        process.start()
     try:
         wait_for(lambda: all(_is_ready(port) for port in ports), seconds=60)
     except AssertionError:
         tally.failed += sum(not _is_ready(port) for port in ports)
     tally.seconds = max(tally.seconds, time.perf_counter() - start)
     for process in processes:
-        end(process)
+        process.stop(signal.SIGKILL)
     tally.rounds += 1
     versions = _sql(url, f"SELECT version_num FROM {migrate.VERSION_TABLE}")
     with redirect_stdout(StringIO()):  # Alembic says what it found

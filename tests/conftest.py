@@ -17,6 +17,7 @@ from harness.postgres import postgres_server
 from harness.servers import SLOW_PATH, LocalServer, local_server
 from harness.side_effects import execute
 from harness.tls import share_tls_contexts
+from harness.warm import shared
 from taskwell.core.settings import Settings
 from taskwell.rest.fast_path.cached_head import FastPath
 
@@ -50,6 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in others:
         os.environ.pop(name, None)
     share_tls_contexts()
+    _stack.enter_context(shared())
     collects_only = config.option.collectonly
     if hasattr(config, "workerinput") or collects_only or "TEST_DATABASE_URL" in os.environ:
         return

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from harness import warm
 from harness.databases import execute, new_postgres_database
 from harness.responses import create
 from harness.servers import local_server, server_process
@@ -253,17 +254,14 @@ class TestProgress:
     def test_is_shown_on_a_terminal_only(self, filled: str, tmp_path: Path) -> None:
         pty = import_module("pty")  # not on Windows
         terminal, end = pty.openpty()
-        command = [sys.executable, "-m", "taskwell", "backup"]
         environment = os.environ | {"DATABASE_URL": filled, "TERM": "xterm"}
-        subprocess.run(
-            [*command, str(tmp_path / "1.bak")], env=environment, stderr=end, check=True, timeout=60
-        )
+        with Path(os.devnull).open("wb") as nothing:
+            files = nothing.fileno(), end
+            assert warm.start(["backup", str(tmp_path / "1.bak")], tmp_path, environment, files).wait(60) == 0
         os.close(end)
         shown = os.read(terminal, 65_536).decode()
         os.close(terminal)
         assert "Backing up" in shown
         assert "100%" in shown
-        quiet = subprocess.run(
-            [*command, str(tmp_path / "2.bak")], env=environment, capture_output=True, check=True, timeout=60
-        )
-        assert quiet.stderr == b""
+        quiet = warm.run("backup", str(tmp_path / "2.bak"), environment=environment)
+        assert (quiet.returncode, quiet.stderr) == (0, "")

@@ -6,7 +6,6 @@ import re
 import shutil
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
@@ -15,6 +14,7 @@ import pytest
 from sqlalchemy import make_url
 
 import taskwell
+from harness import warm
 from harness.databases import admin_url, execute, new_postgres_database
 from harness.postgres import free_port
 from taskwell.core.settings import Settings
@@ -29,14 +29,7 @@ HEAD = f"{max(path.name for path in (PACKAGE / VERSIONS).glob('0*.py'))[:4]} (he
 
 
 def db(url: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "taskwell", "db", *arguments],
-        env=os.environ | {"DATABASE_URL": url} | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return warm.run("db", *arguments, environment=os.environ | {"DATABASE_URL": url} | environment)
 
 
 def sentence(done: subprocess.CompletedProcess[str]) -> str:

@@ -2,18 +2,18 @@
 
 import asyncio
 import json
-import subprocess
-import sys
+import os
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import httpx2
 import pytest
 from sqlalchemy import Table, make_url
 
-from harness import side_effects
+from harness import side_effects, warm
 from harness.databases import execute, new_postgres_database
 from harness.responses import problem
 from harness.seed import seed
@@ -135,12 +135,13 @@ class TestBreaks:
         for url in (database_url, other):
             empty(url)
         seed(database_url, {"ada": 3_000})
-        command = [sys.executable, "-m", "taskwell", "move", database_url, other]
-        for seconds in (0.9, 1.3, 1.7):
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-            time.sleep(seconds)
-            process.kill()
-            process.wait()
+        for seconds in (0.1, 0.2, 0.4):
+            with TemporaryFile() as output:
+                files = output.fileno(), output.fileno()
+                process = warm.start(["move", database_url, other], Path.cwd(), os.environ, files)
+                time.sleep(seconds)
+                process.kill()
+                process.wait()
             assert contents(other)["tasks"].rows in {0, 3_000}
         done(NOWHERE, "move", database_url, other)
         assert contents(other) == contents(database_url)

@@ -1,6 +1,7 @@
 """`taskwell serve` as an operator runs it: what it refuses, what it waits for, and how it ends."""
 
 import ctypes
+import json
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ import pytest
 from filelock import FileLock
 from sqlalchemy import make_url
 
+from harness import warm
 from harness.databases import admin_url, execute, new_postgres_database
 from harness.postgres import PostgresServer, free_port
 from harness.responses import problem
@@ -35,6 +37,8 @@ _PR_CAPBSET_DROP = 24
 def run(
     *arguments: str, before: Callable[[], None] | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
+    if before is None:
+        return warm.run(*arguments, environment=os.environ | environment)
     return subprocess.run(
         [sys.executable, "-m", "taskwell", *arguments],
         env=os.environ | environment,
@@ -92,7 +96,7 @@ def titles(server: ServerProcess) -> list[str]:
 
 class TestVersion:
     def test_is_shown(self) -> None:
-        done = run("--version")
+        done = warm.run("--version", environment=os.environ, cold=True)
         assert (done.returncode, done.stdout) == (0, f"{__version__}\n")
 
 
@@ -372,38 +376,55 @@ class TestAWorkingFolderThatIsGone:
         "serve", "doctor", "db upgrade", "db check", "db new-epoch", "db downgrade base --yes",
         "backup x.bak", "users list", "tokens list --user ada", "move sqlite:///a.db sqlite:///b.db",
     )  # fmt: skip
+    # Python and the application start in the folder that is gone, which each command is forked from.
+    PROGRAM = """
+import json, os, runpy, sys
+commands, shown = json.loads(sys.argv[1]), sys.argv[2]
+os.rmdir(os.getcwd())
+import taskwell.app, taskwell.cli
+for number, command in enumerate(commands):
+    if not os.fork():
+        for file in (1, 2):
+            os.dup2(os.open(f"{shown}/{number}-{file}", os.O_WRONLY | os.O_CREAT), file)
+        sys.argv[1:] = command.split()
+        runpy.run_module("taskwell", run_name="__main__", alter_sys=True)
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+"""
 
-    def run(self, folder: Path, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        gone = folder / "gone"
+    def run(self, folder: Path, *commands: str, **environment: str) -> list[subprocess.CompletedProcess[str]]:
+        gone, shown = folder / "gone", folder / "shown"
         gone.mkdir()
-        program = (
-            f"import os, runpy, sys; os.rmdir({str(gone)!r}); sys.argv[1:] = {command.split()!r}; "
-            "runpy.run_module('taskwell', run_name='__main__', alter_sys=True)"
-        )
-        return subprocess.run(
-            [sys.executable, "-c", program], cwd=gone, env=os.environ | environment, capture_output=True,
-            text=True, timeout=60, check=False,
-        )  # fmt: skip
+        shown.mkdir()
+        codes = subprocess.run(
+            [sys.executable, "-c", self.PROGRAM, json.dumps(commands), str(shown)], cwd=gone,
+            env=os.environ | environment, stdout=subprocess.PIPE, text=True, timeout=110, check=True,
+        ).stdout.split()  # fmt: skip
+        assert len(codes) == len(commands)
+        return [
+            subprocess.CompletedProcess(
+                command, int(code), *((shown / f"{number}-{file}").read_text() for file in (1, 2))
+            )
+            for number, (command, code) in enumerate(zip(commands, codes, strict=True))
+        ]
 
-    @pytest.mark.parametrize("command", COMMANDS)
-    def test_a_database_file_in_it_cannot_be_used(self, tmp_path: Path, command: str) -> None:
-        done = self.run(tmp_path, command, TASKWELL_PORT=str(free_port()))
-        assert done.returncode == 1
-        *_, line = (done.stdout + done.stderr).splitlines()
-        assert "Traceback" not in done.stderr
-        assert " cannot be found: the working directory is missing or not accessible" in line
+    def test_a_database_file_in_it_cannot_be_used(self, tmp_path: Path) -> None:
+        for done in self.run(tmp_path, *self.COMMANDS, TASKWELL_PORT=str(free_port())):
+            assert done.returncode == 1, done
+            *_, line = (done.stdout + done.stderr).splitlines()
+            assert "Traceback" not in done.stderr
+            assert " cannot be found: the working directory is missing or not accessible" in line
 
-    @pytest.mark.parametrize("command", ["doctor", "db upgrade", "config"])
-    def test_is_nothing_to_a_file_elsewhere(self, tmp_path: Path, command: str) -> None:
-        done = self.run(tmp_path, command, DATABASE_URL=f"sqlite:///{tmp_path}/tasks.db")
-        assert (done.returncode, done.stderr) == (0, "")
+    def test_is_nothing_to_a_file_elsewhere(self, tmp_path: Path) -> None:
+        commands = ("doctor", "db upgrade", "config")
+        for done in self.run(tmp_path, *commands, DATABASE_URL=f"sqlite:///{tmp_path}/tasks.db"):
+            assert (done.returncode, done.stderr) == (0, ""), done
 
     def test_is_nothing_to_a_server_of_a_file_elsewhere(self, tmp_path: Path) -> None:
         taken = socket.create_server(("127.0.0.1", 0))
         with taken:
             port = str(taken.getsockname()[1])
             url = f"sqlite:///{tmp_path}/tasks.db"
-            done = self.run(tmp_path, "serve", DATABASE_URL=url, TASKWELL_PORT=port)
+            (done,) = self.run(tmp_path, "serve", DATABASE_URL=url, TASKWELL_PORT=port)
         assert "cannot listen on" in done.stderr
         assert "Traceback" not in done.stderr
 
@@ -517,7 +538,7 @@ class TestMigrations:
 class TestProcesses:
     def test_several_serve_one_database(self, database_url: str, tmp_path: Path) -> None:
         server = ServerProcess(tmp_path, {"DATABASE_URL": database_url})
-        server.start("--workers", "2")
+        server.start("--workers", "2", cold=True)
         try:
             server.wait_until_up()
             wait_for(lambda: len(pids(server)) == 2)
@@ -532,7 +553,7 @@ class TestProcesses:
     @pytest.mark.parametrize("workers", ["1", "2"])
     def test_sigterm_ends_them_all_within_seconds(self, workers: str, tmp_path: Path) -> None:
         server = ServerProcess(tmp_path)
-        server.start("--workers", workers)
+        server.start("--workers", workers, cold=True)
         try:
             server.wait_until_up()
             wait_for(lambda: len(pids(server)) == int(workers))

@@ -2,7 +2,6 @@
 
 import sqlite3
 import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from harness import warm
 from harness.databases import execute
 from harness.issuer import bearer
 from harness.responses import create, problem, unknown_id, violation
@@ -187,20 +187,10 @@ class TestScopes:
 
     def admin_token(self, server: LocalServer, user: str) -> str:
         """As the operator makes it."""
-        command = [
-            sys.executable,
-            "-m",
-            "taskwell",
-            "tokens",
-            "create",
-            "ops",
-            "--user",
-            user,
-            "--scope",
-            "admin",
-        ]
         environment = {"DATABASE_URL": server.settings.database_url.get_secret_value()}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        command = ("tokens", "create", "ops", "--user", user, "--scope", "admin")
+        done = warm.run(*command, environment=environment)
+        assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
 
@@ -254,8 +244,7 @@ class TestLastUse:
 class TestCommand:
     def run(self, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {"DATABASE_URL": f"sqlite:///{folder}/tasks.db"}
-        command = [sys.executable, "-m", "taskwell", "tokens", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return warm.run("tokens", *arguments, environment=environment)
 
     def test_makes_lists_and_revokes(self, tmp_path: Path) -> None:
         made = self.run(

@@ -16,7 +16,7 @@ from taskwell.rest.routes import (
     users,
 )
 
-router = APIRouter()
+router = APIRouter(generate_unique_id_function=lambda route: route.name)
 router.include_router(health.router, prefix="/health")
 router.include_router(metrics.router, prefix="/metrics")
 router.include_router(docs.router)

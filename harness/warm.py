@@ -53,7 +53,8 @@ def can_start(environment: Mapping[str, str]) -> bool:
     """Whether a program with this environment would be what it is when it is started anew."""
     here = {name: value for name, value in os.environ.items() if name.startswith(_READ_AT_THE_START)}
     there = {name: value for name, value in environment.items() if name.startswith(_READ_AT_THE_START)}
-    return sys.platform == "linux" and here == there
+    measured = "COVERAGE_PROCESS_CONFIG" in environment  # coverage begins as Python starts
+    return sys.platform == "linux" and here == there and not measured
 
 
 class WarmProcess:

@@ -315,6 +315,27 @@ _NO_ADDRESSES = (
     "", " ", CANARY, "@", f"{CANARY}@", f"@{CANARY}", f"{CANARY}@@x", f"{CANARY} x@x", f"{CANARY}@x x",
     f"{CANARY}@x\n@x", f"{CANARY}\x1b@x", f"{CANARY}\x7f@x", f"{CANARY}\u2028@x",
 )  # fmt: skip
+NO_MOVE = {
+    "no neighbour": b"{}",
+    "no neighbour but a strange one": b'{"c4n4ry": null, "After": null}',
+    "two neighbours": b'{"after": null, "before": null}',
+}
+
+NO_SUBTASKS = {
+    "null": b"null",
+    "other words": _string(CANARY),
+    "in capitals": b'"Complete"',
+    "much": _string("complete" * 10_000),
+}
+
+NO_ZONE = {
+    name: _string(text)
+    for name, text in {
+        "another word": CANARY, "nothing": "", "a path": f"../{CANARY}", "small letters": "europe/berlin",
+        "of Windows": "W. Europe Standard Time", "an offset": "GMT+1", "much": "x" * 100_000,
+    }.items()
+}  # fmt: skip
+
 NO_EMAIL = {
     **BAD_STRINGS,
     **NO_STRING,
@@ -581,6 +602,40 @@ def members(place: Place) -> Iterator[Case]:
     yield _sends("no title", "POST", place.tasks, b'{"c4n4ry": 1}', places=("/title",))
 
 
+def moves(place: Place) -> Iterator[Case]:
+    """Moves of which one member is refused."""
+    method, target = "POST", f"{place.task}/move"
+    for name, body in NO_OBJECT.items():
+        yield _sends(name, method, target, body)
+    ids = BAD_STRINGS | NO_STRING | {f"{text[:40]!a}": _string(text) for text in NO_TASK_ID}
+    for member in ("after", "list_id", "parent_id"):
+        for name, value in ids.items():
+            body = b'{"before": null, %b: %b}' % (_string(member), value)
+            yield _sends(f"{member}: {name}", method, target, body, places=("", f"/{member}"))
+    for name, body in NO_MOVE.items():
+        yield _sends(name, method, target, body, places=("",))
+
+
+def subtasks(place: Place) -> Iterator[Case]:
+    for method, target in place.writes[1:]:
+        for name, value in (BAD_STRINGS | NO_STRING | NO_SUBTASKS).items():
+            body = b'{"title": "x", "completed": true, "subtasks": %b}' % value
+            yield _sends(f"subtasks: {name}", method, target, body, places=("", "/subtasks"))
+        for name, value in (NO_TRUTH | {"false": b"false"}).items():
+            body = b'{"completed": %b, "subtasks": "complete"}' % value
+            yield _sends(
+                f"subtasks, completed: {name}", method, target, body, places=("", "/completed", "/subtasks")
+            )
+
+
+def zones() -> Iterator[Case]:
+    for name, value in (BAD_STRINGS | NO_STRING | NO_ZONE).items():
+        body = b'{"time_zone": %b}' % value
+        yield _sends(f"time_zone: {name}", "PATCH", "/api/users/me", body, places=("", "/time_zone"))
+    for name, body in NO_OBJECT.items():
+        yield _sends(name, "PATCH", "/api/users/me", body)
+
+
 def users() -> Iterator[Case]:
     for name, value in NO_EMAIL.items():
         yield _sends(f"email: {name}", *_NEW_USER, b'{"email": %b}' % value, places=("", "/email"))
@@ -815,8 +870,9 @@ def _harmless_writes(place: Place) -> Iterator[Case]:
 
 def everything(place: Place) -> Iterator[Case]:
     for cases in (
-        bodies, members, lists, unknown_names, paths, queries, forged_cursors, media_types, methods,
-        lost_paths, preflights, hosts, long_headers, broken_http, harmless,
+        bodies, members, moves, subtasks, lists, unknown_names, paths, queries, forged_cursors, media_types,
+        methods, lost_paths, preflights, hosts, long_headers, broken_http, harmless,
     ):  # fmt: skip
         yield from cases(place)
     yield from users()
+    yield from zones()

@@ -28,6 +28,7 @@ from stress import (
     powercuts,
     restarts,
     slow,
+    trees,
 )
 from stress.cores import all_but_the_last
 
@@ -55,6 +56,7 @@ PROGRAMS = {
     "events": Program(events.measure),
     "polling": Program(polling.measure),
     "backups": Program(backups.measure),
+    "trees": Program(trees.measure, workers=2),
     "hostile": Program(hostile.measure),
     "move": Program(moves.measure),
     "overload": Program(overload.measure, apart=True),

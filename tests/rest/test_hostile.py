@@ -134,6 +134,15 @@ class TestBodies:
     def test_a_user_that_breaks_a_rule_is_a_400_that_points_to_it(self, refuse: Refuse) -> None:
         refuse(hostile.users())
 
+    def test_a_move_that_breaks_a_rule_is_a_400_that_points_to_it(self, refuse: Refuse, place: Place) -> None:
+        refuse(hostile.moves(place))
+
+    def test_subtasks_are_completed_or_it_is_a_400(self, refuse: Refuse, place: Place) -> None:
+        refuse(hostile.subtasks(place))
+
+    def test_a_zone_that_is_none_is_a_400_that_points_to_it(self, refuse: Refuse) -> None:
+        refuse(hostile.zones())
+
     def test_what_is_not_declared_as_json_is_a_415(self, refuse: Refuse, place: Place) -> None:
         refuse(hostile.media_types(place))
 

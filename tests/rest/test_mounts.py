@@ -46,7 +46,7 @@ class TestBothMounts:
         paths = create_app(Settings(database_url="sqlite:///unused.db")).openapi()["paths"]
         of_path = {path: paths[path] for path in paths if path.startswith(OF_PATH)}
         own = {path.replace(OF_PATH, OWN, 1): operations for path, operations in of_path.items()}
-        assert len(own) == 14
+        assert len(own) == 18
         for path, operations in own.items():
             assert paths[path].keys() == operations.keys(), path
             for method, operation in operations.items():
@@ -66,7 +66,7 @@ class TestBothMounts:
         """But for `TRACE` and what has no route, where both are a 405 with the same methods."""
         own = f"/api/tasks/{create(client, '/api/tasks')['id']}"
         of_path = f"/api/{user}/tasks/{create(client, f'/api/{user}/tasks')['id']}"
-        tails = ("", "/toggle", "/complete", "/restore", "/other")
+        tails = ("", "/toggle", "/complete", "/restore", "/move", "/other")
         for first, second in ((own + tail, of_path + tail) for tail in tails):
             answers = [client.request(method, path, json={"title": "x"}) for path in (first, second)]
             told = [(answer.status_code, answer.headers.get("allow")) for answer in answers]

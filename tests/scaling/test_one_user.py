@@ -66,7 +66,7 @@ def names_the_user(sql: str, table: str) -> bool:
     """As often as it is read or changed."""
     column = TENANT[table]
     inserted = len(re.findall(rf"\bINTO {table} \(\s*{column}\b", sql))
-    prefix = rf"(?:\b{table}\.)" + ("?" if table == "users" else "")
+    prefix = rf"(?:\b{table}(?:_\d+)?\.)" + ("?" if table == "users" else "")
     named = len(re.findall(rf"{prefix}\b{column} (?:=|IN)", sql))
     return inserted + named >= len(keyset_of(table).findall(sql))
 

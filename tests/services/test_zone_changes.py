@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -10,6 +11,8 @@ import pytest
 from harness.responses import create
 from harness.servers import local_server, wait_for
 from harness.side_effects import execute, instant
+from taskwell.admin import backup
+from taskwell.admin.copy import Progress
 from taskwell.core import time_zones
 from taskwell.core.settings import Settings
 from taskwell.database.database import Database
@@ -150,6 +153,21 @@ class TestNewZones:
             asyncio.run(recompute(settings))
             found = client.get(TASKS).json()[0]
             assert (found["version"], found["due_at"]) == (task["version"] + 1, task["due_at"])
+
+    def test_what_is_restored_is_recomputed(self, settings: Settings, tmp_path: Path) -> None:
+        """A backup may be of the time of older rules."""
+        with local_server(settings) as server, httpx2.Client(base_url=server.url) as client:
+            task = create(client, TASKS, due="2031-06-01T09:00", **BERLIN)
+            wait_for(lambda: is_done(settings))
+        execute(settings, f"UPDATE tasks SET due_at = {instant(settings, WRONG)}")
+        file = tmp_path / "old.backup"
+        asyncio.run(backup.back_up(settings, file, Progress()))
+        asyncio.run(backup.restore(settings, file, Progress(), replace=True))
+        assert not is_done(settings)
+        with local_server(settings) as server, httpx2.Client(base_url=server.url) as client:
+            use(server.url)
+            wait_for(lambda: is_done(settings))
+            assert client.get(TASKS).json()[0]["due_at"] == task["due_at"]
 
 
 def is_done(settings: Settings) -> bool:

@@ -65,6 +65,13 @@ class TestStress:
         assert measured.values["backups, each of them restored"] == 2
         assert measured.values["writes acknowledged meanwhile"] > 0
 
+    @of("trees")
+    def test_tasks_stay_trees_whoever_moves_them(self, measured: Figures) -> None:
+        assert measured.broken == []
+        assert measured.values["answered 200"] >= 100
+        assert measured.values["refused as a ring"] > 0
+        assert measured.values["of them below another"] > 0
+
     @of("kills")
     def test_what_was_acknowledged_outlives_a_killed_server(self, measured: Figures) -> None:
         assert measured.broken == []

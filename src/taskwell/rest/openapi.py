@@ -70,6 +70,8 @@ _EXAMPLES: Mapping[str, Any] = {
     "updated_before": "2100-01-01T00:00:00Z",
     "user_id": "alice",
 }
+# FastAPI leaves members that are null out of examples.
+_EXAMPLES_WITH_NULL: Mapping[str, Any] = dict.fromkeys(("TaskMove", "ListMove"), {"after": None})
 
 # Examples of bodies with null, which FastAPI removes from them.
 _BODIES: Mapping[str, Any] = {"ListMove": {"after": None}}
@@ -159,7 +161,7 @@ def _correct(method: str, operation: dict[str, Any]) -> None:
                 schema |= choice
 
 
-def _show_examples(method: str, operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:
+def _show_examples(method: str, operation: dict[str, Any], schemas: dict[str, Any]) -> None:
     """Set the examples of parameters and bodies where every tool finds them."""
     for parameter in operation.get("parameters", []):
         name = parameter["name"]
@@ -173,4 +175,6 @@ def _show_examples(method: str, operation: dict[str, Any], schemas: Mapping[str,
             parameter["example"] = _EXAMPLES[name]
     for content in operation.get("requestBody", {}).get("content", {}).values():
         name = content["schema"]["$ref"].rpartition("/")[2]
+        if name in _EXAMPLES_WITH_NULL:
+            schemas[name]["examples"] = [_EXAMPLES_WITH_NULL[name]]
         content["example"] = schemas[name]["examples"][0]

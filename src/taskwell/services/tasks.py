@@ -389,7 +389,7 @@ async def locked(
     *,
     in_trash: bool = False,
 ) -> Row[Any]:
-    """All columns of a task, alive or in the trash, which nobody else can change until the end.
+    """All columns of a task, alive or in the trash, which no other transaction can change until the end.
 
     Raises:
         TaskNotFound, PreconditionFailed: as `update_task`.

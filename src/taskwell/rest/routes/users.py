@@ -7,7 +7,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
-from taskwell.auth.authorization import ACCOUNT, ADMIN, TASKS_READ, TASKS_WRITE, requires
+from taskwell.auth.authorization import ACCOUNT, ADMIN, TASKS_READ, requires
 from taskwell.http.app_state import app_state
 from taskwell.http.idempotency import REPLAYED
 from taskwell.http.problems import problems
@@ -105,7 +105,7 @@ async def get_me(database: DatabaseDep, caller: CallerDep) -> UserRead:
         ),
     },
 )
-@requires(TASKS_WRITE)
+@requires(ACCOUNT)
 async def update_me(writes: WritesDep, settings: SettingsDep, changes: UserUpdate) -> Response:
     """Merge (RFC 7396). A user's first change creates the user, unless the server creates none (404)."""
     operation = UpdateUser(writes.owner, changes, create_user=settings.create_users)

@@ -21,7 +21,7 @@ TEXT = "Ærøskøbing ☃ 買い物 \U0001f9c0 'quoted' \"twice\" \\ % line\nend
 
 
 def fill(url: str, seed: int = 1) -> None:
-    """Tasks alive, in the trash and purged, of three users; keys, a token, and a user who was erased."""
+    """Tasks alive, in the trash and purged, of three users; lists, a label, keys, a token, an erased user."""
     settings = Settings(database_url=url)
     with local_server(settings) as server, httpx2.Client(base_url=server.url) as client:
         for number, user in enumerate(USERS):
@@ -29,11 +29,17 @@ def fill(url: str, seed: int = 1) -> None:
             create(client, f"/api/{user}/tasks", title=TEXT[:30], description=TEXT)
         client.post("/api/users", json={"id": "eve", "email": "eve@example.com"})
         client.post("/api/ada/tasks", json={"title": "Once"}, headers={"Idempotency-Key": "a key"})
+        for name in ("Home", TEXT[:30]):
+            made = client.post("/api/ada/lists", json={"name": name, "color": "#2e7d32"}).json()
+            create(client, "/api/ada/tasks", list_id=made["id"])
+        client.delete(f"/api/ada/lists/{made['id']}").raise_for_status()
         create(client, "/api/gone/tasks")
         client.delete("/api/users/gone")
         client.delete(f"/api/bob/tasks/{create(client, '/api/bob/tasks', title='Doomed')['id']}")
     long_ago = instant(settings, utc_now() - timedelta(days=100))
     execute(settings, f"UPDATE tasks SET deleted_at = {long_ago} WHERE title = 'Doomed'")
+    label = "('ada', 'büro', 'Büro', 'a0', 1)"
+    execute(settings, f"INSERT INTO labels (user_id, key, name, position, version) VALUES {label}")
     purge_expired(settings)
     done(url, "tokens", "create", "cron", "--user", "ada")
 

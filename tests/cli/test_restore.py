@@ -51,7 +51,7 @@ class TestRestore:
     def test_brings_back_everything_whatever_the_database(self, backup: Path, other: str) -> None:
         told = json.loads(done(other, "restore", str(backup), "--json"))
         expected, found = contents(f"sqlite:///{backup}"), contents(other)
-        for table in ("tasks", "idempotency_keys", "api_tokens"):
+        for table in ("tasks", "lists", "labels", "idempotency_keys", "api_tokens"):
             assert found[table] == expected[table]
         assert found["users"].rows == expected["users"].rows
         assert found["erased_users"].rows == expected["erased_users"].rows + 1  # the mark of the unknown
@@ -223,14 +223,19 @@ class TestTimeLines:
         with served(database_url) as client:
             kept = create(client, tasks, title="As it was")
             path = f"{tasks}/{kept['id']}"
+            list_path = client.post("/api/ada/lists", json={"name": "x"}).headers["location"]
             list_before = client.get(tasks).headers["etag"]
             done(database_url, "backup", str(file))
             lost = client.patch(path, json={"title": "Lost"}).json()
             list_after = client.get(tasks).headers["etag"]
+            lost_list = {"If-Match": client.patch(list_path, json={"name": "y"}).headers["etag"]}
         self.restored(database_url, file)
         with served(database_url) as client:
             for etag in (list_before, list_after):
                 assert client.get(tasks, headers={"If-None-Match": etag}).status_code == 200
+            for _ in range(3):
+                client.patch(list_path, json={"name": "z"}).raise_for_status()
+                problem(client.delete(list_path, headers=lost_list), 412, "precondition_failed")
             stale, right = f'"{lost["version"]}"', f'"{kept["version"]}"'
             assert client.get(path, headers={"If-None-Match": stale}).json() == kept
             assert client.get(path, headers={"If-None-Match": right}).status_code == 304

@@ -326,7 +326,7 @@ async def _locked(
     *,
     in_trash: bool = False,
 ) -> Row[Any]:
-    """A list that nobody else can change until the end. `in_trash`: it may be there, too.
+    """A list that no other transaction can change until the end. `in_trash`: it may be there, too.
 
     Raises:
         ListNotFound, ListOutdated: as `update_list`.

@@ -6,7 +6,7 @@ from sqlite3 import connect
 from typing import Any
 
 import asyncpg
-from sqlalchemy import literal, make_url
+from sqlalchemy import ColumnElement, cast, literal, make_url
 
 from harness.task_bodies import EXAMPLES
 from taskwell.models import Task
@@ -78,8 +78,10 @@ def _examples() -> dict[str, Any]:
 def _as_sql(name: str, value: Any, url: str) -> str:
     kind = table_of(Task).c[name].type
     dialect = make_url(url).get_dialect()()
-    example = literal(value, kind).compile(dialect=dialect, compile_kwargs={"literal_binds": True})
-    return str(example)
+    example: ColumnElement[Any] = literal(value, kind)
+    if dialect.name == "postgresql":  # where a text in a CASE is of type text
+        example = cast(example, kind)
+    return str(example.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
 
 def _run_on_sqlite(url: str, statements: list[str]) -> None:

@@ -51,7 +51,7 @@ def test_a_multi_user_client(live: httpx2.Client) -> None:
     """Users never seen before, PUT with parts of a task and with more, PATCH complete without a body."""
     alice, bob = "wWkWBQTB0k1F5kPDxh4sjvlZdmRkW2rM", "auth0|bob"
     assert live.get(f"/api/{alice}/tasks").json() == []
-    task = live.post(f"/api/{alice}/tasks", json={"title": "Buy milk", "priority": "high"}).json()
+    task = live.post(f"/api/{alice}/tasks", json={"title": "Buy milk", "urgency": "high"}).json()
     assert task["user_id"] == alice
 
     def sent_back(changes: dict[str, Any]) -> dict[str, Any]:

@@ -73,11 +73,12 @@ def elements(texts: Iterable[str]) -> Iterator[dict[str, Any]]:
         with suppress(json.JSONDecodeError):  # the last one may have come in part
             while True:
                 element, end = decoder.raw_decode(rest, position)
-                if end == len(rest):
+                if end == len(rest) or rest[end:] == ",":
                     break
                 yield element
-                separator, position = rest[end], end + 1
-                assert separator in ",]"
+                separator = "]" if rest[end] == "]" else rest[end : end + 2]
+                assert separator in {",\n", "]"}
+                position = end + len(separator)
         rest, position = rest[position:], 0
     assert (separator, rest) == ("]", "")
 

@@ -693,6 +693,7 @@ def seed(server: LocalServer, client: httpx2.Client) -> None:
                 "title": f"{WORDS[number % 14]}{number % 5 or ''}",
                 "description": DESCRIPTIONS[number % 7],
                 "completed": number % 3 == 0,
+                "position": f"i{number:09}",  # else of the clock
             },
         }
         for number in range(200)

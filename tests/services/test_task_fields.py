@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -64,14 +64,38 @@ def _instants(count: int) -> list[datetime]:
     ]
 
 
+def _rich(random: Random, completed: bool, text: str, at: datetime) -> dict[str, Any]:
+    """Columns of any of the fields that a plain task lacks, with an awkward text wherever one can be."""
+    extra = {f"n{text}": [text, {"": text}, at.microsecond / 7, -at.year, True, None, {}, []]}
+    values = {
+        "status": "cancelled" if completed else "in_progress",
+        "list_id": uuid7(),
+        "parent_id": uuid7(),
+        "start": random.choice(("2026-11-19", "1900-01-01T00:00:00")),
+        "due": random.choice(("2026-11-20", "9998-12-31T23:59:59")),
+        "time_zone": random.choice(("UTC", "America/Argentina/ComodRivadavia", "Etc/GMT+5")),
+        "due_at": at,
+        "start_at": at,
+        "priority": random.randint(1, 9),
+        "labels": [text, f"{text}2"],
+        "labels_key": [text],
+        "link": f"https://example.com/{text}",
+        "extra": extra,
+    }
+    names = random.sample(sorted(values), random.randint(0, len(values)))
+    return {name: values[name] if name in names else None for name in values}
+
+
 class TestJson:
     @pytest.mark.parametrize("deleted", [False, True])
     def test_its_bytes_are_those_of_the_records(self, database_url: str, deleted: bool) -> None:
         async def work(database: Database) -> None:
             await database.write(tasks.create_task, "ada", TaskCreate(title="Buy milk"), create_user=True)
+            random = Random(9)
             rows = [
                 {
                     **new_values("ada", None, TaskCreate.model_construct(title=f"x{text}"), at),
+                    **_rich(random, place % 2 == 0, text, at),
                     "description": (None, "", text)[place % 3],
                     "completed": place % 2 == 0,
                     "completed_at": at if place % 2 == 0 else None,
@@ -90,6 +114,8 @@ class TestJson:
 
             found = [row for row in await database.write(write_and_read) if row.version > 1]
             assert len(found) == _ROWS
+            assert {row.due is None for row in found} == {False, True}
+            assert any(row.labels == [] and row.extra == {} and row.link is None for row in found)
             for shown, *row in found:
                 record = TaskDeleted.of(row) if deleted else TaskRead.of(row[:-1])
                 assert shown.encode() == task_to_json(record)
@@ -157,6 +183,12 @@ class TestValues:
         assert (values["title_key"], values["description_key"]) == ("strasse", "ss")
         assert values["completed_at"] == (now if completed else None)
         assert values["created_at"] == values["updated_at"] == now
+
+    def test_a_new_task_is_behind_all_earlier_ones(self) -> None:
+        now = utc_now()
+        places = [new_values("ada", None, TaskCreate(title="B"), now, nth)["position"] for nth in range(3)]
+        later = new_values("ada", None, TaskCreate(title="B"), now + timedelta(microseconds=3))["position"]
+        assert [*places, later] == sorted({*places, later})
 
     def test_what_is_not_written_derives_nothing(self) -> None:
         assert derived_values({}, utc_now()) == {}

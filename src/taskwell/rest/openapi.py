@@ -71,10 +71,7 @@ _EXAMPLES: Mapping[str, Any] = {
     "user_id": "alice",
 }
 # FastAPI leaves members that are null out of examples.
-_EXAMPLES_WITH_NULL: Mapping[str, Any] = dict.fromkeys(("TaskMove", "ListMove"), {"after": None})
-
-# Examples of bodies with null, which FastAPI removes from them.
-_BODIES: Mapping[str, Any] = {"ListMove": {"after": None}}
+_EXAMPLES_WITH_NULL: Mapping[str, Any] = {name: {"after": None} for name in ("TaskMove", "ListMove")}
 
 
 def install(app: FastAPI) -> None:
@@ -102,7 +99,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         for route in iter_route_contexts(app.routes)
         if getattr(route, "include_in_schema", False) and route.endpoint is not None
     }
-    for name, example in _BODIES.items():
+    for name, example in _EXAMPLES_WITH_NULL.items():
         document["components"]["schemas"][name]["examples"] = [example]
     for path in document["paths"].values():
         for method, operation in path.items():
@@ -161,7 +158,7 @@ def _correct(method: str, operation: dict[str, Any]) -> None:
                 schema |= choice
 
 
-def _show_examples(method: str, operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+def _show_examples(method: str, operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:
     """Set the examples of parameters and bodies where every tool finds them."""
     for parameter in operation.get("parameters", []):
         name = parameter["name"]
@@ -175,6 +172,4 @@ def _show_examples(method: str, operation: dict[str, Any], schemas: dict[str, An
             parameter["example"] = _EXAMPLES[name]
     for content in operation.get("requestBody", {}).get("content", {}).values():
         name = content["schema"]["$ref"].rpartition("/")[2]
-        if name in _EXAMPLES_WITH_NULL:
-            schemas[name]["examples"] = [_EXAMPLES_WITH_NULL[name]]
         content["example"] = schemas[name]["examples"][0]

@@ -60,7 +60,7 @@ export async function* pages(page: (cursor?: string) => Promise<Answer<Task[]>>)
   } while (cursor !== undefined)
 }
 
-/** Bring the copy up to date; `changes` asks for what has changed since. Keep what is returned for the next time. */
+/** Bring the copy of the tasks up to date; `changes` asks for what has changed since, without `types`. Keep what is returned for the next time. */
 export async function sync(
   changes: (since?: string) => Promise<Answer<ChangePage>>,
   copy: Map<string, Task>,
@@ -75,6 +75,7 @@ export async function sync(
     }
     const page = await expect(Promise.resolve(answer))
     for (const change of page.changes) {
+      if ('type' in change) continue
       if ('deleted' in change) copy.delete(change.id)
       else copy.set(change.id, change)
     }

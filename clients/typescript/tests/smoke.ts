@@ -60,7 +60,7 @@ async function doesManyThingsAtOnce() {
     }),
   )
   assert.deepEqual(
-    results.map(({ status, task }) => [status, task.description]),
+    results.map((result) => 'task' in result && [result.status, result.task.description]),
     [[201, null], [200, 'Two bottles']],
   )
   const { error } = await taskwell.POST('/api/tasks/batch', {

@@ -12,7 +12,7 @@ from uuid import UUID
 from httpx import Response as HttpResponse
 
 from taskwell_client.client import AuthenticatedClient, Client
-from taskwell_client.models import ChangePage, Problem, TaskRead
+from taskwell_client.models import ChangePage, Problem, TaskGone, TaskRead
 from taskwell_client.types import UNSET, Response, Unset
 
 __all__ = [
@@ -81,9 +81,9 @@ def sync(
     copy: dict[UUID, TaskRead],
     since: str | None = None,
 ) -> str:
-    """Bring the copy up to date; `changes` asks for what has changed since a cursor.
+    """Bring the copy of the tasks up to date; `changes` asks for what has changed since a cursor.
 
-    Keep what is returned for the next time.
+    It asks without `types`. Keep what is returned for the next time.
     """
     while True:
         page = changes(UNSET if since is None else since)
@@ -95,7 +95,7 @@ def sync(
         for change in known.changes:
             if isinstance(change, TaskRead):
                 copy[change.id] = change
-            else:
+            elif isinstance(change, TaskGone):
                 copy.pop(change.id, None)
         since = known.next_
         if not known.more:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import make_url
@@ -110,6 +111,28 @@ class TestSettings:
             execute(healthy, insert)
         named = set(noted(healthy, "users").partition(": ")[2].split(", "))
         assert named == {"v1", "V20", "labels"}
+
+    def test_tasks_of_a_list_that_does_not_exist(self, healthy: str) -> None:
+        ids = [uuid4() for _ in range(3)]
+        columns = "user_id, id, title, completed, created_at, updated_at, version, list_id, parent_id"
+        at = "'2026-11-21 10:00:00.000000+00'"
+        rows = [
+            f"('alice', '{one.hex}', 'x', false, {at}, {at}, {n + 1}, {place})"
+            for n, (one, place) in enumerate(
+                zip(ids, ("NULL, NULL", f"'{uuid4().hex}', NULL", f"NULL, '{uuid4().hex}'"), strict=True)
+            )
+        ]
+        statements = [
+            f"INSERT INTO users (id, created_at, last_seq) VALUES ('alice', {at}, 3)",
+            f"INSERT INTO tasks ({columns}) VALUES {', '.join(rows)}",
+        ]
+        for statement in statements:
+            if healthy.startswith("sqlite"):
+                with closing(sqlite3.connect(make_url(healthy).database or "")) as connection, connection:
+                    connection.execute(statement)
+            else:
+                execute(healthy, statement)
+        assert wrong(healthy, "tasks").startswith("2 tasks have a list or a parent that does not exist")
 
     def test_no_credentials_on_a_public_address(self, healthy: str) -> None:
         public = {"TASKWELL_HOST": "0.0.0.0"}

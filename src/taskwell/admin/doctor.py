@@ -22,7 +22,7 @@ from taskwell.database.migrate import ConflictingTables, Schema
 from taskwell.database.postgres import PostgresBackend
 from taskwell.database.sqlite_file import absolute, closed_files, refuse_network_file_system
 from taskwell.models import metadata
-from taskwell.services import users
+from taskwell.services import placement, users
 
 Level = Literal["good", "note", "wrong"]
 
@@ -175,7 +175,7 @@ async def _database(settings: Settings, inside: Inside) -> Findings:
                 yield finding
             schema = await transaction.run_sync(migrate.state_of)
             others = await transaction.run_sync(migrate.conflicting_tables)
-            async for finding in _users(transaction, schema):
+            async for finding in _contents(transaction, schema):
                 yield finding
         if others:
             yield Finding("schema", "wrong", str(ConflictingTables(settings, others)))
@@ -191,11 +191,18 @@ async def _database(settings: Settings, inside: Inside) -> Findings:
         await database.close()
 
 
-async def _users(transaction: ReadTransaction, schema: Schema) -> Findings:
-    reserved = await users.list_reserved_users(transaction) if schema is Schema.CURRENT else []
+async def _contents(transaction: ReadTransaction, schema: Schema) -> Findings:
+    """Check what no constraint of the tables keeps right."""
+    if schema is not Schema.CURRENT:
+        return
+    reserved = await users.list_reserved_users(transaction)
     if reserved:
         says = f"these users keep ids that are reserved now: {', '.join(reserved[:20])}"
         yield Finding("users", "note", says)
+    strays = await placement.count_strays(transaction)
+    if strays:
+        says = f"{strays} tasks have a list or a parent that does not exist: set list_id or parent_id to null"
+        yield Finding("tasks", "wrong", says)
 
 
 async def _users_apart(settings: Settings, database: Database, schema: Schema) -> Findings:

@@ -18,7 +18,7 @@ from taskwell.core.bounded_cache import BoundedCache
 from taskwell.core.time_zones import local_time_of
 from taskwell.models import Task
 from taskwell.models.base import table_of, value_type
-from taskwell.models.task import HIGHEST_PRIORITY, LOWEST_PRIORITY
+from taskwell.models.task import HIGHEST_PRIORITY, LOWEST_PRIORITY, TITLE_MAX_LENGTH
 from taskwell.schemas.base import Moment
 from taskwell.schemas.dates import PATTERN, parse_when
 from taskwell.schemas.types import check_search, fold, is_task_id
@@ -350,6 +350,8 @@ _NAMED = tuple(name for name in TaskFilter.model_fields if name not in {*_UNNAME
 class SortKey:
     """A key that sorts a list. A task whose column is null comes last, and first if the key is descending.
 
+    `length`: the characters of a text by which it sorts, so that cursors are short; None: all.
+
     `read` converts the field in a task's JSON to the column's value; `encode` converts that value to text for
     a cursor, and `decode` the text to the value, or raises ValueError.
     """
@@ -358,12 +360,12 @@ class SortKey:
     read: Callable[[Any], Any]
     encode: Callable[[Any], str]
     decode: Callable[[str], Any]
+    length: int | None = None
 
     @classmethod
-    def of(cls, column: str, read: Callable[[Any], Any] | None = None) -> "SortKey":
-        """A key with the conversions of the column's type. `read`: if the JSON has another value."""
-        own, encode, decode = _CONVERSIONS[value_type(table_of(Task).c[column])]
-        return cls(column, read or own, encode, decode)
+    def of(cls, column: str) -> "SortKey":
+        """A key with the conversions of the column's type."""
+        return cls(column, *_CONVERSIONS[value_type(table_of(Task).c[column])])
 
     @property
     def nullable(self) -> bool:
@@ -391,10 +393,18 @@ _CONVERSIONS: Mapping[type, tuple[Callable[[Any], Any], Callable[[Any], str], Ca
 # Null in a cursor. The only control characters in a task's text are line ends and tabs.
 _NULL = "\x1a"
 
+# Case-folding makes at most three characters of one, so titles as REST takes them sort by all of theirs.
+_TITLE_KEY_LENGTH = 3 * TITLE_MAX_LENGTH
+
+
+def _title_key(title: str) -> str:
+    return fold(title)[:_TITLE_KEY_LENGTH]
+
+
 SORT_KEYS = {
     "created_at": SortKey.of("created_at"),
     "updated_at": SortKey.of("updated_at"),
-    "title": SortKey.of("title_key", read=fold),
+    "title": SortKey("title_key", _title_key, str, str, _TITLE_KEY_LENGTH),
     "completed": SortKey.of("completed"),
     "completed_at": SortKey.of("completed_at"),
     "due": SortKey.of("due"),

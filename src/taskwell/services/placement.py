@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, literal, select
+from sqlalchemy import Select, exists, func, literal, not_, select
+from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from taskwell.core.errors import Invalid, Violation
-from taskwell.database.database import Transaction
+from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.models import Task, TaskList
 
 MAX_LEVELS = 8  # of a tree
@@ -147,3 +148,26 @@ async def is_list(transaction: Transaction, user_id: str, list_id: UUID) -> bool
 
 def _refused(name: str, code: str, detail: str) -> Invalid:
     return Invalid(Violation("body", f"/{name}", code, detail))
+
+
+async def count_strays(transaction: ReadTransaction) -> int:
+    """Count all users' tasks that are alive in a list or below a task that is not: there should be none."""
+    parent = aliased(Task)
+    there = exists().where(
+        col(TaskList.user_id) == col(Task.user_id),
+        col(TaskList.id) == col(Task.list_id),
+        col(TaskList.deleted_at).is_(None),
+    )
+    below = exists().where(
+        col(parent.user_id) == col(Task.user_id),
+        col(parent.id) == col(Task.parent_id),
+        col(parent.deleted_at).is_(None),
+    )
+    count = 0
+    for named, found in ((col(Task.list_id), there), (col(Task.parent_id), below)):
+        statement = select(func.count()).select_from(Task)
+        row = await transaction.first(
+            statement.where(named.is_not(None), col(Task.deleted_at).is_(None), not_(found))
+        )
+        count += row[0] if row else 0
+    return count

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    Column,
     ColumnElement,
     Select,
     and_,
@@ -29,7 +28,7 @@ from taskwell.database.database import ReadTransaction
 from taskwell.database.prepared import PreparedStatement
 from taskwell.models import Task, User
 from taskwell.models.base import table_of
-from taskwell.schemas.query import Keyset, TaskFilter, TaskQuery
+from taskwell.schemas.query import Keyset, SortKey, TaskFilter, TaskQuery
 from taskwell.services.task_fields import json_column, some_json_column
 from taskwell.services.task_filters import (
     Values,
@@ -67,9 +66,10 @@ class Chunk:
 
 
 class Key(NamedTuple):
-    """A column that sorts a list."""
+    """What sorts a list: a column, or the beginning of its text. `name`: of the column."""
 
-    column: Column[Any]
+    name: str
+    column: ColumnElement[Any]
     descending: bool
     nullable: bool
 
@@ -167,9 +167,19 @@ def _keys_of(query: TaskQuery) -> list[Key]:
     """The keys of the query's order. A filter may leave out the tasks without a value."""
     needed = never_null(resolve(query.filter))
     return [
-        Key(_COLUMNS[term.key.column], term.descending, term.key.nullable and term.key.column not in needed)
+        Key(
+            term.key.column,
+            _sorted_by(term.key),
+            term.descending,
+            term.key.nullable and term.key.column not in needed,
+        )
         for term in query.order()
     ]
+
+
+def _sorted_by(key: SortKey) -> ColumnElement[Any]:
+    column = _COLUMNS[key.column]
+    return column if key.length is None else func.substr(column, 1, literal_column(str(key.length)))
 
 
 def _directed(key: Key) -> ColumnElement[Any]:
@@ -195,7 +205,7 @@ def _follows(keys: Sequence[Key], keyset: Keyset) -> ColumnElement[bool]:
 
 
 def _after(key: Key, value: Any) -> ColumnElement[Any]:
-    return bindparam(f"after_{key.column.name}", value, key.column.type)
+    return bindparam(f"after_{key.name}", value, _COLUMNS[key.name].type)
 
 
 def _equal(key: Key, value: Any) -> ColumnElement[bool]:

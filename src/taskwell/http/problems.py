@@ -350,9 +350,6 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 _DETAILS = {
     "int_type": ("invalid_type", "must be a whole number"),
-    "greater_than_equal": ("out_of_range", "is out of range"),
-    "less_than": ("out_of_range", "is out of range"),
-    "less_than_equal": ("out_of_range", "is out of range"),
     "union_tag_not_found": ("required", "must have an op"),
     "union_tag_invalid": ("invalid_op", "must have an op that its kind has"),
     "list_type": ("invalid_type", "must be an array"),
@@ -364,6 +361,12 @@ _DETAILS = {
     "model_type": ("invalid_type", "must be a JSON object"),
     "dict_type": ("invalid_type", "must be a JSON object"),
     "missing_sentinel_error": ("invalid", "is not valid"),
+}
+# With the limit of the schema.
+_LIMITS = {
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
 }
 # Codes that this program raises itself, with its own messages.
 _OWN_CODES = {
@@ -381,6 +384,8 @@ def _violation(error: Mapping[str, Any]) -> Violation:
     if "field_type" in limits:  # a list's length: Pydantic's own message would repeat the client's
         detail = f"must have {limits.get('min_length', 1)} to {limits.get('max_length', 1_000):,} items"
         code = kind
+    elif kind in _LIMITS:
+        code, detail = "out_of_range", _LIMITS[kind].format(**limits)
     elif kind in _OWN_CODES:
         code, detail = kind, error["msg"]
     else:

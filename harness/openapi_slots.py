@@ -123,10 +123,10 @@ def fill(slot: Slot, text: str | bytes, known: Callable[[str], str]) -> Filled:
         case "body", bytes():
             return Filled(target, body=text)
         case "value", bytes():
-            holed = json.dumps(_with_hole(body, slot.name.split("/")[1:])).encode()
+            holed = json.dumps(_with_hole(body, _parts(slot.name))).encode()
             return Filled(target, body=holed.replace(_HOLE_IN_JSON, text))
         case "member", bytes():
-            holed = json.dumps(_with_hole(body, [*slot.name.split("/")[1:], _HOLE])).encode()
+            holed = json.dumps(_with_hole(body, [*_parts(slot.name), _HOLE])).encode()
             return Filled(target, body=holed.replace(_HOLE_AS_MEMBER, text))
     return Filled(target, body=whole)
 
@@ -140,7 +140,12 @@ def _nodes(value: Any, path: tuple[Part, ...] = ()) -> Iterator[tuple[tuple[Part
 
 
 def _pointer(path: tuple[Part, ...]) -> str:
-    return "".join(f"/{part}" for part in path)
+    """RFC 6901."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def _parts(pointer: str) -> list[str]:
+    return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
 
 
 def _with_hole(value: Any, path: list[str]) -> Any:

@@ -179,3 +179,30 @@ class TestAtOnce:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda name: client.patch(path, json={"labels_remove": [name]}), names[::2]))
         assert sorted(read(client, path)["labels"]) == sorted(names[1::2])
+
+
+class TestFeed:
+    def test_has_labels_on_request(self, client: httpx2.Client, tasks: str, labels: str) -> None:
+        changes = tasks.removesuffix("/tasks") + "/changes"
+        client.put(f"{labels}/a", json={"color": "#112233"})
+        create(client, tasks, labels=["a"])
+        client.patch(f"{labels}/a", json={"name": "b"})
+        assert [one["version"] for one in read(client, changes)["changes"]] == [3]
+        found = read(client, changes, types="label")["changes"]
+        assert [(one["type"], one["name"], one["version"]) for one in found] == [
+            ("label", "a", 4), ("label", "b", 5),
+        ]  # fmt: skip
+        assert found[0]["deleted"] is True
+        assert (found[1]["color"], found[1]["position"]) == ("#112233", None)
+
+    def test_has_them_as_events(self, client: httpx2.Client, tasks: str, labels: str) -> None:
+        path = tasks.removesuffix("/tasks") + "/events?since=0"
+        client.put(f"{labels}/a", json={"position": "a0"})
+        create(client, tasks, labels=["a"])
+        seen = []
+        with client.stream("GET", path) as answer:
+            for line in answer.iter_lines():
+                seen += [line.removeprefix("event: ")] if line.startswith("event: ") else []
+                if len(seen) == 3:
+                    break
+        assert seen == ["ready", "label", "task"]

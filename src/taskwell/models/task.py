@@ -18,6 +18,7 @@ STORED_DESCRIPTION_MAX_LENGTH = 65_536
 POSITION_MAX_LENGTH = 255
 HIGHEST_PRIORITY, LOWEST_PRIORITY = 1, 9  # RFC 5545, 3.8.1.9
 
+HAS_VERSION = "version > 0"
 _IS_DUE = "due IS NOT NULL AND deleted_at IS NULL AND NOT completed"
 _IN_LIST = "list_id IS NOT NULL AND deleted_at IS NULL"
 _HAS_PARENT = "parent_id IS NOT NULL AND deleted_at IS NULL"
@@ -49,8 +50,15 @@ class Task(SQLModel, table=True):
             sqlite_where=text("deleted_at IS NULL"),
             postgresql_where=text("deleted_at IS NULL"),
         ),
-        # Changes since a sequence number.
-        Index("ix_tasks_user_id_version", "user_id", "version"),
+        # Changes since a sequence number. It has every task, but only statements with this condition use it:
+        # PostgreSQL, without statistics, would look up a task by it instead of by the primary key.
+        Index(
+            "ix_tasks_user_id_version",
+            "user_id",
+            "version",
+            sqlite_where=text(HAS_VERSION),
+            postgresql_where=text(HAS_VERSION),
+        ),
         # The trash of a user; and the expired trash of all users.
         Index(
             "ix_tasks_user_id_deleted_at",

@@ -9,7 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, FromClause, Select, Table, and_, literal, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    Table,
+    and_,
+    literal,
+    literal_column,
+    select,
+    union_all,
+)
 from sqlmodel import col
 
 from taskwell.core.errors import Gone, Invalid, Violation
@@ -136,10 +146,16 @@ def _after(
 ) -> Select[Any]:
     return (
         select(*columns)
-        .where(table.c.user_id == user_id, table.c.version > number)
+        .where(table.c.user_id == user_id, table.c.version > number, _has_version(table))
         .order_by(table.c.version)
         .limit(limit)
     )
+
+
+def _has_version(table: Table) -> ColumnElement[bool]:
+    """The condition of the index of tasks, which all meet."""
+    condition: ColumnElement[bool] = table.c.version > literal_column("0")
+    return condition
 
 
 def _several(user_id: str, number: int, limit: int, kinds: Sequence[Kind]) -> Select[Any]:
@@ -158,8 +174,8 @@ def _several(user_id: str, number: int, limit: int, kinds: Sequence[Kind]) -> Se
     joined: FromClause = page
     for kind in kinds:
         table = _TABLES[kind]
-        own = (page.c.kind == kind, table.c.user_id == user_id, table.c.version == page.c.version)
-        joined = joined.outerjoin(table, and_(*own))
+        own = (table.c.user_id == user_id, table.c.version == page.c.version, _has_version(table))
+        joined = joined.outerjoin(table, and_(page.c.kind == kind, *own))
     shown = (column for kind in kinds for column in _COLUMNS[kind])
     return select(page.c.kind, *shown).select_from(joined).order_by(page.c.version)
 

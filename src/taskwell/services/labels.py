@@ -127,7 +127,7 @@ async def delete_label(transaction: Transaction, user_id: str, name: str) -> Non
 async def _locked(
     transaction: Transaction, user_id: str, name: str
 ) -> tuple[Row[Any] | None, Sequence[Row[Any]]]:
-    """The label's row, and the tasks that have it. No other transaction can change them."""
+    """The label's row, and the tasks that have it. Other transactions cannot change them meanwhile."""
     try:
         await lock(transaction, user_id, create_user=False)
     except UserNotFound:

@@ -1,7 +1,8 @@
 """`taskwell db`: the schema of the database."""
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -20,8 +21,8 @@ def upgrade(revision: Annotated[str, typer.Argument(help="The revision to reach.
     """Apply the migrations. Safe at any time, also by several processes at once."""
     from taskwell.database import startup
 
-    _show_progress()
-    settings, reached = _run(lambda settings: startup.upgrade(settings, revision), creates=True)
+    with _progress_shown():
+        settings, reached = _run(lambda settings: startup.upgrade(settings, revision), creates=True)
     typer.echo(f"{settings.migration_database} is at {reached}.")
 
 
@@ -83,8 +84,15 @@ def _run(work: Callable[[Settings], Coroutine[Any, Any, T]], *, creates: bool = 
     return settings, run(work(settings), settings.migration_database)
 
 
-def _show_progress() -> None:
+@contextmanager
+def _progress_shown() -> Iterator[None]:
     """Show how far a migration of many rows is, as the log of a server does."""
     logger, handler = logging.getLogger("taskwell"), logging.StreamHandler()
+    level = logger.level
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -76,6 +76,7 @@ class Owner:
         self.task = self._task()
         self.deleted = self._task()
         self.client.delete(f"/api/tasks/{self.deleted}").raise_for_status()
+        self.client.put(f"/api/labels/{self.canary[:60]}", json={}).raise_for_status()
         self.list, self.deleted_list = self._list(), self._list()
         self.client.delete(f"/api/lists/{self.deleted_list}").raise_for_status()
         key = {"Idempotency-Key": self.canary}
@@ -149,6 +150,7 @@ class _Trial:
     def __init__(self, url: str, owner: Owner) -> None:
         self.client = httpx2.Client(base_url=url, timeout=30)
         self.owner = owner
+        self.missing = str(uuid4())
         self.figures = Figures()
         self.requests = 0
         self.telling: list[str] = []
@@ -185,7 +187,7 @@ class _Trial:
     def targets(self, user_id: str) -> list[Target]:
         owner = self.owner
         things = {
-            "missing": str(uuid4()),
+            "missing": self.missing,
             "foreign": owner.task,
             "in the trash": owner.deleted,
             "a list": owner.list,
@@ -196,7 +198,7 @@ class _Trial:
 
     def send(self, operation: Operation, identity: Identity, target: Target) -> tuple[int, Any, Any]:
         path = operation.path.replace("{user_id}", target.user_id).replace("{id}", target.user_id)
-        for hole in ("{task_id}", "{list_id}", "{token_id}"):
+        for hole in ("{task_id}", "{list_id}", "{token_id}", "{name}"):
             path = path.replace(hole, target.thing_id)
         body = _aimed(operation.body, target.thing_id)
         headers = dict(identity.headers)

@@ -200,7 +200,10 @@ class TestSqlite:
         seed(f"sqlite:///{file}", {"ada": 10})
         with closing(sqlite3.connect(file)) as connection, connection:
             connection.execute("PRAGMA writable_schema = ON")
-            connection.execute("UPDATE sqlite_schema SET sql = replace(sql, ', version', ', title')")
+            connection.execute(
+                "UPDATE sqlite_schema SET sql = replace(sql, ', version', ', title') "
+                "WHERE name = 'ix_tasks_user_id_version'"
+            )
         assert "run `taskwell restore` with a backup" in wrong(f"sqlite:///{file}", "integrity")
 
     def test_rows_that_refer_to_nothing(self, file: Path) -> None:

@@ -26,7 +26,7 @@ def test_are_created_shown_and_deleted(database_url: str, option: list[str]) -> 
     assert "ada@example.com" in shown
     if option:
         assert json.loads(shown) == json.loads(made) | {"tasks": 0, "tasks_in_trash": 0}
-        assert json.loads(made).keys() == {"id", "email", "created_at"}
+        assert json.loads(made).keys() == {"id", "email", "time_zone", "created_at"}
     assert done(database_url, "users", "delete", "ada", "--yes", *option)
     assert refused(database_url, "users", "show", "ada", *option) == "There is no such user."
 

@@ -320,7 +320,7 @@ LIST_WRITES = {
     "batch": ListWrite("POST", "/batch", {"operations": [{"op": "create", "task": {"title": "New"}}]}, ""),
     "delete all": ListWrite("DELETE", "", None, ""),
     "delete completed": ListWrite("DELETE", "?completed=true", None, "?completed=true"),
-    "delete in words": ListWrite("DELETE", "?status=completed", None, "?completed=true"),
+    "delete in words": ListWrite("DELETE", "?status=done", None, "?status=completed"),
     "delete found": ListWrite("DELETE", "?q=milk&completed=false", None, "?completed=false&q=milk"),
 }
 

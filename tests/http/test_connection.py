@@ -413,7 +413,7 @@ OPTIONS = {
     "/api/tasks/01a1fe04-9424-75e1-89a6-e90dc13ea379/toggle": "OPTIONS, POST",
     "/api/changes": "GET, HEAD, OPTIONS",
     "/api/users": "OPTIONS, POST",
-    "/api/users/me": "GET, HEAD, OPTIONS",
+    "/api/users/me": "GET, HEAD, OPTIONS, PATCH",
     "/api/users/alice": "DELETE, GET, HEAD, OPTIONS",
     "/api/users/me/tokens": "GET, HEAD, OPTIONS, POST",
     "/nothing/here": "OPTIONS",

@@ -10,7 +10,7 @@ from harness.responses import create
 from taskwell.app import create_app
 from taskwell.core.settings import Settings
 from taskwell.rest.dependencies import path_user
-from taskwell.rest.routes import changes, lists, router, tasks
+from taskwell.rest.routes import changes, labels, lists, router, tasks
 
 OWN, OF_PATH = "/api", "/api/{user_id}"
 # What the second mount says of its own.
@@ -27,7 +27,13 @@ def included() -> dict[str, Any]:
 
 class TestBothMounts:
     @pytest.mark.parametrize(
-        ("path", "routes"), [("/tasks", tasks.router), ("/lists", lists.router), ("", changes.router)]
+        ("path", "routes"),
+        [
+            ("/tasks", tasks.router),
+            ("/lists", lists.router),
+            ("/labels", labels.router),
+            ("", changes.router),
+        ],
     )
     def test_are_the_same_router_with_the_same_options(self, path: str, routes: APIRouter) -> None:
         own, of_path = (included()[f"{prefix}{path}"] for prefix in (OWN, OF_PATH))
@@ -40,13 +46,13 @@ class TestBothMounts:
 
     def test_nothing_else_is_at_the_second(self) -> None:
         prefixes = {prefix for prefix in included() if prefix.startswith(OF_PATH)}
-        assert prefixes == {OF_PATH, f"{OF_PATH}/tasks", f"{OF_PATH}/lists"}
+        assert prefixes == {OF_PATH, f"{OF_PATH}/tasks", f"{OF_PATH}/lists", f"{OF_PATH}/labels"}
 
     def test_have_the_same_operations_in_the_document(self) -> None:
         paths = create_app(Settings(database_url="sqlite:///unused.db")).openapi()["paths"]
         of_path = {path: paths[path] for path in paths if path.startswith(OF_PATH)}
         own = {path.replace(OF_PATH, OWN, 1): operations for path, operations in of_path.items()}
-        assert len(own) == 18
+        assert len(own) == 17
         for path, operations in own.items():
             assert paths[path].keys() == operations.keys(), path
             for method, operation in operations.items():

@@ -73,10 +73,11 @@ class TestDocument:
             "user_list_lists", "user_create_list", "user_get_list", "user_update_list", "user_put_list",
             "user_delete_list", "user_restore_list", "user_archive_list", "user_unarchive_list",
             "user_move_list",
-            "list_labels", "get_label", "put_label", "update_label", "delete_label",
-            "put_label_by_name", "update_label_by_name", "delete_label_by_name",
-            "user_list_labels", "user_get_label", "user_put_label", "user_update_label", "user_delete_label",
-            "user_put_label_by_name", "user_update_label_by_name", "user_delete_label_by_name",
+            "list_labels", "put_label_by_name", "update_label_by_name", "delete_label_by_name",
+            "get_label", "put_label", "update_label", "delete_label",
+            "user_list_labels", "user_put_label_by_name", "user_update_label_by_name",
+            "user_delete_label_by_name", "user_get_label", "user_put_label", "user_update_label",
+            "user_delete_label",
             "list_changes", "follow_changes", "user_list_changes", "user_follow_changes",
         ]  # fmt: skip
 
@@ -120,6 +121,8 @@ class TestDocument:
                 expected |= {428}
             if path.endswith(("/changes", "/events")):
                 expected |= {410}
+            if "/labels" in path and (method != "get" or path.endswith("{name}")):
+                expected |= {404}
             if path.startswith("/api/users/{id}") or "{token_id}" in path or (method, path) == UPDATE_ME:
                 expected |= {404}
             assert errors == expected, (method, path)
@@ -230,9 +233,12 @@ class TestDocument:
         )
         filters = {
             "completed", "status", "q", "created_after", "created_before", "updated_after", "updated_before",
+            "completed_after", "completed_before", "due", "due_before", "due_after", "start_before",
+            "start_after", "started", "list", "archived", "parent", "priority", "label", "label_any",
+            "label_not", "labelled", "recurring", "tz",
         }  # fmt: skip
         assert deleted == filters
-        assert shown == filters | {"deleted", "sort", "limit", "cursor"}
+        assert shown == filters | {"deleted", "sort", "limit", "cursor", "fields"}
 
     def test_a_stream_is_one(self, document: dict[str, Any]) -> None:
         for path in ("/api/events", "/api/{user_id}/events"):

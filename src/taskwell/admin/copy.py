@@ -216,7 +216,10 @@ async def copy(source: ReadTransaction, target: Transaction, progress: Progress)
     """
     tables = await tables_of(source)
     _refuse_differences(_columns(tables), _columns(await tables_of(target)))
-    await target.execute(delete(Housekeeping))  # it was done for the rows before, not for these
+    if await target.run_sync(
+        lambda connection: inspect(connection).has_table(str(Housekeeping.__tablename__))
+    ):
+        await target.execute(delete(Housekeeping))  # it was done for the rows before, not for these
     read = {}
     for table in tables:
         found = _Sum()

@@ -222,8 +222,11 @@ class _Steps:
 def _lies_between(config: Config, current: str | None, middle: str, target: str) -> bool:
     """Whether the way from the current revision to the target leads over the middle one."""
     scripts = ScriptDirectory.from_config(config)
-    way = [script.revision for script in scripts.iterate_revisions(target, current or "base")]
-    return middle in way[1:]
+    order = [None, *reversed([script.revision for script in scripts.walk_revisions()])]
+    end = scripts.get_current_head() if target == "head" else target
+    if current not in order or end not in order:  # relative, or unknown: Alembic knows
+        return False
+    return order.index(current) < order.index(middle) < order.index(end)
 
 
 async def migrating(settings: Settings, work: Callable[[Connection], T]) -> T:

@@ -56,6 +56,7 @@ _EXAMPLES: Mapping[str, Any] = {
     "last-event-id": "0",
     "lastEventId": "0",
     "limit": 50,
+    "name": "home",
     "list_id": EXAMPLE_LIST_ID,
     "prefer": "handling=lenient",
     "q": "milk",

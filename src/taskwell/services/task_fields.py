@@ -184,6 +184,12 @@ _RICH = frozenset(
     for column in map(_TABLE.c.get, (field.name for field in fields(TaskRead)))
     if column is not None and column.nullable and column.name not in {*_PLAIN, "completed_at", "status"}
 )
+_RICH_NAMES = ", ".join(f"tasks.{column.name}" for column in _TABLE.c if column.name in _RICH)
+# In RETURNING, SQLite 3.40 evaluates `IS NULL` on a wrong column.
+_IS_PLAIN = {
+    "sqlite": f"typeof(coalesce({_RICH_NAMES})) = 'null'",
+    "postgresql": f"num_nonnulls({_RICH_NAMES}) = 0",
+}
 _EMPTY = {column.name: column.type.empty for column in _TABLE.c if isinstance(column.type, JsonText)}
 # Columns whose text needs no escaping: ids, keys, dates, and names of time zones.
 _UNESCAPED = {"user_id", "position", "start", "due", "time_zone"}
@@ -235,10 +241,10 @@ def task_json_sql(dialect: str, *, deleted: bool = False) -> str:
     cost more than the rest of a read.
     """
     columns = [_TABLE.c[field.name] for field in fields(TaskDeleted if deleted else TaskRead)]
-    rich = [place for place, column in enumerate(columns) if column.name in _RICH]
-    before, span, after = columns[: rich[0]], columns[rich[0] : rich[-1] + 1], columns[rich[-1] + 1 :]
-    members = [*_members(dialect, before), _span(dialect, span), *_members(dialect, after)]
-    return _text(dialect, _object(members))
+    full = _text(dialect, _object(_members(dialect, columns)))
+    # A plain task has no value for the others: that part of its JSON is a constant, which costs nothing.
+    plain = _text(dialect, _object([_plain_member(dialect, column) for column in columns]))
+    return f"CASE WHEN {_IS_PLAIN[dialect]} THEN {plain} ELSE {full} END"
 
 
 def json_column(dialect: str, *, deleted: bool = False) -> ColumnElement[str]:
@@ -273,20 +279,10 @@ def _joined(members: Sequence[Form]) -> Form:
     return Form(",".join(member.format for member in members), tuple(arguments))
 
 
-def _span(dialect: str, columns: Sequence[Column[Any]]) -> Form:
-    """The members that a plain task has no value for: then they are a constant, which costs nothing."""
-    plain = [
-        Form(f'"{column.name}":{_EMPTY.get(column.name, "null")}', ())
-        if column.name in _RICH
-        else _member(column.name, _form(dialect, column))
-        for column in columns
-    ]
-    names = ", ".join(f"tasks.{column.name}" for column in columns if column.name in _RICH)
-    is_plain = (
-        f"num_nonnulls({names}) = 0" if dialect == "postgresql" else f"typeof(coalesce({names})) = 'null'"
-    )
-    short, full = (_text(dialect, _joined(members)) for members in (plain, _members(dialect, columns)))
-    return Form("%s", (f"CASE WHEN {is_plain} THEN {short} ELSE {full} END",))
+def _plain_member(dialect: str, column: Column[Any]) -> Form:
+    if column.name in _RICH:
+        return Form(f'"{column.name}":{_EMPTY.get(column.name, "null")}', ())
+    return _member(column.name, _form(dialect, column))
 
 
 def _form(dialect: str, column: Column[Any]) -> Form:

@@ -27,7 +27,10 @@ from taskwell.services.task_statements import TaskKey, get_tasks, insert_tasks, 
 from tests.security.conftest import settings_for
 
 # What a table calls the user.
-TENANT = {"tasks": "user_id", "idempotency_keys": "user_id", "api_tokens": "user_id", "users": "id"}
+TENANT = {
+    "tasks": "user_id", "lists": "user_id", "labels": "user_id", "idempotency_keys": "user_id",
+    "api_tokens": "user_id", "users": "id",
+}  # fmt: skip
 
 # Statements about nobody in particular, by what is in them and in no other.
 ACROSS_USERS = {
@@ -35,7 +38,7 @@ ACROSS_USERS = {
         r"FROM api_tokens\b.* WHERE api_tokens\.digest ="
     ),
     "housekeeping looks for whose trash is to be emptied": (
-        r"^SELECT tasks\.user_id FROM tasks WHERE tasks\.deleted_at <"
+        r"^SELECT (tasks|lists|labels)\.user_id FROM \1 WHERE \1\.deleted_at <"
     ),
     "housekeeping looks for old keys to forget": (
         r"^DELETE FROM idempotency_keys WHERE .* IN \(SELECT .* WHERE idempotency_keys\.created_at <"
@@ -53,6 +56,8 @@ WITHOUT_THE_USER = {"uq_users_email"}
 USER_NOT_FIRST = {
     "uq_api_tokens_digest",
     "ix_tasks_deleted_at_user_id",
+    "ix_lists_deleted_at_user_id",
+    "ix_labels_deleted_at_user_id",
     "ix_idempotency_keys_created_at_user_id",
 }
 

@@ -34,7 +34,7 @@ _USED = """
         SELECT labels, completed, coalesce(list_id IN (
             SELECT id FROM lists WHERE lists.user_id = :user_id AND archived_at IS NOT NULL
         ), false) AS archived
-        FROM tasks WHERE user_id = :user_id AND deleted_at IS NULL AND labels IS NOT NULL
+        FROM tasks WHERE tasks.user_id = :user_id AND deleted_at IS NULL AND labels IS NOT NULL
     ) AS tasks, {names} AS label{columns}
     GROUP BY label.value
     """

@@ -124,9 +124,9 @@ class TestStream:
         with listening(client, events) as stream:
             made = client.post(lists, json={"name": "Home"}).json()
             task = create(client, tasks, list_id=made["id"])
-            client.delete(f"{lists}/{made['id']}")
             told = [stream.event("list"), stream.event()]
             assert [event.record for event in told] == [{"type": "list", **made}, task]
+            client.delete(f"{lists}/{made['id']}")
             gone = [stream.event(), stream.event("list")]
             assert [event.record["deleted"] for event in gone] == [True, True]
             assert list(gone[0].record) == ["id", "deleted", "version", "deleted_at"]

@@ -22,6 +22,7 @@ for the user in the path. Every error is a problem (RFC 9457).
 _TAGS = [
     {"name": "tasks", "description": "Create, read, change and delete tasks."},
     {"name": "lists", "description": "Lists that tasks are in. The inbox is no list: it cannot be deleted."},
+    {"name": "labels", "description": "Names on tasks: their colors, places and numbers of tasks."},
     {"name": "users", "description": "The owners of tasks."},
     {"name": "changes", "description": "The changes of tasks and lists, as a list or a live stream."},
     {"name": "tokens", "description": "Credentials of programs that act as a user."},

@@ -10,9 +10,13 @@ from taskwell.models.base import SEQUENCE_END
 from taskwell.schemas.base import INT64, Input
 from taskwell.schemas.task import TaskCreate, TaskDeleted, TaskMove, TaskRead, TaskToggle, TaskUpdate
 from taskwell.schemas.task_list import Fate, ListCreate, ListDeleted, ListId, ListMove, ListRead, ListUpdate
-from taskwell.schemas.types import TaskId
+from taskwell.schemas.types import EXAMPLE_ID, TaskId
 
 MAX_OPERATIONS = 1_000
+EXAMPLE_OTHER_ID = "01a1fe04-9424-75e1-89a6-e90dc13ea380"
+_MOVE: dict[str, Any] = {"op": "move", "id": EXAMPLE_ID, "after": EXAMPLE_OTHER_ID}
+_MOVE_EXAMPLE = ConfigDict(json_schema_extra={"examples": [_MOVE]})
+_MOVE_LIST_EXAMPLE = ConfigDict(json_schema_extra={"examples": [{"kind": "list", **_MOVE}]})
 
 Version = Annotated[
     StrictInt,
@@ -81,6 +85,8 @@ class RestoreOperation(OnTask):
 class MoveOperation(OnTask, TaskMove):
     """Moves a task to another place in the order, and to another list or parent."""
 
+    model_config = _MOVE_EXAMPLE
+
     op: Annotated[Literal["move"], Field(examples=["move"])]
     id: TaskId
     version: Version | MISSING = MISSING
@@ -138,6 +144,8 @@ class UnarchiveListOperation(OnList):
 
 class MoveListOperation(OnList, ListMove):
     """Moves a list beside another one."""
+
+    model_config = _MOVE_LIST_EXAMPLE
 
     op: Annotated[Literal["move"], Field(examples=["move"])]
     id: ListId

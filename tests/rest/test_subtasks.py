@@ -160,6 +160,23 @@ class TestComplete:
         assert all_tasks(client, tasks) == tree
 
 
+class TestNumbers:
+    def test_of_one_level_are_in_the_order_of_its_changes(self, client: httpx2.Client, tasks: str) -> None:
+        """Whatever their ids are, and on both databases."""
+        top = create(client, tasks, title="top")["id"]
+        parts = [create(client, tasks, title=f"{n}", parent_id=top)["id"] for n in range(4)]
+        order = [parts[n] for n in (2, 0, 3, 1)]
+        for part in order:
+            client.patch(f"{tasks}/{part}", json={"priority": 1})
+        client.delete(f"{tasks}/{top}")
+        gone = client.get(f"{tasks}?deleted=true").json()
+        gone.sort(key=lambda task: task["version"])
+        assert [task["id"] for task in gone] == [top, *order]
+        client.post(f"{tasks}/{top}/restore")
+        back = sorted(client.get(tasks).json(), key=lambda task: task["version"])
+        assert [task["id"] for task in back] == [top, *order]
+
+
 class TestDeleteMany:
     @pytest.mark.parametrize(
         ("query", "gone"),

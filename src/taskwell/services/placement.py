@@ -92,19 +92,23 @@ async def _list_below(
 async def parts_of(
     transaction: Transaction, user_id: str, task_id: UUID, *, deleted_at: Any = None
 ) -> list[Part]:
-    """The tasks below a task, parents first: those alive, or those in the trash since one instant."""
+    """The tasks below a task, parents first: those alive, or those in the trash since one instant.
+
+    Of one level, those that changed earlier come first: both databases number them alike.
+    """
     there = col(Task.deleted_at).is_(None) if deleted_at is None else col(Task.deleted_at) == deleted_at
-    top = select(col(Task.id), literal(1).label("level"), col(Task.parent_id)).where(
+    columns = (col(Task.parent_id), col(Task.version))
+    top = select(col(Task.id), literal(1).label("level"), *columns).where(
         col(Task.user_id) == user_id, col(Task.parent_id) == task_id, there
     )
     tree = top.cte("tree", recursive=True)
     below = (
-        select(col(Task.id), tree.c.level + 1, col(Task.parent_id))
+        select(col(Task.id), tree.c.level + 1, *columns)
         .join(tree, col(Task.parent_id) == tree.c.id)
         .where(col(Task.user_id) == user_id, there, tree.c.level < MAX_LEVELS)
     )
     tree = tree.union(below)
-    rows = await transaction.all(select(tree).order_by(tree.c.level))
+    rows = await transaction.all(select(tree).order_by(tree.c.level, tree.c.version))
     return [Part(row.id, row.level, row.parent_id) for row in rows]
 
 

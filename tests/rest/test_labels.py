@@ -158,6 +158,12 @@ class TestRename:
         assert read(client, f"{tasks}/{other['id']}") == other
         assert client.delete(f"{labels}/home").status_code == 404
 
+    def test_to_nothing_takes_no_number(self, client: httpx2.Client, labels: str) -> None:
+        before = client.put(f"{labels}/home", json={"color": "#123456"}).json()
+        answer = client.patch(f"{labels}/home", json={})
+        assert (answer.status_code, answer.json()) == (200, before)
+        assert client.get(labels).json()[0]["version"] == before["version"]
+
     @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
     def test_of_a_label_that_is_nowhere_is_a_404(
         self, client: httpx2.Client, tasks: str, labels: str, method: str

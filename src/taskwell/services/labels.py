@@ -95,10 +95,14 @@ async def put_label(
 async def update_label(transaction: Transaction, user_id: str, name: str, changes: LabelUpdate) -> LabelRead:
     """Change a label. Another name replaces this one in every task; two labels can become one that way.
 
+    Without any member, it stays and takes no number.
+
     Raises:
         LabelNotFound: it has no row, and no task has it.
     """
     row, tasks = await _locked(transaction, user_id, name)
+    if row is not None and not changes.model_fields_set:
+        return LabelRead(row.name, row.color, row.position, row.version)
     values = changes.model_dump()
     new_name: str = values.pop("name", row.name if row else name)
     if "name" in changes.model_fields_set:

@@ -206,6 +206,26 @@ class TestAllOrNothing:
         gone = [{"op": "delete", "id": unknown_id()} for _ in range(3)]
         assert problem(send(client, tasks, new(), *gone), 404, "not_found")["index"] == 1
 
+    @pytest.mark.parametrize(
+        "later",
+        [
+            {"parent_id": "{taken}"},  # which is there, but not of this batch
+            {"parent_id": "00000000-0000-4000-8000-000000000000"},
+            {"start": "2026-11-21", "due": "2026-11-20"},
+        ],
+    )
+    def test_an_id_that_is_taken_is_told_before_what_is_wrong_later(
+        self, client: httpx2.Client, tasks: str, later: dict[str, str]
+    ) -> None:
+        """Neighbouring creations run together."""
+        taken = create(client, tasks)
+        task = {"title": "New"} | {name: value.format(taken=taken["id"]) for name, value in later.items()}
+        wrong = new(id=unknown_id(), task=task)
+        answer = send(client, tasks, new(), new(id=taken["id"]), wrong, new())
+        assert problem(answer, 412, "precondition_failed")["index"] == 1
+        assert answer.headers["etag"] == f'"{taken["version"]}"'
+        assert client.get(tasks).json() == [taken]
+
     def test_who_reads_meanwhile_sees_all_or_nothing(self, client: httpx2.Client, tasks: str) -> None:
         made = [create(client, tasks) for _ in range(20)]
         flips = [{"op": "toggle", "id": task["id"]} for task in made]

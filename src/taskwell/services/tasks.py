@@ -174,9 +174,14 @@ async def _insert_all(
             if any(row["id"] == new.parent_id for row in rows):  # the parent has to be there
                 created += await _insert(transaction, rows)
                 rows = []
+                if len(created) < index:
+                    return created
             try:
                 sent = await further.of_new(sent_values(new))
             except Invalid as error:
+                created += await _insert(transaction, rows)
+                if len(created) < index:  # an earlier one fails too, and is the one to be told
+                    return created
                 error.index = index
                 raise
             values |= sent | derived_values({"completed": values["completed"]} | sent, now)

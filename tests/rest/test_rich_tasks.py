@@ -182,6 +182,19 @@ class TestLabels:
         )
         assert (answer.status_code, answer.json()["labels"]) == (201, ["home"])
 
+    def test_a_put_that_creates_adds_to_and_removes_from_its_labels(
+        self, client: httpx2.Client, tasks: str
+    ) -> None:
+        body = {"title": "x", "labels": ["a", "b"], "labels_add": ["c"], "labels_remove": ["B"]}
+        answer = client.put(f"{tasks}/{unknown_id()}", json=body, headers={"If-None-Match": "*"})
+        assert (answer.status_code, answer.json()["labels"]) == (201, ["a", "c"])
+        many = body | {"labels": [f"label {n}" for n in range(30)]}
+        refused(
+            client.put(f"{tasks}/{unknown_id()}", json=many, headers={"If-None-Match": "*"}),
+            "/labels_add",
+            "too_many",
+        )
+
     def test_adding_one_too_many_is_refused(self, client: httpx2.Client, tasks: str) -> None:
         labels = [f"label {n}" for n in range(30)]
         path = made(client, tasks, labels=labels)

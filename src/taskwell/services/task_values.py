@@ -1,8 +1,8 @@
 """The columns of a task that depend on the stored task, on another task, on a list, or on the user's zone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic_core import PydanticCustomError
 from sqlalchemy import Row
@@ -14,6 +14,8 @@ from taskwell.services.placement import Part, Place, place_of
 from taskwell.services.task_dates import NO_DATES, Dates, resolve
 from taskwell.services.task_fields import depends, label_values, own_values
 from taskwell.services.zones import ZoneOfRequest
+
+T = TypeVar("T")
 
 
 class TaskValues:
@@ -81,13 +83,18 @@ def _has_instant(sent: Mapping[str, Any]) -> bool:
     return any(isinstance(value, datetime) and value.tzinfo is not None for value in values)
 
 
-def _label_values(sent: Mapping[str, Any], stored: list[str]) -> dict[str, Any]:
-    added, removed = sent.get("labels_add", []), {label_key(name) for name in sent.get("labels_remove", [])}
-    if not added and not removed:
-        return {}
+def labels_after(sent: Mapping[str, Any], stored: Sequence[str]) -> list[str]:
+    """The labels of a task after a request that adds or removes some. Raises Invalid: there are too many."""
+    removed = {label_key(name) for name in sent.get("labels_remove", [])}
     before = (sent["labels"] or []) if "labels" in sent else stored
-    names = [name for name in distinct_labels([*before, *added]) if label_key(name) not in removed]
-    return label_values(_checked("labels_add", check_label_count, names))
+    names = distinct_labels([*before, *sent.get("labels_add", [])])
+    left = [name for name in names if label_key(name) not in removed]
+    return _checked("labels_add", check_label_count, left)
+
+
+def _label_values(sent: Mapping[str, Any], stored: Sequence[str]) -> dict[str, Any]:
+    changes = sent.get("labels_add") or sent.get("labels_remove")
+    return label_values(labels_after(sent, stored)) if changes else {}
 
 
 def _extra_values(sent: Mapping[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +104,7 @@ def _extra_values(sent: Mapping[str, Any], stored: dict[str, Any]) -> dict[str, 
     return {"extra": {} if extra is None else _checked("extra", check_extra, merged(stored, extra))}
 
 
-def _checked(name: str, check: Any, value: Any) -> Any:
+def _checked(name: str, check: Callable[[T], T], value: T) -> T:
     """The result of a check of the schemas. Raises Invalid."""
     try:
         return check(value)

@@ -51,12 +51,13 @@ from taskwell.services.task_fields import (
     without_unchanged_state,
 )
 from taskwell.services.task_rows import instant_of_writes, write_tasks
-from taskwell.services.task_values import TaskValues
+from taskwell.services.task_values import TaskValues, labels_after
 from taskwell.services.users import UserNotFound
 from taskwell.services.zones import NO_ZONE, ZoneOfRequest
 
 ExpectedVersions = frozenset[int]
 _INSTANT = table_of(Task).c.updated_at.type
+_LABEL_CHANGES = ("labels_add", "labels_remove")
 Conditions = tuple[ColumnElement[bool], ...]
 
 
@@ -220,8 +221,9 @@ async def put_task(
     take_subtasks(values)  # a new task has none
     if "title" not in values:
         raise Invalid(Violation("body", "/title", "required", "is required"))
-    if "labels_add" in values:
-        values["labels"] = values.pop("labels_add")
+    if not values.keys().isdisjoint(_LABEL_CHANGES):
+        values["labels"] = labels_after(values, [])
+        values = {name: value for name, value in values.items() if name not in _LABEL_CHANGES}
     new = TaskCreate.model_construct(**values)
     return await create_task(transaction, user_id, new, create_user=create_user, task_id=task_id, zone=zone)
 

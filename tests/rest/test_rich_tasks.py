@@ -76,6 +76,15 @@ class TestStatus:
         assert client.get(path).json() == before
         assert len(client.get(tasks).json()) == 1
 
+    @pytest.mark.parametrize("others", [{}, {"due": "2026-11-20"}, {"subtasks": "complete"}])
+    def test_a_contradiction_is_told_whether_the_task_is_there_or_not(
+        self, client: httpx2.Client, tasks: str, others: dict[str, str]
+    ) -> None:
+        body = {"completed": True, "status": "open"} | others
+        path = f"{tasks}/{unknown_id()}"
+        refused(client.patch(path, json=body), "/status", "status_conflict")
+        refused(client.patch(made(client, tasks), json=body), "/status", "status_conflict")
+
     @pytest.mark.parametrize(("before", "after"), list(product(STATUSES, STATUSES)))
     def test_any_may_follow_any(self, client: httpx2.Client, tasks: str, before: str, after: str) -> None:
         path = made(client, tasks, status=before)

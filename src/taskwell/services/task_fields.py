@@ -87,7 +87,7 @@ def own_values(sent: Mapping[str, Any]) -> dict[str, Any]:
     if "labels" in values:
         values |= label_values(values["labels"] or [])
     if contradict(values):
-        raise Invalid(Violation("body", "/status", "status_conflict", "contradicts completed"))
+        raise contradiction()
     if "status" in values:
         values["completed"] = values["status"] in DONE
         values["status"] = None if values["status"] in _IMPLIED else values["status"]
@@ -97,6 +97,10 @@ def own_values(sent: Mapping[str, Any]) -> dict[str, Any]:
 def contradict(sent: Mapping[str, Any]) -> bool:
     """Whether the `status` of a request contradicts its `completed`."""
     return "status" in sent and sent.get("completed", sent["status"] in DONE) != (sent["status"] in DONE)
+
+
+def contradiction() -> Invalid:
+    return Invalid(Violation("body", "/status", "status_conflict", "contradicts completed"))
 
 
 def without_unchanged_state(sent: Mapping[str, Any], completed: bool) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from taskwell.services.sequence import (
 from taskwell.services.subtasks import complete_all, take_subtasks
 from taskwell.services.task_fields import (
     contradict,
+    contradiction,
     depends,
     derived_values,
     instant_of_write,
@@ -250,7 +251,9 @@ async def update_task(
         if expected is not None and task.version not in expected:
             raise PreconditionFailed(task.version)
         return task
-    if contradict(sent) and changes.is_sent_back:
+    if contradict(sent):
+        if not changes.is_sent_back:
+            raise contradiction()
         stored = await locked(transaction, user_id, task_id, expected)
         sent = without_unchanged_state(sent, stored.completed)
     with_parts = take_subtasks(sent)

@@ -659,6 +659,20 @@ class TestSubtasks:
         client.post(f"{paths[0]}/restore")
         assert client.get(paths[1]).json()["parent_id"] is None
 
+    @pytest.mark.parametrize("goes", ["into", "out of"])
+    def test_a_part_whose_parent_is_in_another_list_comes_back_alone(
+        self, client: httpx2.Client, tasks: str, goes: str
+    ) -> None:
+        lists = tasks.removesuffix("tasks") + "lists"
+        places = [None, client.post(lists, json={"name": "Home"}).json()["id"]]
+        before, after = places if goes == "into" else reversed(places)
+        top = made(client, tasks, list_id=before)
+        part = made(client, tasks, parent_id=id_of(top))
+        client.delete(part)
+        patched(client, top, list_id=after)
+        task = client.post(f"{part}/restore").json()
+        assert (task["list_id"], task["parent_id"]) == (before, None)
+
     def test_a_tree_takes_its_precondition_from_its_top(self, client: httpx2.Client, tasks: str) -> None:
         paths = chain(client, tasks, 2)
         problem(client.delete(paths[0], headers={"If-Match": '"99"'}), 412, "precondition_failed")

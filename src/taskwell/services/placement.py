@@ -113,10 +113,14 @@ async def parts_of(
 
 
 async def place_left(transaction: Transaction, user_id: str, place: Place, parts: Sequence[Part]) -> Place:
-    """What is left of the place of a deleted task, whose parent or list may be gone or different now."""
+    """What is left of the place of a deleted task, whose parent or list may be gone or different now.
+
+    A parent that is in another list by now is none any more.
+    """
     if place.parent_id is not None:
         try:
-            return Place(await _list_below(transaction, user_id, place.parent_id, parts), place.parent_id)
+            if await _list_below(transaction, user_id, place.parent_id, parts) == place.list_id:
+                return place
         except Invalid:
             pass
     if place.list_id is None or await is_list(transaction, user_id, place.list_id):

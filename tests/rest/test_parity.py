@@ -29,7 +29,7 @@ _VARYING = re.compile(
     r"|\b[0-9a-f]{32}\b"  # the id of a request
     r"|\d{4}-\d\d-\d\dT[\d:.]+Z"
     r"|(?<=cursor=)[\w-]+"
-    r'|(?<="position":")i[0-9A-Za-z]{9}(?=")'  # made of the clock
+    r'|(?<="position":")[iR][0-9A-Za-z]{9,}(?=")'  # made of the clock
     r'|(?<=-)[0-9a-f]{12}(?=")',  # of a list's ETag, which the cursor is part of
     re.IGNORECASE,
 )
@@ -53,6 +53,7 @@ class Side:
 
     wire: Wire
     task_ids: list[str] = field(default_factory=list)
+    list_ids: list[str] = field(default_factory=list)
     next_page: str = ""
     names: dict[str, str] = field(default_factory=dict)
 
@@ -103,7 +104,10 @@ def new_place(side: Side, tasks: str) -> Place:
 
 @dataclass(frozen=True)
 class Step:
-    """A request in which a task is named by the order of its creation."""
+    """A request in which tasks and lists are named by the order of their creation: `{task}`, `{list}`.
+
+    A body has their numbers in the place of ids.
+    """
 
     method: str
     target: str
@@ -112,15 +116,33 @@ class Step:
     number: int = 0
 
     def ask(self, side: Side) -> Answer:
-        task_id = side.task_ids[self.number % len(side.task_ids)] if side.task_ids else str(uuid4())
-        target = self.target.format(task=task_id, next_page=side.next_page or "/api/tasks?limit=1")
-        body = b"" if self.body is None else json.dumps(self.body).encode()
+        target = self.target.format(
+            task=_at(side.task_ids, self.number),
+            list=_at(side.list_ids, self.number),
+            next_page=side.next_page or "/api/tasks?limit=1",
+        )
+        body = b"" if self.body is None else json.dumps(self._filled(side)).encode()
         answer = side.ask(self.method, target, body, self.line)
-        if answer.status == 201 and "/tasks" in target:
-            side.task_ids.append(json.loads(answer.body)["id"])
+        if answer.status == 201 and not target.startswith("/api/users"):
+            ids = side.list_ids if "/lists" in target else side.task_ids
+            ids.append(json.loads(answer.body)["id"])
         if link := re.match('<(.*)>; rel="next"', answer.headers.get("link", "")):
             side.next_page = link[1]
         return answer
+
+    def _filled(self, side: Side) -> Any:
+        if not isinstance(self.body, dict):
+            return self.body
+        beside = side.list_ids if "/lists" in self.target else side.task_ids
+        ids = {"list_id": side.list_ids, "parent_id": side.task_ids, "after": beside, "before": beside}
+        return {
+            name: _at(ids[name], value) if name in ids and isinstance(value, int) else value
+            for name, value in self.body.items()
+        }
+
+
+def _at(ids: list[str], number: int) -> str:
+    return ids[number % len(ids)] if ids else str(uuid4())
 
 
 MOUNTS = ("/api/tasks", "/api/tasks", "/api/default/tasks", "/api/alice/tasks", "/api/bob/tasks")
@@ -131,17 +153,26 @@ LIMITS = ("1", "2", "3", "1000", "1001", "0", "-1", "x")
 
 def random_step(random: Random) -> Step:
     return random.choices(
-        (create, change, toggle, delete, look, page, go_on, create_user, look_at_user, delete_user),
-        (30, 25, 20, 10, 15, 15, 10, 6, 6, 2),
-    )[0](random)
+        (
+            create, change, toggle, delete, look, page, go_on, create_user, look_at_user, delete_user,
+            move, restore, create_list, change_list, act_on_a_list, look_at_lists, label, search,
+        ),
+        (30, 25, 20, 10, 15, 15, 10, 6, 6, 2, 15, 6, 10, 5, 10, 5, 10, 25),
+    )[0](random)  # fmt: skip
 
 
 def random_task(random: Random, required: float = 0.6) -> dict[str, Any]:
     return random_body(random, refused=0.2, required=required, others=0.6)
 
 
+def place(random: Random) -> dict[str, Any]:
+    """Now and then, the members that put a task somewhere."""
+    values = {"list_id": random.choice((0, 1, None)), "parent_id": random.choice((random.randrange(9), None))}
+    return {name: value for name, value in values.items() if random.random() < 0.2}
+
+
 def create(random: Random) -> Step:
-    task = random_task(random, required=1)
+    task = random_task(random, required=1) | place(random)
     prefer = random.choice((b"Prefer: handling=lenient", b"Prefer: handling=strict"))
     return Step("POST", random.choice(MOUNTS), task, prefer)
 
@@ -152,15 +183,19 @@ def on_a_task(random: Random, method: str, rest: str = "", body: Any = None, lin
 
 
 def change(random: Random) -> Step:
-    body: object = random.choice((random_task(random), random_task(random), {}, []))
+    labels = {"labels_add": ["home", "Büro"], "labels_remove": ["HOME"]}
+    body: object = random.choice((random_task(random), random_task(random), place(random), labels, {}, []))
     return on_a_task(random, random.choice(("PATCH", "PUT")), body=body)
 
 
 def toggle(random: Random) -> Step:
     method, rest = random.choice((("POST", "/toggle"), ("PATCH", "/complete")))
     body: object = random.choice(
-        (None, {}, {"completed": True}, {"completed": False}, {"completed": "no"}, [])
-    )
+        (
+            None, {}, {"completed": True}, {"completed": False}, {"completed": "no"}, [],
+            {"completed": True, "subtasks": "complete"},
+        )
+    )  # fmt: skip
     return on_a_task(random, method, rest, body)
 
 
@@ -179,6 +214,73 @@ def page(random: Random) -> Step:
 
 def go_on(random: Random) -> Step:
     return Step("GET", random.choice(("{next_page}", "{next_page}", "{next_page}x")))
+
+
+def move(random: Random) -> Step:
+    return on_a_task(random, "POST", "/move", beside(random) | place(random))
+
+
+def beside(random: Random) -> dict[str, Any]:
+    return {random.choice(("after", "before")): random.choice((None, random.randrange(9), "x"))}
+
+
+def restore(random: Random) -> Step:
+    return on_a_task(random, "POST", "/restore")
+
+
+def lists_at(random: Random) -> str:
+    return random.choice(MOUNTS).replace("/tasks", "/lists")
+
+
+def list_body(random: Random) -> dict[str, Any]:
+    values = {"name": ("Home", " x ", ""), "color": ("#ABCDEF80", None, "red"), "position": ("a0", "a1", "")}
+    return {name: random.choice(some) for name, some in values.items() if random.random() < 0.7}
+
+
+def create_list(random: Random) -> Step:
+    return Step("POST", lists_at(random), {"name": "Home"} | list_body(random))
+
+
+def on_a_list(random: Random, method: str, rest: str = "", body: Any = None) -> Step:
+    return Step(method, f"{lists_at(random)}/{{list}}{rest}", body, number=random.randrange(2))
+
+
+def change_list(random: Random) -> Step:
+    return on_a_list(random, random.choice(("PATCH", "PUT")), body=list_body(random))
+
+
+def act_on_a_list(random: Random) -> Step:
+    if random.random() < 0.3:
+        return on_a_list(random, "POST", "/move", beside(random))
+    rest = random.choice(("", "?tasks=keep", "/restore", "/restore", "/archive", "/unarchive"))
+    return on_a_list(random, "POST" if rest.startswith("/") else "DELETE", rest)
+
+
+def look_at_lists(random: Random) -> Step:
+    return Step("GET", lists_at(random) + random.choice(("", "/{list}", "?counts=true", "?deleted=true")))
+
+
+def label(random: Random) -> Step:
+    path = random.choice(MOUNTS).replace("/tasks", "/labels") + random.choice(
+        ("/home", "?name=B%C3%BCro", "")
+    )
+    body = {name: value for name, value in (("name", "HOME"), ("color", "#123456")) if random.random() < 0.5}
+    method = random.choice(("GET", "PUT", "PATCH", "DELETE"))
+    return Step(method, path, body if method.startswith("P") else None)
+
+
+PARAMETERS = (
+    "due=overdue", "due=none,2026-11-18", "due_before=2031-05-06T07:08:09Z", "due_after=2026-11-20", "due=x",
+    "started=true", "list=inbox", "list={list}", "list={list},inbox", "archived=true", "parent=none",
+    "parent={task}", "priority=1,none", "label=home", "label_any=home&label_any=B%C3%BCro", "label_not=HOME",
+    "labelled=false", "status=in_progress", "status=cancelled", "tz=Pacific/Kiritimati", "tz=x",
+    "sort=due,-priority", "sort=-start", "sort=position", "sort=-completed_at", "fields=id,due,labels,status",
+)  # fmt: skip
+
+
+def search(random: Random) -> Step:
+    query = "&".join(random.sample(PARAMETERS, random.randint(1, 3)))
+    return Step("GET", f"{random.choice(MOUNTS)}?{query}", number=random.randrange(9))
 
 
 def create_user(random: Random) -> Step:

@@ -21,11 +21,11 @@ from taskwell import __version__
 from taskwell.auth.jwt import Verifier
 from taskwell.core.bounded_cache import BoundedCache
 from taskwell.core.errors import Unavailable
+from taskwell.core.principal import ALL_USERS, as_user
 from taskwell.core.settings import Settings
 from taskwell.core.settings_warnings import remarks
 from taskwell.database import startup
 from taskwell.database.database import Database
-from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.http import logs, problems, traces
 from taskwell.http.admission import Admission
 from taskwell.http.app_state import AppState

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from taskwell.core.principal import Principal, current_user
 from taskwell.database import coalescing
 from taskwell.database.coalescing import Coalescer
-from taskwell.database.principal import current_user
 
 Seen = list[tuple[str, list[str]]]
 
@@ -28,7 +28,9 @@ class Source:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def enqueue(self, key: str, principal: str = "*", max_in_flight: int = 1) -> "asyncio.Future[str]":
-        return asyncio.ensure_future(self.coalescer.enqueue(principal, key, max_in_flight=max_in_flight))
+        return asyncio.ensure_future(
+            self.coalescer.enqueue(Principal(principal), key, max_in_flight=max_in_flight)
+        )
 
     async def _answer(self, keys: Sequence[str]) -> Sequence[str | Exception]:
         self.seen.append((current_user(), list(keys)))

@@ -25,12 +25,12 @@ from harness.responses import create, problem
 from harness.servers import local_server
 from taskwell.core.clock import utc_now
 from taskwell.core.errors import Forbidden, NotFound, OutcomeUnknown
+from taskwell.core.principal import ALL_USERS, as_user
 from taskwell.core.settings import Settings
 from taskwell.database import migrate, startup
 from taskwell.database.database import Database, ReadTransaction, Transaction
 from taskwell.database.postgres import PostgresBackend
 from taskwell.database.prepared import PreparedStatement
-from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.database.startup import StartupError
 from taskwell.models import Label, TaskList, User
 from taskwell.models.base import table_of

@@ -18,10 +18,10 @@ from harness.postgres import PostgresServer, postgres_server
 from harness.servers import local_server
 from harness.side_effects import at_once, purge_expired, scribble
 from security import matrix
+from taskwell.core.principal import as_user
 from taskwell.core.settings import Settings
 from taskwell.database import row_security
 from taskwell.database.database import Database
-from taskwell.database.principal import as_user
 from taskwell.schemas.task import TaskCreate
 from taskwell.services.task_statements import TaskKey, get_tasks, insert_tasks, new_task, toggle_tasks
 from tests.security.conftest import settings_for

@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 
 from taskwell.core.errors import TaskwellError
+from taskwell.core.principal import ALL_USERS, as_user
 from taskwell.core.settings import Settings
 from taskwell.database.database import Database
-from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.database.startup import start
 from taskwell.schemas.query import OrderTerm, TaskFilter, TaskQuery
 from taskwell.schemas.task import TaskCreate, TaskRead, TaskToggle, TaskUpdate, task_to_json

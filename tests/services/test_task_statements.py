@@ -12,12 +12,12 @@ from sqlalchemy import text
 
 from harness.databases import new_database
 from taskwell.core.errors import Held, NotFound
+from taskwell.core.principal import ALL_USERS, as_user
 from taskwell.core.settings import Settings
 from taskwell.database import coalescing
 from taskwell.database.coalescing import never
 from taskwell.database.database import Database, Transaction
 from taskwell.database.prepared import PreparedStatement
-from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.database.startup import start
 from taskwell.schemas.task import TaskCreate, task_to_json
 from taskwell.services import tasks

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from taskwell.core.principal import ALL_USERS, Actor, Principal
+
 TASKS_READ = "tasks:read"
 TASKS_WRITE = "tasks:write"
 ADMIN = "admin"
@@ -15,6 +17,7 @@ OF_A_USER = frozenset({TASKS_READ, TASKS_WRITE, ACCOUNT})
 ALL = OF_A_USER | {ADMIN}
 
 _STREAM_SECONDS = 600.0
+_API = Actor("api")
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -24,7 +27,7 @@ class Caller:
     """An authenticated user.
 
     `any_user`: the caller may act for every user that a path names, as in stub mode.
-    `expires_at`: of the credentials, in seconds since the epoch.
+    `expires_at`: of the credentials, in seconds since the epoch. `actor`: what the history calls the caller.
     """
 
     user_id: str
@@ -32,6 +35,11 @@ class Caller:
     email: str | None = None
     any_user: bool = False
     expires_at: float = math.inf
+    actor: Actor = _API
+
+    @property
+    def principal(self) -> Principal:
+        return Principal(ALL_USERS if self.any_user else self.user_id, self.actor)
 
     def stream_seconds(self) -> float:
         """The maximum duration of a stream: after it the credentials are checked again."""

@@ -19,6 +19,7 @@ from taskwell.auth.jwks import KeySet
 from taskwell.core import strict_json
 from taskwell.core.bounded_cache import BoundedCache
 from taskwell.core.errors import Unauthorized
+from taskwell.core.principal import is_client_name
 from taskwell.core.settings import Settings
 
 logger = logging.getLogger("taskwell")
@@ -53,12 +54,16 @@ _REMEMBERED_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The claims of a valid token. `subject`: of the claim that the settings choose to name the user."""
+    """The claims of a valid token. `subject`: of the claim that the settings choose to name the user.
+
+    `client`: the program that it was issued to (RFC 9068, 2.2; OpenID Connect Core, 2).
+    """
 
     subject: str
     email: str | None
     scopes: frozenset[str]
     expires_at: float
+    client: str | None = None
 
 
 class Verifier:
@@ -197,7 +202,12 @@ class Verifier:
             email if isinstance(email, str) and verified else None,
             frozenset(scope.split()) if isinstance(scope, str) else frozenset(),
             expires_at,
+            _client_name(payload.get("azp")) or _client_name(payload.get("client_id")),
         )
+
+
+def _client_name(value: object) -> str | None:
+    return value if isinstance(value, str) and is_client_name(value) else None
 
 
 def _decoded(part: str) -> bytes:

@@ -53,8 +53,8 @@ def need_database(url: "DatabaseUrl") -> None:
 
 def on_database(work: "Callable[[Database], Awaitable[T]]", *, creates: bool = False) -> T:
     """Run work on the database, made ready as by a server. `creates`: create it if there is none."""
+    from taskwell.core.principal import ALL_USERS, as_user
     from taskwell.database.database import Database
-    from taskwell.database.principal import ALL_USERS, as_user
     from taskwell.database.startup import prepare
 
     settings = load_settings()

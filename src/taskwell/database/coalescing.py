@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from taskwell.core.histogram import GROUPS, Histogram
-from taskwell.database.principal import as_user
+from taskwell.core.principal import Principal, as_principal
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -96,14 +96,14 @@ class Coalescer(Generic[K, V]):
         self._shared = shared
         self._more_expected = more_expected
         # By principal and key, in the order of arrival.
-        self._waiting: dict[tuple[str, K], list[_Waiter[V]]] = {}
+        self._waiting: dict[tuple[Principal, K], list[_Waiter[V]]] = {}
         self._waiting_count = 0
-        self._busy: set[tuple[str, K]] = set()
+        self._busy: set[tuple[Principal, K]] = set()
         self._running = 0
         self._scheduled = False
         self.sizes = Histogram(GROUPS)
 
-    def enqueue(self, principal: str, key: K, *, max_in_flight: int) -> asyncio.Future[V]:
+    def enqueue(self, principal: Principal, key: K, *, max_in_flight: int) -> asyncio.Future[V]:
         """Queue a key, and start a group if fewer than `max_in_flight` are running.
 
         `principal`: of the transaction; a group has one.
@@ -121,7 +121,7 @@ class Coalescer(Generic[K, V]):
             self._scheduled = True
             self._spawn(self._run(max_in_flight))
 
-    async def _next_full_group(self) -> dict[tuple[str, K], list[_Waiter[V]]]:
+    async def _next_full_group(self) -> dict[tuple[Principal, K], list[_Waiter[V]]]:
         """The next group. If it is small and more calls are expected, it waits some turns of the loop."""
         for _ in range(_MAX_LOOP_TURNS):
             if not (self._waiting_count and self._more_expected()):
@@ -131,7 +131,7 @@ class Coalescer(Generic[K, V]):
                 break
         return self._next_group()
 
-    def _next_group(self) -> dict[tuple[str, K], list[_Waiter[V]]]:
+    def _next_group(self) -> dict[tuple[Principal, K], list[_Waiter[V]]]:
         """The first waiting key, and those behind it with the same principal that are not running."""
         free = [entry for entry in self._waiting if entry not in self._busy]
         same = (entry for entry in free if entry[0] == free[0][0])
@@ -160,10 +160,10 @@ class Coalescer(Generic[K, V]):
         finally:
             self._running -= 1
 
-    async def _run_one(self, group: dict[tuple[str, K], list[_Waiter[V]]]) -> None:
+    async def _run_one(self, group: dict[tuple[Principal, K], list[_Waiter[V]]]) -> None:
         principal = next(iter(group))[0]
         _since.set(_oldest(group.values()))  # for this task and those that it starts
-        with as_user(principal):
+        with as_principal(principal):
             outcomes = await self._outcomes_of([key for _, key in group])
         self._busy.difference_update(group)
         for entry, outcome in zip(group.values(), outcomes, strict=True):

@@ -25,13 +25,13 @@ from sqlmodel import SQLModel
 from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import FileMoved, Held, TaskwellError, Unavailable
 from taskwell.core.histogram import Histogram
+from taskwell.core.principal import ALL_USERS, SERVER, Actor, Principal, current_actor, current_user
 from taskwell.core.settings import Settings
 from taskwell.database.coalescing import Coalescer, Coalescing, RunGroup, coalescing_of, never, settle
 from taskwell.database.connection import AnyConnection, run_inline
 from taskwell.database.faults import Fault, NotConnected, error_of, fault_of, reason_of
 from taskwell.database.postgres import COMMAND_SECONDS, PostgresBackend
 from taskwell.database.prepared import PreparedStatement, Rows
-from taskwell.database.principal import ALL_USERS, current_user
 from taskwell.database.sqlite import SqliteBackend
 from taskwell.database.sqlite_file import refuse_network_file_system
 from taskwell.database.user_locks import KeyedLocks
@@ -98,12 +98,13 @@ class Transaction(ReadTransaction):
     """A transaction that reads and writes.
 
     `waits`: whether a statement waits for rows that another transaction has locked. If not, the outcome of a
-    key with such a row is `Held`.
+    key with such a row is `Held`. `actor`: who writes.
     """
 
-    def __init__(self, connection: AnyConnection, *, waits: bool = True) -> None:
+    def __init__(self, connection: AnyConnection, *, waits: bool = True, actor: Actor = SERVER) -> None:
         super().__init__(connection)
         self.waits = waits
+        self.actor = actor
 
     def insert(self, table: type[SQLModel]) -> postgresql.Insert | sqlite.Insert:
         """An INSERT with ON CONFLICT, which both databases have and SQLAlchemy's own INSERT lacks."""
@@ -182,10 +183,11 @@ class Database:
             OutcomeUnknown: the connection was lost while COMMIT was on its way.
             StorageFull: the disk is full; nothing was changed.
         """
+        actor = current_actor()  # SQLite writes in a thread, which has no context
 
         async def attempt() -> T:
             return await self.backend.write(
-                lambda connection: function(Transaction(connection), *args, **kwargs)
+                lambda connection: function(Transaction(connection, actor=actor), *args, **kwargs)
             )
 
         return await self._shielded(self._retried(attempt, writes=True))
@@ -278,12 +280,12 @@ class Database:
             coalescer = self._new_coalescer(function, coalescing_of(function), write, shared=False)
         if self.user_locks.is_locked(key.user_id):
             return self._spawn(self._enqueue_later(coalescer, key))
-        return self._enqueue(coalescer, key)
+        return self._enqueue(coalescer, key, current_actor())
 
     async def _enqueue_later(self, coalescer: Coalescer[W, T], key: W) -> T:
         async with self.user_locks.lock(key.user_id):
             pass  # the serialized write has ended; calls of other users did not wait for it
-        return await self._enqueue(coalescer, key)
+        return await self._enqueue(coalescer, key, current_actor())
 
     def _new_coalescer(
         self, function: Hashable, coalescing: Coalescing, run_group: RunGroup[K, T], *, shared: bool
@@ -301,8 +303,9 @@ class Database:
         self._coalescers[function] = coalescer
         return coalescer
 
-    def _enqueue(self, coalescer: Coalescer[K, T], key: K) -> asyncio.Future[T]:
-        principal = current_user() if self.backend.isolates_users else ALL_USERS
+    def _enqueue(self, coalescer: Coalescer[K, T], key: K, actor: Actor = SERVER) -> asyncio.Future[T]:
+        """`actor`: of a write; reads are shared by all."""
+        principal = Principal(current_user() if self.backend.isolates_users else ALL_USERS, actor)
         return coalescer.enqueue(principal, key, max_in_flight=self._max_in_flight(coalescer))
 
     def _max_in_flight(self, coalescer: Coalescer[Any, Any]) -> int:
@@ -391,9 +394,11 @@ class Database:
         *,
         waits: bool = False,
     ) -> Sequence[T | TaskwellError]:
+        actor = current_actor()
+
         async def attempt() -> Sequence[T | TaskwellError]:
             return await self.backend.write_prepared(
-                lambda connection: function(Transaction(connection, waits=waits), keys)
+                lambda connection: function(Transaction(connection, waits=waits, actor=actor), keys)
             )
 
         return await self._retried(attempt, writes=True)

@@ -24,9 +24,9 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 
 from taskwell.core.database_url import DatabaseUrl
 from taskwell.core.errors import InUse, OutcomeUnknown
+from taskwell.core.principal import ALL_USERS, current_user
 from taskwell.database.connection import DriverConnection, driver_of
 from taskwell.database.faults import Fault, NotConnected, fault_of, never_sent
-from taskwell.database.principal import ALL_USERS, current_user
 
 T = TypeVar("T")
 

@@ -4,6 +4,7 @@ import hashlib
 import math
 import time
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
@@ -13,9 +14,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from taskwell.auth.authorization import ALL, OF_A_USER, TASKS_READ, TASKS_WRITE, Caller
 from taskwell.auth.jwt import Claims, Verifier
 from taskwell.core.bounded_cache import BoundedCache
-from taskwell.core.errors import TaskwellError, Unauthorized
+from taskwell.core.errors import Invalid, TaskwellError, Unauthorized, Violation
+from taskwell.core.principal import ALL_USERS, Actor, as_principal, as_user, is_client_name
 from taskwell.database.database import Database
-from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.http.app_state import app_state
 from taskwell.http.headers import lines
 from taskwell.http.prefixes import Prefixes
@@ -25,6 +26,7 @@ from taskwell.schemas.types import Email, is_reserved, user_id_of
 from taskwell.services import tokens, users
 
 STUB_CALLER = Caller("default", ALL, any_user=True)
+AGENT = "Taskwell-Agent"  # the name of a program, which nothing proves
 _EMAIL: TypeAdapter[str] = TypeAdapter(Email)
 
 
@@ -50,22 +52,23 @@ class Authentication:
             await response_of(scope, error)(scope, receive, send)
             return
         request_state(scope).caller = caller
-        with as_user(ALL_USERS if caller.any_user else caller.user_id):
+        with as_principal(caller.principal):
             await self.app(scope, receive, send)
 
     async def _caller(self, scope: Scope) -> Caller:
+        agent = _agent(lines(scope).get(b"taskwell-agent"))
         if self.verifier is None:
-            return STUB_CALLER
+            return STUB_CALLER if agent is None else replace(STUB_CALLER, actor=Actor("api", agent))
         token = _bearer([value.decode("latin-1") for value in lines(scope).get(b"authorization", ())])
         if not token.startswith(tokens.PREFIX):
             claims = await self.verifier.verify(token)
-            caller = _caller_of(claims, known=await self._is_known(scope, claims.subject))
+            caller = _caller_of(claims, agent, known=await self._is_known(scope, claims.subject))
             digest = hashlib.sha256(token.encode()).digest()
             request_state(scope).add_check(partial(self.verifier.knows, digest))
             return caller
         request_state(scope).cacheable = False  # an API token can be revoked
         with as_user(ALL_USERS):
-            return await self._owner(app_state(scope).database, token)
+            return await self._owner(app_state(scope).database, token, agent)
 
     async def _is_known(self, scope: Scope, subject: str) -> bool:
         """Whether a user has the reserved id: one that is older than the reservation."""
@@ -75,7 +78,7 @@ class Authentication:
             user = await app_state(scope).database.read(users.find_user, subject)
         return user is not None
 
-    async def _owner(self, database: Database, secret: str) -> Caller:
+    async def _owner(self, database: Database, secret: str, agent: str | None) -> Caller:
         well_formed = tokens.is_well_formed(secret)
         owner = await database.read(tokens.find_owner, secret) if well_formed else None
         if owner is None:
@@ -83,7 +86,8 @@ class Authentication:
         if owner.use_is_due:
             await self._note_use(database, owner)
         expires_at = owner.expires_at.timestamp() if owner.expires_at else math.inf
-        return Caller(owner.user_id, owner.scopes, expires_at=expires_at)
+        actor = Actor("api", agent, owner.token_id, owner.name)
+        return Caller(owner.user_id, owner.scopes, expires_at=expires_at, actor=actor)
 
     async def _note_use(self, database: Database, owner: tokens.Owner) -> None:
         """Note it once a minute. A failure is ignored: a read-only database can still serve reads."""
@@ -105,14 +109,28 @@ def _bearer(headers: list[str]) -> str:
     return token.strip()
 
 
-def _caller_of(claims: Claims, *, known: bool) -> Caller:
+def _agent(values: list[bytes] | None) -> str | None:
+    """The program that a request names. Raises Invalid."""
+    if values is None:
+        return None
+    text = values[0].decode("latin-1").strip()
+    if len(values) > 1 or not is_client_name(text):
+        detail = "must be one name of 1 to 100 printable ASCII characters"
+        raise Invalid(Violation("header", AGENT, "malformed", detail))
+    return text
+
+
+def _caller_of(claims: Claims, agent: str | None, *, known: bool) -> Caller:
     """The user of a JWT. It has all scopes of a user, unless the token names scopes of this server."""
     try:
         user_id = claims.subject if known else user_id_of(claims.subject)
     except ValueError as error:
         raise Unauthorized(f"The claim that names the token's user {error}.") from None
     named = claims.scopes & {TASKS_READ, TASKS_WRITE}
-    return Caller(user_id, named or OF_A_USER, _email(claims.email), expires_at=claims.expires_at)
+    actor = Actor("api", claims.client or agent)
+    return Caller(
+        user_id, named or OF_A_USER, _email(claims.email), expires_at=claims.expires_at, actor=actor
+    )
 
 
 def _email(text: str | None) -> str | None:

@@ -4,7 +4,7 @@ from starlette.requests import Request
 
 from taskwell.auth.authorization import ACCOUNT, ADMIN, Access
 from taskwell.core.errors import Forbidden, Invalid, Violation
-from taskwell.database.principal import ALL_USERS, set_user
+from taskwell.core.principal import ALL_USERS, set_user
 from taskwell.http.request_state import caller_of
 from taskwell.schemas.types import is_reserved, why_reserved
 

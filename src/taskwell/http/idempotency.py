@@ -24,8 +24,8 @@ from taskwell.core.errors import (
     TaskwellError,
     Violation,
 )
+from taskwell.core.principal import ALL_USERS, as_user
 from taskwell.database.database import Transaction
-from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.http.app_state import app_state
 from taskwell.http.problems import inner_path, response_of
 from taskwell.http.request_state import caller_of

@@ -55,6 +55,7 @@ class Owner:
 
     user_id: str
     token_id: UUID
+    name: str
     scopes: frozenset[str]
     expires_at: datetime | None
     use_is_due: bool
@@ -147,6 +148,7 @@ async def find_owner(transaction: ReadTransaction, secret: str) -> Owner | None:
     columns = (
         col(ApiToken.user_id),
         col(ApiToken.id),
+        col(ApiToken.name),
         col(ApiToken.scopes),
         col(ApiToken.expires_at),
         col(ApiToken.last_used_at),
@@ -156,7 +158,7 @@ async def find_owner(transaction: ReadTransaction, secret: str) -> Owner | None:
     if row is None or (row.expires_at is not None and row.expires_at <= now):
         return None
     due = row.last_used_at is None or row.last_used_at <= now - USE_IS_NOTED_EVERY
-    return Owner(row.user_id, row.id, frozenset(row.scopes.split()), row.expires_at, due)
+    return Owner(row.user_id, row.id, row.name, frozenset(row.scopes.split()), row.expires_at, due)
 
 
 async def note_use(transaction: Transaction, user_id: str, token_id: UUID) -> None:

@@ -22,8 +22,8 @@ from starlette.types import Scope
 
 from taskwell.auth.authorization import Caller
 from taskwell.core.bounded_cache import BoundedCache
+from taskwell.core.principal import as_principal
 from taskwell.core.settings import Settings
-from taskwell.database.principal import ALL_USERS, as_user
 from taskwell.http import logs
 from taskwell.http.exchange import HttpExchange
 from taskwell.http.headers import Header, lines
@@ -163,8 +163,7 @@ class FastPath:
         return caller.email is None or self._noted_emails.get(caller.user_id) == caller.email
 
     def _start(self, pending: PendingRequest) -> bool:
-        caller = pending.client.caller
-        with as_user(ALL_USERS if caller.any_user else caller.user_id):
+        with as_principal(pending.client.caller.principal):
             answer = self._operations.start(pending.operation)
         if answer is None:
             self._give_back(pending)

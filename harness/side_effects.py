@@ -46,7 +46,7 @@ def purge_expired(settings: Settings) -> None:
         database = Database(settings)
         database.ready = True
         try:
-            await housekeeping.purge_expired(database, settings.trash_days)
+            await housekeeping.purge_expired(database, settings.trash_days, settings.history_days)
         finally:
             await database.close()
 

@@ -238,7 +238,7 @@ async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
         background = {
             await startup.start(settings, database),
             asyncio.create_task(feed.watch()),
-            asyncio.create_task(run_forever(database, settings.trash_days)),
+            asyncio.create_task(run_forever(database, settings.trash_days, settings.history_days)),
             asyncio.create_task(state.metrics.publish_forever(database, feed)),
             *_key_fetches(state.verifier),
         }

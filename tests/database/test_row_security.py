@@ -58,6 +58,7 @@ OWNERS = {
     "tasks": "user_id",
     "lists": "user_id",
     "labels": "user_id",
+    "task_history": "user_id",
     "idempotency_keys": "user_id",
     "api_tokens": "user_id",
 }
@@ -204,7 +205,10 @@ async def written(transaction: Transaction, statement: str) -> int:
     return len(await transaction.all(text(f"{statement} RETURNING 1")))
 
 
-HAVE = {"users": 1, "tasks": 2, "lists": 1, "labels": 1, "idempotency_keys": 1, "api_tokens": 1}
+HAVE = {
+    "users": 1, "tasks": 2, "lists": 1, "labels": 1, "task_history": 3, "idempotency_keys": 1,
+    "api_tokens": 1,
+}  # fmt: skip
 
 
 class TestRows:
@@ -718,7 +722,7 @@ class TestServers:
             with as_user(ALL_USERS):
                 for table in ("tasks SET deleted_at", "idempotency_keys SET created_at"):
                     await database.write(written, f"UPDATE {table} = now() - interval '40 days'")
-                await purge_expired(database, trash_days=30)
+                await purge_expired(database, trash_days=30, history_days=90)
                 assert await database.read(owners, "tasks") == []
                 assert await database.read(owners, "idempotency_keys") == []
 

@@ -35,8 +35,8 @@ class Principal(NamedTuple):
     actor: Actor = SERVER
 
 
-_NOBODY = Principal("")
-_principal: ContextVar[Principal] = ContextVar("taskwell_principal", default=_NOBODY)
+_UNSET = Principal("")
+_principal: ContextVar[Principal] = ContextVar("taskwell_principal", default=_UNSET)
 
 
 class as_principal:  # noqa: N801 (used like a function; a generator would cost each request a microsecond)

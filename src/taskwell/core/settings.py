@@ -134,6 +134,9 @@ class Settings(BaseSettings):
         default=False, description="Refuse to change a task without If-Match (428)."
     )
     trash_days: int = Field(default=30, ge=1, le=3650, description="How long a deleted task can be restored.")
+    history_days: int = Field(
+        default=90, ge=7, le=3650, description="How long the history keeps what changed, and can undo it."
+    )
     migrate_at_start: bool = Field(
         default=True, description="Apply migrations when the server starts; otherwise wait for them."
     )

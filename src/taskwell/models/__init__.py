@@ -1,6 +1,7 @@
 """All tables: Alembic reads their metadata from here."""
 
 from taskwell.models.base import metadata
+from taskwell.models.history import HistoryRecord
 from taskwell.models.housekeeping import Housekeeping
 from taskwell.models.idempotency import IdempotencyKey
 from taskwell.models.label import Label
@@ -10,6 +11,6 @@ from taskwell.models.token import ApiToken
 from taskwell.models.user import ErasedUser, User
 
 __all__ = [
-    "ApiToken", "ErasedUser", "Housekeeping", "IdempotencyKey", "Label", "Task", "TaskList", "User",
-    "metadata",
+    "ApiToken", "ErasedUser", "HistoryRecord", "Housekeeping", "IdempotencyKey", "Label", "Task", "TaskList",
+    "User", "metadata",
 ]  # fmt: skip

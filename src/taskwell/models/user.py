@@ -31,6 +31,8 @@ class User(SQLModel, table=True):
     last_seq: int = Field(default=0, sa_type=BigInteger)
     # The highest version of a purged task: a client with an older cursor has missed its deletion.
     purged_seq: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    # The sequence number behind which the history is whole.
+    history_seq: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
 
 
 class ErasedUser(SQLModel, table=True):

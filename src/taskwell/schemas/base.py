@@ -75,13 +75,13 @@ Moment = Annotated[
 ]
 
 
-def _instant(value: datetime) -> str:
+def instant_text(value: datetime) -> str:
     return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 # An instant in a response: RFC 3339 in UTC with six digits, so that instants sort as text.
 Instant = Annotated[
     datetime,
-    PlainSerializer(_instant, when_used="json"),
+    PlainSerializer(instant_text, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-21T10:00:00.123456Z"]}),
 ]

@@ -1,4 +1,4 @@
-"""Housekeeping: purges expired trash and idempotency keys, and follows changes of the tz database.
+"""Housekeeping: purges expired trash, history and idempotency keys, and follows changes of the tz database.
 
 It runs when it is due and the database is in use, never on an idle database: a suspended one stays suspended.
 The database stores when it last ran, since a server may live for one request.
@@ -15,7 +15,7 @@ from taskwell.core.clock import utc_now
 from taskwell.core.errors import TaskwellError
 from taskwell.database.database import Database, ReadTransaction, Transaction
 from taskwell.models import Housekeeping
-from taskwell.services import idempotency, trash, users
+from taskwell.services import history, idempotency, trash, users
 from taskwell.services.zone_changes import recompute_instants
 
 logger = logging.getLogger("taskwell")
@@ -26,7 +26,7 @@ _POLL_SECONDS = 1.0  # between checks, within this process, whether the database
 _SWEEP = "sweep"
 
 
-async def run_forever(database: Database, trash_days: int) -> None:
+async def run_forever(database: Database, trash_days: int, history_days: int) -> None:
     """Do what is due at the first use after it is due, in one of several processes; until cancelled."""
     await _used(database)
     await name_reserved_users(database)
@@ -34,7 +34,7 @@ async def run_forever(database: Database, trash_days: int) -> None:
         pause = _PERIOD
         try:
             if await database.write(claim, utc_now()):
-                await purge_expired(database, trash_days)
+                await purge_expired(database, trash_days, history_days)
             await recompute_instants(database)
             pause = await database.read(_due_in, utc_now())
         except TaskwellError as error:
@@ -84,10 +84,12 @@ async def _due_in(transaction: ReadTransaction, now: datetime) -> timedelta:
     return max(done_at + _PERIOD - now, timedelta())
 
 
-async def purge_expired(database: Database, trash_days: int) -> None:
-    """Purge expired trash and idempotency keys, in small transactions that let other writes in between."""
+async def purge_expired(database: Database, trash_days: int, history_days: int) -> None:
+    """Purge expired trash, history and keys, in small transactions that let other writes in between."""
     now = utc_now()
     while await database.write(trash.purge, now - timedelta(days=trash_days)):
+        pass
+    while await database.write(history.purge, now - timedelta(days=history_days)):
         pass
     while await database.write(idempotency.purge_expired, now - KEY_LIFE):
         pass

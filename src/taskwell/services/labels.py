@@ -14,8 +14,10 @@ from taskwell.core.clock import utc_now
 from taskwell.core.errors import NotFound
 from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.models import Label, Task
+from taskwell.models.base import table_of
 from taskwell.schemas.label import LabelCounted, LabelPut, LabelRead, LabelUpdate
 from taskwell.schemas.values import distinct_labels, label_key
+from taskwell.services.history import Op, change_record, new_record, write_records
 from taskwell.services.search import contains_text
 from taskwell.services.sequence import lock, next_numbers
 from taskwell.services.task_fields import label_values
@@ -169,9 +171,9 @@ async def _write_row(
     transaction: Transaction, user_id: str, name: str, values: Mapping[str, Any]
 ) -> LabelRead:
     """Insert or change a label's row."""
-    row = await transaction.first(next_numbers(user_id, 1))
-    assert row is not None
-    new = {"name": name, "version": row[0], "deleted_at": None, **values}
+    version = await _next_number(transaction, user_id)
+    await _record(transaction, user_id, name, {"name": name, "deleted_at": None, **values}, version)
+    new = {"name": name, "version": version, "deleted_at": None, **values}
     statement = (
         transaction.insert(Label)
         .values(user_id=user_id, key=label_key(name), **new)
@@ -185,11 +187,35 @@ async def _write_row(
 
 async def _delete_row(transaction: Transaction, user_id: str, name: str) -> None:
     """Leave a tombstone, for the changes feed."""
-    row = await transaction.first(next_numbers(user_id, 1))
-    assert row is not None
+    version = await _next_number(transaction, user_id)
+    gone = {"deleted_at": utc_now(), "color": None, "position": None}
+    await _record(transaction, user_id, name, gone, version)
     await transaction.all(
         update(Label)
         .where(col(Label.user_id) == user_id, col(Label.key) == label_key(name))
-        .values(version=row[0], deleted_at=utc_now(), color=None, position=None)
+        .values(version=version, **gone)
         .returning(col(Label.key))
     )
+
+
+async def _next_number(transaction: Transaction, user_id: str) -> int:
+    row = await transaction.first(next_numbers(user_id, 1))
+    assert row is not None
+    number: int = row[0]
+    return number
+
+
+async def _record(
+    transaction: Transaction, user_id: str, name: str, values: Mapping[str, Any], version: int
+) -> None:
+    """Record a change of a label's row. One that has a color or a place again is a new one."""
+    key, now = label_key(name), utc_now()
+    stored = await transaction.first(
+        select(*table_of(Label).c).where(col(Label.user_id) == user_id, col(Label.key) == key)
+    )
+    if stored is None or (stored.deleted_at is not None and values["deleted_at"] is None):
+        record = new_record(user_id, "label", key, now, values)
+    else:
+        op: Op = "deleted" if values["deleted_at"] is not None else "updated"
+        record = change_record("label", key, op, now, stored._asdict(), values)
+    await write_records(transaction, [record], version)

@@ -18,11 +18,10 @@ from taskwell.database.database import Transaction
 from taskwell.models import Task
 from taskwell.models.base import table_of
 from taskwell.schemas.move import Move
-from taskwell.schemas.task import TASK_COLUMNS, TaskMove, TaskRead
+from taskwell.schemas.task import TaskMove, TaskRead
 from taskwell.services.placement import Place, moves, parts_of, place_of
-from taskwell.services.task_fields import instant_of_write
 from taskwell.services.task_rows import write_tasks
-from taskwell.services.tasks import ExpectedVersions, change, locked
+from taskwell.services.tasks import ExpectedVersions, instant_after, locked, write_task
 
 LONGEST_KEY = 100  # characters; a longer one spreads the siblings
 _PLACE = ("list_id", "parent_id")
@@ -86,8 +85,7 @@ async def move_task(
     siblings = Siblings(table_of(Task), _siblings(user_id, task_id, place), named)
     order = await order_at(transaction, siblings, spot_of(move))
     values = place._asdict() | {"position": order.position}
-    now = instant_of_write(transaction.dialect)
-    row = await change(transaction, user_id, task_id, values, now, None, TASK_COLUMNS)
+    row = await write_task(transaction, stored, values, instant_after(stored))
     if place.list_id != stored.list_id:
         along = [{"id": part.id, "list_id": place.list_id} for part in parts]
         await write_tasks(transaction, user_id, along)

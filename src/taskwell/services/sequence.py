@@ -7,7 +7,18 @@ order, and two writes of one user never deadlock.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Executable, Row, bindparam, literal, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Executable,
+    Insert,
+    Row,
+    bindparam,
+    literal,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 from sqlmodel import col
 
@@ -100,14 +111,25 @@ def first_or_next_number(
 
 
 async def write(
-    transaction: Transaction, number: TakeSequenceNumber, statement: Callable[[SequenceNumber], Executable]
+    transaction: Transaction,
+    number: TakeSequenceNumber,
+    statement: Callable[[SequenceNumber], Executable],
+    *,
+    record: Callable[[SequenceNumber], Insert] | None = None,
 ) -> Sequence[Row[Any]]:
     """Take a sequence number and run the statement that uses it: in one round trip where the database can.
 
-    Returns the statement's rows; none if no number was taken.
+    `record`: a statement without rows that uses the number too. Returns the rows of the other; none if no
+    number was taken.
     """
     if transaction.writes_in_ctes:
-        taken = number.cte("taken")
-        return await transaction.all(statement(taken.c.last_seq))
+        taken = number.cte("taken").c.last_seq
+        written: Any = statement(taken)
+        return await transaction.all(written if record is None else written.add_cte(record(taken).cte()))
     row = await transaction.first(number)
-    return await transaction.all(statement(literal(row[0], BigInteger))) if row else []
+    if row is None:
+        return []
+    taken = literal(row[0], BigInteger)
+    if record is not None:
+        await transaction.execute(record(taken))
+    return await transaction.all(statement(taken))

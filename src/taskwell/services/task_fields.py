@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic import MISSING
-from sqlalchemy import Column, ColumnElement, case, func, literal, literal_column, not_, null
+from sqlalchemy import Column, ColumnElement, Row, case, func, literal_column, not_, null
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
@@ -120,49 +120,36 @@ def label_values(names: Sequence[str]) -> dict[str, Any]:
     return {"labels": list(names), "labels_key": [label_key(name) for name in names]}
 
 
-def toggled_values(now: ColumnElement[datetime]) -> dict[str, Any]:
-    """The values of a task whose state is inverted."""
-    values = {"completed": not_(col(Task.completed))}
-    return values | derived_values(values, now)
+def toggled_values(now: ColumnElement[datetime]) -> dict[str, ColumnElement[Any]]:
+    """SQL for the values of a task whose state is inverted, as `derived_values` has them."""
+    return {
+        "completed": not_(col(Task.completed)),
+        "completed_at": case((col(Task.completed), null()), else_=now),
+        "status": null(),
+    }
 
 
-def derived_values(values: Mapping[str, Any], now: datetime | ColumnElement[datetime]) -> dict[str, Any]:
+def derived_values(
+    values: Mapping[str, Any], now: datetime, stored: Row[Any] | None = None
+) -> dict[str, Any]:
     """The columns that depend on those in `values`; other columns stay.
 
-    `now`: an instant for a new task; `instant_of_write` for a stored task, whose columns the result may use.
+    `stored`: the task. If it has the same `completed`, its `completed_at` and `status` stay.
     """
     derived = {f"{name}_key": fold(values[name]) for name in _FOLDED if name in values}
-    if "completed" in values:
-        derived["completed_at"] = _completed_at(values["completed"], now)
-        if "status" not in values and not isinstance(now, datetime):
-            derived["status"] = _status(values["completed"])
+    if "completed" not in values:
+        return derived
+    completed = values["completed"]
+    same = stored if stored is not None and stored.completed == completed else None
+    derived["completed_at"] = same.completed_at if same else now if completed else None
+    if stored is not None and "status" not in values:
+        derived["status"] = same.status if same else None
     return derived
 
 
-def _status(completed: Any) -> Any:
-    """A stored task keeps its `status` unless `completed` changes."""
-    if isinstance(completed, ColumnElement):
-        return null()
-    return case((col(Task.completed) == completed, col(Task.status)), else_=null())
-
-
-def _completed_at(completed: Any, now: datetime | ColumnElement[datetime]) -> Any:
-    """A task that is completed already keeps its `completed_at`."""
-    if isinstance(now, datetime):
-        return now if completed else None
-    instant = case((col(Task.completed), col(Task.completed_at)), else_=now)
-    if isinstance(completed, ColumnElement):
-        return case((completed, instant), else_=null())
-    return instant if completed else None
-
-
-def instant_of_write(dialect: str, now: ColumnElement[datetime] | None = None) -> ColumnElement[datetime]:
-    """The instant of a change of a task, never before its previous change.
-
-    If the clock is set back, clients that sort or poll by `updated_at` would miss the change.
-    """
-    present = literal(utc_now(), _INSTANT) if now is None else now
-    return later_of(dialect, present, col(Task.updated_at))
+def instant_of_write(dialect: str, now: ColumnElement[datetime]) -> ColumnElement[datetime]:
+    """SQL for `tasks.instant_after`."""
+    return later_of(dialect, now, col(Task.updated_at))
 
 
 def later_of(dialect: str, one: ColumnElement[datetime], other: Any) -> ColumnElement[datetime]:
@@ -178,6 +165,33 @@ POSTGRESQL_TYPES: Mapping[type, str] = {
 
 
 # JSON
+
+
+def toggled_changes_sql(dialect: str, table: str, now: str) -> str:
+    """SQL for the changes of `toggled_values` in the history. `table`: with the old values."""
+    reopened = ('{"completed":[true,false],"completed_at":[', ',null],"status":["', '","open"]}')
+    completed = ('{"completed":[false,true],"completed_at":[null,', '],"status":["', '","completed"]}')
+    instant = (_POSTGRESQL_FORMS if dialect == "postgresql" else _SQLITE_FORMS)[datetime]
+
+    def text(parts: tuple[str, str, str], at: str, status: str) -> str:
+        shown = _text(dialect, instant._replace(arguments=(instant.arguments[0].format(at),)))
+        return (
+            f"'{parts[0]}' || {shown} || '{parts[1]}' || coalesce({table}.status, '{status}') || '{parts[2]}'"
+        )
+
+    reopening = text(reopened, f"{table}.completed_at", "completed")
+    return f"CASE WHEN {table}.completed THEN {reopening} ELSE {text(completed, now, 'open')} END"
+
+
+def id_text_sql(dialect: str, table: str) -> str:
+    """SQL for the id of a task in canonical form. SQLite stores it without hyphens."""
+    if dialect == "postgresql":
+        return f"CAST({table}.id AS text)"
+    form = _SQLITE_FORMS[UUID]
+    return _text(
+        dialect,
+        Form(form.format.strip('"'), tuple(argument.format(f"{table}.id") for argument in form.arguments)),
+    )
 
 
 # The beginning of every task's JSON, which its id follows.

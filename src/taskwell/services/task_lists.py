@@ -5,6 +5,7 @@ of versions that the list may have; without it the last write wins.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -32,6 +33,7 @@ from taskwell.schemas.task_list import (
     ListUpdate,
 )
 from taskwell.services.date_ranges import exact, named
+from taskwell.services.history import Op, change_record, new_record, write_records
 from taskwell.services.moves import Siblings, order_at, spot_of
 from taskwell.services.sequence import first_or_next_number, last_number, lock, next_number
 from taskwell.services.task_rows import write_tasks
@@ -153,7 +155,9 @@ async def create_list(
         updated_at=now,
         version=version,
     )
-    return ListRead.of(await _only(transaction, new_row.returning(*LIST_COLUMNS)))
+    created = ListRead.of(await _only(transaction, new_row.returning(*LIST_COLUMNS)))
+    await write_records(transaction, [new_record(user_id, "list", created.id, now, asdict(created))], version)
+    return created
 
 
 async def put_list(
@@ -259,9 +263,10 @@ async def delete_list(
     now = await _own_instant(transaction, user_id, _now(stored), [row.updated_at for row in found])
     change = {"list_id": None} if tasks == "keep" else {"deleted_at": now}
     rows = [{"id": row.id, **change} for row in found]
-    await write_tasks(transaction, user_id, rows, updated_at=now)
+    op: Op = "updated" if tasks == "keep" else "deleted"
+    await write_tasks(transaction, user_id, rows, op=op, updated_at=now)
     deleted = {"deleted_at": now, "updated_at": now}
-    return ListDeleted.of(await _write(transaction, stored, deleted, LIST_DELETED_COLUMNS))
+    return ListDeleted.of(await write_list(transaction, stored, deleted, "deleted"))
 
 
 async def _own_instant(
@@ -292,7 +297,7 @@ async def restore_list(
     if stored.deleted_at is None:
         return _read(stored)
     await _require_room(transaction, user_id)
-    restored = await _written(transaction, stored, {"deleted_at": None})
+    restored = await _written(transaction, stored, {"deleted_at": None}, "restored")
     there = (
         col(Task.user_id) == user_id,
         col(Task.list_id) == list_id,
@@ -307,7 +312,7 @@ async def restore_list(
         {"id": row.id, "deleted_at": None, "parent_id": row.parent_id if row.parent_id in ids else None}
         for row in found
     ]
-    await write_tasks(transaction, user_id, rows)
+    await write_tasks(transaction, user_id, rows, op="restored")
     return restored
 
 
@@ -344,22 +349,35 @@ async def _locked(
     return row
 
 
-async def _written(transaction: Transaction, stored: Row[Any], values: dict[str, Any]) -> ListRead:
+async def _written(
+    transaction: Transaction, stored: Row[Any], values: dict[str, Any], op: Op = "updated"
+) -> ListRead:
     """The list with new values of its columns, under the next number; without any it stays as it is."""
     if not values:
         return _read(stored)
     values = {"updated_at": _now(stored), **values}
-    return ListRead.of(await _write(transaction, stored, values, LIST_COLUMNS))
+    return _read(await write_list(transaction, stored, values, op))
 
 
-async def _write(
-    transaction: Transaction, stored: Row[Any], values: dict[str, Any], columns: Sequence[ColumnElement[Any]]
+async def write_list(
+    transaction: Transaction,
+    stored: Row[Any],
+    values: dict[str, Any],
+    op: Op,
+    undoes: Sequence[int] | None = None,
 ) -> Row[Any]:
+    """Set columns of a locked list under the next number, and record the change.
+
+    Returns the `LIST_DELETED_COLUMNS`. `undoes`: the versions that the change undoes.
+    """
+    version = await _next_number(transaction, stored.user_id)
+    record = change_record("list", stored.id, op, values["updated_at"], stored._asdict(), values)
+    await write_records(transaction, [record._replace(undoes=undoes)], version)
     statement = (
         update(TaskList)
         .where(*_list(stored.user_id, stored.id))
-        .values(**values, version=await _next_number(transaction, stored.user_id))
-        .returning(*columns)
+        .values(**values, version=version)
+        .returning(*LIST_DELETED_COLUMNS)
     )
     return await _only(transaction, statement)
 

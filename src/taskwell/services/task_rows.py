@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, cast, column, func, select, update, values
+from sqlalchemy import ColumnElement, cast, column, func, select, update, values
 from sqlmodel import col
 
 from taskwell.core.clock import utc_now
 from taskwell.database.database import Transaction
 from taskwell.models import Task
 from taskwell.models.base import table_of
+from taskwell.services.history import Op, change_record, write_records
 from taskwell.services.sequence import next_numbers
-from taskwell.services.task_fields import instant_of_write
 
 _ROWS = 1_000  # of a statement, whose parameters both databases limit
 _COLUMNS = table_of(Task).c
@@ -39,36 +40,58 @@ async def instant_of_writes(transaction: Transaction, user_id: str, ids: Sequenc
 
 
 async def write_tasks(
-    transaction: Transaction, user_id: str, rows: Sequence[Mapping[str, Any]], *, updated_at: Any = None
+    transaction: Transaction,
+    user_id: str,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    op: Op = "updated",
+    updated_at: datetime | None = None,
+    undoes: Mapping[UUID, Sequence[int]] = MappingProxyType({}),
 ) -> None:
     """Set columns of tasks, whose versions are the user's next numbers in the order of the rows.
 
-    `rows`: each has the `id`, and the same columns. The user's row is locked. `updated_at`: an instant that
-    is not before that of any of the tasks; None: the present.
+    `rows`: each has the `id`, and the same columns. The user's row is locked. `op`: for their records.
+    `updated_at`: an instant that is not before that of any of the tasks; None: the present. `undoes`: the
+    versions that a change undoes, by the task.
     """
     if not rows:
         return
     taken = await transaction.first(next_numbers(user_id, len(rows)))
     assert taken is not None
+    first = taken[0] - len(rows) + 1
+    for part in stretches(rows):
+        old = await _stored(transaction, user_id, part)
+        records, new = [], []
+        for version, row in enumerate(part, first):
+            before = old[row["id"]]
+            now = updated_at or max(utc_now(), before["updated_at"])
+            values = {name: value for name, value in row.items() if name != "id"}
+            record = change_record("task", row["id"], op, now, before, values)
+            records.append(record._replace(undoes=undoes.get(row["id"])))
+            new.append({**row, "updated_at": now, "version": version})
+        await _update(transaction, user_id, new)
+        await write_records(transaction, records, first)
+        first += len(part)
+
+
+async def _stored(
+    transaction: Transaction, user_id: str, rows: Sequence[Mapping[str, Any]]
+) -> Mapping[UUID, Mapping[str, Any]]:
+    """The tasks with the columns that a record of their change needs."""
+    names = {"user_id", "id", "updated_at", "completed", "status", *rows[0]}
+    statement = select(*(_COLUMNS[name] for name in sorted(names))).where(
+        col(Task.user_id) == user_id, col(Task.id).in_([row["id"] for row in rows])
+    )
+    return {row.id: row._asdict() for row in await transaction.all(statement)}
+
+
+async def _update(transaction: Transaction, user_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
     names = list(rows[0])
-    now = instant_of_write(transaction.dialect) if updated_at is None else updated_at
-    numbered = [
-        (*(row[name] for name in names), number) for number, row in enumerate(rows, taken[0] - len(rows) + 1)
-    ]
     new_columns = [column(f"new_{name}", _COLUMNS[name].type) for name in names]
-    for part in stretches(numbered):
-        new = values(*new_columns, column("new_version", BigInteger), name="new").data(part).cte()
-        statement = (
-            update(Task)
-            .where(col(Task.user_id) == user_id, col(Task.id) == new.c.new_id)
-            .values(
-                **{name: _typed(transaction, name, new.c[f"new_{name}"]) for name in names if name != "id"},
-                updated_at=now,
-                version=new.c.new_version,
-            )
-            .returning(col(Task.id))
-        )
-        await transaction.all(statement)
+    new = values(*new_columns, name="new").data([tuple(row[name] for name in names) for row in rows]).cte()
+    changed = {name: _typed(transaction, name, new.c[f"new_{name}"]) for name in names if name != "id"}
+    same = (col(Task.user_id) == user_id, col(Task.id) == new.c.new_id)
+    await transaction.all(update(Task).where(*same).values(**changed).returning(col(Task.id)))
 
 
 def _typed(transaction: Transaction, name: str, value: ColumnElement[Any]) -> ColumnElement[Any]:

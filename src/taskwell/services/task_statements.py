@@ -18,19 +18,23 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from taskwell.core.clock import utc_now
 from taskwell.core.errors import Held
+from taskwell.core.principal import Actor
 from taskwell.database.coalescing import coalesced
 from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.database.prepared import PreparedStatement, Rows
-from taskwell.models import Task
+from taskwell.models import HistoryRecord, Task
 from taskwell.models.base import table_of, value_type
 from taskwell.schemas.task import TaskCreate
+from taskwell.services.history import changes_json, new_record
 from taskwell.services.task_fields import (
     BEGINNING,
     NEW_COLUMNS,
     POSTGRESQL_TYPES,
+    id_text_sql,
     instant_of_write,
     new_values,
     task_json_sql,
+    toggled_changes_sql,
     toggled_values,
 )
 from taskwell.services.tasks import TaskNotFound
@@ -56,7 +60,7 @@ class TaskJson(NamedTuple):
 
 
 class NewTask(NamedTuple):
-    """A task without a number. `values`: of `NEW_COLUMNS`."""
+    """A task without a number. `values`: of `NEW_COLUMNS`, and the changes that its record has."""
 
     user_id: str
     id: UUID
@@ -65,7 +69,8 @@ class NewTask(NamedTuple):
 
 def new_task(user_id: str, new: TaskCreate) -> NewTask:
     values = new_values(user_id, None, new, utc_now())
-    return NewTask(user_id, values["id"], tuple(values.values()))
+    record = new_record(user_id, "task", values["id"], values["created_at"], values)
+    return NewTask(user_id, values["id"], (*values.values(), changes_json(record.changes)))
 
 
 @coalesced("get_tasks", inline=True)
@@ -87,7 +92,7 @@ async def toggle_tasks(
     if not transaction.writes_in_ctes:
         return [await _toggle_task(transaction, key, now) for key in keys]
     statement = _toggle_statement(several=len(keys) > 1, waits=transaction.waits)
-    values = _values(TaskKey._fields, keys)
+    values = _values(TaskKey._fields, keys) | transaction.actor._asdict()
     toggled = _in_order(keys, await transaction.fetch_prepared(statement, **values, now=now))
     missing = [key for key, outcome in zip(keys, toggled, strict=True) if isinstance(outcome, TaskNotFound)]
     if transaction.waits or not missing:
@@ -107,7 +112,7 @@ async def insert_tasks(
     if not transaction.writes_in_ctes:
         return [await _create_task(transaction, new) for new in inputs]
     statement = _create_statement(several=len(inputs) > 1, waits=transaction.waits)
-    values = _values(NEW_COLUMNS, [new.values for new in inputs])
+    values = _values(_INPUTS, [new.values for new in inputs]) | transaction.actor._asdict()
     rows = await transaction.fetch_prepared(statement, **values)
     created = {row[0]: TaskJson(*row[1:]) for row in rows}
     missing = {new.user_id for new in inputs if new.id not in created}
@@ -140,9 +145,9 @@ async def _toggle_task(transaction: Transaction, key: TaskKey, now: datetime) ->
     numbers = await transaction.fetch_prepared(_TAKE_NUMBER_IF_ALIVE, **_sqlite_values(key))
     if not numbers:
         return TaskNotFound()
-    rows = await transaction.fetch_prepared(
-        _TOGGLE_TASK, **_sqlite_values(key), now=now, version=numbers[0][0]
-    )
+    values = {**_sqlite_values(key), "now": now, "version": numbers[0][0]}
+    await transaction.fetch_prepared(_RECORD_TOGGLE, **values, **transaction.actor._asdict())
+    rows = await transaction.fetch_prepared(_TOGGLE_TASK, **values)
     return TaskJson(*rows[0])
 
 
@@ -150,9 +155,12 @@ async def _create_task(transaction: Transaction, new: NewTask) -> TaskJson | Use
     numbers = await transaction.fetch_prepared(_TAKE_NUMBER, user_id=new.user_id)
     if not numbers:
         return UserNotFound()
-    values = _values(NEW_COLUMNS, [new.values])
-    rows = await transaction.fetch_prepared(_CREATE_TASK, **values, version=numbers[0][0])
-    return TaskJson(*rows[0])
+    values = _values(_INPUTS, [new.values]) | {"version": numbers[0][0]}
+    rows = await transaction.fetch_prepared(_CREATE_TASK, **values)
+    created = TaskJson(*rows[0])
+    who = {"object_id": created.id, **transaction.actor._asdict()}
+    await transaction.fetch_prepared(_RECORD_CREATION, **values, **who)
+    return created
 
 
 def _sqlite_values(key: TaskKey) -> dict[str, str]:
@@ -160,8 +168,12 @@ def _sqlite_values(key: TaskKey) -> dict[str, str]:
     return {"user_id": key.user_id, "id": key.id.replace("-", "")}
 
 
+# The parameters of a new task: its columns, and the changes that its record has.
+_INPUTS = (*NEW_COLUMNS, "changes")
 _TABLE = table_of(Task).c
+_HISTORY = table_of(HistoryRecord).c
 _TYPES: dict[str, Any] = {
+    **{name: _HISTORY[name].type for name in ("changes", *Actor._fields)},
     **{name: _TABLE[name].type for name in NEW_COLUMNS},
     "now": _TABLE.updated_at.type,
     "version": _TABLE.version.type,
@@ -169,8 +181,13 @@ _TYPES: dict[str, Any] = {
 
 
 def _json(dialect: str) -> str:
-    """The JSON of a task in a `text`, where a colon before a letter would be a parameter."""
-    return task_json_sql(dialect).replace(":", r"\:")
+    """The JSON of a task in a `text`."""
+    return _escaped(task_json_sql(dialect))
+
+
+def _escaped(sql: str) -> str:
+    """SQL in a `text`, where a colon before a letter is a parameter; `:now` is the only one."""
+    return sql.replace(":", r"\:").replace(r"\:now", ":now")
 
 
 def _statement(sql: str, *typed: str) -> PreparedStatement:
@@ -188,7 +205,22 @@ def _toggled(name: str) -> str:
     return ", ".join(f"{column} = {value.compile(dialect=dialect)}" for column, value in values.items())
 
 
-# SQLite: two statements per task, since none can write to two tables.
+_RECORD = f"""
+    INSERT INTO task_history (user_id, version, kind, object_id, op, at, changes, {", ".join(Actor._fields)})
+    """
+
+
+def _record_toggled(name: str, table: str, version: str, who: str) -> str:
+    """The statement that records that the tasks of a table or CTE are toggled."""
+    latest = "max" if name == "sqlite" else "greatest"
+    now = f"{latest}(:now, {table}.updated_at)"
+    op = f"CASE WHEN {table}.completed THEN 'reopened' ELSE 'completed' END"
+    changes = _escaped(toggled_changes_sql(name, table, now))
+    key = f"{table}.user_id, {version}, 'task', {id_text_sql(name, table)}"
+    return f"{_RECORD} SELECT {key}, {op}, {now}, {changes}, {who} FROM {table}"
+
+
+# SQLite: three statements per task, since none can write to two tables.
 
 _SQLITE_JSON = _json("sqlite")
 _SQLITE_TOGGLED = _toggled("sqlite")
@@ -201,6 +233,20 @@ _TAKE_NUMBER_IF_ALIVE = _statement(
     WHERE id = :user_id AND EXISTS (SELECT 1 FROM tasks WHERE {_ONE}) RETURNING last_seq
     """
 )
+_SQLITE_WHO = ", ".join(f":{name}" for name in Actor._fields)
+_RECORD_TOGGLE = _statement(
+    f"{_record_toggled('sqlite', 'tasks', ':version', _SQLITE_WHO)} WHERE {_ONE}",
+    "now",
+    "version",
+    "token_id",
+)
+_RECORD_CREATION = _statement(
+    f"""
+    {_RECORD}
+    VALUES (:user_id, :version, 'task', :object_id, 'created', :created_at, :changes, {_SQLITE_WHO})
+    """,
+    "version", "created_at", "token_id",
+)  # fmt: skip
 _TOGGLE_TASK = _statement(
     f"UPDATE tasks SET {_SQLITE_TOGGLED}, version = :version WHERE {_ONE} RETURNING version, {_SQLITE_JSON}",
     "now", "version",
@@ -275,15 +321,23 @@ def _numbered(waits: bool) -> str:
 def _toggle_statement(*, several: bool, waits: bool) -> PreparedStatement:
     if several:
         numbered = f"WITH inputs AS (SELECT inputs.* FROM {_INPUT_TASKS}), {_numbered(waits)}"
-        ordinal, found = "ordinal", _FOUND.replace("inputs", "numbered")
+        ordinal, found = "numbered.ordinal", _FOUND.replace("inputs", "numbered")
     else:
         numbered = _numbered_one(waits, f"EXISTS (SELECT 1 FROM tasks WHERE {_LONE})")
-        ordinal, found = "1 AS ordinal", _LONE
+        ordinal, found = "1", _LONE
+    # The statement's snapshot can be older than the lock of the user's row that it waited for. FOR UPDATE
+    # reads the task as it is now.
     return _statement(
         f"""
-        {numbered}
-        UPDATE tasks SET {_POSTGRES_TOGGLED}, version = numbered.version FROM numbered WHERE {found}
-        RETURNING {ordinal}, tasks.version, {_POSTGRES_JSON}
+        {numbered},
+        old AS (
+            SELECT {_OLD}, {ordinal} AS ordinal, numbered.version AS number FROM numbered, tasks
+            WHERE {found} FOR UPDATE OF tasks
+        ),
+        recorded AS ({_record_toggled("postgresql", "old", "old.number", _POSTGRES_WHO)})
+        UPDATE tasks SET {_POSTGRES_TOGGLED}, version = old.number FROM old
+        WHERE tasks.user_id = old.user_id AND tasks.id = old.id
+        RETURNING old.ordinal, tasks.version, {_POSTGRES_JSON}
         """,
         "now",
     )
@@ -291,13 +345,17 @@ def _toggle_statement(*, several: bool, waits: bool) -> PreparedStatement:
 
 @cache
 def _create_statement(*, several: bool, waits: bool) -> PreparedStatement:
-    numbered = f"WITH {_SEVERAL_NEW}, {_numbered(waits)}" if several else _numbered_one(waits)
-    new = "numbered" if several else f"{_ONE_NEW}, numbered"
+    if several:
+        new = f"WITH {_SEVERAL_NEW}, {_numbered(waits)}, new AS (SELECT * FROM numbered)"
+    else:
+        new = f"{_numbered_one(waits)}, new AS (SELECT * FROM {_ONE_NEW}, numbered)"
     columns = ", ".join((*NEW_COLUMNS, "version"))
+    record = f"user_id, version, 'task', CAST(id AS text), 'created', created_at, changes, {_POSTGRES_WHO}"
     return _statement(
         f"""
-        {numbered}
-        INSERT INTO tasks ({columns}) SELECT {columns} FROM {new}
+        {new},
+        recorded AS ({_RECORD} SELECT {record} FROM new)
+        INSERT INTO tasks ({columns}) SELECT {columns} FROM new
         RETURNING tasks.id, tasks.version, {_POSTGRES_JSON}
         """
     )
@@ -312,14 +370,19 @@ def _cast_several(name: str) -> str:
 
 
 def _postgres_type(name: str) -> str:
-    return POSTGRESQL_TYPES[value_type(_TABLE[name])]
+    column = _TABLE[name] if name in _TABLE else _HISTORY[name]
+    return POSTGRESQL_TYPES[value_type(column)]
 
 
-_NEW = f"inputs ({', '.join(NEW_COLUMNS)}"
-_ONE_NEW = f"(VALUES ({', '.join(map(_cast, NEW_COLUMNS))})) AS {_NEW})"
+_POSTGRES_WHO = ", ".join(map(_cast, Actor._fields))
+_OLD = ", ".join(
+    f"tasks.{name}" for name in ("user_id", "id", "completed", "completed_at", "status", "updated_at")
+)
+_NEW = f"inputs ({', '.join(_INPUTS)}"
+_ONE_NEW = f"(VALUES ({', '.join(map(_cast, _INPUTS))})) AS {_NEW})"
 _SEVERAL_NEW = f"""
     inputs AS (
-        SELECT * FROM unnest({", ".join(map(_cast_several, NEW_COLUMNS))})
+        SELECT * FROM unnest({", ".join(map(_cast_several, _INPUTS))})
         WITH ORDINALITY AS {_NEW}, ordinal)
     )
     """

@@ -4,20 +4,20 @@
 write's own WHERE, so no other write can happen between the check and the change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, exists, literal, not_, select, update
-from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from taskwell.core.clock import utc_now
 from taskwell.core.errors import Invalid, NotFound, PreconditionFailed, TaskwellError, Violation
 from taskwell.database.database import ReadTransaction, Transaction
-from taskwell.models import Task
+from taskwell.models import Task, User
 from taskwell.models.base import table_of
 from taskwell.schemas.task import (
     TASK_COLUMNS,
@@ -28,11 +28,11 @@ from taskwell.schemas.task import (
     TaskToggle,
     TaskUpdate,
 )
+from taskwell.services.history import Op, change_record, insert_record, record_of_new_task, write_records
 from taskwell.services.placement import Place, moves, parts_of, place_left
 from taskwell.services.sequence import (
     SequenceNumber,
     first_or_next_number,
-    lock,
     next_number,
     next_numbers,
     write,
@@ -43,12 +43,10 @@ from taskwell.services.task_fields import (
     contradiction,
     depends,
     derived_values,
-    instant_of_write,
     is_plain,
     new_values,
     own_values,
     sent_values,
-    toggled_values,
     without_unchanged_state,
 )
 from taskwell.services.task_rows import instant_of_writes, write_tasks
@@ -124,7 +122,9 @@ async def create_task(
     rows = await write(transaction, number, statement)
     if not rows:
         raise await _why_not_created(transaction, user_id, task_id)
-    return TaskRead.of(rows[0])
+    task = TaskRead.of(rows[0])
+    await write_records(transaction, [record_of_new_task(task)], task.version)
+    return task
 
 
 async def create_tasks(
@@ -152,6 +152,7 @@ async def create_tasks(
         raise UserNotFound
     created = await _insert_all(transaction, user_id, inputs, row[0] - count + 1, zone)
     if len(created) == count:
+        await write_records(transaction, [record_of_new_task(task) for task in created], created[0].version)
         return created
     taken = next(task_id for _, task_id in inputs[len(created) :] if task_id is not None)
     not_created = await _why_not_created(transaction, user_id, taken)
@@ -261,10 +262,11 @@ async def update_task(
         return await _update_dependent(
             transaction, user_id, task_id, sent, expected, zone, with_parts=with_parts
         )
-    now = instant_of_write(transaction.dialect)
+    stored = await locked(transaction, user_id, task_id, expected)
     values = own_values(sent)
-    values |= derived_values(values, now)
-    return TaskRead.of(await change(transaction, user_id, task_id, values, now, expected, TASK_COLUMNS))
+    now = instant_after(stored)
+    values |= derived_values(values, now, stored)
+    return TaskRead.of(await write_task(transaction, stored, values, now))
 
 
 async def toggle_task(
@@ -286,9 +288,10 @@ async def toggle_task(
         return await _update_dependent(
             transaction, user_id, task_id, named, expected, NO_ZONE, with_parts=True
         )
-    now = instant_of_write(transaction.dialect)
-    values = named | derived_values(named, now) if named else toggled_values(now)
-    return TaskRead.of(await change(transaction, user_id, task_id, values, now, expected, TASK_COLUMNS))
+    stored = await locked(transaction, user_id, task_id, expected)
+    now, values = instant_after(stored), named or {"completed": not stored.completed}
+    values |= derived_values(values, now, stored)
+    return TaskRead.of(await write_task(transaction, stored, values, now))
 
 
 async def delete_task(
@@ -300,22 +303,14 @@ async def delete_task(
         TaskNotFound: missing, in the trash already, or of another user.
         PreconditionFailed: the task has none of the expected versions.
     """
-    now = instant_of_write(transaction.dialect)
-    conditions = (*_with_expected(_alive(user_id, task_id), expected), not_(_has_parts(user_id, task_id)))
-    rows = await _write(transaction, user_id, conditions, {"deleted_at": now}, now, TASK_DELETED_COLUMNS)
-    if rows:
-        return TaskDeleted.of(rows[0])
     stored = await locked(transaction, user_id, task_id, expected)
-    ids = [stored.id, *(part.id for part in await parts_of(transaction, user_id, task_id))]
-    await delete_at_once(transaction, user_id, ids)
-    return TaskDeleted.of(await _read(transaction, user_id, task_id, TASK_DELETED_COLUMNS))
-
-
-def _has_parts(user_id: str, task_id: UUID) -> ColumnElement[bool]:
-    part = aliased(Task)
-    return exists().where(
-        col(part.user_id) == user_id, col(part.parent_id) == task_id, col(part.deleted_at).is_(None)
-    )
+    parts = await parts_of(transaction, user_id, task_id)
+    if parts:
+        await delete_at_once(transaction, user_id, [stored.id, *(part.id for part in parts)])
+        return TaskDeleted.of(await _read(transaction, user_id, task_id, TASK_DELETED_COLUMNS))
+    now = instant_after(stored)
+    columns = TASK_DELETED_COLUMNS
+    return TaskDeleted.of(await write_task(transaction, stored, {"deleted_at": now}, now, "deleted", columns))
 
 
 async def restore_task(
@@ -342,7 +337,7 @@ async def restore_task(
     rows = [{"id": stored.id, "parent_id": place.parent_id}]
     rows += [{"id": part.id, "parent_id": part.parent_id} for part in parts]
     back = {"list_id": place.list_id, "deleted_at": None}
-    await write_tasks(transaction, user_id, [row | back for row in rows])
+    await write_tasks(transaction, user_id, [row | back for row in rows], op="restored")
     return TaskRead.of(await _read(transaction, user_id, task_id, TASK_COLUMNS))
 
 
@@ -350,7 +345,7 @@ async def delete_at_once(transaction: Transaction, user_id: str, ids: Sequence[U
     """Move tasks to the trash at one instant, by which `restore_task` knows what belongs together."""
     now = await instant_of_writes(transaction, user_id, ids)
     rows = [{"id": task_id, "deleted_at": now} for task_id in ids]
-    await write_tasks(transaction, user_id, rows, updated_at=now)
+    await write_tasks(transaction, user_id, rows, op="deleted", updated_at=now)
 
 
 async def _read(
@@ -379,15 +374,14 @@ async def _update_dependent(
     parts = await parts_of(transaction, user_id, task_id) if with_parts or moves(sent) else []
     values = await TaskValues(transaction, user_id, zone).of_change(sent, stored, parts)
     tree = [task_id, *(part.id for part in parts)]
-    instant = await instant_of_writes(transaction, user_id, tree) if with_parts else None
-    now = instant_of_write(transaction.dialect) if instant is None else literal(instant, _INSTANT)
-    values |= derived_values(values, now)
-    row = await change(transaction, user_id, task_id, values, now, None, TASK_COLUMNS)
+    now = await instant_of_writes(transaction, user_id, tree) if with_parts else instant_after(stored)
+    values |= derived_values(values, now, stored)
+    row = await write_task(transaction, stored, values, now)
     if values.get("list_id", stored.list_id) != stored.list_id:
         moved = [{"id": part.id, "list_id": values["list_id"]} for part in parts]
         await write_tasks(transaction, user_id, moved)
-    if instant is not None:
-        await complete_all(transaction, user_id, tree[1:], instant)
+    if with_parts:
+        await complete_all(transaction, user_id, tree[1:], now)
     return TaskRead.of(row)
 
 
@@ -404,13 +398,17 @@ async def locked(
     Raises:
         TaskNotFound, PreconditionFailed: as `update_task`.
     """
-    try:
-        await lock(transaction, user_id, create_user=False)
-    except UserNotFound:
-        raise TaskNotFound from None
     deleted_at = col(Task.deleted_at)
     there = deleted_at.is_not(None) if in_trash else deleted_at.is_(None)
-    row = await transaction.first(select(*table_of(Task).c).where(*_task(user_id, task_id), there))
+    # The user's row first, as every write does. A row that another transaction has changed meanwhile is read
+    # as it is then.
+    statement = (
+        select(*table_of(Task).c)
+        .select_from(table_of(User).join(table_of(Task), col(Task.user_id) == col(User.id)))
+        .where(*_task(user_id, task_id), there)
+        .with_for_update(key_share=True)
+    )
+    row = await transaction.first(statement)
     if row is None:
         raise TaskNotFound
     if expected is not None and row.version not in expected:
@@ -418,40 +416,38 @@ async def locked(
     return row
 
 
-async def change(
+async def write_task(
     transaction: Transaction,
-    user_id: str,
-    task_id: UUID,
-    values: dict[str, Any],
-    now: ColumnElement[datetime],
-    expected: ExpectedVersions | None,
-    returned: Sequence[ColumnElement[Any]],
+    stored: Row[Any],
+    values: Mapping[str, Any],
+    now: datetime,
+    op: Op = "updated",
+    returned: Sequence[ColumnElement[Any]] = TASK_COLUMNS,
 ) -> Row[Any]:
-    alive = _alive(user_id, task_id)
-    rows = await _write(transaction, user_id, _with_expected(alive, expected), values, now, returned)
-    if rows:
-        return rows[0]
-    row = await transaction.first(select(col(Task.version)).where(*alive)) if expected is not None else None
-    raise PreconditionFailed(row[0]) if row else TaskNotFound
+    """Set columns of a locked task under the next number, and record the change."""
+    record = change_record("task", stored.id, op, now, stored._asdict(), values)
 
-
-async def _write(
-    transaction: Transaction,
-    user_id: str,
-    conditions: Conditions,
-    values: dict[str, Any],
-    now: ColumnElement[datetime],
-    returned: Sequence[ColumnElement[Any]],
-) -> Sequence[Row[Any]]:
     def statement(number: SequenceNumber) -> Any:
         return (
             update(Task)
-            .where(*conditions)
+            .where(*_task(stored.user_id, stored.id))
             .values(**values, updated_at=now, version=number)
             .returning(*returned)
         )
 
-    return await write(transaction, next_number(user_id, exists().where(*conditions)), statement)
+    number = next_number(stored.user_id)
+    recorded = partial(insert_record, transaction, record)
+    (row,) = await write(transaction, number, statement, record=recorded)
+    return row
+
+
+def instant_after(stored: Row[Any]) -> datetime:
+    """The instant of a change of a task, never before its previous change.
+
+    If the clock is set back, clients that sort or poll by `updated_at` would miss the change.
+    """
+    latest: datetime = stored.updated_at
+    return max(utc_now(), latest)
 
 
 async def _why_not_created(
@@ -470,7 +466,3 @@ def _task(user_id: str, task_id: UUID) -> Conditions:
 
 def _alive(user_id: str, task_id: UUID) -> Conditions:
     return (*_task(user_id, task_id), col(Task.deleted_at).is_(None))
-
-
-def _with_expected(conditions: Conditions, expected: ExpectedVersions | None) -> Conditions:
-    return conditions if expected is None else (*conditions, col(Task.version).in_(expected))

@@ -13,6 +13,7 @@ from taskwell.database.database import Transaction
 from taskwell.models import Label, Task, TaskList, User
 from taskwell.models.base import table_of
 from taskwell.schemas.query import TaskFilter
+from taskwell.services.history import forget, record_deleted_tasks
 from taskwell.services.sequence import next_numbers
 from taskwell.services.task_fields import later_of
 from taskwell.services.task_filters import conditions
@@ -64,6 +65,7 @@ async def delete_tasks(
     count = len(await transaction.all(statement))
     if count:
         await transaction.first(next_numbers(user_id, count))
+        await record_deleted_tasks(transaction, user_id, after=row[0])
     return count
 
 
@@ -117,6 +119,7 @@ async def _purge(transaction: Transaction, model: Kind, key: Mapped[Any], delete
         return 0
     highest = max(row.version for row in found)
     await transaction.all(delete(model).where(*old, key.in_([row.key for row in found])).returning(key))
+    await forget(transaction, user_id, [row.key for row in found])
     await transaction.all(
         update(User)
         .where(col(User.id) == user_id, col(User.purged_seq) < highest)

@@ -153,7 +153,7 @@ async def delete_user(transaction: Transaction, user_id: str) -> None:
     """
     keys = delete(IdempotencyKey).where(col(IdempotencyKey.user_id) == user_id)
     await transaction.all(keys.returning(col(IdempotencyKey.key)))
-    # Their tasks and tokens are deleted by ON DELETE CASCADE.
+    # Their tasks, tokens and history are deleted by ON DELETE CASCADE.
     erased = delete(User).where(col(User.id) == user_id).returning(col(User.last_seq))
     row = await transaction.first(erased)
     if row is None:

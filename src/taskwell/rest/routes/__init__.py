@@ -7,6 +7,7 @@ from taskwell.rest.routes import (
     changes,
     docs,
     health,
+    history,
     labels,
     lists,
     metrics,
@@ -24,6 +25,9 @@ router.include_router(problems.router, prefix="/problems")
 router.include_router(tokens.router, prefix="/api/users/me/tokens")
 router.include_router(users.router, prefix="/api/users")
 _TWICE = (
+    (history.task_router, "/tasks"),
+    (history.list_router, "/lists"),
+    (history.router, ""),
     (tasks.router, "/tasks"),
     (lists.router, "/lists"),
     (labels.router, "/labels"),

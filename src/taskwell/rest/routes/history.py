@@ -1,0 +1,302 @@
+"""The history and its undoing, mounted twice as tasks are."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from taskwell.auth.authorization import TASKS_READ, TASKS_WRITE, requires
+from taskwell.core.errors import Invalid, Violation
+from taskwell.http.idempotency import REPLAYED
+from taskwell.http.problems import inner_path, problems
+from taskwell.http.root_path import link
+from taskwell.rest.cursors import bad_cursor, decode_cursor, encode_cursor
+from taskwell.rest.dependencies import (
+    CallerDep,
+    Cursor,
+    Limit,
+    OperationsDep,
+    Owner,
+    PathListId,
+    PathTaskId,
+    WritesDep,
+    preferences,
+)
+from taskwell.rest.routing import TaskwellRoute
+from taskwell.schemas.base import Moment
+from taskwell.schemas.change import KINDS, Kind
+from taskwell.schemas.history import OPS, VIAS, HistoryEntry, UndoRequest, UndoResult, entries_json, undo_json
+from taskwell.schemas.task_list import ListId
+from taskwell.schemas.types import TaskId
+from taskwell.services.history import DELETED, FIELDS
+from taskwell.services.history_operations import GetObjectHistory, ListHistory, Undo
+from taskwell.services.history_query import HistoryFilter, HistoryPage
+from taskwell.services.operations import ReadOperation
+
+router = APIRouter(route_class=TaskwellRoute, tags=["history"], dependencies=[Depends(preferences)])
+# Below a task or a list, whose paths are longer than those of this router.
+task_router = APIRouter(route_class=TaskwellRoute, tags=["history"], dependencies=[Depends(preferences)])
+list_router = APIRouter(route_class=TaskwellRoute, tags=["history"], dependencies=[Depends(preferences)])
+
+DEFAULT_LIMIT = 100
+_JSON = "application/json"
+_NAMES = tuple(dict.fromkeys((*(name for names in FIELDS.values() for name in names), DELETED)))
+
+
+def _one_of(names: tuple[str, ...], code: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if value not in names:
+            raise PydanticCustomError("invalid_" + code, "must be one of " + ", ".join(names))
+        return value
+
+    return check
+
+
+def _ops(value: str) -> str:
+    if not set(value.split(",")) <= set(OPS):
+        raise PydanticCustomError("invalid_op", "must be some of " + ", ".join(OPS) + ", comma-separated")
+    return value
+
+
+def _enum(names: tuple[str, ...]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "enum": list(names)})
+
+
+def _number(value: object) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdecimal()) or len(text) > 16:
+        raise PydanticCustomError("invalid_version", "must be a version, a whole number")
+    return int(text)
+
+
+def _token(value: object) -> UUID | str:
+    if value == "me":
+        return "me"
+    try:
+        return UUID(str(value))
+    except ValueError:
+        raise PydanticCustomError("invalid_token", "must be the id of a token, or me") from None
+
+
+Version = Annotated[int | None, BeforeValidator(_number), WithJsonSchema({"type": "integer", "minimum": 0})]
+
+
+async def filter_of_request(  # noqa: PLR0913, PLR0917 (one for each parameter of the query)
+    caller: CallerDep,
+    kind: Annotated[
+        Kind | None,
+        BeforeValidator(_one_of(KINDS, "kind")),
+        _enum(KINDS),
+        Query(description="Only tasks, lists or labels."),
+    ] = None,
+    token: Annotated[
+        Any,
+        BeforeValidator(_token),
+        WithJsonSchema({"type": "string"}),
+        Query(description="What a token wrote; `me` is the token of the request."),
+    ] = None,
+    client: Annotated[
+        str | None, Query(min_length=1, max_length=100, description="What a program wrote.")
+    ] = None,
+    via: Annotated[
+        str | None,
+        AfterValidator(_one_of(VIAS, "via")),
+        _enum(VIAS),
+        Query(description="What was written by this protocol."),
+    ] = None,
+    op: Annotated[
+        str | None,
+        AfterValidator(_ops),
+        WithJsonSchema({"type": "string", "pattern": f"^({'|'.join(OPS)})(,({'|'.join(OPS)}))*$"}),
+        Query(description="Only these kinds of writes, comma-separated.", examples=["completed,deleted"]),
+    ] = None,
+    field: Annotated[
+        str | None,
+        AfterValidator(_one_of(_NAMES, "field")),
+        _enum(_NAMES),
+        Query(description="Only writes that changed this field."),
+    ] = None,
+    after: Annotated[Moment | None, Query(description="Only what was written after this instant.")] = None,
+    before: Annotated[Moment | None, Query(description="Only what was written before this instant.")] = None,
+    since: Annotated[
+        Version,
+        Query(description="Only versions after this one, oldest first, for followers. Else newest first."),
+    ] = None,
+) -> HistoryFilter:
+    if token == "me":  # noqa: S105 (no password)
+        token = caller.actor.token_id
+        if token is None:
+            raise Invalid(Violation("query", "token", "no_such_token", "the request has no API token"))
+    return HistoryFilter(
+        kind=kind,
+        ops=tuple(dict.fromkeys(op.split(","))) if op else (),
+        field=field,
+        token_id=token,
+        client=client,
+        via=via,
+        after=after,
+        before=before,
+        since=since,
+    )
+
+
+Filter = Annotated[HistoryFilter, Depends(filter_of_request)]
+_PAGE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The records.",
+        "headers": {
+            "History-Since": {
+                "description": "The version after which the history is whole.",
+                "schema": {"type": "integer"},
+            },
+            "Link": {"description": "The next page, if there is one.", "schema": {"type": "string"}},
+        },
+    }
+}
+
+
+@router.get(
+    "/history",
+    name="list_history",
+    response_model=list[HistoryEntry],
+    summary="List what changed",
+    responses={**_PAGE, **problems("gone")},
+)
+@requires(TASKS_READ)
+async def list_history(  # noqa: PLR0913, PLR0917 (one for each parameter of the query)
+    request: Request,
+    operations: OperationsDep,
+    owner: Owner,
+    found: Filter,
+    task: Annotated[TaskId | None, Query(description="Only this task.")] = None,
+    list_id: Annotated[ListId | None, Query(alias="list", description="Only this list.")] = None,
+    limit: Limit = None,
+    cursor: Cursor = None,
+) -> Response:
+    """What each write did, and who wrote, newest first: one record for each version of a task, list or label.
+
+    Without `limit` a page has 100 records.
+    """
+    named = [one for one in ((task, "task"), (list_id, "list")) if one[0] is not None]
+    if len(named) > 1:
+        raise Invalid(Violation("query", "list", "invalid_filter", "must not come together with task"))
+    for object_id, kind in named:
+        found = _of(found, kind, object_id)
+    return await _page(request, operations, partial(ListHistory, owner, found), found, limit, cursor)
+
+
+@task_router.get(
+    "/{task_id}/history",
+    name="get_task_history",
+    response_model=list[HistoryEntry],
+    summary="List what changed in a task",
+    responses={**_PAGE, **problems("not_found", "gone")},
+)
+@requires(TASKS_READ)
+async def get_task_history(
+    request: Request,
+    operations: OperationsDep,
+    owner: Owner,
+    task_id: PathTaskId,
+    found: Filter,
+    limit: Limit = None,
+    cursor: Cursor = None,
+) -> Response:
+    """What each write did to a task, alive or in the trash, as `list_history` shows it."""
+    found = _of(found, "task", task_id)
+    make = partial(GetObjectHistory, owner, task_id, found)
+    return await _page(request, operations, make, found, limit, cursor)
+
+
+@list_router.get(
+    "/{list_id}/history",
+    name="get_list_history",
+    response_model=list[HistoryEntry],
+    summary="List what changed in a list",
+    responses={**_PAGE, **problems("not_found", "gone")},
+)
+@requires(TASKS_READ)
+async def get_list_history(
+    request: Request,
+    operations: OperationsDep,
+    owner: Owner,
+    list_id: PathListId,
+    found: Filter,
+    limit: Limit = None,
+    cursor: Cursor = None,
+) -> Response:
+    """What each write did to a list itself, as `list_history` shows it. Its tasks have their own."""
+    found = _of(found, "list", list_id)
+    make = partial(GetObjectHistory, owner, list_id, found)
+    return await _page(request, operations, make, found, limit, cursor)
+
+
+def _of(found: HistoryFilter, kind: Any, object_id: object) -> HistoryFilter:
+    """The filter, of one object. Raises Invalid: it is of another kind."""
+    if found.kind not in (None, kind):
+        raise Invalid(Violation("query", "kind", "invalid_filter", f"must be {kind} here"))
+    return HistoryFilter(**{**_values(found), "kind": kind, "object_id": str(object_id)})
+
+
+def _values(found: HistoryFilter) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in HistoryFilter.__slots__}
+
+
+async def _page(
+    request: Request,
+    operations: OperationsDep,
+    make: Callable[[int, int | None], ReadOperation[HistoryPage]],
+    found: HistoryFilter,
+    limit: int | None,
+    cursor: str | None,
+) -> Response:
+    query = [*map(str, _values(found).values())]
+    position = None if cursor is None else _position(cursor, query)
+    page = await operations.execute(make(limit or DEFAULT_LIMIT, position))
+    headers = {} if cursor else {"History-Since": str(page.start)}
+    if page.more:
+        following = encode_cursor([str(page.entries[-1].version)], query=query)
+        url = request.url.include_query_params(cursor=following).query
+        headers["Link"] = f'<{link(request.scope, inner_path(request.scope))}?{url}>; rel="next"'
+    return Response(entries_json(page.entries), headers=headers, media_type=_JSON)
+
+
+def _position(cursor: str, query: list[str]) -> int:
+    (text, *more) = decode_cursor(cursor, query=query)
+    if more or not text.isdecimal():
+        raise bad_cursor()
+    return int(text)
+
+
+@router.post(
+    "/undo",
+    name="undo",
+    response_model=UndoResult,
+    summary="Undo changes",
+    responses={
+        200: {"description": "What was undone, and what was left as it is.", "headers": REPLAYED},
+        **problems(
+            "payload_too_large",
+            "unsupported_media_type",
+            "storage_full",
+            "conflict",
+            "idempotency_key_reused",
+        ),
+    },
+)
+@requires(TASKS_WRITE)
+async def undo(writes: WritesDep, owner: Owner, body: UndoRequest) -> Response:
+    """Change tasks and lists back, field by field, all in one transaction.
+
+    A field that somebody else has changed since is left, and named in `left`. What was created goes to the
+    trash, what was deleted comes back. The undoing is recorded, and can be undone. At most 1,000 objects.
+    """
+    return await writes(Undo(owner, body), _undo_response)
+
+
+def _undo_response(result: UndoResult) -> Response:
+    return Response(undo_json(result), media_type=_JSON)

@@ -1,0 +1,159 @@
+"""The history: what changed, who did it, and requests to undo it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, StrictInt, TypeAdapter, model_validator
+from pydantic_core import PydanticCustomError
+
+from taskwell.models.base import SEQUENCE_END
+from taskwell.schemas.base import INT64, Input, Instant
+from taskwell.schemas.change import Kind
+from taskwell.schemas.task import TaskDeleted, TaskRead
+from taskwell.schemas.task_list import ListDeleted, ListRead
+from taskwell.schemas.types import EXAMPLE_ID
+
+OPS = (
+    "created", "updated", "completed", "reopened", "deleted", "restored", "claimed", "released", "reminder",
+    "due", "undone",
+)  # fmt: skip
+VIAS = ("api", "mcp", "caldav", "cli", "import", "server")
+MAX_UNDONE = 1_000  # objects of one request
+
+Version = Annotated[int, Field(examples=[41], json_schema_extra=INT64)]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenName:
+    """The token of a write. It may be revoked by now."""
+
+    id: Annotated[UUID, Field(examples=[EXAMPLE_ID])]
+    name: Annotated[str, Field(examples=["claude-laptop"])]
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who wrote. Only the user and the token are proved: a program tells its name itself."""
+
+    user: Annotated[str, Field(description="The owner of what was written.", examples=["alice"])]
+    token: Annotated[TokenName | None, Field(description="Null for a user who had signed in.")]
+    client: Annotated[str | None, Field(description="The program's name.", examples=["claude-code"])]
+    via: Annotated[str, Field(description="The protocol.", json_schema_extra={"enum": list(VIAS)})]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """What one write did to one task, list or label."""
+
+    version: Annotated[
+        int, Field(description="The sequence number of the write.", examples=[41], json_schema_extra=INT64)
+    ]
+    kind: Annotated[Kind, Field(examples=["task"])]
+    id: Annotated[
+        str,
+        Field(
+            description="Of the task or the list; of a label its name, case-folded.", examples=[EXAMPLE_ID]
+        ),
+    ]
+    op: Annotated[str, Field(json_schema_extra={"enum": list(OPS)})]
+    at: Instant
+    by: By
+    changes: Annotated[
+        dict[str, Any],
+        Field(
+            description="By the name of each field that changed, its old and its new value. `deleted` is "
+            "whether it is in the trash.",
+            examples=[{"title": ["Buy milk", "Buy bread"]}],
+        ),
+    ]
+    occurrence: Annotated[
+        str | None, Field(description="Of a recurring task, the date that was completed or skipped.")
+    ]
+    undoes: Annotated[list[int] | None, Field(description="The versions that this one undoes.")]
+
+
+Number = Annotated[StrictInt, Field(ge=0, lt=SEQUENCE_END, json_schema_extra=INT64)]
+
+
+class UndoRequest(Input):
+    """What to undo: single versions, or all that a token or a program wrote after a version."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"versions": [18, 19]}]})
+
+    versions: Annotated[
+        list[Number] | None,
+        Field(min_length=1, max_length=MAX_UNDONE, description="The versions of what to undo."),
+    ] = None
+    token: Annotated[
+        UUID | Literal["me"] | None,
+        Field(description="What this token wrote; `me` is the token of the request."),
+    ] = None
+    client: Annotated[
+        str | None, Field(min_length=1, max_length=100, description="What this program wrote.")
+    ] = None
+    since: Annotated[Number | None, Field(description="Only versions after this one.")] = None
+    until: Annotated[Number | None, Field(description="Only versions up to this one.")] = None
+
+    @model_validator(mode="after")
+    def check_form(self) -> Self:
+        window = (self.token, self.client, self.since, self.until)
+        if self.versions is not None:
+            if any(value is not None for value in window):
+                raise PydanticCustomError("invalid_undo", "must have either versions, or a token or client")
+        elif self.since is None or (self.token is None and self.client is None):
+            raise PydanticCustomError(
+                "invalid_undo", "must have versions, or since together with a token or client"
+            )
+        return self
+
+
+Reason = Literal["changed_since", "purged", "expired", "unknown", "no_place", "unsupported"]
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """An object that was changed back. `version`: its new one; `undoes`: the versions that were undone."""
+
+    version: Version
+    undoes: Annotated[list[int], Field(examples=[[18, 19]])]
+    task: TaskDeleted | TaskRead | None = None
+    list: ListDeleted | ListRead | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A version, or some of its fields, that stays as it is."""
+
+    version: Annotated[int, Field(examples=[18], json_schema_extra=INT64)]
+    kind: Kind | None
+    id: Annotated[str | None, Field(examples=[EXAMPLE_ID])]
+    fields: Annotated[list[str], Field(description="Those that stay.", examples=[["title"]])]
+    reason: Annotated[
+        Reason,
+        Field(
+            description="`changed_since`: by somebody else, named in `by`. `purged`, `expired`: it, or its "
+            "history, is gone. `unknown`: there is no such version. `no_place`: its list or its parent "
+            "is gone. `unsupported`: the color or the place of a label."
+        ),
+    ]
+    by: Annotated[By | None, Field(description="Who changed it since.")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class UndoResult:
+    undone: Sequence[Undone]
+    left: Sequence[Left]
+
+
+_ENTRIES: TypeAdapter[Any] = TypeAdapter(list[HistoryEntry])
+_RESULT: TypeAdapter[Any] = TypeAdapter(UndoResult)
+
+
+def entries_json(entries: Sequence[HistoryEntry]) -> bytes:
+    return _ENTRIES.dump_json(entries)
+
+
+def undo_json(result: UndoResult) -> bytes:
+    return _RESULT.dump_json(result)

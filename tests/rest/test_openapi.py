@@ -222,6 +222,16 @@ class TestDocument:
                     status,
                 )
 
+    def test_every_write_can_be_a_dry_run_and_no_read(self, document: dict[str, Any]) -> None:
+        for method, path, operation in operations(document):
+            shown = [item for item in operation.get("parameters", []) if item["name"] == "dry_run"]
+            assert len(shown) == (method != "get"), (method, path)
+            possible = any("const" not in item["schema"] for item in shown)
+            assert possible == (method != "get" and operation["operationId"] != "create_token")
+            for status, answer in operation["responses"].items():
+                expected = possible and status in {"200", "201", "204"}
+                assert ("Dry-Run" in answer.get("headers", {})) == expected, (method, path, status)
+
     def test_a_list_shows_how_it_can_be_asked_for(self, document: dict[str, Any]) -> None:
         (shown, deleted) = (
             {
@@ -237,7 +247,7 @@ class TestDocument:
             "start_after", "started", "list", "archived", "parent", "priority", "label", "label_any",
             "label_not", "labelled", "recurring", "tz",
         }  # fmt: skip
-        assert deleted == filters
+        assert deleted == filters | {"dry_run"}
         assert shown == filters | {"deleted", "sort", "limit", "cursor", "fields"}
 
     def test_a_stream_is_one(self, document: dict[str, Any]) -> None:

@@ -43,6 +43,12 @@ REPLAYED = {
         "schema": {"type": "string"},
     }
 }
+DRY_RUN_HEADER = {
+    "Dry-Run": {
+        "description": "`true` on the response to a dry run, which has neither `ETag` nor `Location`.",
+        "schema": {"type": "string"},
+    }
+}
 _CONDITIONS = ("if-match", "if-none-match")
 _RETRY_PAUSES_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 _MAX_ANSWER_BYTES = 1_048_576
@@ -52,13 +58,25 @@ _PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 class IdempotentWrites:
-    """Executes the operations of a request that writes, at most once per key."""
+    """Executes the operations of a request that writes, at most once per key, or without effect.
 
-    def __init__(self, request: Request, operations: Operations, owner: str, key: str | None) -> None:
+    `dry_run`: without effect. It excludes a key, whose response would have to be stored.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        operations: Operations,
+        owner: str,
+        key: str | None,
+        *,
+        dry_run: bool = False,
+    ) -> None:
         self.request = request
         self.operations = operations
         self.owner = owner
         self.key = key
+        self.dry_run = dry_run
 
     async def __call__(self, operation: Operation[T], respond: Callable[[T], Response]) -> Response:
         """Execute the operation, or return the stored response. `respond`: makes a response of a result.
@@ -67,6 +85,8 @@ class IdempotentWrites:
             KeyReused: the key belongs to another request.
             InProgress: the same request is still running.
         """
+        if self.dry_run:
+            return _dry(respond(await self.operations.dry_run(operation)))
         if self.key is None:
             response = respond(await self.operations.execute(operation))
         else:
@@ -170,6 +190,14 @@ class _Keyed(Operation[Response], Generic[T]):
         except (NotFound, Conflict, PreconditionFailed) as error:
             self.failure = error
             raise
+
+
+def _dry(response: Response) -> Response:
+    """Without the headers that name what does not exist."""
+    for name in ("ETag", "Location"):
+        del response.headers[name]
+    response.headers["Dry-Run"] = "true"
+    return response
 
 
 def _digest(*parts: bytes) -> bytes:

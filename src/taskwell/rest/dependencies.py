@@ -15,6 +15,7 @@ from taskwell.http.idempotency import KEY_SCHEMA, IdempotentWrites, parse_key
 from taskwell.http.request_state import caller_of
 from taskwell.rest.routing import parse_preferences
 from taskwell.schemas.dates import TimeZoneName
+from taskwell.schemas.query import DRY_RUN, Flag
 from taskwell.schemas.task_list import ListId
 from taskwell.schemas.types import KnownUserId, TaskId, is_reserved, why_reserved
 from taskwell.services.operations import Operations
@@ -77,6 +78,19 @@ async def preferences(
     return parse_preferences(prefer or ())
 
 
+async def refuse_dry_run(
+    dry_run: Annotated[
+        Flag,
+        WithJsonSchema({"type": "boolean", "const": False}),
+        Query(description="Not `true`: the response would contain a token that does not exist."),
+    ] = None,
+) -> None:
+    """Raises Invalid: the request is a dry run."""
+    if dry_run:
+        detail = "is not allowed here: the response would contain a token that does not exist"
+        raise Invalid(Violation("query", DRY_RUN, "not_allowed", detail))
+
+
 async def writes_of_request(
     request: Request,
     operations: Annotated[Operations, Depends(operations_of_request)],
@@ -90,9 +104,20 @@ async def writes_of_request(
             json_schema_extra=KEY_SCHEMA,
         ),
     ] = None,
+    dry_run: Annotated[
+        Flag,
+        Query(
+            description="Write nothing, and answer as if it were written, with `Dry-Run: true`. Not together "
+            "with an `Idempotency-Key`."
+        ),
+    ] = None,
 ) -> IdempotentWrites:
+    """Raises Invalid: the key is malformed, or the request has one and is a dry run."""
     key = None if idempotency_key is None else parse_key(request.headers.getlist("idempotency-key"))
-    return IdempotentWrites(request, operations, owner, key)
+    if dry_run and key is not None:
+        detail = "contradicts dry_run, whose response is not stored: leave one of them out"
+        raise Invalid(Violation("header", "Idempotency-Key", "contradiction", detail))
+    return IdempotentWrites(request, operations, owner, key, dry_run=bool(dry_run))
 
 
 def _limit(value: object) -> int:

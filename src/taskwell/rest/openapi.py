@@ -9,9 +9,11 @@ from fastapi.routing import iter_route_contexts
 
 from taskwell.auth.authorization import ADMIN, Access, access_of
 from taskwell.core.settings import Settings
+from taskwell.http.idempotency import DRY_RUN_HEADER
 from taskwell.http.problems import MEDIA_TYPE, PROBLEM_TYPES, documented
 from taskwell.rest.routing import JSON, MERGE_PATCH
 from taskwell.schemas.problem import Problem
+from taskwell.schemas.query import DRY_RUN
 from taskwell.schemas.task_list import EXAMPLE_LIST_ID
 from taskwell.schemas.types import EXAMPLE_ID
 
@@ -51,6 +53,7 @@ _EXAMPLES: Mapping[str, Any] = {
     "created_before": "2100-01-01T00:00:00Z",
     "cursor": "",
     "deleted": False,
+    "dry_run": False,
     "id": "alice",
     "if-match": "*",
     "if-none-match": '"0"',
@@ -107,6 +110,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         for method, operation in path.items():
             _secure(operation, accesses[operation["operationId"]])
             _correct(method, operation)
+            _show_dry_run(operation)
             _show_examples(method, operation, document["components"]["schemas"])
     document["components"]["securitySchemes"] = _SECURITY_SCHEMES
     schemas = document["components"]["schemas"]
@@ -158,6 +162,16 @@ def _correct(method: str, operation: dict[str, Any]) -> None:
         for choice in schema.pop("anyOf", []):
             if choice != {"type": "null"}:
                 schema |= choice
+
+
+def _show_dry_run(operation: dict[str, Any]) -> None:
+    """Show the header of a dry run on the successes of every operation that can be one."""
+    for parameter in operation.get("parameters", []):
+        if parameter["name"] != DRY_RUN or "const" in parameter["schema"]:
+            continue
+        for status, answer in operation["responses"].items():
+            if status < "300":
+                answer["headers"] = {**answer.get("headers", {}), **DRY_RUN_HEADER}
 
 
 def _show_examples(method: str, operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:

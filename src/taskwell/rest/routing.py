@@ -20,7 +20,7 @@ from taskwell.http.authorization import authorize
 from taskwell.http.conditional import refuse_unknown_conditions
 from taskwell.http.problems import problem_response
 from taskwell.schemas.base import strict_handling
-from taskwell.schemas.query import REPEATABLE, names_of
+from taskwell.schemas.query import DRY_RUN, REPEATABLE, names_of
 from taskwell.schemas.types import TextLimits, is_task_id, is_user_id, text_limits
 
 JSON = "application/json"
@@ -59,7 +59,7 @@ class TaskwellRoute(APIRoute):
         access = access_of(self.endpoint)
         names, headers = names_of(_names(self.dependant, Query)), _names(self.dependant, Header)
         # A typo in the filter of a bulk deletion would delete too much.
-        careful = self.methods == {"DELETE"} and bool(names)
+        careful = self.methods == {"DELETE"} and bool({*names.values()} - {DRY_RUN})
         media_types = (JSON,) if self.methods == {"POST"} else (JSON, MERGE_PATCH)
 
         async def handler(original: Request) -> Response:
@@ -113,7 +113,9 @@ def parse_preferences(lines: Iterable[str]) -> dict[str, str]:
 
 
 def _canonical(query: QueryParams, names: Mapping[str, str], strict: bool, blank: bool) -> QueryParams:
-    """The parameters by their canonical names, without empty ones. `blank`: whether one may be empty.
+    """The parameters by their canonical names, without empty ones.
+
+    `blank`: whether one may be empty. `dry_run` never may, or a slip would do what was only to be shown.
 
     Raises:
         Invalid: a parameter is repeated, under any of its names; one is blank and must not be; or one is
@@ -122,8 +124,9 @@ def _canonical(query: QueryParams, names: Mapping[str, str], strict: bool, blank
     sent = query.multi_items()
     given = [(names[word], value) for word, value in sent if word in names]
     for name, value in given:
-        if not blank and not value.strip():
-            raise Invalid(Violation("query", name, "blank", "must not be blank: leave it out to mean all"))
+        if (name == DRY_RUN or not blank) and not value.strip():
+            meant = "send true or false" if name == DRY_RUN else "leave it out to mean all"
+            raise Invalid(Violation("query", name, "blank", f"must not be blank: {meant}"))
     understood = [(name, value) for name, value in given if value]
     for name, count in Counter(name for name, _ in understood).items():
         if count > 1 and name not in REPEATABLE:

@@ -303,6 +303,8 @@ class FilterParameters(BaseModel):
     ] = None
 
 
+# The parameter that shows what a write would do.
+DRY_RUN = "dry_run"
 # The parameters that may be repeated.
 REPEATABLE = frozenset({"label", "label_any", "label_not"})
 
@@ -506,6 +508,9 @@ _PARAMETERS = {
     "order_by": "sort",
     "ordering": "sort",
     "sort_order": "order",
+    # A slip in this name would do what was only to be shown.
+    "dryrun": DRY_RUN,
+    "dry-run": DRY_RUN,
 }
 # The sort keys of other APIs, ignoring case and underscores: `createdAt`, `created_date`, `modified`.
 _SORT_WORDS = {name.replace("_", ""): name for name in SORT_NAMES} | {

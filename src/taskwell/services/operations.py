@@ -77,6 +77,17 @@ class ReadOperation(Operation[T]):
         raise NotImplementedError
 
 
+class _Undone(TaskwellError):
+    """Undoes the transaction of a dry run, and carries its outcome.
+
+    A TaskwellError, since the SQLite writer undoes no other error alone, without the writes beside it.
+    """
+
+    def __init__(self, outcome: Any) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
 class Operations:
     """Executes operations."""
 
@@ -96,6 +107,20 @@ class Operations:
             return await self.database.read(operation.run)
         async with self.database.serialized(operation.user_id):
             return await self.database.write(operation.run)
+
+    async def dry_run(self, operation: Operation[T]) -> T:
+        """Apply the rule of an operation and undo it. Returns what `execute` would, and raises the same."""
+
+        async def run(transaction: Transaction) -> None:
+            raise _Undone(await operation.run(transaction))
+
+        try:
+            async with self.database.serialized(operation.user_id):
+                await self.database.write(run)
+        except _Undone as undone:
+            outcome: T = undone.outcome
+            return outcome
+        raise AssertionError  # `run` always raises
 
     def start(self, operation: Operation[T]) -> asyncio.Future[T] | None:
         """Start a coalesced operation without a task. None: it is not coalesced; use `execute`.

@@ -15,6 +15,7 @@ from taskwell.rest.dependencies import (
     SettingsDep,
     WritesDep,
     preferences,
+    refuse_dry_run,
 )
 from taskwell.rest.responses import no_content, token_response, tokens_response
 from taskwell.rest.routing import TaskwellRoute
@@ -47,6 +48,7 @@ async def list_tokens(database: DatabaseDep, caller: CallerDep) -> Response:
     response_model=TokenCreated,
     status_code=201,
     summary="Create a token",
+    dependencies=[Depends(refuse_dry_run)],
     responses={
         201: {"description": "The new token, shown this once."},
         **problems("not_found", "conflict", "payload_too_large", "unsupported_media_type", "storage_full"),

@@ -142,7 +142,7 @@ def _refused(issuer: Issuer, owner: Owner) -> Iterator[Identity]:
     yield Identity("an expired token", bearer(issuer.token(owner.id, exp=int(time.time()) - 60)))
     yield Identity("another server's token", bearer(issuer.token(owner.id, aud="https://other.example")))
     yield Identity("a revoked token", bearer("tw_" + "0" * 49))
-    for scope in ("tasks:read", "tasks:write"):
+    for scope in ("tasks:read", "tasks:edit", "tasks:write"):
         yield Identity(f"the scope {scope}", bearer(issuer.token(owner.id, scope=scope)))
 
 
@@ -230,7 +230,8 @@ class _Trial:
     def _is_in_scope(self, operation: Operation, scope: str) -> bool:
         reads = operation.method == "GET" and not operation.path.endswith(("/export", "/tokens"))
         writes = operation.method != "GET" and not operation.path.startswith("/api/users")
-        return reads if scope == "tasks:read" else writes
+        edits = writes and operation.method != "DELETE"
+        return {"tasks:read": reads, "tasks:edit": edits, "tasks:write": writes}[scope]
 
 
 def _aimed(body: Any, thing_id: str) -> Any:

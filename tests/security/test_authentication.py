@@ -165,8 +165,8 @@ class TestScopesOfTokens:
         assert reader.get("/api/tasks").json() == []
         answer = reader.post("/api/tasks", json={"title": "x"})
         detail = problem(answer, 403, "forbidden")["detail"]
-        assert detail == "This requires the scope tasks:write: use a token that has it."
-        assert 'error="insufficient_scope", scope="tasks:write"' in answer.headers["www-authenticate"]
+        assert detail == "This requires the scope tasks:edit: use a token that has it."
+        assert 'error="insufficient_scope", scope="tasks:edit"' in answer.headers["www-authenticate"]
 
     def test_nobody_is_an_admin_by_a_claim(self, as_user: As, user: str) -> None:
         problem(as_user(user, scope="admin").post("/api/users", json={}), 403, "forbidden")

@@ -139,6 +139,7 @@ class TestCreate:
 
 ALLOWED = {
     "tasks:read": {"GET /api/tasks", "GET /api/users/me", "GET /api/changes"},
+    "tasks:edit": {"POST /api/tasks", "POST /api/tasks/batch"},
     "tasks:write": {"POST /api/tasks", "DELETE /api/tasks", "POST /api/tasks/batch"},
     "admin": {"POST /api/users", "GET /api/users/nobody-1", "DELETE /api/users/nobody-1"},
 }

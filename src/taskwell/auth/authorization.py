@@ -9,11 +9,13 @@ from typing import Any, TypeVar
 from taskwell.core.principal import ALL_USERS, Actor, Principal
 
 TASKS_READ = "tasks:read"
-TASKS_WRITE = "tasks:write"
+TASKS_EDIT = "tasks:edit"  # every write but deletion
+TASKS_WRITE = "tasks:write"  # deletion too: it includes TASKS_EDIT
+OF_TASKS = frozenset({TASKS_READ, TASKS_EDIT, TASKS_WRITE})
 ADMIN = "admin"
 # The account and its tokens. Signing in grants it. An API token never has it, so none can create another.
 ACCOUNT = "account"
-OF_A_USER = frozenset({TASKS_READ, TASKS_WRITE, ACCOUNT})
+OF_A_USER = OF_TASKS | {ACCOUNT}
 ALL = OF_A_USER | {ADMIN}
 
 _STREAM_SECONDS = 600.0
@@ -24,7 +26,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated user.
+    """An authenticated user. `scopes` also has those that a granted one includes.
 
     `any_user`: the caller may act for every user that a path names, as in stub mode.
     `expires_at`: of the credentials, in seconds since the epoch. `actor`: what the history calls the caller.
@@ -36,6 +38,10 @@ class Caller:
     any_user: bool = False
     expires_at: float = math.inf
     actor: Actor = _API
+
+    def __post_init__(self) -> None:
+        if TASKS_WRITE in self.scopes and TASKS_EDIT not in self.scopes:
+            object.__setattr__(self, "scopes", self.scopes | {TASKS_EDIT})
 
     @property
     def principal(self) -> Principal:

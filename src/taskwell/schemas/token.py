@@ -10,12 +10,12 @@ from pydantic_core import PydanticCustomError
 from taskwell.schemas.base import Input, Instant, Moment
 from taskwell.schemas.types import EXAMPLE_ID, Name
 
-_SCOPES = ("tasks:read", "tasks:write", "admin")
+_SCOPES = ("tasks:read", "tasks:edit", "tasks:write", "admin")
 
 
 def _scope(value: object) -> str:
     if value not in _SCOPES:
-        raise PydanticCustomError("invalid_scope", "must be tasks:read, tasks:write or admin")
+        raise PydanticCustomError("invalid_scope", "must be tasks:read, tasks:edit, tasks:write or admin")
     return str(value)
 
 
@@ -28,7 +28,7 @@ class TokenCreate(Input):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "backup", "scopes": ["tasks:read"]}]})
 
     name: Name
-    scopes: Annotated[list[Scope], Field(min_length=1, max_length=3)]
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=4)]
     expires_at: Moment | None = None
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from taskwell.auth.authorization import TASKS_READ, TASKS_WRITE, requires
+from taskwell.auth.authorization import TASKS_EDIT, TASKS_READ, TASKS_WRITE, requires
 from taskwell.http.idempotency import REPLAYED
 from taskwell.http.problems import problems
 from taskwell.rest.dependencies import OperationsDep, Owner, SettingsDep, WritesDep, preferences
@@ -75,7 +75,7 @@ async def get_label(operations: OperationsDep, owner: Owner, name: PathName) -> 
     summary="Give a label a color or a place",
     responses={**_CHANGED, **problems("not_found", *_BODY, *_WRITE)},
 )
-@requires(TASKS_WRITE)
+@requires(TASKS_EDIT)
 async def put_label(
     writes: WritesDep, settings: SettingsDep, owner: Owner, name: PathName, changes: LabelPut
 ) -> Response:
@@ -91,7 +91,7 @@ async def put_label(
     summary="Rename a label, or change its color or place",
     responses={**_CHANGED, **problems("not_found", *_BODY, *_WRITE)},
 )
-@requires(TASKS_WRITE)
+@requires(TASKS_EDIT)
 async def update_label(writes: WritesDep, owner: Owner, name: PathName, changes: LabelUpdate) -> Response:
     """Another name replaces this one in every task, each with a new version. Two labels can become one."""
     return await writes(UpdateLabel(owner, name, changes), label_response)
@@ -117,7 +117,7 @@ async def delete_label(writes: WritesDep, owner: Owner, name: PathName) -> Respo
     summary="Give a label a color or a place, by its name in the query",
     responses={**_CHANGED, **problems("not_found", *_BODY, *_WRITE)},
 )
-@requires(TASKS_WRITE)
+@requires(TASKS_EDIT)
 async def put_label_by_name(
     writes: WritesDep, settings: SettingsDep, owner: Owner, name: QueryName, changes: LabelPut
 ) -> Response:
@@ -132,7 +132,7 @@ async def put_label_by_name(
     summary="Rename a label, by its name in the query",
     responses={**_CHANGED, **problems("not_found", *_BODY, *_WRITE)},
 )
-@requires(TASKS_WRITE)
+@requires(TASKS_EDIT)
 async def update_label_by_name(
     writes: WritesDep, owner: Owner, name: QueryName, changes: LabelUpdate
 ) -> Response:

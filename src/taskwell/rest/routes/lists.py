@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from taskwell.auth.authorization import TASKS_READ, TASKS_WRITE, requires
+from taskwell.auth.authorization import TASKS_EDIT, TASKS_READ, TASKS_WRITE, requires
 from taskwell.http.conditional import (
     IfMatch,
     IfMatchOfList,
@@ -151,7 +151,7 @@ def _check(expected: Set[str] | None, owner: str) -> Callable[[int], None] | Non
     summary="Create a list",
     responses={**_CREATED, **problems("not_found", "precondition_failed", *_BODY, *_WRITE)},
 )
-@requires(TASKS_WRITE)
+@requires(TASKS_EDIT)
 async def create_list(
     request: Request,
     writes: WritesDep,
@@ -192,7 +192,7 @@ async def get_list(
     summary="Change a list",
     responses={**_CHANGED, **problems(*_BODY, *_CONDITIONAL)},
 )
-@requires(TASKS_WRITE)
+@requires(TASKS_EDIT)
 async def update_list(
     writes: WritesDep, owner: Owner, list_id: PathListId, changes: ListUpdate, expected: IfMatch
 ) -> Response:
@@ -208,7 +208,7 @@ async def update_list(
     dependencies=[Depends(if_none_match_any)],
     responses={**_CHANGED, **_CREATED, **problems(*_BODY, *_CONDITIONAL)},
 )
-@requires(TASKS_WRITE)
+@requires(TASKS_EDIT)
 async def put_list(
     writes: WritesDep,
     settings: SettingsDep,
@@ -270,7 +270,7 @@ async def delete_list(
     summary="Restore a list",
     responses={**_CHANGED, **problems(*_CONDITIONAL)},
 )
-@requires(TASKS_WRITE)
+@requires(TASKS_EDIT)
 async def restore_list(writes: WritesDep, owner: Owner, list_id: PathListId, expected: IfMatch) -> Response:
     """Move the list out of the trash, with the tasks that were deleted with it.
 
@@ -286,7 +286,7 @@ async def restore_list(writes: WritesDep, owner: Owner, list_id: PathListId, exp
     summary="Archive a list",
     responses={**_CHANGED, **problems(*_CONDITIONAL)},
 )
-@requires(TASKS_WRITE)
+@requires(TASKS_EDIT)
 async def archive_list(writes: WritesDep, owner: Owner, list_id: PathListId, expected: IfMatch) -> Response:
     """Its tasks stay as they are, but are left out of lists of tasks that do not ask for them."""
     return await writes(ArchiveList(owner, list_id, archived=True, expected=expected), list_response)
@@ -299,7 +299,7 @@ async def archive_list(writes: WritesDep, owner: Owner, list_id: PathListId, exp
     summary="Take a list out of the archive",
     responses={**_CHANGED, **problems(*_CONDITIONAL)},
 )
-@requires(TASKS_WRITE)
+@requires(TASKS_EDIT)
 async def unarchive_list(writes: WritesDep, owner: Owner, list_id: PathListId, expected: IfMatch) -> Response:
     """A list that is not archived stays unchanged."""
     return await writes(ArchiveList(owner, list_id, archived=False, expected=expected), list_response)
@@ -312,7 +312,7 @@ async def unarchive_list(writes: WritesDep, owner: Owner, list_id: PathListId, e
     summary="Move a list",
     responses={**_CHANGED, **problems(*_BODY, *_CONDITIONAL)},
 )
-@requires(TASKS_WRITE)
+@requires(TASKS_EDIT)
 async def move_list(
     writes: WritesDep, owner: Owner, list_id: PathListId, target: ListMove, expected: IfMatch
 ) -> Response:

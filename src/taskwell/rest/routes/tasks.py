@@ -6,7 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from taskwell.auth.authorization import TASKS_READ, TASKS_WRITE, requires
+from taskwell.auth.authorization import TASKS_EDIT, TASKS_READ, TASKS_WRITE, Caller, requires
+from taskwell.core.errors import Forbidden
 from taskwell.http.conditional import (
     IfMatch,
     IfMatchOfList,
@@ -20,6 +21,7 @@ from taskwell.http.idempotency import REPLAYED
 from taskwell.http.problems import inner_path, problems
 from taskwell.http.root_path import link
 from taskwell.rest.dependencies import (
+    CallerDep,
     Cursor,
     Limit,
     OperationsDep,
@@ -144,7 +146,7 @@ async def list_tasks(
     summary="Create a task",
     responses={**_CREATED, **problems("not_found", "precondition_failed", *_BODY, *_WRITE)},
 )
-@requires(TASKS_WRITE)
+@requires(TASKS_EDIT)
 async def create_task(
     request: Request,
     writes: WritesDep,
@@ -192,16 +194,21 @@ async def delete_tasks(
         **problems(*_BODY, *_CONDITIONAL),
     },
 )
-@requires(TASKS_WRITE)
+@requires(TASKS_EDIT)
 async def run_batch(
     writes: WritesDep,
+    caller: CallerDep,
     settings: SettingsDep,
     owner: Owner,
     batch: Batch,
     expected: IfMatchOfList,
     zone: ZoneDep,
 ) -> Response:
-    """Run operations in one transaction: all or none. A problem has the `index` of the one that failed."""
+    """Run operations in one transaction: all or none. A problem has the `index` of the one that failed.
+
+    An operation that deletes requires the scope `tasks:write`.
+    """
+    _authorize_deletions(caller, batch.operations)
     operation = RunBatch(
         owner,
         await _within_limits(writes.operations, owner, batch.operations),
@@ -211,6 +218,15 @@ async def run_batch(
         zone=zone,
     )
     return await writes(operation, batch_response)
+
+
+def _authorize_deletions(caller: Caller, steps: Sequence[Operation]) -> None:
+    """Raise Forbidden at the first step that deletes, unless the caller may delete."""
+    for index, step in enumerate(steps):
+        if step.op == "delete" and TASKS_WRITE not in caller.scopes:
+            error = Forbidden(scope=TASKS_WRITE)
+            error.index = index
+            raise error
 
 
 async def _within_limits(
@@ -247,7 +263,7 @@ async def get_task(
     summary="Change a task",
     responses={**_CHANGED, **problems(*_BODY, *_CONDITIONAL)},
 )
-@requires(TASKS_WRITE)
+@requires(TASKS_EDIT)
 async def update_task(
     writes: WritesDep,
     owner: Owner,
@@ -269,7 +285,7 @@ async def update_task(
     dependencies=[Depends(if_none_match_any)],
     responses={**_CHANGED, **_CREATED, **problems(*_BODY, *_CONDITIONAL)},
 )
-@requires(TASKS_WRITE)
+@requires(TASKS_EDIT)
 async def put_task(
     writes: WritesDep,
     settings: SettingsDep,
@@ -325,7 +341,7 @@ async def delete_task(
     summary="Restore a task",
     responses={**_CHANGED, **problems(*_CONDITIONAL)},
 )
-@requires(TASKS_WRITE)
+@requires(TASKS_EDIT)
 async def restore_task(writes: WritesDep, owner: Owner, task_id: PathTaskId, expected: IfMatch) -> Response:
     """Move the task out of the trash. A task that is not in the trash stays unchanged."""
     return await writes(RestoreTask(owner, task_id, expected), task_response)
@@ -338,7 +354,7 @@ async def restore_task(writes: WritesDep, owner: Owner, task_id: PathTaskId, exp
     summary="Move a task",
     responses={**_CHANGED, **problems(*_BODY, *_CONDITIONAL)},
 )
-@requires(TASKS_WRITE)
+@requires(TASKS_EDIT)
 async def move_task(
     writes: WritesDep, owner: Owner, task_id: PathTaskId, move: TaskMove, expected: IfMatch
 ) -> Response:
@@ -360,7 +376,7 @@ async def move_task(
     summary="Toggle a task",
     responses={**_CHANGED, **problems(*_BODY, *_CONDITIONAL)},
 )
-@requires(TASKS_WRITE)
+@requires(TASKS_EDIT)
 async def toggle_task(
     writes: WritesDep, owner: Owner, task_id: PathTaskId, expected: IfMatch, state: TaskToggle = _NO_STATE
 ) -> Response:

@@ -200,14 +200,13 @@ def _add_middleware(app: Application, settings: Settings, *, local: bool) -> Non
     """The last one added is the outermost."""
     prefixes = app.state.prefixes
     stub = settings.auth == "stub"
-    limited = not stub and settings.rate_limit != "none"
     app.add_middleware(BodyLimit, prefixes, max_bytes=settings.max_body_bytes)
     app.add_middleware(NormalizePath)
-    if limited:
+    if not stub:
         storage_url = settings.rate_limit_storage.get_secret_value()
         app.add_middleware(RateLimit, prefixes, rate=settings.rate_limit, storage_url=storage_url)
     app.add_middleware(Authentication, prefixes, verifier=app.state.verifier)
-    if limited:
+    if not stub and settings.rate_limit != "none":
         app.add_middleware(AuthFailureLimit, prefixes, rate=settings.rate_limit)
     app.add_middleware(Options)
     app.add_middleware(TrustedHosts, prefixes, allowed=settings.allowed_hosts, stub=stub)

@@ -258,7 +258,7 @@ class TestRemarks:
                 {"rate_limit": "1/day", "rate_limit_storage": "redis://db"},
                 ("rate_limit", "rate_limit_storage"),
             ),
-            (JWT | {"rate_limit": "none", "rate_limit_storage": "redis://db"}, ("rate_limit_storage",)),
+            (JWT | {"rate_limit": "none", "rate_limit_storage": "redis://db"}, ()),
             (JWT | {"workers": 2}, ("rate_limit_storage",)),
             (JWT | {"workers": 2, "rate_limit": "none"}, ()),
             (JWT | {"allow_stub_auth_on_public_address": True}, ("allow_stub_auth_on_public_address",)),

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import jwt
@@ -26,6 +27,8 @@ from harness.responses import problem, violation
 from harness.servers import local_server, wait_for
 from taskwell.app import PREFIXES
 from taskwell.auth.authorization import Caller
+from taskwell.core.principal import SERVER, Actor
+from taskwell.core.rates import Quota, Rate
 from taskwell.core.settings import Settings
 from taskwell.database.startup import StartupError
 from taskwell.http.metrics import Metrics
@@ -34,9 +37,8 @@ from taskwell.http.prefixes import Prefixes
 from taskwell.http.rate_limit import (
     AuthFailureLimit,
     LocalCounter,
-    Quota,
-    Rate,
     RateLimit,
+    Redis,
     SharedCounter,
 )
 from taskwell.http.request_state import request_state
@@ -49,11 +51,11 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
     await PlainTextResponse("hello")(scope, receive, send)
 
 
-def called_by(user_id: str, app: ASGIApp) -> ASGIApp:
+def called_by(user_id: str, app: ASGIApp, actor: Actor = SERVER, rate: Rate | None = None) -> ASGIApp:
     """The place that authentication has."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        request_state(scope).caller = Caller(user_id, frozenset())
+        request_state(scope).caller = Caller(user_id, frozenset(), actor=actor, rate=rate)
         await app(scope, receive, send)
 
     return call
@@ -388,6 +390,23 @@ class TestRateLimit:
         assert isinstance(limit.counter, LocalCounter)
         assert limit.counter._counts == {"alice": 1}
 
+    def test_what_its_user_may_not_send_does_not_count_for_a_token(self) -> None:
+        limit = RateLimit(hello, TABLE, "2/hour", "memory://")
+        token = Actor("api", token_id=uuid4())
+        app = called_by("alice", limit, token, Rate(3, 60))
+        assert [answer_of(app).status_code for _ in range(5)] == [200, 200, 429, 429, 429]
+        (counter,) = limit._of_tokens.values()
+        assert isinstance(counter, LocalCounter)
+        assert counter._counts == {f"token/{token.token_id}": 2}
+
+    def test_rates_of_tokens_that_nobody_else_has_do_not_forget_users(self) -> None:
+        limit = RateLimit(hello, TABLE, "1/hour", "memory://")
+        answer_of(called_by("alice", limit))
+        for n in range(1, 2_002):
+            limit._counter_of_tokens(Rate(n, 60))
+            assert len(limit._of_tokens) <= 1_000
+        assert answer_of(called_by("alice", limit)).status_code == 429
+
     def test_a_refused_request_goes_no_further(self) -> None:
         asked = 0
 
@@ -558,22 +577,22 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
         server.stop()
 
 
-def with_redis(url: str, rate: str, work: Callable[[ASGIApp, SharedCounter], Awaitable[None]]) -> None:
+def with_redis(url: str, rate: str, work: Callable[[ASGIApp, Redis], Awaitable[None]]) -> None:
     """In one event loop: a client of Redis belongs to one."""
 
     async def run() -> None:
         limit = RateLimit(hello, TABLE, rate, url)
         assert isinstance(limit.counter, SharedCounter)
         try:
-            await work(called_by("alice", limit), limit.counter)
+            await work(called_by("alice", limit), limit.counter.redis)
         finally:
-            await storage_of(limit.counter).aclose()
+            await storage_of(limit.counter.redis).aclose()
 
     asyncio.run(run())
 
 
-def storage_of(counter: SharedCounter) -> Any:
-    bridge: Any = counter._redis.bridge
+def storage_of(redis: Redis) -> Any:
+    bridge: Any = redis._storage.bridge
     return bridge.storage
 
 
@@ -581,7 +600,7 @@ def storage_of(counter: SharedCounter) -> Any:
 @needs_redis
 class TestSharedCounter:
     def test_it_counts_like_the_local_one(self, redis: RedisServer) -> None:
-        async def work(app: ASGIApp, counter: SharedCounter) -> None:
+        async def work(app: ASGIApp, counts: Redis) -> None:
             answers = [await ask(app) for _ in range(4)]
             assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
             assert [standing_of(answer)[0] for answer in answers] == [2, 1, 0, 0]
@@ -594,7 +613,7 @@ class TestSharedCounter:
         with_redis(redis.url, "3/hour", work)
 
     def test_all_processes_count_together(self, redis: RedisServer) -> None:
-        async def twice(app: ASGIApp, counter: SharedCounter) -> None:
+        async def twice(app: ASGIApp, counts: Redis) -> None:
             seen.extend([(await ask(app)).status_code for _ in range(2)])
 
         seen: list[int] = []
@@ -602,16 +621,39 @@ class TestSharedCounter:
         with_redis(redis.url, "3/hour", twice)
         assert seen == [200, 200, 200, 429]
 
+    def test_it_counts_a_token_by_itself_and_with_its_user(self, redis: RedisServer) -> None:
+        async def run() -> None:
+            limit = RateLimit(hello, TABLE, "4/hour", redis.url)
+            assert isinstance(limit.counter, SharedCounter)
+            try:
+                one, other = (
+                    called_by("alice", limit, Actor("api", token_id=uuid4()), Rate(3, 3_600))
+                    for _ in range(2)
+                )
+                statuses = [(await ask(one)).status_code for _ in range(4)]
+                statuses += [(await ask(other)).status_code for _ in range(3)]
+                assert statuses == [200, 200, 200, 429, 200, 429, 429]
+                last = await ask(other)
+                assert standing_of(last)[0] == 0
+                assert last.headers["ratelimit-policy"] == '"caller";q=4;w=3600, "token";q=3;w=3600'
+                keys = [key async for key in storage_of(limit.counter.redis).scan_iter(match="*token*")]
+                counts = [int(await storage_of(limit.counter.redis).get(key)) for key in keys]
+                assert sorted(counts) == [1, 3]
+            finally:
+                await storage_of(limit.counter.redis).aclose()
+
+        asyncio.run(run())
+
     def test_not_one_too_many_passes_at_once(self, redis: RedisServer) -> None:
-        async def work(app: ASGIApp, counter: SharedCounter) -> None:
-            counter._PATIENCE_SECONDS = 10
+        async def work(app: ASGIApp, counts: Redis) -> None:
+            counts._PATIENCE_SECONDS = 10
             answers = await asyncio.gather(*(ask(app) for _ in range(100)))
             assert sorted(answer.status_code for answer in answers) == [200] * 30 + [429] * 70
 
         with_redis(redis.url, "30/hour", work)
 
     def test_who_waits_as_told_is_served(self, redis: RedisServer) -> None:
-        async def work(app: ASGIApp, counter: SharedCounter) -> None:
+        async def work(app: ASGIApp, counts: Redis) -> None:
             for _ in range(3):
                 answers = [await ask(app) for _ in range(8)]
                 refused = [answer for answer in answers if answer.status_code == 429]
@@ -621,9 +663,9 @@ class TestSharedCounter:
         with_redis(redis.url, "4/second", work)
 
     def test_what_is_counted_is_forgotten(self, redis: RedisServer) -> None:
-        async def work(app: ASGIApp, counter: SharedCounter) -> None:
+        async def work(app: ASGIApp, counts: Redis) -> None:
             await ask(app)
-            storage = storage_of(counter)
+            storage = storage_of(counts)
             assert await storage.dbsize() >= 1
             await asyncio.sleep(2.2)
             assert await storage.dbsize() == 0
@@ -634,7 +676,7 @@ class TestSharedCounter:
     def test_while_it_is_away_everybody_is_served_and_one_warning_says_so(
         self, redis: RedisServer, how: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        async def work(app: ASGIApp, counter: SharedCounter) -> None:
+        async def work(app: ASGIApp, counts: Redis) -> None:
             assert (await ask(app)).status_code == 200
             if how == "gone":
                 redis.stop()
@@ -646,8 +688,8 @@ class TestSharedCounter:
                 assert {answer.status_code for answer in answers} == {200}
                 assert not any("ratelimit" in answer.headers for answer in answers)
                 assert time.monotonic() - began < 2
-                assert counter._pause_ends > time.monotonic() + 3
-                counter._pause_ends = time.monotonic()
+                assert counts._pause_ends > time.monotonic() + 3
+                counts._pause_ends = time.monotonic()
             if how == "gone":
                 redis.start()
             else:
@@ -662,7 +704,7 @@ class TestSharedCounter:
         assert "secret" not in caplog.text
 
     def test_it_is_left_alone_for_a_while_then(self, redis: RedisServer) -> None:
-        async def work(app: ASGIApp, counter: SharedCounter) -> None:
+        async def work(app: ASGIApp, counts: Redis) -> None:
             redis.signal(signal.SIGSTOP)
             await ask(app)
             began = time.monotonic()
@@ -675,7 +717,7 @@ class TestSharedCounter:
     def test_a_wrong_password_serves_everybody_and_is_not_told(
         self, redis: RedisServer, caplog: pytest.LogCaptureFixture
     ) -> None:
-        async def work(app: ASGIApp, counter: SharedCounter) -> None:
+        async def work(app: ASGIApp, counts: Redis) -> None:
             assert (await ask(app)).status_code == 200
 
         with_redis(redis.url.replace("secret", "hidden"), "1/hour", work)

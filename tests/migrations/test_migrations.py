@@ -166,10 +166,11 @@ class TestTokens:
         return database_url
 
     def test_tokens_stay_what_they_are(self, url: str) -> None:
-        whole = "SELECT * FROM api_tokens"
+        whole = "SELECT user_id, id, name, digest, scopes, created_at, expires_at FROM api_tokens"
         before = sql(url, whole)
         upgrade(url)
         assert sql(url, whole) == before
+        assert [tuple(row) for row in sql(url, "SELECT rate FROM api_tokens")] == [(None,)]
         downgrade(url, "0006")
         assert sql(url, whole) == before
 

@@ -10,7 +10,8 @@ import pytest
 from harness.issuer import Issuer, bearer
 from harness.responses import create, problem
 from harness.servers import LocalServer, local_server
-from taskwell.http.rate_limit import LocalCounter, Rate
+from taskwell.core.rates import Rate
+from taskwell.http.rate_limit import LocalCounter
 from tests.security.conftest import As, settings_for
 
 NEW = {"title": "Buy milk"}
@@ -149,8 +150,8 @@ class TestLimits:
 
     def test_what_was_given_back_was_not_counted(self) -> None:
         counter = LocalCounter(Rate.parse("2/hour"))
-        counter.give_back("a")
+        counter.uncount("a")
         for _ in range(3):
             assert counter.count("a").allowed
-            counter.give_back("a")
+            counter.uncount("a")
         assert [counter.count("a").allowed for _ in range(3)] == [True, True, False]

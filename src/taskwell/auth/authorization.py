@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from taskwell.core.principal import ALL_USERS, Actor, Principal
+from taskwell.core.rates import Rate
 
 TASKS_READ = "tasks:read"
 TASKS_EDIT = "tasks:edit"  # every write but deletion
@@ -30,6 +31,7 @@ class Caller:
 
     `any_user`: the caller may act for every user that a path names, as in stub mode.
     `expires_at`: of the credentials, in seconds since the epoch. `actor`: what the history calls the caller.
+    `rate`: of the API token.
     """
 
     user_id: str
@@ -38,6 +40,7 @@ class Caller:
     any_user: bool = False
     expires_at: float = math.inf
     actor: Actor = _API
+    rate: Rate | None = None
 
     def __post_init__(self) -> None:
         if TASKS_WRITE in self.scopes and TASKS_EDIT not in self.scopes:

@@ -19,13 +19,13 @@ from pydantic_settings import (
 from taskwell.core.database_url import DatabaseUrl, Pooler, is_private, parse_database_url
 from taskwell.core.env_file import EnvFile
 from taskwell.core.origins import parse_origins
+from taskwell.core.rates import Rate
 from taskwell.core.root_path import parse_root_path
 from taskwell.core.time_zones import NAMES
 
 Names = Annotated[tuple[str, ...], NoDecode]  # comma-separated in the environment
 _LISTENED = re.compile(r"[^\s:/?#@\[\]]{1,253}")
 _HOST_NAME = re.compile(r"\*|(\*\.)?[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,252}")
-_RATE = re.compile(r"none|[1-9][0-9]{0,8}/(second|minute|hour|day)")
 _CLAIM = re.compile(r"[^\s,]{1,100}")
 _NOT_USER_CLAIMS = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti", "scope"})
 _SECRET_MIN_BYTES = 32  # RFC 7518, 3.2: the length of HS256's digest, the shortest
@@ -271,8 +271,11 @@ class Settings(BaseSettings):
     @classmethod
     def must_be_a_rate(cls, value: str) -> str:
         rate = "".join(value.split())
-        if not _RATE.fullmatch(rate):
-            raise ValueError("must be a number per second, minute, hour or day, such as 1200/minute; or none")
+        if rate != "none":
+            try:
+                Rate.parse(rate)
+            except ValueError as error:
+                raise ValueError(f"{error}; or none") from None
         return rate
 
     @field_validator("time_zone")

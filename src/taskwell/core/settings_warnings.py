@@ -33,11 +33,6 @@ _WITHOUT_EFFECT: tuple[tuple[tuple[str, ...], Holds, str], ...] = (
     ),
     (("rate_limit", "rate_limit_storage"), _stub, "while TASKWELL_AUTH is stub, which has no rate limit"),
     (
-        ("rate_limit_storage",),
-        lambda settings: not _stub(settings) and settings.rate_limit == "none",
-        "while TASKWELL_RATE_LIMIT is none",
-    ),
-    (
         ("allow_stub_auth_on_public_address",),
         lambda settings: not _stub(settings),
         "while TASKWELL_AUTH is jwt",

@@ -87,7 +87,7 @@ class Authentication:
             await self._note_use(database, owner)
         expires_at = owner.expires_at.timestamp() if owner.expires_at else math.inf
         actor = Actor("api", agent, owner.token_id, owner.name)
-        return Caller(owner.user_id, owner.scopes, expires_at=expires_at, actor=actor)
+        return Caller(owner.user_id, owner.scopes, expires_at=expires_at, actor=actor, rate=owner.rate)
 
     async def _note_use(self, database: Database, owner: tokens.Owner) -> None:
         """Note it once a minute. A failure is ignored: a read-only database can still serve reads."""

@@ -374,7 +374,7 @@ _OWN_CODES = {
     "too_short", "unknown_member", "invalid_flag", "invalid_instant", "invalid_order", "invalid_scope",
     "invalid_sort", "invalid_status", "invalid_date", "unknown_time_zone", "invalid_position", "invalid_link",
     "invalid_color", "invalid_name", "invalid_priority", "invalid_subtasks", "unknown_field",
-    "invalid_kind", "invalid_types", "too_many", "too_large", "too_deep_json",
+    "invalid_kind", "invalid_types", "too_many", "too_large", "too_deep_json", "invalid_rate",
 }  # fmt: skip
 
 

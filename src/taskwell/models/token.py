@@ -26,5 +26,6 @@ class ApiToken(SQLModel, table=True):
     digest: bytes = Field(sa_type=LargeBinary)
     scopes: str = Field(sa_type=Text)  # separated by spaces, as in RFC 6749, 3.3
     created_at: datetime = Field(default_factory=utc_now)
+    rate: str | None = Field(default=None, sa_type=Text)  # as `core.rates` reads it
     expires_at: datetime | None = None
     last_used_at: datetime | None = None  # up to a minute late

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from taskwell.core.rates import PATTERN, Rate
 from taskwell.schemas.base import Input, Instant, Moment
 from taskwell.schemas.types import EXAMPLE_ID, Name
 
@@ -19,7 +20,33 @@ def _scope(value: object) -> str:
     return str(value)
 
 
+def _rate(value: object) -> str:
+    try:
+        if isinstance(value, str):
+            Rate.parse(value)
+            return value
+    except ValueError:
+        pass
+    raise PydanticCustomError(
+        "invalid_rate", "must be a number per second, minute, hour or day, such as 60/minute"
+    )
+
+
 Scope = Annotated[str, BeforeValidator(_scope), WithJsonSchema({"type": "string", "enum": list(_SCOPES)})]
+
+TokenRate = Annotated[
+    str,
+    BeforeValidator(_rate),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": f"^{PATTERN}$",
+            "description": "The number of requests that the token may send, which also count as its user's; "
+            "null: as many as its user.",
+            "examples": ["60/minute"],
+        }
+    ),
+]
 
 
 class TokenCreate(Input):
@@ -29,6 +56,7 @@ class TokenCreate(Input):
 
     name: Name
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=4)]
+    rate: TokenRate | None = None
     expires_at: Moment | None = None
 
 
@@ -39,6 +67,7 @@ class TokenRead:
     id: Annotated[UUID, Field(examples=[EXAMPLE_ID])]
     name: Annotated[str, Field(examples=["backup"])]
     scopes: Annotated[list[str], Field(examples=[["tasks:read"]])]
+    rate: Annotated[str | None, Field(examples=["60/minute"])]
     created_at: Instant
     expires_at: Instant | None
     last_used_at: Annotated[Instant | None, Field(description="Up to a minute late.")]

@@ -19,6 +19,7 @@ from uuid_utils.compat import uuid7
 
 from taskwell.core.clock import utc_now
 from taskwell.core.errors import Conflict, Invalid, NotFound, Violation
+from taskwell.core.rates import Rate
 from taskwell.database.database import ReadTransaction, Transaction, inline
 from taskwell.models import ApiToken, User
 from taskwell.schemas.token import TokenCreate, TokenCreated, TokenRead
@@ -35,6 +36,7 @@ _COLUMNS = (
     col(ApiToken.id),
     col(ApiToken.name),
     col(ApiToken.scopes),
+    col(ApiToken.rate),
     col(ApiToken.created_at),
     col(ApiToken.expires_at),
     col(ApiToken.last_used_at),
@@ -51,12 +53,13 @@ class TooManyTokens(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A token's owner and scopes. `use_is_due`: its last use should be noted."""
+    """A token's owner and what it may do. `use_is_due`: its last use should be noted."""
 
     user_id: str
     token_id: UUID
     name: str
     scopes: frozenset[str]
+    rate: Rate | None
     expires_at: datetime | None
     use_is_due: bool
 
@@ -109,6 +112,7 @@ async def create_token(
         "name": new.name,
         "digest": _digest(secret),
         "scopes": " ".join(dict.fromkeys(new.scopes)),
+        "rate": new.rate,
         "created_at": now,
         "expires_at": new.expires_at,
     }
@@ -150,6 +154,7 @@ async def find_owner(transaction: ReadTransaction, secret: str) -> Owner | None:
         col(ApiToken.id),
         col(ApiToken.name),
         col(ApiToken.scopes),
+        col(ApiToken.rate),
         col(ApiToken.expires_at),
         col(ApiToken.last_used_at),
     )
@@ -158,7 +163,8 @@ async def find_owner(transaction: ReadTransaction, secret: str) -> Owner | None:
     if row is None or (row.expires_at is not None and row.expires_at <= now):
         return None
     due = row.last_used_at is None or row.last_used_at <= now - USE_IS_NOTED_EVERY
-    return Owner(row.user_id, row.id, row.name, frozenset(row.scopes.split()), row.expires_at, due)
+    rate = None if row.rate is None else Rate.parse(row.rate)
+    return Owner(row.user_id, row.id, row.name, frozenset(row.scopes.split()), rate, row.expires_at, due)
 
 
 async def note_use(transaction: Transaction, user_id: str, token_id: UUID) -> None:
@@ -181,4 +187,6 @@ def _digest(secret: str) -> bytes:
 
 
 def _read(row: Row[Any]) -> TokenRead:
-    return TokenRead(row.id, row.name, row.scopes.split(), row.created_at, row.expires_at, row.last_used_at)
+    return TokenRead(
+        row.id, row.name, row.scopes.split(), row.rate, row.created_at, row.expires_at, row.last_used_at
+    )

@@ -41,7 +41,7 @@ def fill(url: str, seed: int = 1) -> None:
     label = "('ada', 'büro', 'Büro', 'a0', 1)"
     execute(settings, f"INSERT INTO labels (user_id, key, name, position, version) VALUES {label}")
     purge_expired(settings)
-    done(url, "tokens", "create", "cron", "--user", "ada")
+    done(url, "tokens", "create", "cron", "--user", "ada", "--rate", "60/minute")
 
 
 def empty(url: str) -> None:

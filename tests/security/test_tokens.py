@@ -1,5 +1,6 @@
 """API tokens: made by whoever has signed in, shown once, kept as a digest, gone at once when revoked."""
 
+import json
 import sqlite3
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -261,11 +262,47 @@ class TestCommand:
         assert self.run(tmp_path, "revoke", token_id, "--user", "alice").returncode == 0
         assert self.run(tmp_path, "list", "--user", "alice").stdout == ""
 
+    def test_speaks_json(self, tmp_path: Path) -> None:
+        rights = ("--scope", "tasks:read", "--scope", "tasks:edit", "--rate", "60/minute")
+        ends = ("--expires", "2099-01-01T00:00:00+02:00")
+        made = self.run(tmp_path, "create", "agent", "--user", "alice", *rights, *ends, "--json")
+        assert made.stderr == ""
+        token = json.loads(made.stdout)
+        assert is_well_formed(token.pop("token"))
+        assert token == {
+            "id": token["id"],
+            "name": "agent",
+            "scopes": ["tasks:read", "tasks:edit"],
+            "rate": "60/minute",
+            "created_at": token["created_at"],
+            "expires_at": "2098-12-31T22:00:00.000000Z",
+            "last_used_at": None,
+        }
+        self.run(tmp_path, "create", "other", "--user", "alice", "--json")
+        listed = self.run(tmp_path, "list", "--user", "alice", "--json").stdout.splitlines()
+        assert json.loads(listed[1]) == token
+        assert json.loads(listed[0])["rate"] is None
+        words = self.run(tmp_path, "list", "--user", "alice").stdout
+        assert "agent  tasks:read tasks:edit  60/minute, until 2098-12-31T22:00:00+00:00, never" in words
+        revoked = self.run(tmp_path, "revoke", token["id"], "--user", "alice", "--json")
+        assert json.loads(revoked.stdout) == {"id": token["id"]}
+        again = self.run(tmp_path, "revoke", token["id"], "--user", "alice", "--json")
+        assert (again.returncode, again.stdout) == (1, "")
+
     @pytest.mark.parametrize(
         ("arguments", "word"),
-        [(("--user", "a b"), "letters"), (("--user", "a", "--scope", "everything"), "tasks:read")],
+        [
+            (("--user", "a b"), "--user: must consist of letters"),
+            (("--user", "a", "--scope", "everything"), "--scope: must be tasks:read, tasks:edit"),
+            (("--user", "a", "--rate", "60/week"), "--rate: must be a number per second"),
+            (("--user", "a", "--rate", "none"), "--rate: must be a number per second"),
+            (("--user", "a", "--expires", "tomorrow"), "--expires: must be an instant"),
+            (("--user", "a", "--expires", "2020-01-01T00:00:00Z"), "must be in the future"),
+            (("--user", "a", "--expires", "2099-01-01T00:00:00Z", "--days", "3"), "--days or --expires"),
+        ],
     )
     def test_says_what_is_wrong(self, tmp_path: Path, arguments: tuple[str, ...], word: str) -> None:
         done = self.run(tmp_path, "create", "backup", *arguments)
         assert done.returncode == 1
         assert word in done.stderr
+        assert done.stdout == ""

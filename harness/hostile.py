@@ -518,6 +518,16 @@ _REFUSED_PREFLIGHTS: tuple[tuple[bytes, ...], ...] = (
     (b"Access-Control-Request-Method: PATCH", b"Access-Control-Request-Headers: \xff"),
 )
 
+_REFUSED_AGENTS: tuple[tuple[bytes, ...], ...] = (
+    (b"Taskwell-Agent: ",),
+    (b"Taskwell-Agent: c4n4ry\xff",),
+    (b"Taskwell-Agent: \xa0c4n4ry",),
+    (b"Taskwell-Agent: c4n4ry\xe2\x80\xae",),
+    (b"Taskwell-Agent: c4n4ry\tc4n4ry",),
+    (b"Taskwell-Agent: c4n4ry" + b"x" * 95,),
+    (b"Taskwell-Agent: c4n4ry", b"taskwell-agent: c4n4ry"),
+)
+
 _STRANGE_HEADERS = (
     b"Prefer: ", b"Prefer: c4n4ry", b"Prefer: \xff\xfe", b"Prefer: ,,,;;;===", b"Prefer: handling=c4n4ry",
     b"Prefer: return=c4n4ry", b"Prefer: " + b"c4n4ry," * 1_000, b"Accept: c4n4ry/\xff", b"Accept: ",
@@ -810,6 +820,16 @@ def lost_paths(place: Place) -> Iterator[Case]:
     for target in _LOST:
         for method in ("GET", "HEAD"):
             yield _at(method, target.replace("/api/tasks", place.tasks), statuses=(404,))
+
+
+def agents(place: Place) -> Iterator[Case]:
+    """Names of programs that cannot be stored."""
+    for method, target in place.operations:
+        for lines in _REFUSED_AGENTS:
+            headers = (*_USUAL, *((_JSON,) if method in _WITH_BODY else ()), *lines)
+            name = f"{method} {target}: {str(lines)[:80]}"
+            body = b'{"title": "c4n4ry"}' if method in _WITH_BODY else b""
+            yield Case(name, method, target, headers, body, places=("Taskwell-Agent",))
 
 
 def preflights(place: Place) -> Iterator[Case]:

@@ -192,6 +192,9 @@ class TestHeaders:
     def test_more_than_16_kib_of_them_is_a_431_or_cut(self, refuse: Refuse, place: Place) -> None:
         refuse(hostile.long_headers(place))
 
+    def test_a_name_of_a_program_that_cannot_be_stored_is_a_400(self, refuse: Refuse, place: Place) -> None:
+        refuse(hostile.agents(place))
+
     def test_a_refused_preflight_is_a_400(self, refuse: Refuse, place: Place) -> None:
         refuse(hostile.preflights(place))
 

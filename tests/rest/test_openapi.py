@@ -202,6 +202,8 @@ class TestDocument:
             expected = {"prefer"} if not path.startswith("/health/") else set()
             if method != "get" and operation["operationId"] != "create_token":
                 expected |= {"idempotency-key"}
+            if method != "get":
+                expected |= {"taskwell-agent"}
             if path.startswith(TASKS + LISTS):
                 expected |= {"if-match"}
             puts = operation["operationId"].endswith(("put_task", "put_list"))

@@ -10,7 +10,8 @@ from uuid import UUID
 
 # No user's id, since * is not allowed in one.
 ALL_USERS = "*"
-_CLIENT = re.compile(r"[!-~](?:[ -~]{0,98}[!-~])?")
+CLIENT_PATTERN = "[!-~]([ -~]{0,98}[!-~])?"
+_CLIENT = re.compile(CLIENT_PATTERN)
 
 
 class Actor(NamedTuple):

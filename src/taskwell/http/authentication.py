@@ -113,7 +113,7 @@ def _agent(values: list[bytes] | None) -> str | None:
     """The program that a request names. Raises Invalid."""
     if values is None:
         return None
-    text = values[0].decode("latin-1").strip()
+    text = values[0].decode("latin-1").strip(" \t")
     if len(values) > 1 or not is_client_name(text):
         detail = "must be one name of 1 to 100 printable ASCII characters"
         raise Invalid(Violation("header", AGENT, "malformed", detail))

@@ -1,6 +1,7 @@
 """The OpenAPI document, in a form that client generators and API tools handle well."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
@@ -8,7 +9,9 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
 
 from taskwell.auth.authorization import ADMIN, Access, access_of
+from taskwell.core.principal import CLIENT_PATTERN
 from taskwell.core.settings import Settings
+from taskwell.http.authentication import AGENT
 from taskwell.http.idempotency import DRY_RUN_HEADER
 from taskwell.http.problems import MEDIA_TYPE, PROBLEM_TYPES, documented
 from taskwell.rest.routing import JSON, MERGE_PATCH
@@ -43,6 +46,16 @@ _SECURITY_SCHEMES = {
 _REFUSALS = {
     str(PROBLEM_TYPES[token].status): documented(PROBLEM_TYPES[token])
     for token in ("unauthorized", "forbidden", "rate_limited")
+}
+# Authentication reads it, whatever the operation; only writes are recorded. It has no example: a tool that
+# sends those would call itself by another's name.
+_AGENT: Mapping[str, Any] = {
+    "name": AGENT.lower(),
+    "in": "header",
+    "required": False,
+    "description": "The name of the program that writes, such as `claude-code`: up to 100 printable ASCII "
+    "characters. Nothing proves it. The name in a JWT comes first.",
+    "schema": {"type": "string", "maxLength": 100, "pattern": f"^{CLIENT_PATTERN}$", "title": AGENT},
 }
 # Tools that generate requests send every parameter that has an example. So the examples are compatible with
 # each other, and do not change what a request does.
@@ -108,7 +121,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         document["components"]["schemas"][name]["examples"] = [example]
     for path in document["paths"].values():
         for method, operation in path.items():
-            _secure(operation, accesses[operation["operationId"]])
+            _secure(method, operation, accesses[operation["operationId"]])
             _correct(method, operation)
             _show_dry_run(operation)
             _show_examples(method, operation, document["components"]["schemas"])
@@ -135,14 +148,19 @@ def _limit_texts(settings: Settings, schemas: Mapping[str, Any]) -> None:
                     choice["maxLength"] = most
 
 
-def _secure(operation: dict[str, Any], access: Access) -> None:
-    """Document the scopes. `{}`: in stub mode no credentials are needed; OpenAPI cannot express modes."""
+def _secure(method: str, operation: dict[str, Any], access: Access) -> None:
+    """Document what authentication reads.
+
+    `{}`: in stub mode no credentials are needed; OpenAPI cannot express modes.
+    """
     if access.scope is None:
         operation["security"] = []
         return
     scopes = [access.scope, *([ADMIN] if access.allow_admin else [])]
     operation["security"] = [{"bearer": scopes}, {}]
     operation["responses"] |= _REFUSALS
+    if method != "get":
+        operation.setdefault("parameters", []).append(deepcopy(_AGENT))
 
 
 def _correct(method: str, operation: dict[str, Any]) -> None:

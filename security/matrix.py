@@ -230,7 +230,7 @@ class _Trial:
     def _is_in_scope(self, operation: Operation, scope: str) -> bool:
         reads = operation.method == "GET" and not operation.path.endswith(("/export", "/tokens"))
         writes = operation.method != "GET" and not operation.path.startswith("/api/users")
-        edits = writes and operation.method != "DELETE"
+        edits = writes and (operation.method != "DELETE" or operation.path.endswith("/claim/{claim}"))
         return {"tasks:read": reads, "tasks:edit": edits, "tasks:write": writes}[scope]
 
 

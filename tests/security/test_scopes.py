@@ -19,16 +19,20 @@ from tests.security.conftest import As
 # By the names of the operations; those of the second mount are the same with `user_` before them.
 SCOPES = {
     "tasks:read": {
-        "follow_changes", "get_label", "get_list", "get_me", "get_task", "get_user",
-        "list_changes", "list_labels", "list_lists", "list_tasks",
+        "follow_changes", "get_label", "get_list", "get_list_history", "get_me", "get_task",
+        "get_task_history", "get_user", "list_changes", "list_claims", "list_history", "list_labels",
+        "list_lists", "list_tasks",
     },
     "tasks:edit": {
-        "archive_list", "complete_task", "create_list", "create_task", "move_list", "move_task", "put_label",
-        "put_label_by_name", "put_list", "put_task", "restore_list", "restore_task", "run_batch",
-        "toggle_task", "unarchive_list", "update_label", "update_label_by_name", "update_list",
-        "update_task",
+        "archive_list", "claim_next_tasks", "claim_task", "complete_task", "create_list", "create_task",
+        "move_list", "move_task", "put_label",
+        "put_label_by_name", "put_list", "put_task", "release_claim", "renew_claim", "restore_list",
+        "restore_task", "run_batch", "toggle_task", "unarchive_list", "undo", "update_label",
+        "update_label_by_name", "update_list", "update_task",
     },
-    "tasks:write": {"delete_label", "delete_label_by_name", "delete_list", "delete_task", "delete_tasks"},
+    "tasks:write": {
+        "delete_label", "delete_label_by_name", "delete_list", "delete_task", "delete_tasks", "release_task",
+    },
     "account": {"create_token", "delete_user", "export_user", "list_tokens", "revoke_token", "update_me"},
     "admin": {"create_user"},
 }  # fmt: skip
@@ -104,6 +108,7 @@ class TestRoutes:
         for operation in tried:
             needed = scopes[operation.method, operation.path]
             path = operation.path.replace("{user_id}", user).replace("{id}", user).replace("{name}", "home")
+            path = path.replace("{claim}", "7")
             for hole in ("{task_id}", "{list_id}", "{token_id}"):
                 path = path.replace(hole, unknown_id())
             answer = client.request(operation.method, path, json=operation.body)

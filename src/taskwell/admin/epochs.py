@@ -11,7 +11,7 @@ from sqlmodel import col
 
 from taskwell.core.clock import utc_now
 from taskwell.database.database import ReadTransaction, Transaction
-from taskwell.models import ErasedUser, User
+from taskwell.models import ErasedUser, Task, User
 from taskwell.models.base import SEQUENCE_END
 from taskwell.models.user import EPOCH, UNKNOWN_USERS
 
@@ -37,11 +37,15 @@ async def begin_epoch(transaction: Transaction, above: int = 0) -> int:
     """Continue every sequence in the same new epoch, above `above` and all present sequence numbers.
 
     Returns the number of the epoch. New users begin in it too, since they may have existed in the lost epoch.
+    All claims end.
     """
     epoch = _next_epoch(max(above, await highest_number(transaction)), utc_now())
     start = epoch * EPOCH
     numbers = {col(User.last_seq): start, col(User.purged_seq): start}
     await transaction.execute(update(User).values(numbers))
+    # The numbers of claims are of the lost epoch.
+    no_claim = {col(Task.claim): None, col(Task.claimed_until): None, col(Task.claim_by): None}
+    await transaction.execute(update(Task).where(col(Task.claim).is_not(None)).values(no_claim))
     mark = transaction.insert(ErasedUser).values(digest=UNKNOWN_USERS, next_seq=start)
     await transaction.execute(mark.on_conflict_do_update(index_elements=["digest"], set_={"next_seq": start}))
     return epoch

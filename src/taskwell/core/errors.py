@@ -7,7 +7,9 @@ TaskwellError
 ├── RateLimited           the caller has sent too many requests
 ├── NotFound              missing, or owned by another user: the answer is the same
 ├── Conflict              the id or address is taken, or the same request is running
+│   └── Claimed               somebody holds the task
 ├── PreconditionFailed    the task or the list is not in the expected version
+│   └── ClaimLost             … or the claim is over
 ├── PreconditionRequired  the request names no expected version
 ├── Gone                  the cursor has expired
 ├── KeyReused             the idempotency key belongs to another request
@@ -20,6 +22,7 @@ TaskwellError
 └── StorageFull           an operator has to free space first
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -44,11 +47,13 @@ class Violation:
 class TaskwellError(Exception):
     """An error whose `detail` holds no secret and may be shown to any client.
 
-    `index`: of the batch operation that failed. `retry_after`: in how many seconds to retry.
+    `index`: of the batch operation that failed. `retry_after`: in how many seconds to retry. `members`: what
+    a program may want to know, as JSON has it.
     """
 
     detail = "The request failed."
     index: int | None = None
+    members: Mapping[str, object] | None = None
     retry_after: int | None = None
 
     def __init__(self, detail: str | None = None) -> None:
@@ -106,6 +111,26 @@ class PreconditionFailed(TaskwellError):
     def __init__(self, tag: int | str) -> None:
         super().__init__()
         self.tag = tag
+
+
+class Claimed(Conflict):
+    """`claim`: the one that holds the task, as JSON has it."""
+
+    detail = "The task is claimed: wait until the claim ends, or take another task."
+
+    def __init__(self, claim: Mapping[str, object]) -> None:
+        super().__init__()
+        self.members = {"claim": claim}
+
+
+class ClaimLost(PreconditionFailed):
+    """`claim`: the one that holds the task now, as JSON has it, if there is one."""
+
+    detail = "The claim is over: the task was completed, released, or claimed again."
+
+    def __init__(self, version: int, claim: Mapping[str, object] | None) -> None:
+        super().__init__(version)
+        self.members = {"claim": claim}
 
 
 class PreconditionRequired(TaskwellError):

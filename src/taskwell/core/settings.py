@@ -133,6 +133,9 @@ class Settings(BaseSettings):
     require_if_match: bool = Field(
         default=False, description="Refuse to change a task without If-Match (428)."
     )
+    claim_max_seconds: int = Field(
+        default=86_400, ge=15, le=2_678_400, description="How long a claim may last, in seconds."
+    )
     trash_days: int = Field(default=30, ge=1, le=3650, description="How long a deleted task can be restored.")
     history_days: int = Field(
         default=90, ge=7, le=3650, description="How long the history keeps what changed, and can undo it."

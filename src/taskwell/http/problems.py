@@ -16,6 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from taskwell.core.errors import (
+    Claimed,
+    ClaimLost,
     Conflict,
     Forbidden,
     Gone,
@@ -94,12 +96,19 @@ PROBLEM_TYPES = {
             "Use a method that the `Allow` header lists.",
         ),
         ProblemType(
+            "claimed",
+            409,
+            "The task is claimed already. `claim` says by whom, since when and until when; `yours` is true "
+            "if it was claimed with the same token.",
+            "Take another task, or wait until the claim ends. Whoever has the claim renews it by its number.",
+        ),
+        ProblemType(
             "conflict",
             409,
-            "The id or the e-mail address is taken, there are as many lists as are allowed, or a request "
-            "with the same Idempotency-Key is still running.",
-            "Choose another id or address, or use the existing user; delete a list. With a `Retry-After` "
-            "header: repeat the request after that many seconds.",
+            "The id or the e-mail address is taken, there are as many lists as are allowed, the task "
+            "to be claimed is completed, or a request with the same Idempotency-Key is still running.",
+            "Choose another id or address, or use the existing user; delete a list; reopen the task. With a "
+            "`Retry-After` header: repeat the request after that many seconds.",
         ),
         ProblemType(
             "gone",
@@ -107,6 +116,13 @@ PROBLEM_TYPES = {
             "The cursor has expired: changes after it were purged, or the database was restored from a "
             "backup.",
             "Discard the local copy and fetch everything again, without `since`.",
+        ),
+        ProblemType(
+            "claim_lost",
+            412,
+            "The claim is over: the task was completed, released, or claimed again. `claim` is the one that "
+            "holds the task now, or null.",
+            "Stop working on the task, or read it and claim it again.",
         ),
         ProblemType(
             "precondition_failed",
@@ -189,6 +205,8 @@ _TOKEN_OF_KIND: dict[type[TaskwellError], str] = {
     Forbidden: "forbidden",
     RateLimited: "rate_limited",
     NotFound: "not_found",
+    Claimed: "claimed",
+    ClaimLost: "claim_lost",
     Conflict: "conflict",
     Gone: "gone",
     PreconditionFailed: "precondition_failed",
@@ -202,12 +220,17 @@ _TOKEN_OF_KIND: dict[type[TaskwellError], str] = {
 
 def problems(*tokens: str, database: bool = True) -> dict[int | str, dict[str, Any]]:
     """The error responses of an operation in the OpenAPI document: the given ones, and the common ones."""
-    always = ["validation_error", "internal_error", *(["database_unavailable"] if database else [])]
-    found = [PROBLEM_TYPES[token] for token in (*tokens, *always)]
-    answers: dict[int | str, dict[str, Any]] = {problem.status: documented(problem) for problem in found}
+    always = ["validation_error", "internal_error"]
     if database:
-        overloaded = documented(PROBLEM_TYPES["overloaded"])["description"]
-        answers[503]["description"] += f"\n\n{overloaded}"
+        always += ["database_unavailable", "overloaded"]
+    answers: dict[int | str, dict[str, Any]] = {}
+    for token in dict.fromkeys((*tokens, *always)):
+        problem = PROBLEM_TYPES[token]
+        answer = documented(problem)
+        if problem.status in answers:
+            answers[problem.status]["description"] += f"\n\n{answer['description']}"
+        else:
+            answers[problem.status] = answer
     return answers
 
 
@@ -266,12 +289,14 @@ def problem_response(
     violations: Iterable[Violation] = (),
     headers: Mapping[str, str] | None = None,
     index: int | None = None,
+    further: Mapping[str, object] | None = None,
 ) -> Response:
     request_id = request_state(scope).request_id
     members = problem_members(token, detail, path_as_sent(scope), request_id)
     if index is not None:
         members["index"] = index
         members["detail"] = f"operation {index}: {detail}"
+    members |= further or {}
     if errors := [_error(violation) for violation in violations]:
         members["errors"] = errors[:_MAX_VIOLATIONS]
     return Response(
@@ -315,7 +340,13 @@ def response_of(scope: Scope, error: TaskwellError) -> Response:
         case Forbidden(scope=str(scope_needed)):
             headers["WWW-Authenticate"] = _challenge("insufficient_scope", scope=scope_needed)
     return problem_response(
-        scope, token, error.detail, violations=violations, headers=headers, index=error.index
+        scope,
+        token,
+        error.detail,
+        violations=violations,
+        headers=headers,
+        index=error.index,
+        further=error.members,
     )
 
 

@@ -22,6 +22,8 @@ HAS_VERSION = "version > 0"
 _IS_DUE = "due IS NOT NULL AND deleted_at IS NULL AND NOT completed"
 _IN_LIST = "list_id IS NOT NULL AND deleted_at IS NULL"
 _HAS_PARENT = "parent_id IS NOT NULL AND deleted_at IS NULL"
+# Without tasks that are done: they keep their claim, which is void.
+_MAY_BE_HELD = "claimed_until IS NOT NULL AND deleted_at IS NULL AND NOT completed"
 
 
 class Task(SQLModel, table=True):
@@ -102,6 +104,13 @@ class Task(SQLModel, table=True):
             sqlite_where=text(_HAS_PARENT),
             postgresql_where=text(_HAS_PARENT),
         ),
+        Index(
+            "ix_tasks_user_id_claimed_until",
+            "user_id",
+            "claimed_until",
+            sqlite_where=text(_MAY_BE_HELD),
+            postgresql_where=text(_MAY_BE_HELD),
+        ),
     )
 
     user_id: str = Field(primary_key=True, sa_type=Text, foreign_key="users.id", ondelete="CASCADE")
@@ -133,6 +142,10 @@ class Task(SQLModel, table=True):
     reminders: str | None = Field(default=None, sa_type=Text)
     link: str | None = Field(default=None, sa_type=Text)
     extra: dict[str, Any] | None = Field(default=None, sa_type=JsonText("{}"))
+    # The number under which it was claimed, until when, and by whom: `schemas.claim.Claimant` as JSON.
+    claim: int | None = Field(default=None, sa_type=BigInteger)
+    claimed_until: datetime | None = None
+    claim_by: str | None = Field(default=None, sa_type=Text)
     created_at: datetime = Field(default_factory=utc_now)
     updated_at: datetime = Field(default_factory=utc_now)
     # Sort and search keys, the same on every database: see `schemas.types.fold`.

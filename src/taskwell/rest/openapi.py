@@ -28,6 +28,7 @@ _TAGS = [
     {"name": "tasks", "description": "Create, read, change and delete tasks."},
     {"name": "lists", "description": "Lists that tasks are in. The inbox is no list: it cannot be deleted."},
     {"name": "labels", "description": "Names on tasks: their colors, places and numbers of tasks."},
+    {"name": "claims", "description": "Tasks that a worker has taken for some time."},
     {"name": "users", "description": "The owners of tasks."},
     {"name": "changes", "description": "The changes of tasks and lists, as a list or a live stream."},
     {"name": "tokens", "description": "Credentials of programs that act as a user."},
@@ -60,6 +61,7 @@ _AGENT: Mapping[str, Any] = {
 # Tools that generate requests send every parameter that has an example. So the examples are compatible with
 # each other, and do not change what a request does.
 _EXAMPLES: Mapping[str, Any] = {
+    "claim": 41,
     "completed": False,
     "counts": False,
     "created_after": "2020-01-01T00:00:00Z",
@@ -146,6 +148,8 @@ def _limit_texts(settings: Settings, schemas: Mapping[str, Any]) -> None:
             for choice in (member, *member.get("anyOf", ())):
                 if "maxLength" in choice:
                     choice["maxLength"] = most
+    for name in ("ClaimCreate", "ClaimNext", "ClaimRenew"):
+        schemas[name]["properties"]["seconds"]["maximum"] = settings.claim_max_seconds
 
 
 def _secure(method: str, operation: dict[str, Any], access: Access) -> None:

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import Depends, Query
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from taskwell.core.clock import utc_now
@@ -13,23 +13,14 @@ from taskwell.schemas.query import (
     DESCENDING,
     NEWEST_FIRST,
     SORT_NAMES,
-    STATUSES,
     FilterParameters,
     Flag,
+    Sort,
     TaskFilter,
     TaskQuery,
     parse_sort,
 )
 from taskwell.schemas.task import FIELD_NAMES
-
-
-def _check_sort(value: str) -> str:
-    try:
-        parse_sort(value)
-    except ValueError:
-        detail = f"must be some of {', '.join(SORT_NAMES)}, each once, with - for descending"
-        raise PydanticCustomError("invalid_sort", detail) from None
-    return value
 
 
 def _order(value: object) -> bool:
@@ -39,26 +30,17 @@ def _order(value: object) -> bool:
     return descending
 
 
-_SORT_KEY = f"-?({'|'.join(SORT_NAMES)})"
-_SORT = f"^{_SORT_KEY}(,{_SORT_KEY})*$"
-
-
 async def filter_of_request(
     sent: Annotated[FilterParameters, Query()], database: DatabaseDep, owner: Owner, zone: ZoneDep
 ) -> TaskFilter:
     """Raises Invalid: `status` and `completed` contradict each other."""
-    by_status = STATUSES[sent.status or "all"]
-    if sent.completed is not None and by_status is not None and sent.completed != by_status:
-        raise Invalid(Violation("query", "status", "contradiction", "contradicts completed"))
-    values = dict(sent) | {"q": sent.q or None}
-    if sent.status in {"all", "pending"}:
-        values["status"] = None
-    if sent.completed is None:
-        values["completed"] = by_status
-    task_filter = TaskFilter.model_construct(**values)
-    if not task_filter.needs_zone():
-        return task_filter
-    at: dict[str, object] = {"tz": zone.asked or await database.read(zone.name, owner)}
+    try:
+        task_filter = TaskFilter.of(sent)
+    except ValueError:
+        raise Invalid(Violation("query", "status", "contradiction", "contradicts completed")) from None
+    at: dict[str, object] = {}
+    if task_filter.needs_zone():
+        at["tz"] = zone.asked or await database.read(zone.name, owner)
     if task_filter.needs_minute() or task_filter.needs_day():
         at["now"] = utc_now().replace(second=0, microsecond=0)
     return task_filter.model_copy(update=at)
@@ -85,9 +67,7 @@ async def query_of_request(
     task_filter: Annotated[TaskFilter, Depends(filter_of_request)],
     deleted: Annotated[Flag, Query(description="The tasks in the trash instead.")] = None,
     sort: Annotated[
-        str | None,
-        AfterValidator(_check_sort),
-        WithJsonSchema({"type": "string", "pattern": _SORT, "examples": ["completed,-updated_at"]}),
+        Sort | None,
         Query(
             description=f"By which of {', '.join(SORT_NAMES)}, comma-separated, each with - for descending. "
             "Ties: the newest first."

@@ -12,6 +12,7 @@ from taskwell.http.problems import inner_path
 from taskwell.http.root_path import link
 from taskwell.schemas.batch import BatchResults, results_json
 from taskwell.schemas.change import ChangePage, changes_json
+from taskwell.schemas.claim import ClaimRead, ClaimRenewed, ClaimsTaken, ClaimTaken, claim_json
 from taskwell.schemas.label import LabelRead, label_json, labels_json
 from taskwell.schemas.task import TaskRead, task_to_json
 from taskwell.schemas.task_list import ListRead, list_json
@@ -103,6 +104,15 @@ def tokens_response(tokens: list[TokenRead]) -> Response:
 
 def label_response(label: LabelRead) -> Response:
     return Response(label_json(label), media_type=_JSON)
+
+
+def claim_response(claim: ClaimsTaken | ClaimRenewed | list[ClaimRead]) -> Response:
+    return Response(claim_json(claim), media_type=_JSON)
+
+
+def taken_response(taken: ClaimTaken) -> Response:
+    """The claim of a single task, with the task's ETag."""
+    return Response(claim_json(taken), 200, {"ETag": f'"{taken.task.version}"'}, _JSON)
 
 
 def labels_response(labels: Sequence[LabelRead]) -> Response:

@@ -20,6 +20,7 @@ from taskwell.http.authorization import authorize
 from taskwell.http.conditional import refuse_unknown_conditions
 from taskwell.http.problems import problem_response
 from taskwell.schemas.base import strict_handling
+from taskwell.schemas.claim import is_claim_number
 from taskwell.schemas.query import DRY_RUN, REPEATABLE, names_of
 from taskwell.schemas.types import TextLimits, is_task_id, is_user_id, text_limits
 
@@ -32,6 +33,7 @@ PATH_IDS: Mapping[str, Callable[[str], bool]] = {
     "task_id": is_task_id,
     "list_id": is_task_id,
     "token_id": is_task_id,
+    "claim": is_claim_number,
 }
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]

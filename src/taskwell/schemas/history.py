@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, StrictInt, TypeAdapter, model_validator
 from pydantic_core import PydanticCustomError
 
 from taskwell.models.base import SEQUENCE_END
+from taskwell.schemas.actor import ActorRead
 from taskwell.schemas.base import INT64, Input, Instant
 from taskwell.schemas.change import Kind
 from taskwell.schemas.task import TaskDeleted, TaskRead
@@ -23,24 +24,6 @@ VIAS = ("api", "mcp", "caldav", "cli", "import", "server")
 MAX_UNDONE = 1_000  # objects of one request
 
 Version = Annotated[int, Field(examples=[41], json_schema_extra=INT64)]
-
-
-@dataclass(frozen=True, slots=True)
-class TokenName:
-    """The token of a write. It may be revoked by now."""
-
-    id: Annotated[UUID, Field(examples=[EXAMPLE_ID])]
-    name: Annotated[str, Field(examples=["claude-laptop"])]
-
-
-@dataclass(frozen=True, slots=True)
-class By:
-    """Who wrote. Only the user and the token are proved: a program tells its name itself."""
-
-    user: Annotated[str, Field(description="The owner of what was written.", examples=["alice"])]
-    token: Annotated[TokenName | None, Field(description="Null for a user who had signed in.")]
-    client: Annotated[str | None, Field(description="The program's name.", examples=["claude-code"])]
-    via: Annotated[str, Field(description="The protocol.", json_schema_extra={"enum": list(VIAS)})]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +42,7 @@ class HistoryEntry:
     ]
     op: Annotated[str, Field(json_schema_extra={"enum": list(OPS)})]
     at: Instant
-    by: By
+    by: ActorRead
     changes: Annotated[
         dict[str, Any],
         Field(
@@ -138,7 +121,7 @@ class Left:
             "is gone. `unsupported`: the color or the place of a label."
         ),
     ]
-    by: Annotated[By | None, Field(description="Who changed it since.")] = None
+    by: Annotated[ActorRead | None, Field(description="Who changed it since.")] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from taskwell.schemas.claim import ClaimHeld
+
 
 class ProblemViolation(BaseModel):
     """One rule that the request breaks."""
@@ -47,6 +49,14 @@ class Problem(BaseModel):
             default=None,
             description="Only from a batch: the index of the operation that failed.",
             examples=[1],
+        ),
+    ]
+    claim: Annotated[
+        ClaimHeld | None,
+        Field(
+            default=None,
+            description="Only with `claimed` and `claim_lost`: the claim that holds the task; null if there "
+            "is none.",
         ),
     ]
     request_id: Annotated[str, Field(examples=["5c0a6cc4d6c44b7f9b2f7d3c2d7f9b1e"])]

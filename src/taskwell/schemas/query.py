@@ -32,7 +32,8 @@ Keyset = tuple[Any, ...]
 
 
 Operator = Literal[
-    "is", "has", "<", ">", "contains", "among", "dates", "state", "archived", "all of", "any of", "none of",
+    "is", "has", "<", ">", "contains", "among", "dates", "state", "archived", "held", "all of", "any of",
+    "none of",
 ]  # fmt: skip
 
 
@@ -42,7 +43,7 @@ class Where(NamedTuple):
     `<`, `>` and `contains` hold if they do for any of the columns; `is` if the column is true or false, `has`
     if it is not null or null; `among` if it is one of the values, which may be null; `dates` if the date, or
     its instant, is in one of some ranges; `state` if the task is shown with that status; `all of`, `any of`
-    and `none of` compare labels; `archived` the lists of tasks.
+    and `none of` compare labels; `archived` the lists of tasks; `held` if a claim holds the task now.
     """
 
     operator: Operator
@@ -301,6 +302,11 @@ class FilterParameters(BaseModel):
     recurring: Annotated[
         Flag, Where("has", ("recurrence",)), Field(description="Only tasks that recur, or only others.")
     ] = None
+    claimed: Annotated[
+        Flag,
+        Where("held", ("claimed_until", "completed", "deleted_at")),
+        Field(description="Only tasks that somebody has claimed, or only others."),
+    ] = None
 
 
 # The parameter that shows what a write would do.
@@ -320,12 +326,30 @@ class TaskFilter(FilterParameters):
     tz: str | None = None
     now: datetime | None = None
 
+    @classmethod
+    def of(cls, sent: FilterParameters) -> "TaskFilter":
+        """The filters that a request sent.
+
+        Raises:
+            ValueError: `status` and `completed` contradict each other.
+        """
+        by_status = STATUSES[sent.status or "all"]
+        if sent.completed is not None and by_status is not None and sent.completed != by_status:
+            raise ValueError
+        values = dict(sent) | {"q": sent.q or None}
+        if sent.status in {"all", "pending"}:
+            values["status"] = None
+        if sent.completed is None:
+            values["completed"] = by_status
+        return cls.model_construct(**values)
+
     def needs_zone(self) -> bool:
         bounds = (self.due_before, self.due_after, self.start_before, self.start_after, self.started)
         return any(bound is not None for bound in bounds) or not set(self.due or ()) <= {*_TIMELESS_WORDS}
 
     def needs_minute(self) -> bool:
-        return self.started is not None or bool({*_MINUTE_WORDS} & {*(self.due or ())})
+        depends = self.started is not None or self.claimed is not None
+        return depends or bool({*_MINUTE_WORDS} & {*(self.due or ())})
 
     def needs_day(self) -> bool:
         return bool({*_DAY_WORDS} & {*(self.due or ())})
@@ -468,9 +492,9 @@ class TaskQuery:
     def clock(self) -> str:
         """The minute or the day, if the list depends on it: without a change, another follows then."""
         now, zone = self.filter.now, self.filter.tz
-        if now is None or zone is None:
+        if now is None:
             return ""
-        if self.filter.needs_minute():
+        if zone is None or self.filter.needs_minute():
             return now.isoformat()
         return local_time_of(now, zone).date().isoformat()
 
@@ -545,6 +569,30 @@ def _parse_term(text: str, descending: bool | None) -> OrderTerm:
     if descending not in {None, own}:
         raise ValueError
     return OrderTerm(name, own)
+
+
+def _check_sort(value: str) -> str:
+    try:
+        parse_sort(value)
+    except ValueError:
+        detail = f"must be some of {', '.join(SORT_NAMES)}, each once, with - for descending"
+        raise PydanticCustomError("invalid_sort", detail) from None
+    return value
+
+
+_SORT_KEY = f"-?({'|'.join(SORT_NAMES)})"
+# For `parse_sort`.
+Sort = Annotated[
+    str,
+    AfterValidator(_check_sort),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": f"^{_SORT_KEY}(,{_SORT_KEY})*$",
+            "examples": ["completed,-updated_at"],
+        }
+    ),
+]
 
 
 # Parameters

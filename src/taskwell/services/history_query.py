@@ -12,11 +12,13 @@ from sqlalchemy import ColumnElement, Row, select, text
 from sqlmodel import col
 
 from taskwell.core.errors import Gone
+from taskwell.core.principal import Actor
 from taskwell.database.database import ReadTransaction
 from taskwell.models import HistoryRecord, Task, TaskList, User
 from taskwell.models.base import table_of
+from taskwell.schemas.actor import ActorRead
 from taskwell.schemas.change import Kind
-from taskwell.schemas.history import By, HistoryEntry, TokenName
+from taskwell.schemas.history import HistoryEntry
 from taskwell.services.task_lists import ListNotFound
 from taskwell.services.tasks import TaskNotFound
 
@@ -141,6 +143,5 @@ def entry_of(row: Row[Any]) -> HistoryEntry:
     )
 
 
-def by_of(row: Row[Any]) -> By:
-    token = None if row.token_id is None else TokenName(row.token_id, row.token_name)
-    return By(row.user_id, token, row.client, row.via)
+def by_of(row: Row[Any]) -> ActorRead:
+    return ActorRead.of(row.user_id, Actor(row.via, row.client, row.token_id, row.token_name))

@@ -50,6 +50,13 @@ class Choice(NamedTuple):
     is_open: bool = False
 
 
+class Held(NamedTuple):
+    """The tasks that are claimed at an instant, or all others."""
+
+    is_held: bool
+    at: datetime
+
+
 def resolve(task_filter: TaskFilter) -> Values:
     """The values of the filters that are set, as their conditions compare them, by name."""
     every = task_filter.__dict__
@@ -59,6 +66,9 @@ def resolve(task_filter: TaskFilter) -> Values:
             values[name] = _CHOICES[name](value, task_filter.tz or "UTC", task_filter.now)
         elif name == "q":
             values[name] = searched(value)
+        elif name == "claimed":
+            assert task_filter.now is not None
+            values[name] = Held(value, task_filter.now)
     if not (task_filter.deleted or "archived" in values or "list" in values):
         values["archived"] = False
     return values
@@ -131,6 +141,8 @@ def _parameters(name: str, value: Any) -> Mapping[str, object]:
             return {f"{name}_{place}": part for place, part in enumerate(value) if part is not None}
         case "dates":
             return _parameters_of_dates(name, value)
+        case "held":
+            return {name: value.at}
     return {name: value}
 
 
@@ -216,6 +228,22 @@ def _of_archived(asked: Filter) -> ColumnElement[bool]:
     return list_id.in_(lists) if asked.value else or_(list_id.is_(None), list_id.not_in(lists))
 
 
+def held_at(instant: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+    """The tasks that a claim holds. Of a task that is done it is void."""
+    return and_(_COLUMNS.deleted_at.is_(None), IS_OPEN, _COLUMNS.claimed_until > instant)
+
+
+def free_at(instant: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+    """All other tasks."""
+    until = _COLUMNS.claimed_until
+    return or_(until.is_(None), until <= instant, _COLUMNS.completed, _COLUMNS.deleted_at.is_not(None))
+
+
+def _held(asked: Filter) -> ColumnElement[bool]:
+    instant = bindparam(asked.name, asked.value.at, asked.columns[0].type)
+    return held_at(instant) if asked.value.is_held else free_at(instant)
+
+
 def _dated(asked: Filter) -> ColumnElement[bool]:
     ranges = [choice.within for choice in asked.value if choice.within is not None]
     chosen = or_(*(_chosen(asked, place, choice) for place, choice in enumerate(asked.value)))
@@ -259,6 +287,6 @@ def _with_label(asked: Filter, keys: Sequence[ColumnElement[Any]]) -> ColumnElem
 # By the operator.
 _CONDITIONS: Mapping[str, Callable[[Filter], ColumnElement[bool]]] = {
     "is": _is, "has": _has, "<": _less, ">": _greater, "contains": _contains, "among": _among,
-    "state": _state, "archived": _of_archived, "dates": _dated, "all of": _with_every_label,
+    "state": _state, "archived": _of_archived, "held": _held, "dates": _dated, "all of": _with_every_label,
     "any of": _with_any_label, "none of": _without_labels,
 }  # fmt: skip

@@ -175,6 +175,11 @@ async def count_tasks(transaction: ReadTransaction, user_id: str, task_filter: T
     return count
 
 
+def order_of(query: TaskQuery) -> list[ColumnElement[Any]]:
+    """The terms of ORDER BY."""
+    return [_directed(key) for key in _keys_of(query)]
+
+
 def _keys_of(query: TaskQuery) -> list[Key]:
     """The keys of the query's order. A filter may leave out the tasks without a value."""
     needed = never_null(resolve(query.filter))

@@ -5,6 +5,7 @@ from fastapi import APIRouter, Depends
 from taskwell.rest.dependencies import path_user
 from taskwell.rest.routes import (
     changes,
+    claims,
     docs,
     health,
     history,
@@ -29,6 +30,8 @@ _TWICE = (
     (history.list_router, "/lists"),
     (history.router, ""),
     (tasks.router, "/tasks"),
+    (claims.tasks_router, "/tasks"),
+    (claims.router, "/claims"),
     (lists.router, "/lists"),
     (labels.router, "/labels"),
     (changes.router, ""),

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from taskwell.auth.authorization import TASKS_READ, TASKS_WRITE, requires
+from taskwell.auth.authorization import TASKS_EDIT, TASKS_READ, TASKS_WRITE, requires
 from taskwell.core.errors import Invalid, Violation
 from taskwell.http.idempotency import REPLAYED
 from taskwell.http.problems import inner_path, problems
@@ -288,14 +288,17 @@ def _position(cursor: str, query: list[str]) -> int:
         ),
     },
 )
-@requires(TASKS_WRITE)
-async def undo(writes: WritesDep, owner: Owner, body: UndoRequest) -> Response:
+@requires(TASKS_EDIT)
+async def undo(writes: WritesDep, owner: Owner, caller: CallerDep, body: UndoRequest) -> Response:
     """Change tasks and lists back, field by field, all in one transaction.
+
+    A token without `tasks:write` undoes only what it has written itself.
 
     A field that somebody else has changed since is left, and named in `left`. What was created goes to the
     trash, what was deleted comes back. The undoing is recorded, and can be undone. At most 1,000 objects.
     """
-    return await writes(Undo(owner, body), _undo_response)
+    own_only = TASKS_WRITE not in caller.scopes
+    return await writes(Undo(owner, body, own_only), _undo_response)
 
 
 def _undo_response(result: UndoResult) -> Response:

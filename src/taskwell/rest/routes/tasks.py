@@ -132,7 +132,7 @@ async def list_tasks(
 
     With `Prefer: count=exact`, `X-Total-Count` is the number of all of them.
     """
-    if cursor is None and query.filter.tz is None:  # else it depends on the user and the time
+    if cursor is None and query.filter.tz is None and query.filter.now is None:
         rest_state(request.scope).queries.remember(request.scope["query_string"], query, limit)
     listing = TaskListing(request, operations, owner, query, limit, cursor)
     return await listing.response(counted=preferred.get("count") == "exact")

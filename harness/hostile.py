@@ -321,6 +321,41 @@ NO_MOVE = {
     "two neighbours": b'{"after": null, "before": null}',
 }
 
+NO_NOTE = {name: value for name, value in NO_TITLE.items() if name != "null"}
+NO_COUNT = {
+    **NO_STRING,
+    "a number": b"101.5",
+    "null": b"null",
+    "0": b"0",
+    "-1": b"-1",
+    "a whole number with a fraction": b"20.0",
+    "an exponent": b"2e1",
+    "much": b"9223372036854775807",
+    "digits": b'"20"',
+}
+NO_CLAIM_FILTER = {
+    "a number": b"17",
+    "true": b"true",
+    "an array": b'["c4n4ry"]',
+    "an unknown member": b'{"c4n4ry": "c4n4ry"}',
+    "the trash": b'{"deleted": true}',
+    "a parameter of lists that is no filter": b'{"limit": 1}',
+    "labels that are none": b'{"label": "c4n4ry"}',
+    "a label that is none": b'{"label_any": ["c4n4ry", 7]}',
+    "31 labels": b'{"label_not": [' + b",".join(b'"%d"' % number for number in range(31)) + b"]}",
+    "no list": b'{"list": "c4n4ry"}',
+    "an object for a list": b'{"list": {"c4n4ry": 1}}',
+    "an array for a day": b'{"due": ["today"]}',
+    "no day": b'{"due": "c4n4ry"}',
+    "no time": b'{"due_before": "c4n4ry", "start_after": 7}',
+    "no instant": b'{"created_after": "c4n4ry", "completed_before": []}',
+    "no flag": b'{"claimed": "c4n4ry", "started": 2}',
+    "no status": b'{"status": "c4n4ry"}',
+    "what contradicts itself": b'{"status": "open", "completed": true}',
+    "a search of 201 characters": b'{"q": "' + b"x" * 201 + b'"}',
+    "no search": b'{"q": ["c4n4ry"]}',
+}
+
 NO_SUBTASKS = {
     "null": b"null",
     "other words": _string(CANARY),
@@ -678,6 +713,32 @@ def lists(place: Place) -> Iterator[Case]:
             yield _sends(f"after: {list_id[:40]!a}", "POST", f"{one}/move", body, places=("/after",))
 
 
+def claims(place: Place) -> Iterator[Case]:
+    """Claims of which one member is refused, and what is no number of one."""
+    one, some, renewed = f"{place.task}/claim", f"{place.tasks}/claims", f"{place.task}/claim/1"
+    for method, target in (("POST", one), ("POST", some), ("PATCH", renewed)):
+        for name, body in NO_OBJECT.items():
+            yield _sends(name, method, target, body)
+        yield from _refused_member(method, target, "seconds", BAD_VALUES | NO_COUNT)
+    for target in (one, some):
+        yield from _refused_member("POST", target, "note", NO_NOTE)
+    yield from _refused_member("POST", some, "count", NO_COUNT)
+    yield from _refused_member("POST", some, "sort", BAD_STRINGS | {"a number": b"7"})
+    filters = BAD_STRINGS | NO_CLAIM_FILTER
+    filters |= {f"{name[:40]!a}": b"{%b: 1}" % _string(name) for name in _STRANGE_NAMES}
+    for name, value in filters.items():
+        yield _sends(f"filter: {name}", "POST", some, b'{"filter": %b}' % value, places=())
+    for text in NO_LIMIT:
+        if text.isascii() and not {"%20", "%0a"} & {text[:3], text[-3:]}:
+            yield from (_at(method, f"{one}/{text}", "claim") for method in ("PATCH", "DELETE"))
+
+
+def _refused_member(method: str, target: str, member: str, values: Mapping[str, bytes]) -> Iterator[Case]:
+    for name, value in values.items():
+        body = b"{%b: %b}" % (_string(member), value)
+        yield _sends(f"{member}: {name}", method, target, body, places=("", f"/{member}"))
+
+
 def unknown_names(place: Place) -> Iterator[Case]:
     """Members and parameters that are ignored, unless the client wants them refused."""
     for method, target in place.writes:
@@ -890,8 +951,8 @@ def _harmless_writes(place: Place) -> Iterator[Case]:
 
 def everything(place: Place) -> Iterator[Case]:
     for cases in (
-        bodies, members, moves, subtasks, lists, unknown_names, paths, queries, forged_cursors, media_types,
-        methods, lost_paths, preflights, hosts, long_headers, broken_http, harmless,
+        bodies, members, moves, subtasks, lists, claims, unknown_names, paths, queries, forged_cursors,
+        media_types, methods, lost_paths, preflights, hosts, long_headers, broken_http, harmless,
     ):  # fmt: skip
         yield from cases(place)
     yield from users()

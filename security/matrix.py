@@ -77,6 +77,8 @@ class Owner:
         self.deleted = self._task()
         self.client.delete(f"/api/tasks/{self.deleted}").raise_for_status()
         self.client.put(f"/api/labels/{self.canary[:60]}", json={}).raise_for_status()
+        claimed = self.client.post(f"/api/tasks/{self.task}/claim", json={"note": self.canary})
+        self.claim: int = claimed.raise_for_status().json()["claim"]
         self.list, self.deleted_list = self._list(), self._list()
         self.client.delete(f"/api/lists/{self.deleted_list}").raise_for_status()
         key = {"Idempotency-Key": self.canary}
@@ -103,7 +105,7 @@ class Owner:
     def everything(self) -> list[str]:
         paths = (
             "/api/tasks", "/api/tasks?deleted=true", "/api/lists", "/api/lists?deleted=true",
-            "/api/changes?types=task,list,label", "/api/users/me/tokens",
+            "/api/changes?types=task,list,label", "/api/users/me/tokens", "/api/claims",
         )  # fmt: skip
         return [self.client.get(path).raise_for_status().text for path in paths]
 
@@ -200,6 +202,7 @@ class _Trial:
         path = operation.path.replace("{user_id}", target.user_id).replace("{id}", target.user_id)
         for hole in ("{task_id}", "{list_id}", "{token_id}", "{name}"):
             path = path.replace(hole, target.thing_id)
+        path = path.replace("{claim}", str(self.owner.claim))
         body = _aimed(operation.body, target.thing_id)
         headers = dict(identity.headers)
         if "Idempotency-Key" in headers:

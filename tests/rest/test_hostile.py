@@ -131,6 +131,12 @@ class TestBodies:
         refuse(hostile.lists(place))
         assert client.get(place.tasks.removesuffix("tasks") + "lists").json() == []
 
+    def test_a_claim_that_breaks_a_rule_is_a_400_and_claims_nothing(
+        self, refuse: Refuse, place: Place, client: httpx2.Client
+    ) -> None:
+        refuse(hostile.claims(place))
+        assert client.get(place.tasks.removesuffix("tasks") + "claims").json() == []
+
     def test_a_user_that_breaks_a_rule_is_a_400_that_points_to_it(self, refuse: Refuse) -> None:
         refuse(hostile.users())
 

@@ -43,7 +43,7 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "parent": st.just("none") | _IDS,
     "priority": st.lists(st.sampled_from(["none", "1", "2", "9"]), min_size=1, max_size=3).map(",".join),
     "label": _NAMES, "label_any": _NAMES, "label_not": _NAMES,
-    "labelled": _FLAGS, "recurring": _FLAGS,
+    "labelled": _FLAGS, "recurring": _FLAGS, "claimed": _FLAGS,
 }  # fmt: skip
 FILTERS = st.fixed_dictionaries({}, optional=_VALUES).map(
     lambda values: TaskFilter.model_validate({**values, "tz": "Europe/Berlin", "now": NOW})
@@ -129,9 +129,11 @@ class TestClock:
             ({"due": "overdue"}, "2026-11-20T22:59:00+00:00"),
             ({"due": "today,overdue"}, "2026-11-20T22:59:00+00:00"),
             ({"started": "false"}, "2026-11-20T22:59:00+00:00"),
+            ({"claimed": "true"}, "2026-11-20T22:59:00+00:00"),
+            ({"claimed": "false", "tz": None}, "2026-11-20T22:59:00+00:00"),
         ],
     )
-    def test_is_the_day_or_the_minute_of_what_depends_on_it(self, values: dict[str, str], clock: str) -> None:
+    def test_is_the_day_or_the_minute_of_what_depends_on_it(self, values: dict[str, Any], clock: str) -> None:
         task_filter = filter_of(**values)
         if not (task_filter.needs_day() or task_filter.needs_minute()):
             task_filter = task_filter.model_copy(update={"now": None})

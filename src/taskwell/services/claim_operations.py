@@ -8,7 +8,7 @@ from taskwell.schemas.claim import ClaimRead, ClaimRenewed, ClaimsTaken, ClaimTa
 from taskwell.schemas.query import TaskQuery
 from taskwell.services import claims
 from taskwell.services.claims import NewClaim
-from taskwell.services.operations import Operation, ReadOperation
+from taskwell.services.operations import Check, Operation, ReadOperation
 from taskwell.services.tasks import ExpectedVersions
 from taskwell.services.zones import NO_ZONE, ZoneOfRequest
 
@@ -42,14 +42,14 @@ class ClaimNext(Operation[ClaimsTaken]):
     count: int
     new: NewClaim
     query: TaskQuery
+    check: Check | None = None
     zone: ZoneOfRequest = NO_ZONE
 
     async def run(self, transaction: Transaction) -> ClaimsTaken:
-        return ClaimsTaken(
-            await claims.claim_next(
-                transaction, self.user_id, self.count, self.new, self.query, zone=self.zone
-            )
+        claimed = await claims.claim_next(
+            transaction, self.user_id, self.count, self.new, self.query, check=self.check, zone=self.zone
         )
+        return ClaimsTaken(claimed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ earlier holder fails, and it names the claim. A claim ends by itself: whether it
 the clock. Every write locks the user's row first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,13 +34,15 @@ from taskwell.schemas.claim import (
 from taskwell.schemas.query import TaskQuery
 from taskwell.schemas.task import TASK_COLUMNS, TaskRead
 from taskwell.services.history import Op, Record, write_records
-from taskwell.services.sequence import lock, next_numbers
-from taskwell.services.task_fields import instant_of_write
+from taskwell.services.sequence import next_numbers
+from taskwell.services.task_fields import later_of
 from taskwell.services.task_filters import IS_OPEN, conditions, free_at, held_at
 from taskwell.services.task_query import order_of
 from taskwell.services.tasks import ExpectedVersions, locked
-from taskwell.services.users import UserNotFound
 from taskwell.services.zones import NO_ZONE, ZoneOfRequest
+
+_INSTANT = table_of(Task).c.updated_at.type
+_NO_CLAIM: dict[str, Any] = {"claim": None, "claimed_until": None, "claim_by": None}
 
 
 class TaskCompleted(Conflict):
@@ -99,15 +101,18 @@ async def claim_next(
     new: NewClaim,
     query: TaskQuery,
     *,
+    check: Callable[[int], None] | None = None,
     zone: ZoneOfRequest = NO_ZONE,
 ) -> list[ClaimTaken]:
     """Claim the first tasks of a list that are open and that nobody holds, up to `count`.
 
-    If there is no such task, no number is taken.
+    If there is no such task, no number is taken. `check` gets the user's last number first, and raises to
+    prevent the claim.
     """
-    try:
-        await lock(transaction, user_id, create_user=False)
-    except UserNotFound:
+    locked_user = await transaction.first(next_numbers(user_id, 0))
+    if check is not None:
+        check(locked_user[0] if locked_user else 0)
+    if locked_user is None:
         return []
     name = await zone.name(transaction, user_id) if query.filter.needs_zone() else None
     now = utc_now()
@@ -168,7 +173,7 @@ async def release_claim(
     if claim is not None and stored.claim != claim:
         raise ClaimLost(stored.version, _holder(transaction.actor, stored))
     if stored.claim is not None:
-        await _write(transaction, user_id, [task_id], None)
+        await _write(transaction, user_id, [task_id], None, utc_now())
 
 
 def _holder(actor: Actor, task: Row[Any]) -> dict[str, object] | None:
@@ -189,11 +194,12 @@ async def _claim(
     until = now + timedelta(seconds=new.seconds)
     claimant = Claimant(ActorRead.of(user_id, transaction.actor), now, new.note)
     claim = {"claimed_until": until, "claim_by": claimant_to_json(claimant)}
-    return [ClaimTaken(task.version, until, task) for task in await _write(transaction, user_id, ids, claim)]
+    tasks = await _write(transaction, user_id, ids, claim, now)
+    return [ClaimTaken(task.version, until, task) for task in tasks]
 
 
 async def _write(
-    transaction: Transaction, user_id: str, ids: Sequence[UUID], claim: dict[str, Any] | None
+    transaction: Transaction, user_id: str, ids: Sequence[UUID], claim: dict[str, Any] | None, now: datetime
 ) -> list[TaskRead]:
     """Claim or release tasks: each takes the user's next number, in their order. The user's row is locked.
 
@@ -201,18 +207,17 @@ async def _write(
     """
     row = await transaction.first(next_numbers(user_id, len(ids)))
     assert row is not None
-    now = literal(utc_now(), table_of(Task).c.updated_at.type)
     numbered = list(zip(ids, range(row[0] - len(ids) + 1, row[0] + 1), strict=True))
     new = values(column("id", Uuid), column("number", BigInteger), name="new").data(numbered).cte()
-    columns = (
-        dict.fromkeys(("claim", "claimed_until", "claim_by"))
-        if claim is None
-        else {"claim": new.c.number, **claim}
-    )
+    columns = _NO_CLAIM if claim is None else {"claim": new.c.number, **claim}
     statement = (
         update(Task)
         .where(col(Task.user_id) == user_id, col(Task.id) == new.c.id)
-        .values(**columns, updated_at=instant_of_write(transaction.dialect, now), version=new.c.number)
+        .values(
+            **columns,
+            updated_at=later_of(transaction.dialect, literal(now, _INSTANT), col(Task.updated_at)),
+            version=new.c.number,
+        )
         .returning(*TASK_COLUMNS)
     )
     written = {record.version: TaskRead.of(record) for record in await transaction.all(statement)}

@@ -30,10 +30,9 @@ _TWICE = (
     (history.list_router, "/lists"),
     (history.router, ""),
     (tasks.router, "/tasks"),
-    (claims.tasks_router, "/tasks"),
-    (claims.router, "/claims"),
     (lists.router, "/lists"),
     (labels.router, "/labels"),
+    (claims.router, ""),
     (changes.router, ""),
 )
 for user_router, prefix in _TWICE:

@@ -1,4 +1,4 @@
-"""Claims, mounted twice as tasks are. Most of their paths are below those of tasks."""
+"""Claims, mounted twice as tasks are: at `/api` for the caller and at `/api/{user_id}`."""
 
 from typing import Annotated, Any
 
@@ -8,7 +8,7 @@ from pydantic import MISSING
 from taskwell.auth.authorization import TASKS_EDIT, TASKS_READ, TASKS_WRITE, requires
 from taskwell.core.errors import Invalid, Violation
 from taskwell.core.settings import Settings
-from taskwell.http.conditional import IfMatch
+from taskwell.http.conditional import IfMatch, IfMatchOfList
 from taskwell.http.idempotency import REPLAYED
 from taskwell.http.problems import problems
 from taskwell.rest.dependencies import (
@@ -20,6 +20,7 @@ from taskwell.rest.dependencies import (
     ZoneDep,
     preferences,
 )
+from taskwell.rest.pages import check_of_list
 from taskwell.rest.responses import claim_response, no_content, taken_response
 from taskwell.rest.routing import TaskwellRoute
 from taskwell.schemas.claim import (
@@ -39,7 +40,6 @@ from taskwell.services.claim_operations import ClaimNext, ClaimTask, ListClaims,
 from taskwell.services.claims import NewClaim
 
 router = APIRouter(route_class=TaskwellRoute, tags=["claims"], dependencies=[Depends(preferences)])
-tasks_router = APIRouter(route_class=TaskwellRoute, tags=["claims"], dependencies=[Depends(preferences)])
 
 PathClaim = Annotated[ClaimNumber, Path(description="The number of the claim.")]
 
@@ -53,7 +53,7 @@ _BODY = ("payload_too_large", "unsupported_media_type")
 
 
 @router.get(
-    "",
+    "/claims",
     name="list_claims",
     response_model=list[ClaimRead],
     summary="List claims",
@@ -66,30 +66,36 @@ async def list_claims(operations: OperationsDep, owner: Owner) -> Response:
     return claim_response(claims)
 
 
-@tasks_router.post(
-    "/claims",
+@router.post(
+    "/tasks/claims",
     name="claim_next_tasks",
     response_model=ClaimsTaken,
     summary="Claim the next tasks",
     responses={
         200: {"description": "The claims; none if there is no such task.", "headers": REPLAYED},
-        **problems(*_BODY, *_WRITE),
+        **problems("precondition_failed", *_BODY, *_WRITE),
     },
 )
 @requires(TASKS_EDIT)
 async def claim_next_tasks(
-    writes: WritesDep, settings: SettingsDep, owner: Owner, zone: ZoneDep, sent: Next = _NEXT
+    writes: WritesDep,
+    settings: SettingsDep,
+    owner: Owner,
+    expected: IfMatchOfList,
+    zone: ZoneDep,
+    sent: Next = _NEXT,
 ) -> Response:
     """Claim the first tasks of the filter that are open and that nobody holds, in one step."""
     count = 1 if sent.count is MISSING else sent.count
     sort = _OLDEST_FIRST if sent.sort is None else parse_sort(sent.sort)
     query = TaskQuery(_filter(sent.filter or ClaimFilter()), sort)
-    operation = ClaimNext(owner, count, _new(settings, sent), query, zone)
+    check = check_of_list(expected, owner)
+    operation = ClaimNext(owner, count, _new(settings, sent), query, check, zone)
     return await writes(operation, claim_response)
 
 
-@tasks_router.post(
-    "/{task_id}/claim",
+@router.post(
+    "/tasks/{task_id}/claim",
     name="claim_task",
     response_model=ClaimTaken,
     summary="Claim a task",
@@ -111,8 +117,8 @@ async def claim_task(
     return await writes(ClaimTask(owner, task_id, _new(settings, sent), expected), taken_response)
 
 
-@tasks_router.delete(
-    "/{task_id}/claim",
+@router.delete(
+    "/tasks/{task_id}/claim",
     name="release_task",
     status_code=204,
     summary="Release a task",
@@ -124,8 +130,8 @@ async def release_task(writes: WritesDep, owner: Owner, task_id: PathTaskId, exp
     return await writes(ReleaseClaim(owner, task_id, expected=expected), no_content)
 
 
-@tasks_router.patch(
-    "/{task_id}/claim/{claim}",
+@router.patch(
+    "/tasks/{task_id}/claim/{claim}",
     name="renew_claim",
     response_model=ClaimRenewed,
     summary="Renew a claim",
@@ -149,8 +155,8 @@ async def renew_claim(
     return await writes(RenewClaim(owner, task_id, claim, seconds, expected), claim_response)
 
 
-@tasks_router.delete(
-    "/{task_id}/claim/{claim}",
+@router.delete(
+    "/tasks/{task_id}/claim/{claim}",
     name="release_claim",
     status_code=204,
     summary="Release a claim",

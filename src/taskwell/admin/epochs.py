@@ -41,7 +41,7 @@ async def begin_epoch(transaction: Transaction, above: int = 0) -> int:
     """
     epoch = _next_epoch(max(above, await highest_number(transaction)), utc_now())
     start = epoch * EPOCH
-    numbers = {col(User.last_seq): start, col(User.purged_seq): start}
+    numbers = {col(User.last_seq): start, col(User.purged_seq): start, col(User.history_seq): start}
     await transaction.execute(update(User).values(numbers))
     # The numbers of claims are of the lost epoch.
     no_claim = {col(Task.claim): None, col(Task.claimed_until): None, col(Task.claim_by): None}

@@ -130,8 +130,13 @@ class UndoResult:
     left: Sequence[Left]
 
 
+_ENTRY: TypeAdapter[Any] = TypeAdapter(HistoryEntry)
 _ENTRIES: TypeAdapter[Any] = TypeAdapter(list[HistoryEntry])
 _RESULT: TypeAdapter[Any] = TypeAdapter(UndoResult)
+
+
+def entry_json(entry: HistoryEntry) -> bytes:
+    return _ENTRY.dump_json(entry)
 
 
 def entries_json(entries: Sequence[HistoryEntry]) -> bytes:

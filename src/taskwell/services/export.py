@@ -6,18 +6,20 @@ from typing import Any
 from taskwell.core import strict_json
 from taskwell.database.database import Database
 from taskwell.schemas.change import KINDS, Kind, LabelRow, LabelRowDeleted, label_row_json
+from taskwell.schemas.history import entry_json
 from taskwell.schemas.task import TaskDeleted, TaskRead, task_to_json
 from taskwell.schemas.task_list import ListDeleted, ListRead, list_json
 from taskwell.schemas.token import token_json
 from taskwell.schemas.user import UserRead, user_json
 from taskwell.services.changes import changed_since
+from taskwell.services.history_query import read_history
 from taskwell.services.tokens import list_tokens
 
 _CHUNK_ROWS = 1_000
 
 
 async def export_lines(database: Database, user: UserRead) -> AsyncGenerator[bytes]:
-    """Yield the user, their tokens without the secrets, and all tasks, lists and labels, deleted ones too."""
+    """Yield the user, their tokens without secrets, all tasks, lists and labels, and their history."""
     tokens = await database.read(list_tokens, user.id)
     yield b"".join([_line(b"user", user_json(user)), *(_line(b"token", token_json(one)) for one in tokens)])
     after = 0
@@ -25,6 +27,10 @@ async def export_lines(database: Database, user: UserRead) -> AsyncGenerator[byt
         # In the order of versions: what changes meanwhile is repeated, nothing is missed.
         yield b"".join(_line(one.kind.encode(), _JSON[one.kind](one.values)) for one in found)
         after = found[-1].values[-2]
+    position = 0
+    while page := await database.read(read_history, user.id, position, limit=_CHUNK_ROWS):
+        yield b"".join(_line(b"history", entry_json(one)) for one in page)
+        position = page[-1].version
 
 
 def _task(values: Sequence[Any]) -> bytes:

@@ -86,6 +86,15 @@ async def list_history(
     return HistoryPage([entry_of(row) for row in rows[:limit]], start, len(rows) > limit)
 
 
+async def read_history(
+    transaction: ReadTransaction, user_id: str, position: int, *, limit: int
+) -> list[HistoryEntry]:
+    """The records after a version, in their order."""
+    statement = select(*_COLUMNS).where(_COLUMNS.user_id == user_id, _COLUMNS.version > position)
+    rows = await transaction.all(statement.order_by(_COLUMNS.version).limit(limit))
+    return [entry_of(row) for row in rows]
+
+
 async def object_history(
     transaction: ReadTransaction,
     user_id: str,

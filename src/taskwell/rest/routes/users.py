@@ -149,7 +149,8 @@ async def delete_user(request: Request, writes: WritesDep, user_id: PathUserId) 
     summary="Export a user's data",
     responses={
         200: {
-            "description": "JSON Lines: the `user` first, then each `token` and `task`.",
+            "description": "JSON Lines: the `user` first, then each `token`, `task`, `list` and `label`, "
+            "then the `history`.",
             "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
         },
         **problems("not_found"),

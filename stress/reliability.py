@@ -31,6 +31,7 @@ GOALS = {
     "polling": "a poll of an unchanged list costs less than two health checks",
     "backups": "100 backups beside writers: each has what was acknowledged before it",
     "trees": "10,000 moves, reparentings and deletions of 24 tasks by 8 writers: no ring, no orphan",
+    "claims": "2,000 tasks, 8 workers, some killed, some late: each done once, none held by two at once",
     "move": "100,000 tasks there and back: the same; a move that is killed leaves nothing half",
     "kills": "1,000 kills of the server, 100,000 acknowledged writes: none lost, none doubled",
     "powercuts": "20,000 states of a disk after a power cut: none corrupt, no acknowledged write lost",

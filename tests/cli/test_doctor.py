@@ -273,8 +273,8 @@ class TestPostgres:
             finally:
                 execute(postgres, f"DROP OWNED BY {stranger}")
         assert says.startswith("the role lacks privileges on ")
-        assert " tasks," in says
-        assert " taskwell_version" in says
+        named = says.removeprefix("the role lacks privileges on ").partition(":")[0].split(", ")
+        assert {"tasks", "taskwell_version"} <= {*named}
 
     def test_row_level_security_that_has_no_effect(self, postgres: str) -> None:
         says = wrong(postgres, "row-level security", TASKWELL_ROW_LEVEL_SECURITY="on")

@@ -72,6 +72,14 @@ class TestStress:
         assert measured.values["refused as a ring"] > 0
         assert measured.values["of them below another"] > 0
 
+    @of("claims")
+    def test_each_task_is_done_once_by_who_holds_it(self, measured: Figures) -> None:
+        assert measured.broken == []
+        assert measured.values["tasks"] == 60
+        assert measured.values["workers killed"] > 0
+        assert measured.values["workers late"] > 0
+        assert measured.values["tasks that two or more have held"] > 0
+
     @of("kills")
     def test_what_was_acknowledged_outlives_a_killed_server(self, measured: Figures) -> None:
         assert measured.broken == []

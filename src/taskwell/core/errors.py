@@ -7,7 +7,7 @@ TaskwellError
 ├── RateLimited           the caller has sent too many requests
 ├── NotFound              missing, or owned by another user: the answer is the same
 ├── Conflict              the id or address is taken, or the same request is running
-│   └── Claimed               somebody holds the task
+│   └── Claimed               a claim holds the task
 ├── PreconditionFailed    the task or the list is not in the expected version
 │   └── ClaimLost             … or the claim is over
 ├── PreconditionRequired  the request names no expected version

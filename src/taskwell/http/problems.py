@@ -100,7 +100,7 @@ PROBLEM_TYPES = {
             409,
             "The task is claimed already. `claim` says by whom, since when and until when; `yours` is true "
             "if it was claimed with the same token.",
-            "Take another task, or wait until the claim ends. Whoever has the claim renews it by its number.",
+            "Take another task, or wait until the claim ends. Its holder renews it by its number.",
         ),
         ProblemType(
             "conflict",

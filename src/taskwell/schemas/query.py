@@ -305,7 +305,7 @@ class FilterParameters(BaseModel):
     claimed: Annotated[
         Flag,
         Where("held", ("claimed_until", "completed", "deleted_at")),
-        Field(description="Only tasks that somebody has claimed, or only others."),
+        Field(description="Only tasks that are claimed at present, or only others."),
     ] = None
 
 

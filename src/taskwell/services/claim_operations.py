@@ -36,7 +36,7 @@ class ClaimTask(Operation[ClaimTaken]):
 
 @dataclass(frozen=True, slots=True)
 class ClaimNext(Operation[ClaimsTaken]):
-    """Claim the first tasks of a list that nobody holds."""
+    """Claim the first tasks of a list that are not claimed."""
 
     user_id: str
     count: int
@@ -68,7 +68,7 @@ class RenewClaim(Operation[ClaimRenewed]):
 
 @dataclass(frozen=True, slots=True)
 class ReleaseClaim(Operation[None]):
-    """`claim` None: whoever has it."""
+    """`claim` None: of any holder."""
 
     user_id: str
     task_id: UUID

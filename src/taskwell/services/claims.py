@@ -77,13 +77,13 @@ async def claim_task(
     *,
     expected: ExpectedVersions | None = None,
 ) -> ClaimTaken:
-    """Claim a task that nobody holds.
+    """Claim a task that is not claimed.
 
     Raises:
         TaskNotFound: missing, in the trash, or of another user.
         PreconditionFailed: the task has none of the expected versions.
         TaskCompleted: it is completed.
-        Claimed: somebody holds it, perhaps the caller.
+        Claimed: a claim holds it, perhaps the caller's own.
     """
     stored = await locked(transaction, user_id, task_id, expected)
     if stored.completed:
@@ -104,7 +104,7 @@ async def claim_next(
     check: Callable[[int], None] | None = None,
     zone: ZoneOfRequest = NO_ZONE,
 ) -> list[ClaimTaken]:
-    """Claim the first tasks of a list that are open and that nobody holds, up to `count`.
+    """Claim the first tasks of a list that are open and not claimed, up to `count`.
 
     If there is no such task, no number is taken. `check` gets the user's last number first, and raises to
     prevent the claim.

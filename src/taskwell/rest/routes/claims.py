@@ -85,7 +85,7 @@ async def claim_next_tasks(
     zone: ZoneDep,
     sent: Next = _NEXT,
 ) -> Response:
-    """Claim the first tasks of the filter that are open and that nobody holds, in one step."""
+    """Claim the first tasks of the filter that are open and not claimed, in one step."""
     count = 1 if sent.count is MISSING else sent.count
     sort = _OLDEST_FIRST if sent.sort is None else parse_sort(sent.sort)
     query = TaskQuery(_filter(sent.filter or ClaimFilter()), sort)
@@ -113,7 +113,7 @@ async def claim_task(
     expected: IfMatch,
     sent: ClaimCreate = _CREATE,
 ) -> Response:
-    """Claim an open task that nobody holds. It gets a new version, which is the number of the claim."""
+    """Claim an open task that is not claimed. Its new version is the number of the claim."""
     return await writes(ClaimTask(owner, task_id, _new(settings, sent), expected), taken_response)
 
 
@@ -126,7 +126,7 @@ async def claim_task(
 )
 @requires(TASKS_WRITE)
 async def release_task(writes: WritesDep, owner: Owner, task_id: PathTaskId, expected: IfMatch) -> Response:
-    """End the claim of a task, whoever has it. A task without a claim stays unchanged."""
+    """End the claim of a task, of any holder. A task without a claim stays unchanged."""
     return await writes(ReleaseClaim(owner, task_id, expected=expected), no_content)
 
 
@@ -150,7 +150,7 @@ async def renew_claim(
     expected: IfMatch,
     sent: ClaimRenew = _RENEW,
 ) -> Response:
-    """Let a claim last for some seconds from now on, also if it has expired and nobody else has the task."""
+    """Let a claim last for some seconds from now on, also one that has expired, unless another followed."""
     seconds = _seconds(settings, sent)
     return await writes(RenewClaim(owner, task_id, claim, seconds, expected), claim_response)
 
@@ -166,7 +166,7 @@ async def renew_claim(
 async def release_claim(
     writes: WritesDep, owner: Owner, task_id: PathTaskId, claim: PathClaim, expected: IfMatch
 ) -> Response:
-    """End this claim, also if it has expired and nobody else has the task."""
+    """End this claim, also if it has expired, unless another followed."""
     return await writes(ReleaseClaim(owner, task_id, claim, expected), no_content)
 
 

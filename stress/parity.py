@@ -124,7 +124,7 @@ def _differences(one: Side, other: Side, random: Random, user: int) -> Iterator[
 
 
 def _request(random: Random, user: str) -> Request:
-    of = random.choices((_of_tasks, _of_lists, _of_labels), (6, 2, 1))[0]
+    of = random.choices((_of_tasks, _of_lists, _of_labels, _of_claims), (12, 4, 2, 3))[0]
     return of(random, user)
 
 
@@ -193,6 +193,29 @@ def _of_labels(random: Random, user: str) -> Request:
         lambda: Request("DELETE", path),
         lambda: Request("GET", path),
         lambda: Request("GET", f"{user}/labels"),
+    )
+    return random.choice(makers)()
+
+
+def _of_claims(random: Random, user: str) -> Request:
+    """None ends while this runs."""
+    tasks, guard = f"{user}/tasks", _guard(random, "If-Match")
+    task = f"{tasks}/{_some_id(random, _place(random))}/claim"
+    number = random.choice((random.randint(1, 60), random.randint(1, 60), "x"))
+    terms = {"seconds": (900, 86_400, 14, "x"), "note": ("worktree 3", None, "", 7)}
+    body = {name: random.choice(some) for name, some in terms.items() if random.random() < 0.3}
+    chosen = {"count": (1, 2, 100, 0), "sort": ("due", "-title", "position", "x")}
+    some = {name: random.choice(some) for name, some in chosen.items() if random.random() < 0.4}
+    wanted = {name: value for name, value in _filter(random).items() if name != "tz"}
+    makers: tuple[Callable[[], Request], ...] = (
+        lambda: Request("POST", task, body, guard),
+        lambda: Request("POST", task),
+        lambda: Request("POST", f"{tasks}/claims", body | some | {"filter": wanted}),
+        lambda: Request("PATCH", f"{task}/{number}", {"seconds": 900}, guard),
+        lambda: Request("DELETE", f"{task}/{number}", None, guard),
+        lambda: Request("DELETE", task, None, guard),
+        lambda: Request("GET", f"{user}/claims"),
+        lambda: Request("GET", f"{tasks}?claimed={random.choice(('true', 'false', '2'))}&{_list(random)}"),
     )
     return random.choice(makers)()
 

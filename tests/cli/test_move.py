@@ -4,7 +4,8 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -15,7 +16,7 @@ from sqlalchemy import Table, make_url
 
 from harness import side_effects, warm
 from harness.databases import execute, new_postgres_database
-from harness.responses import problem
+from harness.responses import create, problem
 from harness.seed import seed
 from harness.servers import local_server
 from taskwell.admin import copy
@@ -42,6 +43,13 @@ def fails_at(name: str, insert_rows: Callable[..., Awaitable[None]]) -> Callable
     return work
 
 
+@contextmanager
+def serving(url: str) -> Iterator[httpx2.Client]:
+    settings = Settings(database_url=url)
+    with local_server(settings) as server, httpx2.Client(base_url=server.url) as client:
+        yield client
+
+
 class TestMove:
     def test_makes_the_two_equal(self, filled: str, other: str) -> None:
         before = contents(filled)
@@ -55,6 +63,16 @@ class TestMove:
         back = f"sqlite:///{tmp_path}/back.db"
         done(NOWHERE, "move", other, back)
         assert contents(back) == contents(filled)
+
+    def test_takes_claims_along(self, filled: str, other: str) -> None:
+        with serving(filled) as client:
+            path = f"/api/eve/tasks/{create(client, '/api/eve/tasks')['id']}/claim"
+            number = client.post(path, json={"note": "w3"}).raise_for_status().json()["claim"]
+            claims = client.get("/api/eve/claims").json()
+        done(NOWHERE, "move", filled, other)
+        with serving(other) as client:
+            assert client.get("/api/eve/claims").json() == claims
+            assert client.patch(f"{path}/{number}", json={}).status_code == 200
 
     def test_says_what_it_did_as_json(self, filled: str, other: str) -> None:
         told = json.loads(done(NOWHERE, "move", filled, other, "--json"))

@@ -57,6 +57,20 @@ class TestRestore:
         assert found["erased_users"].rows == expected["erased_users"].rows + 1  # the mark of the unknown
         assert told["rows"] == {name: table.rows for name, table in expected.items()}
 
+    def test_ends_every_claim(self, filled: str, other: str, tmp_path: Path) -> None:
+        """Their numbers are of the lost epoch. Else the tasks are as they were."""
+        file = tmp_path / "claims.bak"
+        expected = contents(filled)["tasks"]
+        with served(filled) as client:
+            task = create(client, "/api/eve/tasks")
+            client.post(f"/api/eve/tasks/{task['id']}/claim").raise_for_status()
+        done(filled, "backup", str(file))
+        done(other, "restore", str(file))
+        with served(other) as client:
+            assert client.get("/api/eve/claims").json() == []
+            assert client.post(f"/api/eve/tasks/{task['id']}/claim").status_code == 200
+        assert contents(other)["tasks"].rows == expected.rows + 1
+
     def test_leaves_the_backup_as_it_is(self, backup: Path, other: str) -> None:
         before = backup.read_bytes()
         backup.chmod(0o400)

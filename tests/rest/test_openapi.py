@@ -81,6 +81,8 @@ class TestDocument:
             "list_claims", "claim_next_tasks", "claim_task", "release_task", "renew_claim", "release_claim",
             "user_list_claims", "user_claim_next_tasks", "user_claim_task", "user_release_task",
             "user_renew_claim", "user_release_claim",
+            "get_task_history", "user_get_task_history", "get_list_history", "user_get_list_history",
+            "list_history", "undo", "user_list_history", "user_undo",
             "list_changes", "follow_changes", "user_list_changes", "user_follow_changes",
         ]  # fmt: skip
 
@@ -119,7 +121,9 @@ class TestDocument:
             creates = method == "post" and path.startswith(TASKS + LISTS) and not path.endswith("/claims")
             if any(one in path for one in ONE) or creates:
                 expected |= {404}
-            if path.startswith(TASKS + LISTS):
+            if path.endswith("/history"):
+                expected |= {410}
+            elif path.startswith(TASKS + LISTS):
                 expected |= {412}
             if method != "get" and (any(one in path for one in ONE) or path.endswith("/batch")):
                 expected |= {428}
@@ -203,7 +207,7 @@ class TestDocument:
 
     def test_what_can_be_read_again_can_be_unchanged(self, document: dict[str, Any]) -> None:
         for method, path, operation in operations(document):
-            expected = method == "get" and path.startswith(TASKS + LISTS)
+            expected = method == "get" and path.startswith(TASKS + LISTS) and not path.endswith("/history")
             assert ("304" in operation["responses"]) == expected, (method, path)
 
     def test_each_operation_shows_its_headers(self, document: dict[str, Any]) -> None:
@@ -214,10 +218,11 @@ class TestDocument:
                 expected |= {"idempotency-key"}
             if method != "get":
                 expected |= {"taskwell-agent"}
-            if path.startswith(TASKS + LISTS):
+            conditional = path.startswith(TASKS + LISTS) and not path.endswith("/history")
+            if conditional:
                 expected |= {"if-match"}
             puts = operation["operationId"].endswith(("put_task", "put_list"))
-            if path.startswith(TASKS + LISTS) and (method == "get" or puts):
+            if conditional and (method == "get" or puts):
                 expected |= {"if-none-match"}
             if path.endswith("/events"):
                 expected |= {"last-event-id"}

@@ -29,6 +29,7 @@ _TAGS = [
     {"name": "lists", "description": "Lists that tasks are in. The inbox is no list: it cannot be deleted."},
     {"name": "labels", "description": "Names on tasks: their colors, places and numbers of tasks."},
     {"name": "claims", "description": "Tasks that a worker has taken for some time."},
+    {"name": "history", "description": "What changed, who did it, and back again."},
     {"name": "users", "description": "The owners of tasks."},
     {"name": "changes", "description": "The changes of tasks and lists, as a list or a live stream."},
     {"name": "tokens", "description": "Credentials of programs that act as a user."},
@@ -207,7 +208,8 @@ def _show_examples(method: str, operation: dict[str, Any], schemas: Mapping[str,
             # A key belongs to one request: Postman replaces the variable in each request.
             parameter["example"] = operation["operationId"].removeprefix("user_") + " {{$guid}}"
         elif name in _EXAMPLES:
-            parameter["example"] = _EXAMPLES[name]
+            example = _EXAMPLES[name]
+            parameter["example"] = int(example) if parameter["schema"].get("type") == "integer" else example
     for content in operation.get("requestBody", {}).get("content", {}).values():
         name = content["schema"]["$ref"].rpartition("/")[2]
         content["example"] = schemas[name]["examples"][0]

@@ -40,7 +40,7 @@ class HistoryEntry:
             description="Of the task or the list; of a label its name, case-folded.", examples=[EXAMPLE_ID]
         ),
     ]
-    op: Annotated[str, Field(json_schema_extra={"enum": list(OPS)})]
+    op: Annotated[str, Field(examples=["updated"], json_schema_extra={"enum": list(OPS)})]
     at: Instant
     by: ActorRead
     changes: Annotated[
@@ -116,9 +116,10 @@ class Left:
     reason: Annotated[
         Reason,
         Field(
-            description="`changed_since`: by somebody else, named in `by`. `purged`, `expired`: it, or its "
+            examples=["changed_since"],
+            description="`changed_since`: by another write, which `by` names. `purged`, `expired`: it, or its "
             "history, is gone. `unknown`: there is no such version. `no_place`: its list or its parent "
-            "is gone. `unsupported`: the color or the place of a label."
+            "is gone. `unsupported`: the color or the place of a label.",
         ),
     ]
     by: Annotated[ActorRead | None, Field(description="Who changed it since.")] = None

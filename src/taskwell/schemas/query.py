@@ -198,20 +198,24 @@ class FilterParameters(BaseModel):
     completed: Annotated[
         Flag,
         Where("is", ("completed",)),
-        Field(description="Only tasks that are completed, or only those that are not."),
+        Field(description="Only tasks that are completed, or only those that are not.", examples=[False]),
     ] = None
     status: Annotated[
         Status,
         Where("state", ("status", "completed")),
         Field(
             description="Tasks with this status; `pending` are those that are not completed, and `all` is no "
-            "filter."
+            "filter.",
+            examples=["pending"],
         ),
     ] = None
     q: Annotated[
         Search,
         Where("contains", ("title_key", "description_key")),
-        Field(description="Only tasks with this text in the title or the description, whatever its case."),
+        Field(
+            description="Only tasks with this text in the title or the description, whatever its case.",
+            examples=["milk"],
+        ),
     ] = None
     created_after: Annotated[
         Moment | None, Where(">", ("created_at",)), Field(description="Created later than this.")
@@ -258,7 +262,10 @@ class FilterParameters(BaseModel):
     started: Annotated[
         Flag,
         Where("dates", _START),
-        Field(description="Only tasks whose start, if they have one, has come; or only those that wait."),
+        Field(
+            description="Only tasks whose start, if they have one, has come; or only those that wait.",
+            examples=[True],
+        ),
     ] = None
     list: Annotated[
         ListIds | None,
@@ -270,7 +277,8 @@ class FilterParameters(BaseModel):
         Where("archived", ("list_id",)),
         Field(
             description="Only tasks of archived lists, which are left out otherwise unless `list` names "
-            "them; or only others."
+            "them; or only others.",
+            examples=[False],
         ),
     ] = None
     parent: Annotated[
@@ -297,15 +305,19 @@ class FilterParameters(BaseModel):
         Field(description="Without this label; repeated: with none of them."),
     ] = None
     labelled: Annotated[
-        Flag, Where("has", _LABELS), Field(description="Only tasks with labels, or only those without.")
+        Flag,
+        Where("has", _LABELS),
+        Field(description="Only tasks with labels, or only those without.", examples=[False]),
     ] = None
     recurring: Annotated[
-        Flag, Where("has", ("recurrence",)), Field(description="Only tasks that recur, or only others.")
+        Flag,
+        Where("has", ("recurrence",)),
+        Field(description="Only tasks that recur, or only others.", examples=[False]),
     ] = None
     claimed: Annotated[
         Flag,
         Where("held", ("claimed_until", "completed", "deleted_at")),
-        Field(description="Only tasks that are claimed at present, or only others."),
+        Field(description="Only tasks that are claimed at present, or only others.", examples=[False]),
     ] = None
 
 

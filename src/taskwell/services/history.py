@@ -1,7 +1,7 @@
 """Records what happened: one record for each sequence number that a task, a list or a label bears.
 
 A record is written in the transaction of its write, and has the old and the new value of each field that
-changed. Whoever writes holds the lock of the user's row, so the old values are those of the record before.
+changed. Every writer holds the lock of the user's row, so the old values are those of the record before.
 The statements of `task_statements` write the records of theirs.
 """
 

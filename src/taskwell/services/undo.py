@@ -38,8 +38,8 @@ from taskwell.services.users import UserNotFound
 _MAX_RECORDS = 20_000
 _COLUMNS = table_of(HistoryRecord).c
 _TASKS = table_of(Task).c
-# Fields that say one thing together: of these either all go back or none does.
-_TOGETHER = (
+# Fields that belong to each other: of these either all go back or none does.
+_GROUPS = (
     frozenset({"completed", "completed_at", "status"}),
     frozenset({"due", "start", "time_zone", "due_at"}),
     frozenset({"list_id", "parent_id"}),
@@ -63,7 +63,7 @@ class _Object:
     undone: set[int] = field(default_factory=set)
 
     def first_other(self, names: Iterable[str], after: int) -> Row[Any] | None:
-        """The first record of somebody else that has changed one of the fields since a version."""
+        """The first record that is not matched and has changed one of the fields since a version."""
         names = set(names)
         return next(
             (row for row in self.others if row.version > after and names & _changes(row).keys()), None
@@ -233,7 +233,7 @@ def _plan_fields(one: _Object, matched: Sequence[Row[Any]]) -> dict[str, Row[Any
             first.setdefault(name, row)
     changed_since: dict[str, Row[Any]] = {}
     for name, row in first.items():
-        group = next((names for names in _TOGETHER if name in names), {name})
+        group = next((names for names in _GROUPS if name in names), {name})
         begin = min(first[other].version for other in group if other in first)
         since = one.first_other(group, begin)
         if since is None:
@@ -408,7 +408,7 @@ async def _write(
     now: datetime,
     undoes: Mapping[UUID, Sequence[int]],
 ) -> None:
-    """Write tasks, those with the same columns together."""
+    """Write tasks, in one statement those with the same columns."""
     shapes: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
         shapes.setdefault(tuple(sorted(row)), []).append(row)

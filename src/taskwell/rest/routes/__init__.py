@@ -26,13 +26,13 @@ router.include_router(problems.router, prefix="/problems")
 router.include_router(tokens.router, prefix="/api/users/me/tokens")
 router.include_router(users.router, prefix="/api/users")
 _TWICE = (
-    (history.task_router, "/tasks"),
-    (history.list_router, "/lists"),
-    (history.router, ""),
     (tasks.router, "/tasks"),
     (lists.router, "/lists"),
     (labels.router, "/labels"),
     (claims.router, ""),
+    (history.task_router, "/tasks"),
+    (history.list_router, "/lists"),
+    (history.router, ""),
     (changes.router, ""),
 )
 for user_router, prefix in _TWICE:

@@ -255,7 +255,7 @@ async def _page(
     cursor: str | None,
 ) -> Response:
     query = [*map(str, _values(found).values())]
-    position = None if cursor is None else _position(cursor, query)
+    position = _position(cursor, query) if cursor else None
     page = await operations.execute(make(limit or DEFAULT_LIMIT, position))
     headers = {} if cursor else {"History-Since": str(page.start)}
     if page.more:
@@ -294,7 +294,7 @@ async def undo(writes: WritesDep, owner: Owner, caller: CallerDep, body: UndoReq
 
     A token without `tasks:write` undoes only what it has written itself.
 
-    A field that somebody else has changed since is left, and named in `left`. What was created goes to the
+    A field that another write has changed since is left, and named in `left`. What was created goes to the
     trash, what was deleted comes back. The undoing is recorded, and can be undone. At most 1,000 objects.
     """
     own_only = TASKS_WRITE not in caller.scopes

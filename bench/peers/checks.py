@@ -3,19 +3,31 @@
 import http.client
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bench.peers.data import CHECKER, FIELDS, LISTER, OWN, first_number, seeded_task, task_id
+from bench.peers.data import (
+    CHECKER,
+    DUE_NOW,
+    FIELDS,
+    LISTED,
+    LISTER,
+    OWN,
+    PLANNER,
+    PLANNERS_FIRST,
+    first_number,
+    seeded_task,
+    task_id,
+)
 from bench.peers.servers import Server
 from taskwell.schemas.task import TaskRead
 
 RACES = 64
 
-_LIST, _OF_CHECKER = f"/api/{LISTER}/tasks", f"/api/{CHECKER}/tasks"
+_LIST, _OF_CHECKER, _OF_PLANNER = (f"/api/{user}/tasks" for user in (LISTER, CHECKER, PLANNER))
 _NEW = {"title": "Buy milk", "description": "Two litres of it"}
 _AS_NEW = {**_NEW, "user_id": CHECKER, "completed": False, "completed_at": None, "version": 1}
 _OWN_FIELDS = {field.name for field in fields(TaskRead)}  # no server has to answer more than taskwell
@@ -78,6 +90,8 @@ def check(server: Server) -> int:
             raise Wrong("a task without a title is taken")
         _check_toggle(client, path, task)
         _check_etag(client, path)
+        if server.kind.schema is not None and server.kind.schema.planned:
+            _check_plans(client, server.pages_by_due())
         return _race(server, path)
     finally:
         client.close()
@@ -126,6 +140,25 @@ def _check_etag(client: Client, path: str) -> None:
         raise Wrong("a 304 has content")
     client.get("POST", f"{path}/toggle", 200)
     client.get("GET", _OF_CHECKER, 200, If_None_Match=etag)
+
+
+def _check_plans(client: Client, pages: Sequence[str]) -> None:
+    """What is due now, the open tasks by their dates, and a move."""
+    due = client.get("GET", f"{_OF_PLANNER}?due=overdue,today", 200)
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    if len(due) != DUE_NOW or any(task["due"] > today for task in due):
+        raise Wrong(f"{len(due)} tasks are due now, not {DUE_NOW}")
+    tasks = [task for path in pages for task in client.get("GET", path, 200)]
+    dates = [task["due"] for task in tasks]
+    if len({task["id"] for task in tasks}) != 50 * len(pages) or dates != sorted(dates):
+        raise Wrong("the pages by due date are not in order, or some tasks are on two of them")
+    if any(task["completed"] for task in tasks):
+        raise Wrong("a task of the pages by due date is completed")
+    moved, *others = (task_id(PLANNERS_FIRST + n) for n in (LISTED, 7, 8))
+    task = client.get("POST", f"{_OF_PLANNER}/{moved}/move", 200, {"after": others[0]})
+    again = client.get("POST", f"{_OF_PLANNER}/{others[1]}/move", 200, {"after": moved})
+    if not "i000000007" < task["position"] < "i000000008" or again["position"] <= task["position"]:
+        raise Wrong(f"two moves after the seventh task answer {task['position']} and {again['position']}")
 
 
 def _race(server: Server, path: str) -> int:

@@ -11,8 +11,12 @@ from typing import Any
 import asyncpg
 from sqlalchemy import make_url
 
-LISTER, WRITER, CHECKER = "lister", "writer", "checker"
+LISTER, WRITER, CHECKER, PLANNER = "lister", "writer", "checker", "planner"
 OWN, OTHERS, EACH = 10_000, 100, 1_000
+# Of the planner, who has as many tasks as the lister: those in a list, those that are open and have a date,
+# and those that are overdue or due on the day of the seeding.
+LISTED, OPEN_WITH_DATE, DUE_NOW = 1_000, 2_060, 70
+LIST_ID = "01900000-0000-7000-8000-ffffffffffff"
 # What all servers of the comparison have, and all that is compared. A task of taskwell's may have more.
 FIELDS = (
     "id", "user_id", "title", "description", "completed", "completed_at", "created_at", "updated_at",
@@ -31,12 +35,16 @@ class Schema:
     dashes: bool = True  # in the text of an id
     iso: bool = False  # instants as RFC 3339 has them
     taskwell: bool = False  # it has users, and keys to sort and search by
+    planned: bool = False  # it has dates, a list and an order, and the planner who uses them
     more_users: int = 0  # beside those whom all have, each with a hundred tasks
 
 
 def first_number(other: int) -> int:
     """One less than the number in the id of such a user's first task. No two users share one."""
     return (other + 1) * 1_000_000
+
+
+PLANNERS_FIRST = first_number(OTHERS)
 
 
 def task_id(number: int) -> str:
@@ -65,11 +73,15 @@ def seed(url: str, schema: Schema) -> None:
         users=schema.more_users, prefix=task_id(0)[:-12], begin=int(_BEGIN.timestamp())
     )
     users = [(LISTER, OWN, 0), *((f"other-{other}", EACH, first_number(other)) for other in range(OTHERS))]
+    if schema.planned:
+        users.append((PLANNER, OWN, PLANNERS_FIRST))
     statements = [
         template.format(user=user, count=count, series=_series(backend, schema, count, first))
         for user, count, first in users
         for template in _templates(schema)
     ]
+    if schema.planned:
+        statements += _plans(backend, schema)
     if schema.more_users:
         statements += [statement for statement in more.split(";") if statement.strip()]
     if backend == "sqlite":
@@ -93,6 +105,45 @@ _INSERT_WITH_KEYS = f"""
     INSERT INTO tasks ({", ".join(FIELDS)}, title_key, description_key)
     SELECT {_VALUES}, {_KEYS} FROM ({{series}}) AS s
     """
+
+# Days from the seeding on. Of those in the past one in fifty is open, and all others are completed.
+_DAYS = """
+    CASE WHEN version % 5 = 0 THEN -1 - version / 5 % 365 WHEN version % 5 = 1 THEN 1 + version / 5 % 200
+         WHEN version % 500 = 2 OR version % 1000 = 3 THEN 0 END
+    """
+_DONE = """
+    CASE WHEN version % 5 = 0 THEN version % 250 <> 0 WHEN version % 5 = 1 OR version % 500 = 2 THEN false
+         WHEN version % 1000 = 3 THEN true ELSE completed END
+    """
+_DUE = {
+    "postgresql": f"to_char(now() AT TIME ZONE 'UTC' + ({_DAYS}) * interval '1 day', 'YYYY-MM-DD')",
+    "sqlite": f"date('now', ({_DAYS}) || ' days')",
+}
+_ID = {"postgresql": "'{}'::uuid", "sqlite": "'{}'"}
+_POSITION = {"postgresql": "'i' || lpad(version::text, 9, '0')", "sqlite": "printf('i%09d', version)"}
+
+
+def _plans(backend: str, schema: Schema) -> list[str]:
+    """The planner's dates, list and order."""
+    list_id = LIST_ID if backend == "postgresql" or schema.dashes else LIST_ID.replace("-", "")
+    statements = [
+        f"""
+        UPDATE tasks SET due = {_DUE[backend]}, completed = {_DONE},
+            completed_at = CASE WHEN {_DONE} THEN created_at END, position = {_POSITION[backend]},
+            list_id = CASE WHEN version <= {LISTED} THEN {_ID[backend].format(list_id)} END
+        WHERE user_id = '{PLANNER}'
+        """
+    ]
+    if schema.taskwell:
+        statements += [
+            f"""
+            INSERT INTO lists (user_id, id, name, position, created_at, updated_at, version)
+            SELECT id, {_ID[backend].format(list_id)}, 'Errands', 'a0', created_at, created_at, last_seq + 1
+            FROM users WHERE id = '{PLANNER}'
+            """,
+            f"UPDATE users SET last_seq = last_seq + 1 WHERE id = '{PLANNER}'",
+        ]
+    return statements
 
 
 # Many users with a hundred tasks each. Their ids begin where those of the others end.

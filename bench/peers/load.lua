@@ -1,9 +1,11 @@
--- The requests that wrk sends. Its arguments are the workload, the ETag of the lister's list, and how many tasks
--- the lister has, how many others there are, and how many tasks each of these has.
+-- The requests that wrk sends. Its arguments are the workload, the ETag of the lister's list or the paths of the
+-- planner's pages, how many tasks the lister has, how many others there are, and how many tasks each of these has;
+-- and for the planner one less than the number of the first task, and how many are in the list.
 
 local json = { ["Content-Type"] = "application/json" }
 local body = '{"title": "Buy milk", "description": "Two litres of it"}'
-local etag, own, others, each
+local told, own, others, each, first, listed
+local pages = {}
 
 local function list(user)
   return "/api/" .. user .. "/tasks"
@@ -21,7 +23,7 @@ local function read() return wrk.format("GET", own_task()) end
 local function create() return wrk.format("POST", list("writer"), json, body) end
 local function toggle() return wrk.format("POST", own_task() .. "/toggle") end
 local function poll()
-  wrk.headers["If-None-Match"] = etag
+  wrk.headers["If-None-Match"] = told
   return wrk.format("GET", list("lister"))
 end
 
@@ -36,14 +38,25 @@ local function mix()
   return wrk.format("GET", path)
 end
 
+local function page() return wrk.format("GET", pages[math.random(#pages)]) end
+
+local function move()
+  local number = math.random(listed)
+  local other = (number + math.random(listed - 1) - 1) % listed + 1
+  local behind = string.match(task("planner", first + other), "[^/]+$")
+  return wrk.format("POST", task("planner", first + number) .. "/move", json, '{"after": "' .. behind .. '"}')
+end
+
 -- A function for requests that differ, a path for one that does not.
 local workloads = { W1 = read, W2 = create, W3 = list("lister") .. "?limit=50", W4 = list("lister"), W5 = toggle,
-                    W6 = poll, W7 = mix }
+                    W6 = poll, W7 = mix, W8 = list("planner") .. "?due=overdue,today", W9 = page, W10 = move }
 
 function init(arguments)
   local workload = workloads[arguments[1]]
-  etag = arguments[2]
+  told = arguments[2]
+  for path in string.gmatch(told, "%S+") do pages[#pages + 1] = path end
   own, others, each = tonumber(arguments[3]), tonumber(arguments[4]), tonumber(arguments[5])
+  first, listed = tonumber(arguments[6]), tonumber(arguments[7])
   math.randomseed(os.time())
   for name, value in pairs(wrk.headers) do json[name] = value end
   if type(workload) == "function" and workload ~= create and workload ~= poll then

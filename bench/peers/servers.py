@@ -7,18 +7,20 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from email.message import Message
 from pathlib import Path
 
 import jwt
 
 from bench.peers import processes, wrk
-from bench.peers.data import LISTER, WRITER, Schema
+from bench.peers.data import LISTER, PLANNER, Schema
 from bench.peers.install import ROOM, NotToBeHad, node, python_of
 from bench.peers.workloads import Run, Workload
 from harness.postgres import free_port
 from harness.servers import wait_for
 
 _PATIENCE_SECONDS = 2  # for what a run leaves behind
+_PAGES = 40  # that W9 reads, of 42
 _LONGER = 4  # at the most: until each client has had two or three answers
 
 Command = Callable[[Path, str], list[str]]
@@ -75,7 +77,9 @@ def _node(room: Path, _port: str) -> list[str]:
 
 
 _HEX, _RFC_3339 = Schema(dashes=False), Schema(iso=True)
-_OURS, _OUR_HEX = Schema(taskwell=True), Schema(dashes=False, taskwell=True)
+_PLANNED, _PLANNED_RFC_3339 = Schema(planned=True), Schema(iso=True, planned=True)
+_OURS = Schema(taskwell=True, planned=True)
+_OUR_HEX = replace(_OURS, dashes=False)
 _GROWN, _GROWN_HEX = replace(_OURS, more_users=100_000), replace(_OUR_HEX, more_users=10_000)
 _SECRET = "a secret of the benchmark, which is none"
 
@@ -86,7 +90,7 @@ KINDS = (
     Kind("taskwell-grown", "postgresql", "taskwell, 10,000,000 tasks", _taskwell, _GROWN),
     Kind("taskwell-long", "postgresql", "taskwell, slow path", _slow_path, _OURS),
     Kind("sqlmodel", "postgresql", "FastAPI + SQLModel", _uvicorn("main:app"), driver="+asyncpg"),
-    Kind("fastify-pg", "postgresql", "Fastify + pg", _node),
+    Kind("fastify-pg", "postgresql", "Fastify + pg", _node, _PLANNED),
     Kind("drf", "postgresql", "Django REST framework", _gunicorn),
     Kind("asgi", "postgresql", "bare ASGI + asyncpg", _uvicorn("app:app")),
     Kind("hello", "postgresql", "FastAPI, saying hello", _hello, schema=None),
@@ -96,7 +100,7 @@ KINDS = (
     Kind("taskwell-grown", "sqlite", "taskwell, 1,000,000 tasks", _taskwell, _GROWN_HEX),
     Kind("taskwell-long", "sqlite", "taskwell, slow path", _slow_path, _OUR_HEX),
     Kind("sqlmodel", "sqlite", "FastAPI + SQLModel", _uvicorn("main:app"), _HEX, driver="+aiosqlite"),
-    Kind("fastify-sqlite", "sqlite", "Fastify + better-sqlite3", _node, _RFC_3339),
+    Kind("fastify-sqlite", "sqlite", "Fastify + better-sqlite3", _node, _PLANNED_RFC_3339),
     Kind("drf", "sqlite", "Django REST framework", _gunicorn, _HEX),
     Kind("asgi", "sqlite", "bare ASGI + sqlite3", _uvicorn("app:app"), _RFC_3339),
 )
@@ -182,14 +186,14 @@ class Server:
 
     def measure(self, workload: Workload, concurrency: int, seconds: int) -> Run:
         """Begins with what is asked compiled, planned and cached; leaves a server at rest."""
-        etag = self._etag() if workload.name == "W6" and self.kind.schema else "none"
+        told = self._told(workload)
         if workload.name not in self._warm:
-            self._load(workload, etag, 1 if workload.whole else concurrency, max(1, seconds // 4))
+            self._load(workload, told, 1 if workload.whole else concurrency, max(1, seconds // 4))
             self._warm.add(workload.name)
         if workload.whole:
             seconds = min(_LONGER * seconds, max(seconds, round(2.5 * concurrency * self.list_seconds)))
         processes.forget_peak(self._pid)
-        run = self._load(workload, etag, concurrency, seconds)
+        run = self._load(workload, told, concurrency, seconds)
         run = replace(run, peak_mib=processes.peak_mib(self._pid))
         # Requests whose client has gone are served all the same, at the cost of who is measured next.
         if self._has_ended() or not processes.rests_within(self._pid, _PATIENCE_SECONDS):
@@ -198,9 +202,11 @@ class Server:
         return run
 
     def takes(self, workload: Workload) -> bool:
-        """A token is one user's, and the mix is of many."""
+        """A token is one user's, and the mix is of many. Not all have what the planner asks for."""
         if self.kind.schema is None:
             return workload.name == "W6"
+        if workload.user == PLANNER and not self.kind.schema.planned:
+            return False
         return not (self.kind.secret and workload.name == "W7")
 
     def authorization(self, user: str) -> dict[str, str]:
@@ -209,18 +215,32 @@ class Server:
         claims = {"sub": user, "exp": time.time() + 86_400}
         return {"Authorization": f"Bearer {jwt.encode(claims, self.kind.secret)}"}
 
-    def _load(self, workload: Workload, etag: str, concurrency: int, seconds: int) -> Run:
-        headers = self.authorization(WRITER if workload.name == "W2" else LISTER)
-        run = wrk.load(self.url, workload, etag, headers, concurrency=concurrency, seconds=seconds)
+    def _load(self, workload: Workload, told: str, concurrency: int, seconds: int) -> Run:
+        headers = self.authorization(workload.user)
+        run = wrk.load(self.url, workload, told, headers, concurrency=concurrency, seconds=seconds)
         if workload.name == "W2":
             self.written += run.requests - run.errors
         return run
 
-    def _etag(self) -> str:
+    def _told(self, workload: Workload) -> str:
+        """What the requests need of the server's own answers: an ETag, or the paths of pages."""
+        if workload.name == "W6" and self.kind.schema:
+            return self._head(f"/api/{LISTER}/tasks", LISTER)["ETag"]
+        return " ".join(self.pages_by_due()) if workload.name == "W9" else "none"
+
+    def pages_by_due(self) -> list[str]:
+        """The paths of the first pages of the planner's open tasks, each as the one before it tells it."""
+        paths = [f"/api/{PLANNER}/tasks?completed=false&due=any&sort=due&limit=50"]
+        while len(paths) < _PAGES:
+            link = self._head(paths[-1], PLANNER)["Link"]
+            paths.append(link.partition(">")[0].removeprefix("<"))
+        return paths
+
+    def _head(self, path: str, user: str) -> Message:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
-            connection.request("GET", f"/api/{LISTER}/tasks", headers=self.authorization(LISTER))
-            return connection.getresponse().headers["ETag"]
+            connection.request("GET", path, headers=self.authorization(user))
+            return connection.getresponse().headers
         finally:
             connection.close()
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.peers.data import EACH, OTHERS, OWN
+from bench.peers.data import EACH, LISTED, OTHERS, OWN, PLANNERS_FIRST
 from bench.peers.workloads import Run, Workload
 
 HOW_TO_INSTALL = (
@@ -23,14 +23,14 @@ def is_there() -> bool:
 
 
 def load(
-    url: str, workload: Workload, etag: str, headers: Mapping[str, str], *, concurrency: int, seconds: int
+    url: str, workload: Workload, told: str, headers: Mapping[str, str], *, concurrency: int, seconds: int
 ) -> Run:
     done = subprocess.run(
         [
             "wrk", "--threads=1", f"--connections={concurrency}", f"--duration={seconds}s",
             f"--timeout={_PATIENCE_SECONDS}s", f"--script={_SCRIPT}",
             *(f"--header={name}: {value}" for name, value in headers.items()), url, "--",
-            workload.name, etag, str(OWN), str(OTHERS), str(EACH),
+            workload.name, told, str(OWN), str(OTHERS), str(EACH), str(PLANNERS_FIRST), str(LISTED),
         ],
         capture_output=True,
         text=True,

@@ -1,9 +1,11 @@
 // Tasks with Fastify and pg: a pool of ten, named (that is, prepared) statements, schemas for what comes and goes.
 
 import Fastify from 'fastify'
+import { generateKeyBetween } from 'fractional-indexing'
 import pg from 'pg'
 
 const COLUMNS = 'id, user_id, title, description, completed, completed_at, created_at, updated_at, version'
+const PLANNED = `${COLUMNS}, due, list_id, position`
 
 const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, max: 10 })
 
@@ -17,9 +19,15 @@ await pool.query(`
     completed_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
-    version integer NOT NULL DEFAULT 1
+    version integer NOT NULL DEFAULT 1,
+    due text COLLATE "C",
+    list_id uuid,
+    position text COLLATE "C"
   );
-  CREATE INDEX IF NOT EXISTS ix_tasks_list ON tasks (user_id, created_at DESC, id DESC)`)
+  CREATE INDEX IF NOT EXISTS ix_tasks_list ON tasks (user_id, created_at DESC, id DESC);
+  CREATE INDEX IF NOT EXISTS ix_tasks_due ON tasks (user_id, completed, due, id)
+    WHERE due IS NOT NULL;
+  CREATE INDEX IF NOT EXISTS ix_tasks_order ON tasks (user_id, list_id, position, id) WHERE list_id IS NOT NULL`)
 
 const statement = (name, text) => async (...values) => (await pool.query({ name, text, values })).rows
 
@@ -46,6 +54,47 @@ const toggleTask = statement(
    WHERE id = $2 AND user_id = $1 RETURNING ${COLUMNS}`,
 )
 
+const listDue = statement(
+  'due',
+  `SELECT ${PLANNED} FROM tasks
+   WHERE user_id = $1 AND due IS NOT NULL AND (NOT completed AND due <= $2 OR completed AND due = $2)
+   ORDER BY created_at DESC, id DESC`,
+)
+
+const OPEN = `SELECT ${PLANNED} FROM tasks WHERE user_id = $1 AND NOT completed AND due IS NOT NULL`
+const listOpen = statement('open', `${OPEN} ORDER BY due, id LIMIT $2`)
+const listOpenAfter = statement('open after', `${OPEN} AND (due, id) > ($3, $4) ORDER BY due, id LIMIT $2`)
+
+// Of two moves to behind one task the second waits for the first, and sees it.
+const LOCK = 'SELECT id, list_id, position FROM tasks WHERE user_id = $1 AND id = $2 FOR UPDATE'
+const NEXT = `
+  SELECT position FROM tasks WHERE user_id = $1 AND list_id = $2 AND id <> $3 AND (position, id) > ($4, $5)
+  ORDER BY position, id LIMIT 1`
+const MOVE = `
+  UPDATE tasks SET position = $3, updated_at = now(), version = version + 1
+  WHERE id = $2 AND user_id = $1 AND list_id = $4 RETURNING ${PLANNED}`
+
+const moveTask = async (user_id, id, after) => {
+  const client = await pool.connect()
+  const first = async (name, text, ...values) => (await client.query({ name, text, values })).rows[0]
+  try {
+    await client.query('BEGIN')
+    const other = await first('lock', LOCK, user_id, after)
+    const next = other && (await first('next', NEXT, user_id, other.list_id, id, other.position, other.id))
+    const position = other && generateKeyBetween(other.position, next?.position)
+    const moved = other && (await first('move', MOVE, user_id, id, position, other.list_id))
+    await client.query('COMMIT')
+    return moved
+  } catch (error) {
+    await client.query('ROLLBACK')
+    throw error
+  } finally {
+    client.release()
+  }
+}
+
+const today = () => new Date().toISOString().slice(0, 10)
+
 const instant = { type: 'string', format: 'date-time' }
 const task = {
   type: 'object',
@@ -59,6 +108,9 @@ const task = {
     created_at: instant,
     updated_at: instant,
     version: { type: 'integer' },
+    due: { type: 'string', nullable: true },
+    list_id: { type: 'string', nullable: true },
+    position: { type: 'string', nullable: true },
   },
 }
 const newTask = {
@@ -70,7 +122,31 @@ const newTask = {
   },
 }
 const ofTask = { type: 'object', properties: { user_id: { type: 'string' }, id: { type: 'string', format: 'uuid' } } }
-const ofList = { type: 'object', properties: { limit: { type: 'integer', minimum: 1 } } }
+const ofList = {
+  type: 'object',
+  properties: {
+    limit: { type: 'integer', minimum: 1 },
+    due: { enum: ['overdue,today', 'any'] },
+    completed: { enum: ['false'] },
+    sort: { enum: ['due'] },
+    cursor: { type: 'string', pattern: '^\\d{4}-\\d{2}-\\d{2}~[0-9a-f-]{36}$' },
+  },
+}
+const newPlace = { type: 'object', required: ['after'], properties: { after: { type: 'string', format: 'uuid' } } }
+
+// A page of open tasks by their dates, and the path of the next one.
+const openPage = async (request, reply) => {
+  const { user_id } = request.params
+  const { limit, cursor } = request.query
+  const tasks = await (cursor ? listOpenAfter(user_id, limit + 1, ...cursor.split('~')) : listOpen(user_id, limit + 1))
+  if (tasks.length > limit) {
+    tasks.pop()
+    const last = tasks.at(-1)
+    const query = new URLSearchParams({ ...request.query, cursor: `${last.due}~${last.id}` })
+    reply.header('link', `</api/${user_id}/tasks?${query}>; rel="next"`)
+  }
+  return tasks
+}
 
 const app = Fastify()
 
@@ -79,6 +155,8 @@ app.get(
   { schema: { querystring: ofList, response: { 200: { type: 'array', items: task } } } },
   async (request, reply) => {
     const { user_id } = request.params
+    if (request.query.sort) return openPage(request, reply)
+    if (request.query.due) return listDue(user_id, today())
     if (request.query.limit) return listSome(user_id, request.query.limit)
     const [{ count, sum, updated_at }] = await listState(user_id)
     const etag = `"${count}-${sum}-${Number(updated_at)}"`
@@ -114,6 +192,15 @@ app.post(
   async (request, reply) => {
     const [toggled] = await toggleTask(request.params.user_id, request.params.id)
     return toggled ?? reply.callNotFound()
+  },
+)
+
+app.post(
+  '/api/:user_id/tasks/:id/move',
+  { schema: { params: ofTask, body: newPlace, response: { 200: task } } },
+  async (request, reply) => {
+    const { user_id, id } = request.params
+    return (await moveTask(user_id, id, request.body.after)) ?? reply.callNotFound()
   },
 )
 

@@ -127,6 +127,12 @@ EXAMPLES: dict[str, list[Example]] = {
     "archive_list": [Example()],
     "unarchive_list": [Example(on="archived"), Example()],
     "move_list": [Example({"before": None}), Example({"after": "$archived"})],
+    "claim_next_tasks": [Example({"count": 2}), Example({"filter": {"label": ["home"]}, "sort": "title"})],
+    "claim_task": [Example({"seconds": 60, "note": "worktree 3"}), Example()],
+    "renew_claim": [Example({"seconds": 60}, on="claimed")],
+    "release_claim": [Example(on="claimed")],
+    "release_task": [Example(on="claimed"), Example()],
+    "undo": [Example({"client": "agent", "since": 0}), Example({"versions": [1]})],
     "put_label": [Example({"color": "#ff0000"}), Example({"color": None}, on="nobody")],
     "put_label_by_name": [Example({"color": "#ff0000"})],
     "update_label": [Example({"name": "house"}), Example({"name": "work"})],
@@ -170,6 +176,7 @@ class Owner:
     user_id: str
     things: dict[str, str] = field(default_factory=dict)
     new: str = field(default_factory=unknown_id)
+    claim: int = 1
 
     def fill(self) -> None:
         client, home = self.client, f"/api/{self.user_id}"
@@ -179,6 +186,11 @@ class Owner:
         tasks = f"{home}/tasks"
         for name in ("task", "other", "trashed"):
             things[name] = create(client, tasks, labels=["home", "work"], description=name)["id"]
+        things["claimed"] = create(client, tasks)["id"]
+        answer = client.post(f"{tasks}/{things['claimed']}/claim").raise_for_status()
+        self.claim = answer.json()["claim"]
+        agent = {"Taskwell-Agent": "agent"}
+        client.patch(f"{tasks}/{things['task']}", json={"title": "Agent"}, headers=agent).raise_for_status()
         create(client, tasks, parent_id=things["task"])
         create(client, tasks, list_id=things["list"])
         create(client, tasks, list_id=things["trashed_list"])
@@ -198,6 +210,7 @@ class Owner:
             "list_id": self.things.get(in_path or "list", self.new),
             "token_id": self.things.get("token", self.new),
             "name": "home",
+            "claim": self.claim,
         }
         named = {"name": "home"} if write.name.endswith("_by_name") else {}
         return self.client.build_request(

@@ -117,7 +117,7 @@ class Left:
         Reason,
         Field(
             examples=["changed_since"],
-            description="`changed_since`: by another write, which `by` names. `purged`, `expired`: it, or its "
+            description="`changed_since`: by the write that `by` names. `purged`, `expired`: it, or its "
             "history, is gone. `unknown`: there is no such version. `no_place`: its list or its parent "
             "is gone. `unsupported`: the color or the place of a label.",
         ),

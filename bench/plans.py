@@ -522,9 +522,11 @@ class Recorder:
         if connection.dialect.name == "postgresql":
             driver.add_query_logger(self._logged)
 
-    def _before(self, _connection: Any, _cursor: Any, sql: str, values: Any, *_: Any) -> None:
+    def _before(
+        self, _connection: Any, _cursor: Any, sql: str, values: Any, _context: Any, many: bool
+    ) -> None:
         if not sql.startswith("BEGIN"):
-            self.sent.append(Sent(sql, tuple(values), -time.perf_counter()))
+            self.sent.append(Sent(sql, tuple(values[0] if many else values), -time.perf_counter()))
 
     def _after(self, _connection: Any, _cursor: Any, sql: str, *_: Any) -> None:
         if not sql.startswith("BEGIN"):

@@ -268,7 +268,7 @@ class TestLines:
         assert (identity, kind) == (f"id: {task['version']}", "event: task")
         assert json.loads(data.removeprefix("data: ")) == task
         exported = client.get(f"/api/users/{task['user_id']}/export").text.splitlines()
-        assert [json.loads(line) for line in exported][-1] == {"task": task}
+        assert [json.loads(line) for line in exported][1] == {"task": task}
 
 
 class TestReady:

@@ -61,10 +61,13 @@ class TestExport:
         client.post("/api/users/me/tokens", json={"name": "backup", "scopes": ["tasks:read"]})
         create(as_user(f"{user}-2"), "/api/tasks", title="Theirs")
         first, token, *lines = exported(client, user)
+        lines, history = lines[:3], lines[3:]
         assert first["user"]["email"] == f"{user}@example.com"
         assert token["token"]["name"] == "backup"
         assert "token" not in token["token"]
         assert lines == [{"task": tasks[1]}, {"task": tasks[2]}, {"task": deleted}]
+        ops = [line["history"]["op"] for line in history]
+        assert ops == ["created", "created", "created", "deleted"]
 
     def test_has_lists_and_labels(self, guarded: LocalServer, as_user: As, user: str) -> None:
         client = as_user(user)
@@ -74,7 +77,7 @@ class TestExport:
         deleted = client.delete(f"/api/lists/{gone['id']}", headers=shown).json()
         add_labels(guarded, user, deleted["version"])
         client.post("/api/tasks", json={"title": "x"})
-        lines = exported(client, user)[1:]
+        lines = [line for line in exported(client, user)[1:] if "history" not in line]
         label = {"name": "home", "color": "#2e7d32", "position": None, "version": deleted["version"] + 1}
         lost = label | {
             "name": "work", "version": label["version"] + 1, "deleted_at": "2026-11-29T00:00:00.000000Z"
@@ -89,7 +92,7 @@ class TestExport:
             operations = [{"op": "create", "task": {"title": f"Task {n}"}} for n in range(count)]
             answer = client.post("/api/tasks/batch", json={"operations": operations}, timeout=60)
             assert answer.status_code == 200
-        lines = exported(client, user)[1:]
+        lines = [line for line in exported(client, user)[1:] if "history" not in line]
         listed = {task["id"]: task for task in client.get("/api/tasks").json()}
         assert {line["task"]["id"]: line["task"] for line in lines} == listed
         assert len(lines) == 2_001

@@ -235,7 +235,7 @@ _TAKE_NUMBER_IF_ALIVE = _statement(
 )
 _SQLITE_WHO = ", ".join(f":{name}" for name in Actor._fields)
 _RECORD_TOGGLE = _statement(
-    f"{_record_toggled('sqlite', 'tasks', ':version', _SQLITE_WHO)} WHERE {_ONE}",
+    f"{_record_toggled('sqlite', 'tasks', ':version', _SQLITE_WHO)} WHERE {_ONE} RETURNING 1",
     "now",
     "version",
     "token_id",
@@ -244,6 +244,7 @@ _RECORD_CREATION = _statement(
     f"""
     {_RECORD}
     VALUES (:user_id, :version, 'task', :object_id, 'created', :created_at, :changes, {_SQLITE_WHO})
+    RETURNING 1
     """,
     "version", "created_at", "token_id",
 )  # fmt: skip

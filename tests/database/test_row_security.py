@@ -15,7 +15,7 @@ import httpx2
 import jwt
 import pytest
 from sqlalchemy import bindparam, event, make_url, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -807,7 +807,8 @@ class TestForgottenFilters:
     def test_without_row_level_security_it_is(self, place: Place, attack: str) -> None:
         async def work(database: Database) -> None:
             people = await settled(database)
-            with forgetful(database), as_user("ada"):
+            # Without their filters, two users' records of one write can have the same key.
+            with forgetful(database), as_user("ada"), suppress(IntegrityError):
                 await ATTACKS[attack](database, people.tasks["bob"], people.trash["bob"])
 
         opened(settings_of(place, row_level_security="off"), work)

@@ -125,7 +125,7 @@ class TestPlaces:
         assert order(client, tasks, made["b"]) == list("yxz")
         assert order(client, tasks) == list("abcd")
         assert violation(move(client, tasks, parts["x"], {"after": made["a"]["id"]})) == {
-            "pointer": "/operations/1/after",
+            "pointer": "/after",
             "code": "invalid_position",
             "detail": "must be another one in the same list and below the same parent, not in the trash",
         }

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Row, Uuid, column, literal, select, update, values
+from sqlalchemy import Row, select, update
 from sqlmodel import col
 
 from taskwell.core.clock import utc_now
@@ -19,7 +19,6 @@ from taskwell.core.errors import Claimed, ClaimLost, Conflict
 from taskwell.core.principal import Actor
 from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.models import Task
-from taskwell.models.base import table_of
 from taskwell.schemas.actor import ActorRead
 from taskwell.schemas.claim import (
     Claimant,
@@ -33,15 +32,13 @@ from taskwell.schemas.claim import (
 )
 from taskwell.schemas.query import TaskQuery
 from taskwell.schemas.task import TASK_COLUMNS, TaskRead
-from taskwell.services.history import Op, Record, write_records
 from taskwell.services.sequence import next_numbers
-from taskwell.services.task_fields import later_of
 from taskwell.services.task_filters import IS_OPEN, conditions, free_at, held_at
 from taskwell.services.task_query import order_of
+from taskwell.services.task_rows import write_tasks
 from taskwell.services.tasks import ExpectedVersions, locked
 from taskwell.services.zones import NO_ZONE, ZoneOfRequest
 
-_INSTANT = table_of(Task).c.updated_at.type
 _NO_CLAIM: dict[str, Any] = {"claim": None, "claimed_until": None, "claim_by": None}
 
 
@@ -173,7 +170,7 @@ async def release_claim(
     if claim is not None and stored.claim != claim:
         raise ClaimLost(stored.version, _holder(transaction.actor, stored))
     if stored.claim is not None:
-        await _write(transaction, user_id, [task_id], None, utc_now())
+        await write_tasks(transaction, user_id, [{"id": task_id, **_NO_CLAIM}], op="released")
 
 
 def _holder(actor: Actor, task: Row[Any]) -> dict[str, object] | None:
@@ -190,39 +187,13 @@ def _holder(actor: Actor, task: Row[Any]) -> dict[str, object] | None:
 async def _claim(
     transaction: Transaction, user_id: str, ids: Sequence[UUID], new: NewClaim
 ) -> list[ClaimTaken]:
+    """Claim tasks: each takes the user's next number, in their order. The user's row is locked."""
     now = utc_now()
     until = now + timedelta(seconds=new.seconds)
     claimant = Claimant(ActorRead.of(user_id, transaction.actor), now, new.note)
     claim = {"claimed_until": until, "claim_by": claimant_to_json(claimant)}
-    tasks = await _write(transaction, user_id, ids, claim, now)
+    rows = [{"id": task_id, **claim} for task_id in ids]
+    await write_tasks(transaction, user_id, rows, op="claimed", updated_at=now, numbered=["claim"])
+    claimed = select(*TASK_COLUMNS).where(col(Task.user_id) == user_id, col(Task.id).in_(ids))
+    tasks = map(TaskRead.of, await transaction.all(claimed.order_by(col(Task.version))))
     return [ClaimTaken(task.version, until, task) for task in tasks]
-
-
-async def _write(
-    transaction: Transaction, user_id: str, ids: Sequence[UUID], claim: dict[str, Any] | None, now: datetime
-) -> list[TaskRead]:
-    """Claim or release tasks: each takes the user's next number, in their order. The user's row is locked.
-
-    `claim`: the columns of the claim but its number. None: released.
-    """
-    row = await transaction.first(next_numbers(user_id, len(ids)))
-    assert row is not None
-    numbered = list(zip(ids, range(row[0] - len(ids) + 1, row[0] + 1), strict=True))
-    new = values(column("id", Uuid), column("number", BigInteger), name="new").data(numbered).cte()
-    columns = _NO_CLAIM if claim is None else {"claim": new.c.number, **claim}
-    statement = (
-        update(Task)
-        .where(col(Task.user_id) == user_id, col(Task.id) == new.c.id)
-        .values(
-            **columns,
-            updated_at=later_of(transaction.dialect, literal(now, _INSTANT), col(Task.updated_at)),
-            version=new.c.number,
-        )
-        .returning(*TASK_COLUMNS)
-    )
-    written = {record.version: TaskRead.of(record) for record in await transaction.all(statement)}
-    tasks = [written[number] for _, number in numbered]
-    op: Op = "released" if claim is None else "claimed"
-    records = [Record(user_id, "task", task.id, op, task.updated_at, {}) for task in tasks]
-    await write_records(transaction, records, tasks[0].version)
-    return tasks

@@ -1,6 +1,6 @@
 """Writes many tasks at once, each under a sequence number of its own, in a few statements."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -13,7 +13,8 @@ from taskwell.core.clock import utc_now
 from taskwell.database.database import Transaction
 from taskwell.models import Task
 from taskwell.models.base import table_of
-from taskwell.services.history import Op, change_record, write_records
+from taskwell.schemas.history import Op
+from taskwell.services.history import change_record, write_records
 from taskwell.services.sequence import next_numbers
 
 _ROWS = 1_000  # of a statement, whose parameters both databases limit
@@ -47,12 +48,14 @@ async def write_tasks(
     op: Op = "updated",
     updated_at: datetime | None = None,
     undoes: Mapping[UUID, Sequence[int]] = MappingProxyType({}),
+    numbered: Collection[str] = (),
 ) -> None:
     """Set columns of tasks, whose versions are the user's next numbers in the order of the rows.
 
     `rows`: each has the `id`, and the same columns. The user's row is locked. `op`: for their records.
-    `updated_at`: an instant that is not before that of any of the tasks; None: the present. `undoes`: the
-    versions that a change undoes, by the task.
+    `updated_at`: the instant of the change, or of a task's previous one if that is later; None: the present.
+    `undoes`: the versions that a change undoes, by the task. `numbered`: further columns that get the new
+    version.
     """
     if not rows:
         return
@@ -64,11 +67,12 @@ async def write_tasks(
         records, new = [], []
         for version, row in enumerate(part, first):
             before = old[row["id"]]
-            now = updated_at or max(utc_now(), before["updated_at"])
+            now = max(updated_at or utc_now(), before["updated_at"])
             values = {name: value for name, value in row.items() if name != "id"}
             record = change_record("task", row["id"], op, now, before, values)
             records.append(record._replace(undoes=undoes.get(row["id"])))
-            new.append({**row, "updated_at": now, "version": version})
+            own = dict.fromkeys((*numbered, "version"), version)
+            new.append({**row, "updated_at": now, **own})
         await _update(transaction, user_id, new)
         await write_records(transaction, records, first)
         first += len(part)

@@ -1,9 +1,10 @@
 """The dependencies of routes, as `Annotated` aliases."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query, Request
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from taskwell.auth.authorization import Caller
@@ -139,6 +140,18 @@ async def zone_of_request(
     ] = None,
 ) -> ZoneOfRequest:
     return ZoneOfRequest(tz, settings.time_zone)
+
+
+def some_of(names: Sequence[str], code: str) -> tuple[AfterValidator, WithJsonSchema]:
+    """The check and the schema of a parameter that has some of the names, comma-separated."""
+
+    def check(value: str) -> str:
+        if not set(value.split(",")) <= set(names):
+            raise PydanticCustomError(code, f"must be some of {', '.join(names)}, comma-separated")
+        return value
+
+    one = "|".join(names)
+    return AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^({one})(,({one}))*$"})
 
 
 DatabaseDep = Annotated[Database, Depends(database_of_request)]

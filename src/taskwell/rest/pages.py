@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.datastructures import QueryParams
+from starlette.types import Scope
 
 from taskwell.core.errors import PreconditionFailed
 from taskwell.http.conditional import is_expected, is_unchanged
@@ -33,6 +34,14 @@ class Page(NamedTuple):
     json: str
     etag: str
     link: str | None
+
+
+def next_link(scope: Scope, cursor: str) -> str:
+    """The `Link` to the next page of a request."""
+    sent = QueryParams(scope["query_string"])  # with the client's own names, on either path
+    others = [(name, value) for name, value in sent.multi_items() if name != "cursor"]
+    query = urlencode([*others, ("cursor", cursor)])
+    return f'<{link(scope, inner_path(scope))}?{query}>; rel="next"'
 
 
 class TaskListing:
@@ -92,11 +101,7 @@ class TaskListing:
         if self.limit is None or chunk.count <= self.limit:
             return Page(f"[{chunk.json}]", etag, None)
         chunk = chunk.without_last()
-        sent = QueryParams(self.request.scope["query_string"])  # with the client's own names, on either path
-        others = [(name, value) for name, value in sent.multi_items() if name != "cursor"]
-        query = urlencode([*others, ("cursor", self._encode(chunk))])
-        scope = self.request.scope
-        return Page(f"[{chunk.json}]", etag, f'<{link(scope, inner_path(scope))}?{query}>; rel="next"')
+        return Page(f"[{chunk.json}]", etag, next_link(self.request.scope, self._encode(chunk)))
 
     def _whole(self, chunk: Chunk, headers: dict[str, str]) -> Response:
         """Stream the list in chunks: memory does not grow with it, and a slow client holds no connection.

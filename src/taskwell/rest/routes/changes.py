@@ -3,15 +3,13 @@
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from pydantic import AfterValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError
 
 from taskwell.auth.authorization import TASKS_READ, requires
 from taskwell.core.errors import Gone
 from taskwell.http.app_state import app_state
 from taskwell.http.problems import problems
 from taskwell.http.sse import EventStream
-from taskwell.rest.dependencies import MAX_LIMIT, CallerDep, DatabaseDep, Limit, Owner, preferences
+from taskwell.rest.dependencies import MAX_LIMIT, CallerDep, DatabaseDep, Limit, Owner, preferences, some_of
 from taskwell.rest.responses import changes_response
 from taskwell.rest.routing import TaskwellRoute
 from taskwell.schemas.change import KINDS, ChangePage
@@ -31,17 +29,9 @@ Since = Annotated[
 ]
 
 
-def _check_types(value: str) -> str:
-    if not set(value.split(",")) <= set(KINDS):
-        raise PydanticCustomError("invalid_types", f"must be some of {', '.join(KINDS)}, comma-separated")
-    return value
-
-
-_KIND = "|".join(KINDS)
 Types = Annotated[
     str | None,
-    AfterValidator(_check_types),
-    WithJsonSchema({"type": "string", "pattern": f"^({_KIND})(,({_KIND}))*$"}),
+    *some_of(KINDS, "invalid_types"),
     Query(
         description=f"Changes of which of {', '.join(KINDS)}, comma-separated; each record then has its "
         "`type`. Without it, changes of tasks. Keep it the same as long as the cursor is followed."

@@ -1,6 +1,7 @@
 """The history and its undoing, mounted twice as tasks are."""
 
 from collections.abc import Callable
+from dataclasses import astuple, replace
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
@@ -12,8 +13,7 @@ from pydantic_core import PydanticCustomError
 from taskwell.auth.authorization import TASKS_EDIT, TASKS_READ, TASKS_WRITE, requires
 from taskwell.core.errors import Invalid, Violation
 from taskwell.http.idempotency import REPLAYED
-from taskwell.http.problems import inner_path, problems
-from taskwell.http.root_path import link
+from taskwell.http.problems import problems
 from taskwell.rest.cursors import bad_cursor, decode_cursor, encode_cursor
 from taskwell.rest.dependencies import (
     CallerDep,
@@ -25,7 +25,9 @@ from taskwell.rest.dependencies import (
     PathTaskId,
     WritesDep,
     preferences,
+    some_of,
 )
+from taskwell.rest.pages import next_link
 from taskwell.rest.routing import TaskwellRoute
 from taskwell.schemas.base import Moment
 from taskwell.schemas.change import KINDS, Kind
@@ -54,12 +56,6 @@ def _one_of(names: tuple[str, ...], code: str) -> Callable[[str], str]:
         return value
 
     return check
-
-
-def _ops(value: str) -> str:
-    if not set(value.split(",")) <= set(OPS):
-        raise PydanticCustomError("invalid_op", "must be some of " + ", ".join(OPS) + ", comma-separated")
-    return value
 
 
 def _enum(names: tuple[str, ...]) -> WithJsonSchema:
@@ -110,8 +106,7 @@ async def filter_of_request(  # noqa: PLR0913, PLR0917 (one for each parameter o
     ] = None,
     op: Annotated[
         str | None,
-        AfterValidator(_ops),
-        WithJsonSchema({"type": "string", "pattern": f"^({'|'.join(OPS)})(,({'|'.join(OPS)}))*$"}),
+        *some_of(OPS, "invalid_op"),
         Query(description="Only these kinds of writes, comma-separated.", examples=["completed,deleted"]),
     ] = None,
     field: Annotated[
@@ -239,11 +234,7 @@ def _of(found: HistoryFilter, kind: Any, object_id: object) -> HistoryFilter:
     """The filter, of one object. Raises Invalid: it is of another kind."""
     if found.kind not in (None, kind):
         raise Invalid(Violation("query", "kind", "invalid_filter", f"must be {kind} here"))
-    return HistoryFilter(**{**_values(found), "kind": kind, "object_id": str(object_id)})
-
-
-def _values(found: HistoryFilter) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in HistoryFilter.__slots__}
+    return replace(found, kind=kind, object_id=str(object_id))
 
 
 async def _page(
@@ -254,14 +245,13 @@ async def _page(
     limit: int | None,
     cursor: str | None,
 ) -> Response:
-    query = [*map(str, _values(found).values())]
+    query = [*map(str, astuple(found))]
     position = _position(cursor, query) if cursor else None
     page = await operations.execute(make(limit or DEFAULT_LIMIT, position))
     headers = {} if cursor else {"History-Since": str(page.start)}
     if page.more:
         following = encode_cursor([str(page.entries[-1].version)], query=query)
-        url = request.url.include_query_params(cursor=following).query
-        headers["Link"] = f'<{link(request.scope, inner_path(request.scope))}?{url}>; rel="next"'
+        headers["Link"] = next_link(request.scope, following)
     return Response(entries_json(page.entries), headers=headers, media_type=_JSON)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, StrictInt, TypeAdapter, model_validator
@@ -16,10 +16,11 @@ from taskwell.schemas.task import TaskDeleted, TaskRead
 from taskwell.schemas.task_list import ListDeleted, ListRead
 from taskwell.schemas.types import EXAMPLE_ID
 
-OPS = (
+Op = Literal[
     "created", "updated", "completed", "reopened", "deleted", "restored", "claimed", "released", "reminder",
     "due", "undone",
-)  # fmt: skip
+]  # fmt: skip
+OPS: tuple[Op, ...] = get_args(Op)
 VIAS = ("api", "mcp", "caldav", "cli", "import", "server")
 MAX_UNDONE = 1_000  # objects of one request
 

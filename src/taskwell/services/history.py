@@ -7,7 +7,7 @@ The statements of `task_statements` write the records of theirs.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic_core import to_json
@@ -28,13 +28,11 @@ from taskwell.models import HistoryRecord, Task, User
 from taskwell.models.base import table_of
 from taskwell.schemas.base import instant_text
 from taskwell.schemas.change import Kind
+from taskwell.schemas.history import Op
 from taskwell.schemas.task import FIELD_NAMES, TaskRead
 from taskwell.services.sequence import SequenceNumber, lock
 from taskwell.services.task_fields import id_text_sql
 
-Op = Literal[
-    "created", "updated", "completed", "reopened", "deleted", "restored", "claimed", "released", "undone"
-]
 Changes = Mapping[str, tuple[Any, Any]]
 
 # A field that no object shows: whether it is in the trash.

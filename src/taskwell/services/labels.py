@@ -15,11 +15,12 @@ from taskwell.core.errors import NotFound
 from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.models import Label, Task
 from taskwell.models.base import table_of
+from taskwell.schemas.history import Op
 from taskwell.schemas.label import LabelCounted, LabelPut, LabelRead, LabelUpdate
 from taskwell.schemas.values import distinct_labels, label_key
-from taskwell.services.history import Op, change_record, new_record, write_records
+from taskwell.services.history import change_record, new_record, write_records
 from taskwell.services.search import contains_text
-from taskwell.services.sequence import lock, next_numbers
+from taskwell.services.sequence import lock, take_number
 from taskwell.services.task_fields import label_values
 from taskwell.services.task_rows import write_tasks
 from taskwell.services.users import UserNotFound
@@ -171,7 +172,7 @@ async def _write_row(
     transaction: Transaction, user_id: str, name: str, values: Mapping[str, Any]
 ) -> LabelRead:
     """Insert or change a label's row."""
-    version = await _next_number(transaction, user_id)
+    version = await take_number(transaction, user_id)
     await _record(transaction, user_id, name, {"name": name, "deleted_at": None, **values}, version)
     new = {"name": name, "version": version, "deleted_at": None, **values}
     statement = (
@@ -187,7 +188,7 @@ async def _write_row(
 
 async def _delete_row(transaction: Transaction, user_id: str, name: str) -> None:
     """Leave a tombstone, for the changes feed."""
-    version = await _next_number(transaction, user_id)
+    version = await take_number(transaction, user_id)
     gone = {"deleted_at": utc_now(), "color": None, "position": None}
     await _record(transaction, user_id, name, gone, version)
     await transaction.all(
@@ -196,13 +197,6 @@ async def _delete_row(transaction: Transaction, user_id: str, name: str) -> None
         .values(version=version, **gone)
         .returning(col(Label.key))
     )
-
-
-async def _next_number(transaction: Transaction, user_id: str) -> int:
-    row = await transaction.first(next_numbers(user_id, 1))
-    assert row is not None
-    number: int = row[0]
-    return number
 
 
 async def _record(

@@ -90,6 +90,14 @@ def next_numbers(user_id: str, count: int) -> ReturningUpdate[tuple[int]]:
     )
 
 
+async def take_number(transaction: Transaction, user_id: str) -> int:
+    """Take the next sequence number of an existing user."""
+    row = await transaction.first(next_number(user_id))
+    assert row is not None
+    number: int = row[0]
+    return number
+
+
 def first_or_next_number(
     transaction: Transaction,
     user_id: str,

@@ -21,6 +21,7 @@ from taskwell.core.positions import key_of
 from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.models import Task, TaskList
 from taskwell.models.base import table_of
+from taskwell.schemas.history import Op
 from taskwell.schemas.task_list import (
     LIST_COLUMNS,
     LIST_DELETED_COLUMNS,
@@ -33,9 +34,9 @@ from taskwell.schemas.task_list import (
     ListUpdate,
 )
 from taskwell.services.date_ranges import exact, named
-from taskwell.services.history import Op, change_record, new_record, write_records
+from taskwell.services.history import change_record, new_record, write_records
 from taskwell.services.moves import Siblings, order_at, spot_of
-from taskwell.services.sequence import first_or_next_number, last_number, lock, next_number
+from taskwell.services.sequence import first_or_next_number, last_number, lock, next_number, take_number
 from taskwell.services.task_rows import write_tasks
 from taskwell.services.users import UserNotFound
 from taskwell.services.zones import ZoneOfRequest
@@ -370,7 +371,7 @@ async def write_list(
 
     Returns the `LIST_DELETED_COLUMNS`. `undoes`: the versions that the change undoes.
     """
-    version = await _next_number(transaction, stored.user_id)
+    version = await take_number(transaction, stored.user_id)
     record = change_record("list", stored.id, op, values["updated_at"], stored._asdict(), values)
     await write_records(transaction, [record._replace(undoes=undoes)], version)
     statement = (
@@ -380,11 +381,6 @@ async def write_list(
         .returning(*LIST_DELETED_COLUMNS)
     )
     return await _only(transaction, statement)
-
-
-async def _next_number(transaction: Transaction, user_id: str) -> int:
-    number: int = (await _only(transaction, next_number(user_id)))[0]
-    return number
 
 
 async def _only(transaction: Transaction, statement: Executable) -> Row[Any]:

@@ -19,6 +19,7 @@ from taskwell.core.errors import Invalid, NotFound, PreconditionFailed, Taskwell
 from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.models import Task, User
 from taskwell.models.base import table_of
+from taskwell.schemas.history import Op
 from taskwell.schemas.task import (
     TASK_COLUMNS,
     TASK_DELETED_COLUMNS,
@@ -28,7 +29,7 @@ from taskwell.schemas.task import (
     TaskToggle,
     TaskUpdate,
 )
-from taskwell.services.history import Op, change_record, insert_record, record_of_new_task, write_records
+from taskwell.services.history import change_record, insert_record, record_of_new_task, write_records
 from taskwell.services.placement import Place, moves, parts_of, place_left
 from taskwell.services.sequence import (
     SequenceNumber,
@@ -41,11 +42,9 @@ from taskwell.services.subtasks import complete_all, take_subtasks
 from taskwell.services.task_fields import (
     contradict,
     contradiction,
-    depends,
     derived_values,
     is_plain,
     new_values,
-    own_values,
     sent_values,
     without_unchanged_state,
 )
@@ -55,7 +54,6 @@ from taskwell.services.users import UserNotFound
 from taskwell.services.zones import NO_ZONE, ZoneOfRequest
 
 ExpectedVersions = frozenset[int]
-_INSTANT = table_of(Task).c.updated_at.type
 _LABEL_CHANGES = ("labels_add", "labels_remove")
 Conditions = tuple[ColumnElement[bool], ...]
 
@@ -258,15 +256,8 @@ async def update_task(
         stored = await locked(transaction, user_id, task_id, expected)
         sent = without_unchanged_state(sent, stored.completed)
     with_parts = take_subtasks(sent)
-    if with_parts or depends(sent):
-        return await _update_dependent(
-            transaction, user_id, task_id, sent, expected, zone, with_parts=with_parts
-        )
     stored = await locked(transaction, user_id, task_id, expected)
-    values = own_values(sent)
-    now = instant_after(stored)
-    values |= derived_values(values, now, stored)
-    return TaskRead.of(await write_task(transaction, stored, values, now))
+    return await _change(transaction, stored, sent, zone, with_parts=with_parts)
 
 
 async def toggle_task(
@@ -284,14 +275,10 @@ async def toggle_task(
         PreconditionFailed: the task has none of the expected versions.
     """
     named = state.model_dump()
-    if take_subtasks(named):
-        return await _update_dependent(
-            transaction, user_id, task_id, named, expected, NO_ZONE, with_parts=True
-        )
+    with_parts = take_subtasks(named)
     stored = await locked(transaction, user_id, task_id, expected)
-    now, values = instant_after(stored), named or {"completed": not stored.completed}
-    values |= derived_values(values, now, stored)
-    return TaskRead.of(await write_task(transaction, stored, values, now))
+    sent = named or {"completed": not stored.completed}
+    return await _change(transaction, stored, sent, NO_ZONE, with_parts=with_parts)
 
 
 async def delete_task(
@@ -356,21 +343,14 @@ async def _read(
     return row
 
 
-async def _update_dependent(
-    transaction: Transaction,
-    user_id: str,
-    task_id: UUID,
-    sent: dict[str, Any],
-    expected: ExpectedVersions | None,
-    zone: ZoneOfRequest,
-    *,
-    with_parts: bool,
+async def _change(
+    transaction: Transaction, stored: Row[Any], sent: dict[str, Any], zone: ZoneOfRequest, *, with_parts: bool
 ) -> TaskRead:
-    """Change a task whose new values depend on others. Tasks below it move along, each under its number.
+    """Change a locked task. Tasks below it move along, each under its number.
 
     `with_parts`: they are completed with it.
     """
-    stored = await locked(transaction, user_id, task_id, expected)
+    user_id, task_id = stored.user_id, stored.id
     parts = await parts_of(transaction, user_id, task_id) if with_parts or moves(sent) else []
     values = await TaskValues(transaction, user_id, zone).of_change(sent, stored, parts)
     tree = [task_id, *(part.id for part in parts)]

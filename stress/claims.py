@@ -53,6 +53,7 @@ class _Site:
     done: list[_Hold] = field(default_factory=list)
     figures: Figures = field(default_factory=Figures)
     late: list[asyncio.Task[None]] = field(default_factory=list)
+    deeds: "list[Deed]" = field(default_factory=list)
 
     def count(self, name: str) -> None:
         self.figures.note(name, self.figures.values.get(name, 0) + 1)
@@ -126,8 +127,10 @@ def _chosen(site: _Site, hold: _Hold) -> Deed:
     """A task is given up once, so that there is an end."""
     if len(site.holds[hold.task]) > 1:
         return _finish
-    deeds = (_finish, _renew, _note, _release, _die, _be_late)
-    return site.random.choices(deeds, (70, 6, 6, 6, 6, 6))[0]
+    if not site.deeds:  # as from a deck of cards: each happens, also in a short run
+        deck = [*[_finish] * 35, *[_renew, _note, _release, _die, _be_late] * 3]
+        site.deeds = site.random.sample(deck, len(deck))
+    return site.deeds.pop()
 
 
 async def _finish(site: _Site, connection: Connection, hold: _Hold) -> None:

@@ -1,6 +1,7 @@
 """Any operations in any order, by one client: the server does what the book does."""
 
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.errors import Flaky
+from hypothesis.errors import Flaky, HypothesisWarning
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -642,7 +643,10 @@ def _run(machine: type[Machine], runs: int, start: int) -> int:
         suppress_health_check=list(HealthCheck),
     )
     try:
-        run_state_machine_as_test(seed(start)(machine), settings=options)
+        with warnings.catch_warnings():
+            # It writes down the rules of a retried draw, whose inputs have long descriptions.
+            warnings.filterwarnings("ignore", "Generating overly large repr", HypothesisWarning)
+            run_state_machine_as_test(seed(start)(machine), settings=options)
     except (AssertionError, Flaky):
         traceback.print_exc()
         return 1

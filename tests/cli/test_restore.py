@@ -70,6 +70,8 @@ class TestRestore:
             assert client.get("/api/eve/claims").json() == []
             assert client.post(f"/api/eve/tasks/{task['id']}/claim").status_code == 200
         assert contents(other)["tasks"].rows == expected.rows + 1
+        with served(filled) as client:  # other tests restore the same tasks, and compare all columns
+            client.delete(f"/api/eve/tasks/{task['id']}/claim").raise_for_status()
 
     def test_leaves_the_backup_as_it_is(self, backup: Path, other: str) -> None:
         before = backup.read_bytes()

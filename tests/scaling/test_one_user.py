@@ -29,7 +29,7 @@ from tests.security.conftest import settings_for
 # What a table calls the user.
 TENANT = {
     "tasks": "user_id", "lists": "user_id", "labels": "user_id", "idempotency_keys": "user_id",
-    "api_tokens": "user_id", "users": "id",
+    "task_history": "user_id", "api_tokens": "user_id", "users": "id",
 }  # fmt: skip
 
 # Statements about nobody in particular, by what is in them and in no other.
@@ -39,6 +39,10 @@ ACROSS_USERS = {
     ),
     "housekeeping looks for whose trash is to be emptied": (
         r"^SELECT (tasks|lists|labels)\.user_id FROM \1 WHERE \1\.deleted_at <"
+    ),
+    "housekeeping looks for whose history is to be shortened": (
+        r"^SELECT users\.id FROM users WHERE \(SELECT task_history\.at FROM task_history "
+        r"WHERE task_history\.user_id = users\.id "
     ),
     "housekeeping looks for old keys to forget": (
         r"^DELETE FROM idempotency_keys WHERE .* IN \(SELECT .* WHERE idempotency_keys\.created_at <"

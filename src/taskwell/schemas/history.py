@@ -5,9 +5,20 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, get_args
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StrictInt, TypeAdapter, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    TypeAdapter,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
+from taskwell.core.principal import CLIENT_PATTERN, is_client_name
 from taskwell.models.base import SEQUENCE_END
 from taskwell.schemas.actor import ActorRead
 from taskwell.schemas.base import INT64, Input, Instant
@@ -61,6 +72,33 @@ class HistoryEntry:
 Number = Annotated[StrictInt, Field(ge=0, lt=SEQUENCE_END, json_schema_extra=INT64)]
 
 
+def _token(value: object) -> UUID | str:
+    if value == "me":
+        return "me"
+    try:
+        return UUID(str(value))
+    except ValueError:
+        raise PydanticCustomError("invalid_token", "must be the id of a token, or me") from None
+
+
+def _client(value: str) -> str:
+    if not is_client_name(value):
+        raise PydanticCustomError("invalid_client", "must be 1 to 100 printable ASCII characters")
+    return value
+
+
+_ID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+# `me` is the token of the request. As `Any`, since a union would tell the errors of each of its types.
+TokenOrMe = Annotated[
+    Any, BeforeValidator(_token), WithJsonSchema({"type": "string", "pattern": f"^(me|{_ID})$"})
+]
+ClientName = Annotated[
+    StrictStr,
+    AfterValidator(_client),
+    WithJsonSchema({"type": "string", "pattern": f"^{CLIENT_PATTERN}$"}),
+]
+
+
 class UndoRequest(Input):
     """What to undo: single versions, or all that a token or a program wrote after a version."""
 
@@ -71,11 +109,11 @@ class UndoRequest(Input):
         Field(min_length=1, max_length=MAX_UNDONE, description="The versions of what to undo."),
     ] = None
     token: Annotated[
-        UUID | Literal["me"] | None,
+        TokenOrMe | None,
         Field(description="What this token wrote; `me` is the token of the request."),
     ] = None
     client: Annotated[
-        str | None, Field(min_length=1, max_length=100, description="What this program wrote.")
+        ClientName | None, Field(description="What this program wrote.", examples=["claude-code"])
     ] = None
     since: Annotated[Number | None, Field(description="Only versions after this one.")] = None
     until: Annotated[Number | None, Field(description="Only versions up to this one.")] = None

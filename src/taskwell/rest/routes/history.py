@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import astuple, replace
 from functools import partial
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
@@ -31,7 +30,17 @@ from taskwell.rest.pages import next_link
 from taskwell.rest.routing import TaskwellRoute
 from taskwell.schemas.base import Moment
 from taskwell.schemas.change import KINDS, Kind
-from taskwell.schemas.history import OPS, VIAS, HistoryEntry, UndoRequest, UndoResult, entries_json, undo_json
+from taskwell.schemas.history import (
+    OPS,
+    VIAS,
+    ClientName,
+    HistoryEntry,
+    TokenOrMe,
+    UndoRequest,
+    UndoResult,
+    entries_json,
+    undo_json,
+)
 from taskwell.schemas.task_list import ListId
 from taskwell.schemas.types import TaskId
 from taskwell.services.history import DELETED, FIELDS
@@ -69,15 +78,6 @@ def _number(value: object) -> int:
     return int(text)
 
 
-def _token(value: object) -> UUID | str:
-    if value == "me":
-        return "me"
-    try:
-        return UUID(str(value))
-    except ValueError:
-        raise PydanticCustomError("invalid_token", "must be the id of a token, or me") from None
-
-
 Version = Annotated[int | None, BeforeValidator(_number), WithJsonSchema({"type": "integer", "minimum": 0})]
 
 
@@ -90,14 +90,10 @@ async def filter_of_request(  # noqa: PLR0913, PLR0917 (one for each parameter o
         Query(description="Only tasks, lists or labels."),
     ] = None,
     token: Annotated[
-        Any,
-        BeforeValidator(_token),
-        WithJsonSchema({"type": "string"}),
+        TokenOrMe | None,
         Query(description="What a token wrote; `me` is the token of the request."),
     ] = None,
-    client: Annotated[
-        str | None, Query(min_length=1, max_length=100, description="What a program wrote.")
-    ] = None,
+    client: Annotated[ClientName | None, Query(description="What a program wrote.")] = None,
     via: Annotated[
         str | None,
         AfterValidator(_one_of(VIAS, "via")),
@@ -178,7 +174,7 @@ async def list_history(  # noqa: PLR0913, PLR0917 (one for each parameter of the
     """
     named = [one for one in ((task, "task"), (list_id, "list")) if one[0] is not None]
     if len(named) > 1:
-        raise Invalid(Violation("query", "list", "invalid_filter", "must not come together with task"))
+        raise Invalid(Violation("query", "list", "contradiction", "must not come together with task"))
     for object_id, kind in named:
         found = _of(found, kind, object_id)
     return await _page(request, operations, partial(ListHistory, owner, found), found, limit, cursor)
@@ -233,7 +229,7 @@ async def get_list_history(
 def _of(found: HistoryFilter, kind: Any, object_id: object) -> HistoryFilter:
     """The filter, of one object. Raises Invalid: it is of another kind."""
     if found.kind not in (None, kind):
-        raise Invalid(Violation("query", "kind", "invalid_filter", f"must be {kind} here"))
+        raise Invalid(Violation("query", "kind", "contradiction", f"must be {kind} here"))
     return replace(found, kind=kind, object_id=str(object_id))
 
 

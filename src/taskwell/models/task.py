@@ -19,7 +19,8 @@ POSITION_MAX_LENGTH = 255
 HIGHEST_PRIORITY, LOWEST_PRIORITY = 1, 9  # RFC 5545, 3.8.1.9
 
 HAS_VERSION = "version > 0"
-_IS_DUE = "due IS NOT NULL AND deleted_at IS NULL AND NOT completed"
+_HAS_DUE = "due IS NOT NULL AND deleted_at IS NULL"
+_IN_INBOX = "list_id IS NULL AND deleted_at IS NULL"
 _IN_LIST = "list_id IS NOT NULL AND deleted_at IS NULL"
 _HAS_PARENT = "parent_id IS NOT NULL AND deleted_at IS NULL"
 # Without tasks that are done: they keep their claim, which is void.
@@ -76,16 +77,19 @@ class Task(SQLModel, table=True):
             sqlite_where=text("deleted_at IS NOT NULL"),
             postgresql_where=text("deleted_at IS NOT NULL"),
         ),
-        # What is due; a list in its order; the children of a task in their order.
+        # What is due, open and completed apart: of the latter there are more and more, and few are asked for.
         Index(
-            "ix_tasks_user_id_due",
+            "ix_tasks_user_id_completed_due",
             "user_id",
+            "completed",
             "due",
             desc("created_at"),
             desc("id"),
-            sqlite_where=text(_IS_DUE),
-            postgresql_where=text(_IS_DUE),
+            sqlite_where=text(_HAS_DUE),
+            postgresql_where=text(_HAS_DUE),
         ),
+        # A list in its order, and the children of a task; and the inbox, whose order PostgreSQL would not see
+        # in an index with `list_id`.
         Index(
             "ix_tasks_user_id_list_id",
             "user_id",
@@ -94,6 +98,14 @@ class Task(SQLModel, table=True):
             "id",
             sqlite_where=text(_IN_LIST),
             postgresql_where=text(_IN_LIST),
+        ),
+        Index(
+            "ix_tasks_user_id_position",
+            "user_id",
+            "position",
+            "id",
+            sqlite_where=text(_IN_INBOX),
+            postgresql_where=text(_IN_INBOX),
         ),
         Index(
             "ix_tasks_user_id_parent_id",

@@ -149,6 +149,8 @@ def rough(text: ColumnElement[Any], ranges: Sequence[Range], prefix: str) -> Col
 
 def rough_parameters(ranges: Sequence[Range], prefix: str) -> dict[str, object]:
     values: dict[str, object] = {}
+    if not ranges:
+        return values
     since, before = [within.since for within in ranges], [within.before for within in ranges]
     if None not in since:
         values[f"{prefix}_since_near"] = _moved(min(bound.local for bound in since if bound), -_MARGIN)

@@ -19,11 +19,13 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    false,
     func,
     literal_column,
     not_,
     or_,
     select,
+    true,
     type_coerce,
 )
 from sqlmodel import col
@@ -37,8 +39,9 @@ from taskwell.services.date_ranges import ANY, Range, after, before, days, named
 from taskwell.services.search import contains_text
 
 _COLUMNS = table_of(Task).c
-# As the index of dues has it: SQLite compares the text.
-IS_OPEN: ColumnElement[bool] = literal_column("NOT tasks.completed")
+# These forms can use an index that has the column.
+_IS_OPEN, _IS_COMPLETED = _COLUMNS.completed == false(), _COLUMNS.completed == true()
+_IS_EITHER = _COLUMNS.completed.in_([false(), true()])
 
 Values = Mapping[str, Any]
 
@@ -59,8 +62,7 @@ class Held(NamedTuple):
 
 def resolve(task_filter: TaskFilter) -> Values:
     """The values of the filters that are set, as their conditions compare them, by name."""
-    every = task_filter.__dict__
-    values = {name: every[name] for name in CONDITIONS if every[name] is not None}
+    values = task_filter.conditions()
     for name, value in values.items():
         if name in _CHOICES:
             values[name] = _CHOICES[name](value, task_filter.tz or "UTC", task_filter.now)
@@ -148,7 +150,10 @@ def _parameters(name: str, value: Any) -> Mapping[str, object]:
 
 def _parameters_of_dates(name: str, choices: Sequence[Choice]) -> dict[str, object]:
     ranges = [choice.within for choice in choices if choice.within is not None]
-    values = date_ranges.rough_parameters(ranges, name) if len(ranges) == len(choices) else {}
+    values: dict[str, object] = {}
+    if len(ranges) == len(choices):
+        values = date_ranges.rough_parameters(ranges, name)
+        values |= date_ranges.rough_parameters(_of_completed(choices), f"{name}_completed")
     for place, choice in enumerate(choices):
         if choice.within is not None:
             values |= date_ranges.exact_parameters(choice.within, f"{name}_{place}")
@@ -157,12 +162,23 @@ def _parameters_of_dates(name: str, choices: Sequence[Choice]) -> dict[str, obje
 
 def conditions(dialect: str, user_id: str, task_filter: TaskFilter) -> list[ColumnElement[bool]]:
     """The conditions of a filter, the owner's first."""
-    deleted_at = col(Task.deleted_at)
+    deleted_at, values = col(Task.deleted_at), resolve(task_filter)
+    by_due = "due" in never_null(values) and "completed" not in values
     return [
         col(Task.user_id) == bindparam("owner", user_id),
         deleted_at.is_not(None) if task_filter.deleted else deleted_at.is_(None),
-        *(_condition(dialect, user_id, name, value) for name, value in resolve(task_filter).items()),
+        *([_IS_EITHER] if by_due else []),  # with it the index of dues finds both
+        *(_condition(dialect, user_id, name, value) for name, value in values.items()),
     ]
+
+
+def are_few(values: Values) -> bool:
+    """Whether the filter of dues names days, so that the index of dues finds few tasks."""
+    choices = values.get("due", ())
+    return bool(choices) and all(
+        choice.within is not None and choice.within.before and (choice.is_open or choice.within.since)
+        for choice in choices
+    )
 
 
 class Filter(NamedTuple):
@@ -185,7 +201,7 @@ def _condition(dialect: str, user_id: str, name: str, value: Any) -> ColumnEleme
 
 
 def _is(asked: Filter) -> ColumnElement[bool]:
-    return asked.columns[0] if asked.value else IS_OPEN
+    return asked.columns[0] == (true() if asked.value else false())
 
 
 def _has(asked: Filter) -> ColumnElement[bool]:
@@ -249,7 +265,24 @@ def _dated(asked: Filter) -> ColumnElement[bool]:
     chosen = or_(*(_chosen(asked, place, choice) for place, choice in enumerate(asked.value)))
     if len(ranges) < len(asked.value):
         return chosen
-    return and_(date_ranges.rough(asked.columns[0], ranges, asked.name), chosen)
+    return and_(_near(asked, ranges), chosen)
+
+
+def _near(asked: Filter, ranges: Sequence[Range]) -> ColumnElement[bool]:
+    """The condition that an index of dates can use. Only open tasks are found by all ranges."""
+    text = asked.columns[0]
+    near, of_completed = date_ranges.rough(text, ranges, asked.name), _of_completed(asked.value)
+    if len(of_completed) == len(ranges):
+        return near
+    if not of_completed:
+        return and_(near, _IS_OPEN)
+    completed = and_(_IS_COMPLETED, date_ranges.rough(text, of_completed, f"{asked.name}_completed"))
+    return and_(near, or_(and_(_IS_OPEN, near), completed))
+
+
+def _of_completed(choices: Sequence[Choice]) -> list[Range]:
+    """The ranges in which completed tasks are found."""
+    return [choice.within for choice in choices if choice.within is not None and not choice.is_open]
 
 
 def _chosen(asked: Filter, place: int, choice: Choice) -> ColumnElement[bool]:
@@ -257,7 +290,7 @@ def _chosen(asked: Filter, place: int, choice: Choice) -> ColumnElement[bool]:
     if choice.within is None:
         return text.is_(None)
     within = date_ranges.exact(text, at, choice.within, f"{asked.name}_{place}")
-    return and_(within, IS_OPEN) if choice.is_open else within
+    return and_(within, _IS_OPEN) if choice.is_open else within
 
 
 def _with_every_label(asked: Filter) -> ColumnElement[bool]:

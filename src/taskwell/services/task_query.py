@@ -21,6 +21,8 @@ from sqlalchemy import (
     select,
     tuple_,
 )
+from sqlalchemy.sql.expression import UnaryExpression
+from sqlalchemy.sql.operators import custom_op
 from sqlmodel import col
 
 from taskwell.core.bounded_cache import BoundedCache
@@ -33,6 +35,7 @@ from taskwell.schemas.query import Keyset, SortKey, TaskFilter, TaskQuery
 from taskwell.services.task_fields import json_column, some_json_column
 from taskwell.services.task_filters import (
     Values,
+    are_few,
     conditions,
     never_null,
     parameters,
@@ -102,6 +105,25 @@ async def list_short_chunks(transaction: ReadTransaction, keys: Sequence[ChunkKe
     return await list_chunks(transaction, keys)
 
 
+def has_index(query: TaskQuery) -> bool:
+    """Whether an index has all of it in its order: by age, open tasks by due date, or a list or the inbox."""
+    filters, order = query.filter.conditions(), ",".join(term.name for term in query.sort)
+    if (
+        query.filter.deleted
+        or query.fields is not None
+        or query.sort[0].descending != (order == "created_at")
+    ):
+        return False
+    match order:
+        case "created_at":
+            return not filters
+        case "due":
+            return filters == {"completed": False, "due": ("any",)}
+        case "position":
+            return filters.keys() == {"list"} and len(filters["list"]) == 1
+    return False
+
+
 # Lists that differ only in values share a statement. The cache has the latest statements.
 _STATEMENTS: BoundedCache[Hashable, PreparedStatement] = BoundedCache(1_000)
 
@@ -124,7 +146,7 @@ def _statement(dialect: str, key: ChunkKey) -> Select[Any]:
     tasks = (
         select(*_shown(dialect, key.query))
         .where(*conditions(dialect, key.user_id, task_filter))
-        .order_by(*map(_directed, keys))
+        .order_by(*_order(dialect, keys, resolve(task_filter)))
         .limit(_limit(dialect, key.limit))
     )
     if key.after is not None:
@@ -135,6 +157,17 @@ def _statement(dialect: str, key: ChunkKey) -> Select[Any]:
     separator: ColumnElement[str] = literal_column(f"'{SEPARATOR}'")
     shown, *places = (joined(column, separator) for column in chunk.c)
     return select(shown, func.count(chunk.c.json), number, *places)
+
+
+def _order(dialect: str, keys: Sequence[Key], filters: Values) -> list[ColumnElement[Any]]:
+    """SQLite, which has no statistics, would walk the whole list in its order to find a few dates.
+
+    The `+` keeps it from using the order of an index.
+    """
+    first, *others = keys
+    if dialect == "sqlite" and are_few(filters):
+        first = first._replace(column=UnaryExpression(first.column, operator=custom_op("+")))
+    return [_directed(key) for key in (first, *others)]
 
 
 def _limit(dialect: str, limit: int) -> ColumnElement[int]:
@@ -214,10 +247,11 @@ def _follows(keys: Sequence[Key], keyset: Keyset) -> ColumnElement[bool]:
         return tuple_(*(key.column for key in keys)) < tuple_(*(_after(*pair) for pair in pairs))
     alternatives = []
     for index, pair in enumerate(pairs):
-        further = _further(*pair)
+        further = _further(*pair) if index else _differs(*pair)
         if further is not None:
             alternatives.append(and_(*(_equal(*before) for before in pairs[:index]), further))
-    # The condition on the first key is redundant, but can use an index.
+    # The condition on the first key can use an index, which has the order. Of the alternatives the first
+    # cannot, or PostgreSQL would look each one up in an index, and sort all that follows.
     return and_(*_at_least(*pairs[0]), or_(*alternatives))
 
 
@@ -227,6 +261,14 @@ def _after(key: Key, value: Any) -> ColumnElement[Any]:
 
 def _equal(key: Key, value: Any) -> ColumnElement[bool]:
     return key.column.is_(None) if value is None else key.column == _after(key, value)
+
+
+def _differs(key: Key, value: Any) -> ColumnElement[bool] | None:
+    """The condition for a later value of the key, of those that are `_at_least` at it."""
+    if value is None:
+        return _further(key, value)
+    after = _after(key, value)
+    return key.column.is_distinct_from(after) if key.nullable else key.column != after
 
 
 def _further(key: Key, value: Any) -> ColumnElement[bool] | None:

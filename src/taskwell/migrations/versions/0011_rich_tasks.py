@@ -21,14 +21,15 @@ _INDEXES = {
     # For all tasks, but only for statements that say so: without statistics PostgreSQL would take it for the
     # look-up of one task, since few of these wide rows seem to fit into the table.
     "ix_tasks_user_id_version": (["user_id", "version"], "version > 0"),
-    "ix_tasks_user_id_due": (
-        ["user_id", "due", sa.text("created_at DESC"), sa.text("id DESC")],
-        "due IS NOT NULL AND deleted_at IS NULL AND NOT completed",
+    "ix_tasks_user_id_completed_due": (
+        ["user_id", "completed", "due", sa.text("created_at DESC"), sa.text("id DESC")],
+        "due IS NOT NULL AND deleted_at IS NULL",
     ),
     "ix_tasks_user_id_list_id": (
         ["user_id", "list_id", "position", "id"],
         "list_id IS NOT NULL AND deleted_at IS NULL",
     ),
+    "ix_tasks_user_id_position": (["user_id", "position", "id"], "list_id IS NULL AND deleted_at IS NULL"),
     "ix_tasks_user_id_parent_id": (
         ["user_id", "parent_id", "position", "id"],
         "parent_id IS NOT NULL AND deleted_at IS NULL",

@@ -32,7 +32,10 @@ def etag_of(client: httpx2.Client, path: str) -> str:
     return etag
 
 
-QUERIES = ["", "?limit=2", "?completed=false&sort=-title", "?q=milk", "?deleted=true", "?unknown=1"]
+QUERIES = [
+    "", "?limit=2", "?completed=false&sort=-title", "?q=milk", "?deleted=true", "?unknown=1",
+    "?due=2026-11-20,none", "?due=none,today&tz=Asia/Tokyo",
+]  # fmt: skip
 
 
 class TestPolls:
@@ -94,6 +97,10 @@ class TestQueryCache:
 
 _BODIES = task_bodies.bodies(task_bodies.anything, task_bodies.REQUIRED)
 _STATES = st.none() | st.fixed_dictionaries({}, optional={"completed": st.booleans()})
+_MOVES = st.sampled_from(
+    [None, {"after": None}, {"before": None}, {}, {"after": None, "before": None}, {"after": "x"},
+     {"after": "01900000-0000-7000-8000-000000000000"}, {"after": None, "parent_id": None, "x": 1}]
+)  # fmt: skip
 _CONDITIONS = st.dictionaries(
     st.sampled_from(["If-None-Match", "If-Match", "Prefer", "Idempotency-Key", "Accept"]),
     st.sampled_from(['"1"', '"2"', "*", "x", "handling=strict"]),
@@ -112,6 +119,9 @@ _LISTS = st.sampled_from(
         "?sort=title",
         "?x=1",
         "?deleted=true",
+        "?due=none",
+        "?due_after=2026-11-20",
+        "?due=2026-11-20&tz=Asia/Tokyo&limit=1",
     ]
 )
 _FIRST = Request("POST", "", {"title": "Buy milk"})
@@ -122,6 +132,10 @@ _STEPS = st.one_of(
     st.builds(
         lambda path, body, headers: Request("POST", f"{path}/toggle", body, headers),
         _TASKS, _STATES, _CONDITIONS,
+    ),
+    st.builds(
+        lambda path, body, headers: Request("POST", f"{path}/move", body, headers),
+        _TASKS, _MOVES, _CONDITIONS,
     ),
     st.builds(lambda path: Request("DELETE", path), _TASKS),
 )  # fmt: skip

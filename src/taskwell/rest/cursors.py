@@ -6,6 +6,7 @@ a cursor of another list, and a damaged one.
 
 import hashlib
 import hmac
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from taskwell.core.errors import Invalid, Violation
 
 _DIGEST_BYTES = 12
+_FORM = re.compile(rb"[A-Za-z0-9_-]+")
 _MAX_LENGTH = 4_096  # the longest title, case-folded, in base64
 
 
@@ -37,6 +39,14 @@ def decode_cursor(cursor: str, *, query: Sequence[str]) -> list[str]:
     except (NotBase64, UnicodeError, ValueError):
         pass
     raise bad_cursor()
+
+
+def split_cursor(text: bytes) -> tuple[bytes, str | None]:
+    """The query string before a cursor at its end, where a `Link` has it, and the cursor."""
+    query, found, cursor = text.rpartition(b"&cursor=")
+    if not found or b"cursor=" in query or not _FORM.fullmatch(cursor):
+        return text, None
+    return query, cursor.decode()
 
 
 def bad_cursor() -> Invalid:

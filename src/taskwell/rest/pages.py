@@ -71,7 +71,7 @@ class TaskListing:
         Raises:
             ListChanged: `If-Match` does not hold.
         """
-        after = self._decode(self.cursor)
+        after = keyset_of(self.cursor, self.owner, self.query)
         if b"if-none-match" in lines(self.request.scope):
             number = await self.operations.execute(GetLastNumber(self.owner))
             self._check(number)
@@ -135,14 +135,16 @@ class TaskListing:
         texts = self.query.encode_keyset(self.query.keyset_of(chunk.last()))
         return encode_cursor(texts, query=(self.owner, *self.query.fingerprint()))
 
-    def _decode(self, cursor: str | None) -> Keyset | None:
-        if cursor is None:
-            return None
-        texts = decode_cursor(cursor, query=(self.owner, *self.query.fingerprint()))
-        try:
-            return self.query.decode_keyset(texts)
-        except ValueError:
-            raise bad_cursor() from None
+
+def keyset_of(cursor: str | None, owner: str, query: TaskQuery) -> Keyset | None:
+    """The keyset of a page's cursor. Raises Invalid: it is none of this list."""
+    if cursor is None:
+        return None
+    texts = decode_cursor(cursor, query=(owner, *query.fingerprint()))
+    try:
+        return query.decode_keyset(texts)
+    except ValueError:
+        raise bad_cursor() from None
 
 
 def _tag_of_list(

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from taskwell.core.clock import utc_now
 from taskwell.core.errors import Invalid, Violation
-from taskwell.rest.dependencies import DatabaseDep, Owner, ZoneDep
+from taskwell.rest.dependencies import OperationsDep, Owner, ZoneDep
 from taskwell.schemas.query import (
     DESCENDING,
     NEWEST_FIRST,
@@ -21,6 +21,7 @@ from taskwell.schemas.query import (
     parse_sort,
 )
 from taskwell.schemas.task import FIELD_NAMES
+from taskwell.services.operations import zone_of
 
 
 def _order(value: object) -> bool:
@@ -31,19 +32,15 @@ def _order(value: object) -> bool:
 
 
 async def filter_of_request(
-    sent: Annotated[FilterParameters, Query()], database: DatabaseDep, owner: Owner, zone: ZoneDep
+    sent: Annotated[FilterParameters, Query()], operations: OperationsDep, owner: Owner, zone: ZoneDep
 ) -> TaskFilter:
     """Raises Invalid: `status` and `completed` contradict each other."""
     try:
         task_filter = TaskFilter.of(sent)
     except ValueError:
         raise Invalid(Violation("query", "status", "contradiction", "contradicts completed")) from None
-    at: dict[str, object] = {}
-    if task_filter.needs_zone():
-        at["tz"] = zone.asked or await database.read(zone.name, owner)
-    if task_filter.needs_minute() or task_filter.needs_day():
-        at["now"] = utc_now().replace(second=0, microsecond=0)
-    return task_filter.model_copy(update=at)
+    name = await zone_of(operations, owner, zone) if task_filter.needs_zone() else None
+    return task_filter.at(name, utc_now())
 
 
 def _fields(value: object) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ cursors and ETags follow from these declarations.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
@@ -355,6 +355,11 @@ class TaskFilter(FilterParameters):
             values["completed"] = by_status
         return cls.model_construct(**values)
 
+    def conditions(self) -> dict[str, Any]:
+        """The filters that are set."""
+        every = self.__dict__
+        return {name: every[name] for name in CONDITIONS if every[name] is not None}
+
     def needs_zone(self) -> bool:
         bounds = (self.due_before, self.due_after, self.start_before, self.start_after, self.started)
         return any(bound is not None for bound in bounds) or not set(self.due or ()) <= {*_TIMELESS_WORDS}
@@ -365,6 +370,14 @@ class TaskFilter(FilterParameters):
 
     def needs_day(self) -> bool:
         return bool({*_DAY_WORDS} & {*(self.due or ())})
+
+    def at(self, zone: str | None, instant: datetime) -> "TaskFilter":
+        """The filter in a zone and at an instant, as far as it depends on them."""
+        zoned, timed = self.needs_zone(), self.needs_minute() or self.needs_day()
+        if not zoned and not timed:
+            return self
+        now = instant.replace(second=0, microsecond=0) if timed else None
+        return self.model_copy(update={"tz": zone if zoned else None, "now": now})
 
 
 def _conditions() -> Mapping[str, Where]:
@@ -501,6 +514,16 @@ class TaskQuery:
             *(() if self.fields is None else (f"fields={','.join(self.fields)}",)),
         )
 
+    def at(self, zone: str | None, instant: datetime) -> "TaskQuery":
+        return replace(self, filter=self.filter.at(zone, instant))
+
+    def without_clock(self, zone: str | None) -> "TaskQuery":
+        """The query as it was asked. `zone`: that of the request, if it names one."""
+        if self.filter.tz is None and self.filter.now is None:
+            return self
+        asked = zone if self.filter.needs_zone() else None
+        return replace(self, filter=self.filter.model_copy(update={"tz": asked, "now": None}))
+
     def clock(self) -> str:
         """The minute or the day, if the list depends on it: without a change, another follows then."""
         now, zone = self.filter.now, self.filter.tz
@@ -623,7 +646,10 @@ def _in_camel_case(word: str) -> str:
 
 
 class QueryCache:
-    """A cache of parsed list queries, by the bytes of the query string."""
+    """A cache of parsed list queries without a cursor, by the bytes of the query string.
+
+    The filters are without a time, and without a zone that is not the request's own.
+    """
 
     _MAX_BYTES = 512  # of a cached query; the cache takes some megabytes at most
 

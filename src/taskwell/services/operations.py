@@ -25,6 +25,7 @@ from taskwell.services.task_query import (
     Chunk,
     ChunkKey,
     count_tasks,
+    has_index,
     list_chunk,
     list_chunks,
     list_short_chunks,
@@ -39,13 +40,12 @@ from taskwell.services.task_statements import (
 )
 from taskwell.services.tasks import ExpectedVersions
 from taskwell.services.users import UserNotFound
-from taskwell.services.zones import NO_ZONE, ZoneOfRequest
+from taskwell.services.zones import NO_ZONE, ZoneOfRequest, zone_of_user, zones_of_users
 
 T = TypeVar("T")
 
 CHUNK_SIZE = 1_000  # tasks per statement of a whole list
 _SHORT_CHUNK_SIZE = 101
-_NEWEST = TaskQuery()
 
 # Checks the user's last sequence number while its row is locked; it raises to prevent the write.
 Check = Callable[[int], None]
@@ -164,8 +164,8 @@ class ListTasks(ReadOperation[Chunk]):
 
     def coalesced(self) -> Coalesced[Chunk]:
         key = self._key()
-        # A short page in the index's order takes microseconds; any other list can take long.
-        short = key.limit <= _SHORT_CHUNK_SIZE and self.query == _NEWEST
+        # A short page in the order of an index takes microseconds; any other list can take long.
+        short = key.limit <= _SHORT_CHUNK_SIZE and has_index(self.query)
         return list_short_chunks if short else list_chunks, key
 
     def _key(self) -> ChunkKey:
@@ -193,6 +193,27 @@ class GetLastNumber(ReadOperation[int]):
 
     def coalesced(self) -> Coalesced[int]:
         return last_numbers, self.user_id
+
+
+@dataclass(frozen=True, slots=True)
+class GetZone(ReadOperation[str]):
+    """The user's own time zone; empty: there is none."""
+
+    user_id: str
+
+    async def run(self, transaction: ReadTransaction) -> str:
+        return await zone_of_user(transaction, self.user_id)
+
+    def coalesced(self) -> Coalesced[str]:
+        return zones_of_users, self.user_id
+
+
+async def zone_of(operations: Operations, user_id: str, zone: ZoneOfRequest) -> str:
+    """The request's own zone, the user's, or the server's."""
+    if zone.asked is not None:
+        return zone.asked
+    own = await operations.execute(GetZone(user_id))
+    return own or zone.default
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ from taskwell.services.search import contains_text
 
 _COLUMNS = table_of(Task).c
 # These forms can use an index that has the column.
-_IS_OPEN, _IS_COMPLETED = _COLUMNS.completed == false(), _COLUMNS.completed == true()
+IS_OPEN, _IS_COMPLETED = _COLUMNS.completed == false(), _COLUMNS.completed == true()
 _IS_EITHER = _COLUMNS.completed.in_([false(), true()])
 
 Values = Mapping[str, Any]
@@ -275,9 +275,9 @@ def _near(asked: Filter, ranges: Sequence[Range]) -> ColumnElement[bool]:
     if len(of_completed) == len(ranges):
         return near
     if not of_completed:
-        return and_(near, _IS_OPEN)
+        return and_(near, IS_OPEN)
     completed = and_(_IS_COMPLETED, date_ranges.rough(text, of_completed, f"{asked.name}_completed"))
-    return and_(near, or_(and_(_IS_OPEN, near), completed))
+    return and_(near, or_(and_(IS_OPEN, near), completed))
 
 
 def _of_completed(choices: Sequence[Choice]) -> list[Range]:
@@ -290,7 +290,7 @@ def _chosen(asked: Filter, place: int, choice: Choice) -> ColumnElement[bool]:
     if choice.within is None:
         return text.is_(None)
     within = date_ranges.exact(text, at, choice.within, f"{asked.name}_{place}")
-    return and_(within, _IS_OPEN) if choice.is_open else within
+    return and_(within, IS_OPEN) if choice.is_open else within
 
 
 def _with_every_label(asked: Filter) -> ColumnElement[bool]:

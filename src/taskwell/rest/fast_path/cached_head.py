@@ -31,10 +31,12 @@ from taskwell.http.metrics import Metrics
 from taskwell.http.problems import inner_path, path_as_sent
 from taskwell.http.request_state import LocalLimit, caller_of, request_state
 from taskwell.http.root_path import link, note_origin, note_root, root_of
+from taskwell.rest.cursors import split_cursor
 from taskwell.rest.fast_path.simple_requests import (
     BYPASS_HEADERS,
     KINDS,
     LIST,
+    MOVE,
     PATH,
     ROUTES,
     Kind,
@@ -141,15 +143,18 @@ class FastPath:
         )
 
     def _is_simple(self, kind: Kind, scope: Scope) -> bool:
-        """Whether the URL has no escapes, and no query except the known one of a page."""
-        if b"%" in scope["raw_path"]:
+        """Whether the URL has no escapes, and no query except the known one of a page.
+
+        A move is not coalesced, and takes a transaction of its own.
+        """
+        if kind is MOVE or b"%" in scope["raw_path"]:
             return False
         query = scope["query_string"]
         return self._requests.is_page(query) if kind is LIST else not query
 
     def _operation(
         self, kind: Kind, client: ClientProfile, found: Match[str], exchange: HttpExchange
-    ) -> SimpleOperation | None:
+    ) -> SimpleOperation | ListTasks | None:
         """None: the request is forbidden, invalid or not simple, or the caller's email has to be stored."""
         owner = found["user_id"] or client.caller.user_id
         if not client.may(kind, owner) or len(exchange.body) > self._settings.max_body_bytes:
@@ -157,6 +162,8 @@ class FastPath:
         if kind.writes and not self._is_email_noted(client.caller):
             return None
         query, body = exchange.scope["query_string"], bytes(exchange.body)
+        if kind is LIST:
+            return None if body else self._requests.page(owner, query)
         return self._requests.operation(kind, owner, found["task_id"], query, body)
 
     def _is_email_noted(self, caller: Caller) -> bool:
@@ -222,7 +229,8 @@ class FastPath:
         operation, scope = pending.operation, pending.exchange.scope
         if isinstance(operation, ListTasks):
             owner, query, limit = operation.user_id, operation.query, operation.limit
-            page = TaskListing(Request(scope), self._operations, owner, query, limit).page(outcome)
+            _, cursor = split_cursor(scope["query_string"])
+            page = TaskListing(Request(scope), self._operations, owner, query, limit, cursor).page(outcome)
             return Reply(page.json, page.etag, link=page.link)
         created = isinstance(operation, CreateTask)
         location = f"{link(scope, inner_path(scope))}/{outcome.id}" if created else ""

@@ -7,6 +7,7 @@ from functools import partial
 from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from taskwell.core.clock import utc_now
 from taskwell.core.errors import TaskwellError
 from taskwell.core.settings import Settings
 from taskwell.http.app_state import app_state
@@ -18,8 +19,10 @@ from taskwell.http.request_state import body_of, caller_of, request_state
 from taskwell.rest.fast_path.simple_requests import (
     BYPASS_HEADERS,
     KINDS,
+    LIST,
     PATH,
     ROUTES,
+    AskedList,
     Kind,
     SimpleOperation,
     SimpleRequests,
@@ -29,7 +32,8 @@ from taskwell.rest.responses import created_response, read_response, task_respon
 from taskwell.rest.routing import JSON
 from taskwell.schemas.query import QueryCache
 from taskwell.schemas.types import is_user_id
-from taskwell.services.operations import CreateTask, GetTask, ListTasks, ToggleTask
+from taskwell.services.operations import CreateTask, GetTask, MoveTask, ToggleTask, zone_of
+from taskwell.services.zones import ZoneOfRequest
 
 _JSON = JSON.encode()
 
@@ -40,6 +44,7 @@ class DirectDispatch:
     def __init__(self, app: ASGIApp, settings: Settings, queries: QueryCache) -> None:
         self.app = app
         self._requests = SimpleRequests(settings, queries)
+        self._default_zone = settings.time_zone
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         found = PATH.fullmatch(scope["path"]) if request_state(scope).caller else None
@@ -51,25 +56,44 @@ class DirectDispatch:
             return self.app(scope, receive, send)
         scope["path_params"] = {"user_id": found["user_id"]} if found["user_id"] else {}
         request_state(scope).route = ROUTES[found.lastgroup, bool(found["user_id"])]
-        return self._send(Request(scope, receive), kind, operation, send)
+        owner = found["user_id"] or caller_of(scope).user_id
+        return self._send(Request(scope, receive), kind, owner, operation, send)
 
-    def _operation(self, kind: Kind, scope: Scope, found: re.Match[str]) -> SimpleOperation | None:
+    def _operation(
+        self, kind: Kind, scope: Scope, found: re.Match[str]
+    ) -> SimpleOperation | AskedList | None:
         owner = found["user_id"] or caller_of(scope).user_id
         if not is_user_id(owner):
             return None
+        if kind is LIST:
+            return self._requests.asked_list(scope["query_string"])
         body = body_of(scope) if kind.writes else b""
         return self._requests.operation(kind, owner, found["task_id"], scope["query_string"], body)
 
-    async def _send(self, request: Request, kind: Kind, operation: SimpleOperation, send: Send) -> None:
+    async def _send(
+        self, request: Request, kind: Kind, owner: str, operation: SimpleOperation | AskedList, send: Send
+    ) -> None:
         try:
             authorize(request, kind.access)
             state = request_state(request.scope)
             if state.outcome is not None:  # the fast path has executed the operation
                 raise state.take_outcome()
-            response = await _response(request, operation)
+            if isinstance(operation, AskedList):
+                response = await self._list(request, owner, operation)
+            else:
+                response = await _response(request, operation)
         except TaskwellError as error:
             response = response_of(request.scope, error)
         await response(request.scope, request.receive, send)
+
+    async def _list(self, request: Request, owner: str, asked: AskedList) -> Response:
+        operations, query = app_state(request.scope).operations, asked.query
+        zone = None
+        if query.filter.needs_zone():
+            zone = await zone_of(operations, owner, ZoneOfRequest(query.filter.tz, self._default_zone))
+        query = query.at(zone, utc_now())
+        listing = TaskListing(request, operations, owner, query, asked.limit, asked.cursor)
+        return await listing.response(counted=False)
 
 
 def _is_simple(kind: Kind, scope: Scope) -> bool:
@@ -87,11 +111,10 @@ async def _response(request: Request, operation: SimpleOperation) -> Response:
     match operation:
         case GetTask():
             return read_response(request, await operations.execute(operation))
-        case ListTasks():
-            listing = TaskListing(request, operations, owner, operation.query, operation.limit)
-            return await listing.response(counted=False)
         case CreateTask():
             writes = IdempotentWrites(request, operations, owner, None)
             return await writes(operation, partial(created_response, request))
         case ToggleTask():
+            return await IdempotentWrites(request, operations, owner, None)(operation, task_response)
+        case MoveTask():
             return await IdempotentWrites(request, operations, owner, None)(operation, task_response)

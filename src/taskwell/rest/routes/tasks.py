@@ -20,6 +20,7 @@ from taskwell.http.conditional import (
 from taskwell.http.idempotency import REPLAYED
 from taskwell.http.problems import inner_path, problems
 from taskwell.http.root_path import link
+from taskwell.rest.cursors import split_cursor
 from taskwell.rest.dependencies import (
     CallerDep,
     Cursor,
@@ -96,12 +97,21 @@ _CONDITIONAL = ("not_found", "precondition_failed", "precondition_required", *_W
 _BODY = ("payload_too_large", "unsupported_media_type")
 
 
+async def _remember(
+    request: Request, query: QueryDep, zone: ZoneDep, limit: Limit = None, cursor: Cursor = None
+) -> None:
+    """The next request with this query, or for another of its pages, is a simple one."""
+    text, at_end = split_cursor(request.scope["query_string"])
+    if cursor == at_end:
+        rest_state(request.scope).queries.remember(text, query.without_clock(zone.asked), limit)
+
+
 @router.get(
     "",
     name="list_tasks",
     response_model=list[TaskRead],
     summary="List tasks",
-    dependencies=[Depends(if_match_of_read), Depends(if_none_match)],
+    dependencies=[Depends(if_match_of_read), Depends(if_none_match), Depends(_remember)],
     responses={
         200: {
             "description": "The tasks; with `deleted=true` each has `deleted_at` too.",
@@ -132,8 +142,6 @@ async def list_tasks(
 
     With `Prefer: count=exact`, `X-Total-Count` is the number of all of them.
     """
-    if cursor is None and query.filter.tz is None and query.filter.now is None:
-        rest_state(request.scope).queries.remember(request.scope["query_string"], query, limit)
     listing = TaskListing(request, operations, owner, query, limit, cursor)
     return await listing.response(counted=preferred.get("count") == "exact")
 

@@ -47,6 +47,7 @@ from taskwell.rest.pages import TaskListing
 from taskwell.schemas.types import is_user_id
 from taskwell.services.live_changes import Feed
 from taskwell.services.operations import CreateTask, ListTasks, Operation, Operations
+from taskwell.services.task_query import Chunk
 from taskwell.services.users import UserNotFound
 
 # These differ from one request to the next, and the middleware ignores them.
@@ -62,10 +63,22 @@ _MAX_HEADER_BYTES = 4_096  # the head of a request with more is not recorded
 class Reply(NamedTuple):
     """The result of an operation. `location`: of a created task. `link`: to the next page."""
 
-    json: str
+    body: bytes
     etag: str
     location: str = ""
     link: str | None = None
+
+
+class SharedPage(NamedTuple):
+    """The reply of a chunk that several requests have read together: of one client at one URL."""
+
+    chunk: Chunk
+    client: "ClientProfile"
+    url: tuple[str, bytes]
+    reply: Reply
+
+    def is_of(self, chunk: Chunk, client: "ClientProfile", url: tuple[str, bytes]) -> bool:
+        return self.chunk is chunk and self.client is client and self.url == url
 
 
 @dataclass(slots=True)
@@ -113,6 +126,7 @@ class FastPath:
         self._metrics: Metrics = app.state.metrics
         self._requests = SimpleRequests(self._settings, app.state.rest.queries)
         self._noted_emails: BoundedCache[str, str] = app.state.noted_emails
+        self._shared: SharedPage | None = None
         self._clients: BoundedCache[tuple[object, ...], ClientProfile] = BoundedCache(_CLIENTS)
 
     def try_handle(self, exchange: HttpExchange) -> bool:
@@ -195,7 +209,7 @@ class FastPath:
         if kind.writes:
             self._feed.wake(pending.operation.user_id)
         reply = self._reply_of(pending, outcome)
-        body = reply.json.encode()
+        body = reply.body
         request_id = f"{getrandbits(128):032x}"
         head = pending.client.heads[kind.operation] % {
             b"content-length": b"%d" % len(body),
@@ -228,13 +242,23 @@ class FastPath:
     def _reply_of(self, pending: PendingRequest, outcome: Any) -> Reply:
         operation, scope = pending.operation, pending.exchange.scope
         if isinstance(operation, ListTasks):
-            owner, query, limit = operation.user_id, operation.query, operation.limit
-            _, cursor = split_cursor(scope["query_string"])
-            page = TaskListing(Request(scope), self._operations, owner, query, limit, cursor).page(outcome)
-            return Reply(page.json, page.etag, link=page.link)
+            return self._page(pending, operation, outcome)
         created = isinstance(operation, CreateTask)
         location = f"{link(scope, inner_path(scope))}/{outcome.id}" if created else ""
-        return Reply(outcome.json, f'"{outcome.version}"', location)
+        return Reply(outcome.json.encode(), f'"{outcome.version}"', location)
+
+    def _page(self, pending: PendingRequest, operation: ListTasks, chunk: Chunk) -> Reply:
+        """The reply of a page. Concurrent requests for one page have one chunk, and share it."""
+        scope = pending.exchange.scope
+        url = (scope["path"], scope["query_string"])
+        if self._shared is not None and self._shared.is_of(chunk, pending.client, url):
+            return self._shared.reply
+        owner, query, limit = operation.user_id, operation.query, operation.limit
+        _, cursor = split_cursor(scope["query_string"])
+        page = TaskListing(Request(scope), self._operations, owner, query, limit, cursor).page(chunk)
+        reply = Reply(page.json.encode(), page.etag, link=page.link)
+        self._shared = SharedPage(chunk, pending.client, url, reply)
+        return reply
 
     def _record_head(
         self,

@@ -97,21 +97,12 @@ _CONDITIONAL = ("not_found", "precondition_failed", "precondition_required", *_W
 _BODY = ("payload_too_large", "unsupported_media_type")
 
 
-async def _remember(
-    request: Request, query: QueryDep, zone: ZoneDep, limit: Limit = None, cursor: Cursor = None
-) -> None:
-    """The next request with this query, or for another of its pages, is a simple one."""
-    text, at_end = split_cursor(request.scope["query_string"])
-    if cursor == at_end:
-        rest_state(request.scope).queries.remember(text, query.without_clock(zone.asked), limit)
-
-
 @router.get(
     "",
     name="list_tasks",
     response_model=list[TaskRead],
     summary="List tasks",
-    dependencies=[Depends(if_match_of_read), Depends(if_none_match), Depends(_remember)],
+    dependencies=[Depends(if_match_of_read), Depends(if_none_match)],
     responses={
         200: {
             "description": "The tasks; with `deleted=true` each has `deleted_at` too.",
@@ -142,6 +133,10 @@ async def list_tasks(
 
     With `Prefer: count=exact`, `X-Total-Count` is the number of all of them.
     """
+    text, cursor_at_end = split_cursor(request.scope["query_string"])
+    if cursor == cursor_at_end:  # other requests for its pages are simple ones from now on
+        zone = query.filter.tz if request.query_params.get("tz") else None
+        rest_state(request.scope).queries.remember(text, query.without_clock(zone), limit)
     listing = TaskListing(request, operations, owner, query, limit, cursor)
     return await listing.response(counted=preferred.get("count") == "exact")
 

@@ -72,6 +72,26 @@ class TestKnownLists:
             path = short.links["next"]["url"] if "next" in short.links else ""
         assert seen == 5
 
+    def test_those_who_read_one_together_get_their_own_link(
+        self, client: httpx2.Client, tasks: str, server: LocalServer
+    ) -> None:
+        for _ in range(3):
+            create(client, tasks)
+        paths = [f"{tasks}?limit=2", f"{tasks}?limit=2&mine={client.headers['x-client']}"]
+        for path in paths * 2:
+            client.get(path)
+        headers = dict(client.headers)
+
+        def ask(n: int) -> tuple[bytes, str]:
+            with httpx2.Client(base_url=server.url, headers=headers) as another:
+                answers = [another.get(paths[n % 2]) for _ in range(10)]
+            return answers[-1].content, answers[-1].links["next"]["url"]
+
+        told = at_once(8, ask)
+        assert len({content for content, _ in told}) == 1
+        for n, (_, url) in enumerate(told):
+            assert url.rpartition("&cursor=")[0] == paths[n % 2]
+
     def test_a_cursor_of_another_list_is_refused(self, client: httpx2.Client, tasks: str) -> None:
         for _ in range(2):
             create(client, tasks)

@@ -489,7 +489,7 @@ def rules(draw: st.DrawFn) -> str:
     )
 
 
-# python-dateutil walks to the end of the calendar for the next occurrence. It repeats itself every 400 years.
+# For what never comes python-dateutil walks to the end of the calendar: near to it, that is less far.
 ANCHORS = st.datetimes(local("9975-01-01T00:00:00"), local("9990-01-01T00:00:00")).map(at_a_second)
 
 
@@ -517,6 +517,34 @@ class TestAgainstDateutil:
     ) -> None:
         months = ";BYMONTH=6,7,12,1" if in_summer else ""
         self.compare(f"FREQ=YEARLY;BYWEEKNO={weeks};BYDAY={days};WKST={week_start}{months}", anchor)
+
+    @settings(deadline=None)
+    @given(st.integers(1, 3), weekdays(), numbers(*range(24)), numbers(1, 2, 3, 4, -1, -2, -3), ANCHORS,
+           st.sampled_from(WEEKDAYS))  # fmt: skip
+    def test_positions_in_weeks_are_the_same_from_the_first_day_of_a_week_on(
+        self, interval: int, days: str, hours: str, positions: str, anchor: datetime, week_start: str
+    ) -> None:
+        """Elsewhere, python-dateutil begins the first week's set at the anchor."""
+        rule = (
+            f"FREQ=WEEKLY;INTERVAL={interval};BYDAY={days};BYHOUR={hours};BYMINUTE=0;BYSECOND=0;"
+            f"BYSETPOS={positions};WKST={week_start}"
+        )
+        into_week = timedelta((anchor.weekday() - WEEKDAYS.index(week_start)) % 7)
+        first = datetime.combine(anchor.date() - into_week, datetime.min.time())
+        oracle = (each for each in rrulestr(rule, dtstart=first) if anchor < each <= local(_END))
+        series = Series(parse_rule(rule), anchor, UTC_ZONE)
+        assert [each.when for each in islice(series.upcoming(), 10)] == list(islice(oracle, 10))
+
+    @settings(deadline=None)
+    @given(st.sampled_from(("MONTHLY", "YEARLY")), weekdays(), weekdays(-3, -1, 1, 2, 4), ANCHORS)
+    def test_days_with_and_without_numbers_are_one_set(
+        self, frequency: str, days: str, others: str, anchor: datetime
+    ) -> None:
+        """python-dateutil takes only days that are in both sets."""
+        of_each = (rrulestr(f"FREQ={frequency};BYDAY={each}", dtstart=anchor) for each in (days, others))
+        oracle = sorted({each for rule in of_each for each in rule if anchor < each <= local(_END)})
+        series = Series(parse_rule(f"FREQ={frequency};BYDAY={days},{others}"), anchor, UTC_ZONE)
+        assert [each.when for each in islice(series.upcoming(), 50)] == oracle[:50]
 
     @settings(deadline=None)
     @given(rules(), ANCHORS, st.integers(2, 40))

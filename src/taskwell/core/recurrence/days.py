@@ -266,13 +266,13 @@ class Calendar:
     def _pick(self, days: int) -> Mapping[int, tuple[time | None, ...]]:
         """The days of a period with the times at the rule's positions."""
         if days not in self._picked:
-            each = [(index, moment) for index in indexes_of(days) for moment in self.times]
-            places = {
-                position - 1 if position > 0 else len(each) + position for position in self.rule.positions
-            }
+            indexes, times = list(indexes_of(days)), self.times
+            count = len(indexes) * len(times)
+            places = {place - 1 if place > 0 else count + place for place in self.rule.positions}
             picked: dict[int, tuple[time | None, ...]] = {}
-            for place in sorted(place for place in places if 0 <= place < len(each)):
-                index, moment = each[place]
-                picked[index] = (*picked.get(index, ()), moment)
+            for place in sorted(place for place in places if 0 <= place < count):
+                nth_day, nth_time = divmod(place, len(times))
+                index = indexes[nth_day]
+                picked[index] = (*picked.get(index, ()), times[nth_time])
             self._picked[days] = picked
         return self._picked[days]

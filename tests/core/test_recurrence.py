@@ -406,6 +406,9 @@ class TestElapsedTime:
     def test_ends_with_the_year_9998(self) -> None:
         rule = "FREQ=HOURLY;INTERVAL=32767"
         assert upcoming(rule, "9998-01-01T00:00:00") == []
+        for floating in (True, False):
+            last = upcoming("FREQ=HOURLY;INTERVAL=10", "9998-12-31T03:00:00", zone=BERLIN, floating=floating)
+            assert last == ["9998-12-31T13:00:00", "9998-12-31T23:00:00"]
         assert upcoming(rule, "9994-01-01T00:00:00", floating=True) == ["9997-09-27T07:00:00"]
 
     def test_passes_excluded_days_at_once(self) -> None:

@@ -101,7 +101,8 @@ class Series:
         last = _local(since)
         # Of elapsed steps, a time that occurs twice does not tell the number.
         number = self._number(last if now is None or self.floating else now)
-        end = self._number(datetime(min(last.year + HORIZON, LAST_YEAR), 12, 31))  # noqa: DTZ001
+        last_day = date(min(last.year + HORIZON, LAST_YEAR), 12, 31)
+        end = self._number(datetime.combine(last_day, _LAST_SECOND))
         while number < end:
             number += 1
             local = self._step(number)

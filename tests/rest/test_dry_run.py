@@ -37,7 +37,16 @@ _OWN = re.compile(
 )
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # What only a stored thing has depends on its ETag, and so does whether a cache may keep it.
-_OWN_HEADERS = {"date", "content-length", "x-request-id", "etag", "location", "cache-control", "dry-run"}
+_OWN_HEADERS = {
+    "date",
+    "content-length",
+    "x-request-id",
+    "etag",
+    "location",
+    "cache-control",
+    "dry-run",
+    "completion",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,7 @@ _EVERYTHING = [
     {"op": "create", "task": {"title": "New", "list_id": "$list", "labels": ["new"]}},
     {"op": "update", "id": "$task", "task": {"title": "Other"}},
     {"op": "toggle", "id": "$other"},
+    {"op": "skip", "id": "$recurring"},
     {"op": "delete", "id": "$other"},
     {"op": "restore", "id": "$other"},
     {"op": "move", "id": "$task", "after": None},
@@ -118,7 +128,8 @@ EXAMPLES: dict[str, list[Example]] = {
     "restore_task": [Example(on="trashed"), Example()],
     "move_task": [Example({"after": "$other"}), Example({"after": None, "list_id": "$list"})],
     "toggle_task": [Example(), Example({"completed": True}), Example({"completed": False})],
-    "complete_task": [Example()],
+    "complete_task": [Example(), Example(on="recurring")],
+    "skip_occurrence": [Example(on="recurring")],
     "create_list": [Example({"name": "New"}), Example({"name": "New"}, on="nobody")],
     "update_list": [Example({"name": "Other", "color": "#ff0000"}), Example({})],
     "put_list": [Example({"name": "Other"}), Example({"name": "New"}, on="new", headers=_NEW)],
@@ -187,6 +198,8 @@ class Owner:
         for name in ("task", "other", "trashed"):
             things[name] = create(client, tasks, labels=["home", "work"], description=name)["id"]
         things["claimed"] = create(client, tasks)["id"]
+        things["recurring"] = create(client, tasks, due="2099-11-20", recurrence="FREQ=DAILY")["id"]
+        create(client, tasks, parent_id=things["recurring"], completed=True)
         answer = client.post(f"{tasks}/{things['claimed']}/claim").raise_for_status()
         self.claim = answer.json()["claim"]
         agent = {"Taskwell-Agent": "agent"}

@@ -14,7 +14,10 @@ Json = dict[str, Any]
 
 LATER = {"version", "updated_at", "created_at", "id", "user_id"}
 # What a record of a creation leaves out.
-DEFAULTS: Json = {"completed": False, "status": "open", "labels": [], "extra": {}, "deleted": False}
+DEFAULTS: Json = {
+    "completed": False, "status": "open", "labels": [], "extra": {}, "deleted": False,
+    "recurrence_mode": "next", "recurrence_exclude": [],
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -106,7 +109,8 @@ class TestRecords:
         task = create(client, tasks, **RICH)
         (record,) = read(client, history)
         assert list(record) == [
-            "version", "kind", "id", "op", "at", "by", "changes", "occurrence", "undoes",
+            "version", "kind", "id", "op", "at", "by", "changes", "occurrence", "completed_at",
+            "undoes",
         ]  # fmt: skip
         assert (record["version"], record["kind"], record["id"]) == (task["version"], "task", task["id"])
         assert (record["op"], record["at"], record["undoes"]) == ("created", task["created_at"], None)

@@ -62,7 +62,7 @@ class TestBothMounts:
         paths = create_app(Settings(database_url="sqlite:///unused.db")).openapi()["paths"]
         of_path = {path: paths[path] for path in paths if path.startswith(OF_PATH)}
         own = {path.replace(OF_PATH, OWN, 1): operations for path, operations in of_path.items()}
-        assert len(own) == 25
+        assert len(own) == 27
         for path, operations in own.items():
             assert paths[path].keys() == operations.keys(), path
             for method, operation in operations.items():

@@ -36,8 +36,9 @@ class TestCreateTask:
         # The contract, in the order that clients see. All other tests take the fields from the schemas.
         assert list(task) == [
             "id", "user_id", "title", "description", "completed", "completed_at", "status", "list_id",
-            "parent_id", "position", "start", "due", "time_zone", "due_at", "priority", "labels", "link",
-            "extra", "created_at", "updated_at", "version",
+            "parent_id", "position", "start", "due", "time_zone", "due_at", "recurrence",
+            "recurrence_mode", "recurrence_exclude", "priority", "labels", "link", "extra", "created_at",
+            "updated_at", "version",
         ]  # fmt: skip
         assert task["title"] == "Buy milk"
         assert task["description"] is None

@@ -20,14 +20,14 @@ from tests.security.conftest import As
 SCOPES = {
     "tasks:read": {
         "follow_changes", "get_label", "get_list", "get_list_history", "get_me", "get_task",
-        "get_task_history", "get_user", "list_changes", "list_claims", "list_history", "list_labels",
-        "list_lists", "list_tasks",
+        "get_task_history", "get_user", "list_changes", "list_claims", "list_completions", "list_history",
+        "list_labels", "list_lists", "list_tasks",
     },
     "tasks:edit": {
         "archive_list", "claim_next_tasks", "claim_task", "complete_task", "create_list", "create_task",
         "move_list", "move_task", "put_label",
         "put_label_by_name", "put_list", "put_task", "release_claim", "renew_claim", "restore_list",
-        "restore_task", "run_batch", "toggle_task", "unarchive_list", "undo", "update_label",
+        "restore_task", "run_batch", "skip_occurrence", "toggle_task", "unarchive_list", "undo", "update_label",
         "update_label_by_name", "update_list", "update_task",
     },
     "tasks:write": {

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from harness.databases import new_database
-from taskwell.core.errors import Held, NotFound
+from taskwell.core.errors import Held, NotCoalesced, NotFound
 from taskwell.core.principal import ALL_USERS, as_user
 from taskwell.core.settings import Settings
 from taskwell.database import coalescing
@@ -192,7 +192,7 @@ class TestToggle:
 
         async def counted(
             transaction: Transaction, keys: Sequence[TaskKey]
-        ) -> Sequence[TaskJson | TaskNotFound | Held]:
+        ) -> Sequence[TaskJson | TaskNotFound | Held | NotCoalesced]:
             groups.append(len(keys))
             return await toggle_tasks(transaction, keys)
 

@@ -2,6 +2,7 @@
 
 TaskwellError
 ├── Invalid               the request is malformed or breaks a rule
+├── NotCoalesced          the operation needs a transaction of its own; never reaches a client
 ├── Unauthorized          credentials are missing or invalid
 ├── Forbidden             the caller lacks permission
 ├── RateLimited           the caller has sent too many requests
@@ -65,6 +66,13 @@ class Invalid(TaskwellError):
     def __init__(self, *violations: Violation) -> None:
         super().__init__("; ".join(violation.sentence() for violation in violations))
         self.violations = violations
+
+
+class NotCoalesced(TaskwellError):
+    """An operation that a statement for many could not execute: nothing was changed.
+
+    It needs a transaction of its own. It never reaches a client.
+    """
 
 
 class Unauthorized(TaskwellError):

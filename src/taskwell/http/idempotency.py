@@ -52,7 +52,7 @@ DRY_RUN_HEADER = {
 _CONDITIONS = ("if-match", "if-none-match")
 _RETRY_PAUSES_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 _MAX_ANSWER_BYTES = 1_048_576
-_STORED_HEADERS = ("content-type", "etag", "location", "link", "preference-applied")
+_STORED_HEADERS = ("content-type", "etag", "location", "link", "preference-applied", "completion")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
 
@@ -194,7 +194,7 @@ class _Keyed(Operation[Response], Generic[T]):
 
 def _dry(response: Response) -> Response:
     """Without the headers that name what does not exist."""
-    for name in ("ETag", "Location"):
+    for name in ("ETag", "Location", "Completion"):
         del response.headers[name]
     response.headers["Dry-Run"] = "true"
     return response

@@ -84,8 +84,8 @@ _STRANGE_REQUEST = Violation(
 VARY: Header = (b"vary", b"Origin")
 _LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 _EXPOSED = (
-    "Dry-Run", "ETag", "Idempotent-Replayed", "Link", "Location", "Preference-Applied", "RateLimit",
-    "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id", "X-Total-Count",
+    "Completion", "Dry-Run", "ETag", "Idempotent-Replayed", "Link", "Location", "Preference-Applied",
+    "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id", "X-Total-Count",
 )  # fmt: skip
 
 

@@ -27,8 +27,10 @@ class HistoryRecord(SQLModel, table=True):
     client: str | None = Field(default=None, sa_type=Text)
     token_id: UUID | None = None
     token_name: str | None = Field(default=None, sa_type=Text)
-    # Which date of a recurring task was completed or skipped.
+    # Which date of a recurring task was completed or skipped, and when it was completed: the task itself only
+    # has its next date.
     occurrence: str | None = Field(default=None, sa_type=Text)
+    completed_at: datetime | None = None
     # A JSON object: by the names of the fields, an array of the old and the new value.
     changes: str = Field(default="{}", sa_type=Text)
     # A JSON array of the versions that this one undoes.

@@ -144,9 +144,10 @@ class Task(SQLModel, table=True):
     time_zone: str | None = Field(default=None, sa_type=Text)
     start_at: datetime | None = None
     due_at: datetime | None = None
+    # An RRULE of RFC 5545, of which a COUNT is counted down. The mode is null for `next`.
     recurrence: str | None = Field(default=None, sa_type=Text)
     recurrence_mode: str | None = Field(default=None, sa_type=Text)
-    recurrence_exclude: str | None = Field(default=None, sa_type=Text)
+    recurrence_exclude: list[str] | None = Field(default=None, sa_type=JsonText("[]"))
     priority: int | None = Field(default=None, sa_type=SmallInteger)
     labels: list[str] | None = Field(default=None, sa_type=JsonText("[]"))
     # Their case-folded form, for filters.

@@ -14,7 +14,7 @@ from taskwell.schemas.batch import BatchResults, results_json
 from taskwell.schemas.change import ChangePage, changes_json
 from taskwell.schemas.claim import ClaimRead, ClaimRenewed, ClaimsTaken, ClaimTaken, claim_json
 from taskwell.schemas.label import LabelRead, label_json, labels_json
-from taskwell.schemas.task import TaskRead, task_to_json
+from taskwell.schemas.task import TaskAdvanced, TaskRead, task_to_json
 from taskwell.schemas.task_list import ListRead, list_json
 from taskwell.schemas.token import TokenCreated, TokenRead, token_json, tokens_json
 from taskwell.schemas.user import UserRead, user_json
@@ -40,7 +40,10 @@ def task_response(
 ) -> Response:
     """A single task, with its version as a strong ETag (RFC 9110, 8.8.3)."""
     if isinstance(task, TaskRead):
-        return Response(task_to_json(task), status, {"ETag": f'"{task.version}"', **(headers or {})}, _JSON)
+        sent = {"ETag": f'"{task.version}"', **(headers or {})}
+        if isinstance(task, TaskAdvanced):
+            sent["Completion"] = task.completion
+        return Response(task_to_json(task), status, sent, _JSON)
     others = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
     return JsonResponse(task.json.encode(), status, (b"etag", b'"%d"' % task.version), *others)
 

@@ -8,7 +8,15 @@ from pydantic import MISSING, ConfigDict, Discriminator, Field, StrictInt, Tag, 
 
 from taskwell.models.base import SEQUENCE_END
 from taskwell.schemas.base import INT64, Input
-from taskwell.schemas.task import TaskCreate, TaskDeleted, TaskMove, TaskRead, TaskToggle, TaskUpdate
+from taskwell.schemas.task import (
+    TaskCreate,
+    TaskDeleted,
+    TaskMove,
+    TaskRead,
+    TaskSkip,
+    TaskToggle,
+    TaskUpdate,
+)
 from taskwell.schemas.task_list import Fate, ListCreate, ListDeleted, ListId, ListMove, ListRead, ListUpdate
 from taskwell.schemas.types import EXAMPLE_ID, TaskId
 
@@ -72,6 +80,16 @@ class ToggleOperation(OnTask):
     id: TaskId
     version: Version | MISSING = MISSING
     task: TaskToggle = TaskToggle()
+
+
+class SkipOperation(OnTask, TaskSkip):
+    """Moves a recurring task to its next occurrence without completing it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"op": "skip", "id": EXAMPLE_ID}]})
+
+    op: Annotated[Literal["skip"], Field(examples=["skip"])]
+    id: TaskId
+    version: Version | MISSING = MISSING
 
 
 class RestoreOperation(OnTask):
@@ -153,7 +171,13 @@ class MoveListOperation(OnList, ListMove):
 
 
 TaskOperation = Annotated[
-    CreateOperation | UpdateOperation | DeleteOperation | ToggleOperation | RestoreOperation | MoveOperation,
+    CreateOperation
+    | UpdateOperation
+    | DeleteOperation
+    | ToggleOperation
+    | SkipOperation
+    | RestoreOperation
+    | MoveOperation,
     Field(discriminator="op"),
 ]
 ListOperation = Annotated[

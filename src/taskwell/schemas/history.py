@@ -29,7 +29,7 @@ from taskwell.schemas.types import EXAMPLE_ID
 
 Op = Literal[
     "created", "updated", "completed", "reopened", "deleted", "restored", "claimed", "released", "reminder",
-    "due", "undone",
+    "due", "undone", "skipped",
 ]  # fmt: skip
 OPS: tuple[Op, ...] = get_args(Op)
 VIAS = ("api", "mcp", "caldav", "cli", "import", "server")
@@ -66,7 +66,26 @@ class HistoryEntry:
     occurrence: Annotated[
         str | None, Field(description="Of a recurring task, the date that was completed or skipped.")
     ]
+    completed_at: Annotated[
+        Instant | None, Field(description="When it was completed; null if `occurrence` is, or was skipped.")
+    ]
     undoes: Annotated[list[int] | None, Field(description="The versions that this one undoes.")]
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRead:
+    """An occurrence of a recurring task that was completed or skipped."""
+
+    version: Annotated[
+        int,
+        Field(description="The sequence number of the write.", examples=[41], json_schema_extra=INT64),
+    ]
+    occurrence: Annotated[
+        str, Field(description="The `due` that the task had, or else its `start`.", examples=["2026-11-20"])
+    ]
+    completed_at: Annotated[Instant | None, Field(description="Null if it was skipped.")]
+    skipped: Annotated[bool, Field(examples=[False])]
+    by: ActorRead
 
 
 Number = Annotated[StrictInt, Field(ge=0, lt=SEQUENCE_END, json_schema_extra=INT64)]
@@ -170,6 +189,7 @@ class UndoResult:
     left: Sequence[Left]
 
 
+_COMPLETIONS: TypeAdapter[Any] = TypeAdapter(list[CompletionRead])
 _ENTRY: TypeAdapter[Any] = TypeAdapter(HistoryEntry)
 _ENTRIES: TypeAdapter[Any] = TypeAdapter(list[HistoryEntry])
 _RESULT: TypeAdapter[Any] = TypeAdapter(UndoResult)
@@ -181,6 +201,10 @@ def entry_json(entry: HistoryEntry) -> bytes:
 
 def entries_json(entries: Sequence[HistoryEntry]) -> bytes:
     return _ENTRIES.dump_json(entries)
+
+
+def completions_json(completions: Sequence[CompletionRead]) -> bytes:
+    return _COMPLETIONS.dump_json(completions)
 
 
 def undo_json(result: UndoResult) -> bytes:

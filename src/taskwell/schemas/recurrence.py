@@ -1,9 +1,18 @@
 """Input types of recurrence: a rule, the mode, and the excluded occurrences."""
 
 import re
+from datetime import date
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, StrictStr, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    StrictStr,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from taskwell.core.recurrence.rule import MAX_LENGTH, RuleError, parse_rule
@@ -77,4 +86,19 @@ RecurrenceExclude = Annotated[
         description=f"At most {MAX_EXCLUDED} dates and local times that are passed over.",
         examples=[["2026-12-25"]],
     ),
+]
+# The date that the client has before it.
+Occurrence = Annotated[
+    date,
+    PlainValidator(parse_when),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": PATTERN,
+            "description": "The occurrence that is meant, as the client knows it: the `due` of the task, "
+            "else its `start`. One before the task's was done before, and stays so; a later one is refused.",
+            "examples": ["2026-11-20T09:00:00"],
+        }
+    ),
+    PlainSerializer(lambda when: when.isoformat(), when_used="json"),
 ]

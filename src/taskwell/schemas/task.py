@@ -19,9 +19,10 @@ from sqlalchemy import ColumnElement, case, func
 
 from taskwell.models import Task
 from taskwell.models.base import table_of
-from taskwell.schemas.base import INT64, Input, Instant
+from taskwell.schemas.base import INT64, Input, Instant, Moment
 from taskwell.schemas.dates import Due, Start, TimeZoneName
 from taskwell.schemas.move import Move
+from taskwell.schemas.recurrence import Mode, Occurrence, RecurrenceExclude, RecurrenceMode, RecurrenceRule
 from taskwell.schemas.types import (
     EXAMPLE_ID,
     ChangedDescription,
@@ -38,6 +39,13 @@ Completed = Annotated[StrictBool, Field(description="Whether the task is done.",
 ListRef = Annotated[TaskId, Field(description="The list that it is in; null is the inbox.")]
 ParentRef = Annotated[
     TaskId, Field(description="The task that it is a part of, at most eight levels deep. It has its list.")
+]
+CompletedAt = Annotated[
+    Moment,
+    Field(
+        description="When the task was completed, from 1970 to the present; the present if left out. It has "
+        "an effect only where the request completes the task."
+    ),
 ]
 
 
@@ -59,6 +67,7 @@ class TaskCreate(Input):
         Completed,
         Field(description="Whether the task is done; false if left out.", json_schema_extra=_without_default),
     ] = False
+    completed_at: CompletedAt | None = None
     status: Status | MISSING = MISSING
     list_id: ListRef | None = None
     parent_id: ParentRef | None = None
@@ -66,6 +75,9 @@ class TaskCreate(Input):
     start: Start | None = None
     due: Due | None = None
     time_zone: TimeZoneName | None = None
+    recurrence: RecurrenceRule | None = None
+    recurrence_mode: Mode | MISSING = MISSING
+    recurrence_exclude: RecurrenceExclude | None = None
     priority: Priority | None = None
     labels: Labels | None = None
     link: Link | None = None
@@ -80,6 +92,8 @@ class TaskUpdate(Input):
     title: ChangedTitle | MISSING = MISSING
     description: ChangedDescription | MISSING | None = MISSING
     completed: Completed | MISSING = MISSING
+    completed_at: CompletedAt | MISSING | None = MISSING
+    occurrence: Occurrence | MISSING = MISSING
     status: Status | MISSING = MISSING
     subtasks: Subtasks | MISSING = MISSING
     list_id: ListRef | MISSING | None = MISSING
@@ -88,6 +102,9 @@ class TaskUpdate(Input):
     start: Start | MISSING | None = MISSING
     due: Due | MISSING | None = MISSING
     time_zone: TimeZoneName | MISSING | None = MISSING
+    recurrence: RecurrenceRule | MISSING | None = MISSING
+    recurrence_mode: Mode | MISSING = MISSING
+    recurrence_exclude: RecurrenceExclude | MISSING | None = MISSING
     priority: Priority | MISSING | None = MISSING
     labels: Labels | MISSING | None = MISSING
     labels_add: Annotated[Labels | MISSING, Field(description="Labels to add.")] = MISSING
@@ -116,7 +133,17 @@ class TaskToggle(Input):
     model_config = ConfigDict(json_schema_extra={"examples": [{"completed": True}]})
 
     completed: Completed | MISSING = MISSING
+    completed_at: CompletedAt | MISSING | None = MISSING
+    occurrence: Occurrence | MISSING = MISSING
     subtasks: Subtasks | MISSING = MISSING
+
+
+class TaskSkip(Input):
+    """The occurrence to skip. Without it, the present one."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"occurrence": "2026-11-20T09:00:00"}]})
+
+    occurrence: Occurrence | MISSING = MISSING
 
 
 class TaskMove(Move):
@@ -167,6 +194,21 @@ class TaskRead:
         ),
     ]
     due_at: Annotated[Instant | None, Field(description="The instant of a `due` with time and zone.")]
+    recurrence: Annotated[
+        str | None,
+        Field(
+            description="How it recurs, an RRULE of RFC 5545: when it is completed, its dates move to the "
+            "next occurrence. A COUNT is counted down.",
+            examples=["FREQ=WEEKLY;BYDAY=MO"],
+        ),
+    ]
+    recurrence_mode: Annotated[
+        RecurrenceMode, Field(description="Which occurrence is the next.", examples=["next"])
+    ]
+    recurrence_exclude: Annotated[
+        list[str],
+        Field(description="Dates and local times that are passed over.", examples=[["2026-12-25"]]),
+    ]
     priority: Annotated[int | None, Field(description="1 is the most urgent, 9 the least.", examples=[1])]
     labels: Annotated[list[str], Field(examples=[["home", "Büro"]])]
     link: Annotated[str | None, Field(examples=["https://example.com/recipes/7"])]
@@ -197,6 +239,17 @@ class TaskDeleted(TaskRead):
 
 
 @dataclass(frozen=True, slots=True)
+class TaskAdvanced(TaskRead):
+    """A recurring task, one occurrence of which was just completed.
+
+    `completion`: the version of the completion; with reopened subtasks, and the last one of theirs. It is
+    what undoes it, and no field of the task.
+    """
+
+    completion: str
+
+
+@dataclass(frozen=True, slots=True)
 class TasksDeleted:
     """The number of tasks that were moved to the trash."""
 
@@ -207,7 +260,8 @@ _TABLE = table_of(Task).c
 _COMPLETED_OR_OPEN = case((_TABLE.completed, "completed"), else_="open")
 # The fields that are not as their column is.
 _SHOWN: dict[str, ColumnElement[Any]] = {
-    "status": func.coalesce(_TABLE.status, _COMPLETED_OR_OPEN).label("status")
+    "status": func.coalesce(_TABLE.status, _COMPLETED_OR_OPEN).label("status"),
+    "recurrence_mode": func.coalesce(_TABLE.recurrence_mode, "next").label("recurrence_mode"),
 }
 
 

@@ -24,6 +24,7 @@ from taskwell.services.operations import (
     MoveTask,
     Operation,
     RestoreTask,
+    SkipTask,
     ToggleTask,
     UpdateTask,
     check_list,
@@ -118,7 +119,7 @@ def _name_step(error: TaskwellError, index: int, step: batch.Operation) -> None:
 
 def _operation_of(
     user_id: str, step: batch.TaskOperation, zone: ZoneOfRequest
-) -> UpdateTask | DeleteTask | ToggleTask | RestoreTask | MoveTask:
+) -> UpdateTask | DeleteTask | ToggleTask | SkipTask | RestoreTask | MoveTask:
     expected = _expected(step)
     match step:
         case batch.UpdateOperation():
@@ -126,7 +127,9 @@ def _operation_of(
         case batch.DeleteOperation():
             return DeleteTask(user_id, step.id, expected)
         case batch.ToggleOperation():
-            return ToggleTask(user_id, step.id, step.task, expected)
+            return ToggleTask(user_id, step.id, step.task, expected, zone)
+        case batch.SkipOperation():
+            return SkipTask(user_id, step.id, step, expected, zone)
         case batch.RestoreOperation():
             return RestoreTask(user_id, step.id, expected)
         case batch.MoveOperation():

@@ -47,13 +47,25 @@ FIELDS: Mapping[Kind, tuple[str, ...]] = {
 _TYPES = table_of(HistoryRecord).c
 # What a field of a new object is if nothing sets it.
 _EMPTY: tuple[Any, ...] = (None, [], {})
-_NEW: Mapping[str, tuple[Any, ...]] = {"completed": (False,), "status": ("open",)}
+_NEW: Mapping[str, tuple[Any, ...]] = {
+    "completed": (False,), "status": ("open",), "recurrence_mode": ("next",),
+}  # fmt: skip
 _ROWS = 1_000  # of a statement
 _IN_TRASH = to_json({DELETED: [False, True]}).decode()
 
 
+class Occurrence(NamedTuple):
+    """A date of a recurring task that was completed at an instant, or skipped."""
+
+    date: str
+    completed_at: datetime | None = None
+
+
 class Record(NamedTuple):
-    """What a write did to an object. `id`: of a label its key. `undoes`: the versions that it undoes."""
+    """What a write did to an object. `id`: of a label its key. `undoes`: the versions that it undoes.
+
+    `occurrence`: of a recurring task, which one it completed or skipped.
+    """
 
     user_id: str
     kind: Kind
@@ -62,6 +74,7 @@ class Record(NamedTuple):
     at: datetime
     changes: Changes
     undoes: Sequence[int] | None = None
+    occurrence: Occurrence | None = None
 
     def values(self) -> dict[str, Any]:
         """The values of its columns but for `version`, and for those of the actor."""
@@ -73,6 +86,8 @@ class Record(NamedTuple):
             "at": self.at,
             "changes": changes_json(self.changes),
             "undoes": None if self.undoes is None else to_json(self.undoes).decode(),
+            "occurrence": self.occurrence and self.occurrence.date,
+            "completed_at": self.occurrence and self.occurrence.completed_at,
         }
 
 
@@ -123,6 +138,8 @@ def _value(values: Mapping[str, Any], name: str) -> Any:
     """The value of a field as the object shows it."""
     if name == "status":
         return values["status"] or ("completed" if values["completed"] else "open")
+    if name == "recurrence_mode":
+        return values[name] or "next"
     return values[name]
 
 
@@ -166,10 +183,11 @@ async def purge(transaction: Transaction, before: datetime) -> bool:
     """Remove some records that are older than an instant. Returns whether there may be more.
 
     The records of a user grow older with their numbers, so the oldest one is the first by the primary key.
+    Completed occurrences stay as long as their task: nothing else has them.
     """
     oldest = (
         select(col(HistoryRecord.at))
-        .where(col(HistoryRecord.user_id) == col(User.id))
+        .where(col(HistoryRecord.user_id) == col(User.id), col(HistoryRecord.version) > col(User.history_seq))
         .order_by(col(HistoryRecord.version))
         .limit(1)
         .scalar_subquery()
@@ -181,12 +199,14 @@ async def purge(transaction: Transaction, before: datetime) -> bool:
     await lock(transaction, user_id, create_user=False)
     version = col(HistoryRecord.version)
     own = col(HistoryRecord.user_id) == user_id
-    some = select(version, col(HistoryRecord.at)).where(own).order_by(version).limit(_ROWS)
+    start = select(col(User.history_seq)).where(col(User.id) == user_id).scalar_subquery()
+    some = select(version, col(HistoryRecord.at)).where(own, version > start).order_by(version).limit(_ROWS)
     expired = [row.version for row in await transaction.all(some) if row.at < before]
     if not expired:
         return False
     last = max(expired)
-    await transaction.execute(delete(HistoryRecord).where(own, version <= last))
+    no_occurrence = col(HistoryRecord.occurrence).is_(None)
+    await transaction.execute(delete(HistoryRecord).where(own, version <= last, no_occurrence))
     await transaction.execute(
         update(User).where(col(User.id) == user_id, col(User.history_seq) < last).values(history_seq=last)
     )

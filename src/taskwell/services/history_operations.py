@@ -1,10 +1,11 @@
 """The operations on the history: each is a value that `Operations` executes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from taskwell.database.database import ReadTransaction, Transaction
-from taskwell.schemas.history import UndoRequest, UndoResult
+from taskwell.schemas.history import CompletionRead, UndoRequest, UndoResult
 from taskwell.services import history_query, undo
 from taskwell.services.history_query import HistoryFilter, HistoryPage
 from taskwell.services.operations import Operation, ReadOperation
@@ -43,6 +44,21 @@ class GetObjectHistory(ReadOperation[HistoryPage]):
             self.filter,
             limit=self.limit,
             position=self.position,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ListCompletions(ReadOperation[tuple[Sequence[CompletionRead], bool]]):
+    """A page of the completed and skipped occurrences of a task, and whether there are more."""
+
+    user_id: str
+    task_id: UUID
+    limit: int
+    position: int | None = None
+
+    async def run(self, transaction: ReadTransaction) -> tuple[Sequence[CompletionRead], bool]:
+        return await history_query.list_completions(
+            transaction, self.user_id, self.task_id, limit=self.limit, position=self.position
         )
 
 

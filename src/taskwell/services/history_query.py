@@ -1,4 +1,4 @@
-"""Reads the history: pages of records, newest first, or in their order after a version."""
+"""Reads the history: pages of records, newest first, or in their order after a version; and completions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from taskwell.models import HistoryRecord, Task, TaskList, User
 from taskwell.models.base import table_of
 from taskwell.schemas.actor import ActorRead
 from taskwell.schemas.change import Kind
-from taskwell.schemas.history import HistoryEntry
+from taskwell.schemas.history import CompletionRead, HistoryEntry
 from taskwell.services.task_lists import ListNotFound
 from taskwell.services.tasks import TaskNotFound
 
@@ -109,11 +109,54 @@ async def object_history(
     Raises:
         TaskNotFound, ListNotFound: missing, purged, or of another user.
     """
-    table, missing = (Task, TaskNotFound) if found.kind == "task" else (TaskList, ListNotFound)
+    await _require(transaction, user_id, object_id, found.kind)
+    return await list_history(transaction, user_id, found, limit=limit, position=position)
+
+
+async def _require(transaction: ReadTransaction, user_id: str, object_id: UUID, kind: Kind | None) -> None:
+    table, missing = (Task, TaskNotFound) if kind == "task" else (TaskList, ListNotFound)
     there = select(col(table.id)).where(col(table.user_id) == user_id, col(table.id) == object_id)
     if await transaction.first(there) is None:
         raise missing
-    return await list_history(transaction, user_id, found, limit=limit, position=position)
+
+
+async def list_completions(
+    transaction: ReadTransaction, user_id: str, task_id: UUID, *, limit: int, position: int | None
+) -> tuple[Sequence[CompletionRead], bool]:
+    """The completed and skipped occurrences of a task but for those undone, newest first.
+
+    `position`: the version of the last one of the page before. Returns too whether there are more.
+
+    Raises:
+        TaskNotFound: missing, purged, or of another user.
+    """
+    await _require(transaction, user_id, task_id, "task")
+    own = (_COLUMNS.user_id == user_id, _COLUMNS.object_id == str(task_id))
+    undone = await _undone(transaction, own)
+    statement = select(*_COLUMNS).where(*own, _COLUMNS.occurrence.is_not(None))
+    if position is not None:
+        statement = statement.where(_COLUMNS.version < position)
+    if undone:
+        statement = statement.where(_COLUMNS.version.not_in(undone))
+    rows = await transaction.all(statement.order_by(_COLUMNS.version.desc()).limit(limit + 1))
+    found = [
+        CompletionRead(row.version, row.occurrence, row.completed_at, row.op == "skipped", by_of(row))
+        for row in rows[:limit]
+    ]
+    return found, len(rows) > limit
+
+
+async def _undone(transaction: ReadTransaction, own: tuple[Any, ...]) -> set[int]:
+    """The versions of the task that are undone. What undoes an undoing brings its versions back."""
+    statement = select(_COLUMNS.version, _COLUMNS.undoes).where(*own, _COLUMNS.undoes.is_not(None))
+    undone: set[int] = set()
+    undoing: dict[int, Sequence[int]] = {}
+    for row in await transaction.all(statement.order_by(_COLUMNS.version)):
+        versions: list[int] = from_json(row.undoes)
+        for version in versions:
+            undone ^= {version, *undoing.get(version, ())}
+        undoing[row.version] = versions
+    return undone
 
 
 async def _numbers(transaction: ReadTransaction, user_id: str) -> tuple[int, int]:
@@ -148,7 +191,16 @@ def entry_of(row: Row[Any]) -> HistoryEntry:
     undoes = None if row.undoes is None else from_json(row.undoes)
     changes = from_json(row.changes)
     return HistoryEntry(
-        row.version, row.kind, row.object_id, row.op, row.at, by_of(row), changes, row.occurrence, undoes
+        row.version,
+        row.kind,
+        row.object_id,
+        row.op,
+        row.at,
+        by_of(row),
+        changes,
+        row.occurrence,
+        row.completed_at,
+        undoes,
     )
 
 

@@ -12,10 +12,18 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from taskwell.core.errors import TaskwellError
+from taskwell.core.errors import NotCoalesced, TaskwellError
 from taskwell.database.database import Database, ReadTransaction, Transaction
 from taskwell.schemas.query import Keyset, TaskFilter, TaskQuery
-from taskwell.schemas.task import TaskCreate, TaskDeleted, TaskMove, TaskRead, TaskToggle, TaskUpdate
+from taskwell.schemas.task import (
+    TaskCreate,
+    TaskDeleted,
+    TaskMove,
+    TaskRead,
+    TaskSkip,
+    TaskToggle,
+    TaskUpdate,
+)
 from taskwell.schemas.token import TokenCreate, TokenCreated
 from taskwell.schemas.user import UserCreate, UserRead, UserUpdate
 from taskwell.services import moves, tasks, tokens, trash, users
@@ -49,6 +57,8 @@ _SHORT_CHUNK_SIZE = 101
 
 # Checks the user's last sequence number while its row is locked; it raises to prevent the write.
 Check = Callable[[int], None]
+# Errors of coalesced operations. A transaction of their own may do better: create a missing user, for one.
+UNDECIDED = (UserNotFound, NotCoalesced)
 # The function that executes the operations of many calls, and the key of this one.
 Coalesced = tuple[Callable[[Any, Sequence[Any]], Awaitable[Sequence[T | TaskwellError]]], Any]
 # On the fast path text in canonical form: creating a UUID would take longer than everything else.
@@ -101,7 +111,7 @@ class Operations:
         """
         started = self.start(operation)
         if started is not None:
-            with suppress(UserNotFound):  # the operation's own transaction creates the user, or raises
+            with suppress(*UNDECIDED):
                 return await started
         if isinstance(operation, ReadOperation):
             return await self.database.read(operation.run)
@@ -125,7 +135,7 @@ class Operations:
     def start(self, operation: Operation[T]) -> asyncio.Future[T] | None:
         """Start a coalesced operation without a task. None: it is not coalesced; use `execute`.
 
-        If the future raises UserNotFound, use `execute` too: it creates the user, or raises.
+        If the future raises one of `UNDECIDED`, use `execute` too.
         """
         coalesced = operation.coalesced()
         if coalesced is None:
@@ -284,16 +294,43 @@ class ToggleTask(Operation[TaskRead | TaskJson]):
     task_id: TaskId
     state: TaskToggle
     expected: ExpectedVersions | None = None
+    zone: ZoneOfRequest = NO_ZONE
 
     async def run(self, transaction: Transaction) -> TaskRead:
         return await tasks.toggle_task(
-            transaction, self.user_id, _uuid(self.task_id), self.state, expected=self.expected
+            transaction,
+            self.user_id,
+            _uuid(self.task_id),
+            self.state,
+            expected=self.expected,
+            zone=self.zone,
         )
 
     def coalesced(self) -> Coalesced[TaskRead | TaskJson] | None:
         if self.expected is not None or self.state.model_fields_set:
             return None
         return toggle_tasks, TaskKey(self.user_id, str(self.task_id))
+
+
+@dataclass(frozen=True, slots=True)
+class SkipTask(Operation[TaskRead]):
+    """Move a recurring task to its next occurrence."""
+
+    user_id: str
+    task_id: UUID
+    skip: TaskSkip
+    expected: ExpectedVersions | None = None
+    zone: ZoneOfRequest = NO_ZONE
+
+    async def run(self, transaction: Transaction) -> TaskRead:
+        return await tasks.skip_task(
+            transaction,
+            self.user_id,
+            self.task_id,
+            self.skip,
+            expected=self.expected,
+            zone=self.zone,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,19 @@ _FOLDED = ("title", "description")
 _PLAIN = frozenset({"title", "description", "completed"})
 # The fields whose values depend on the stored task, on another task, or on a list.
 _DEPENDENT = frozenset(
-    {"list_id", "parent_id", "start", "due", "time_zone", "labels_add", "labels_remove", "extra"}
+    {
+        "list_id",
+        "parent_id",
+        "start",
+        "due",
+        "time_zone",
+        "recurrence",
+        "recurrence_mode",
+        "recurrence_exclude",
+        "labels_add",
+        "labels_remove",
+        "extra",
+    }
 )
 _INSTANT = _TABLE.c.updated_at.type
 
@@ -209,6 +221,7 @@ _IS_PLAIN = {
     "postgresql": f"num_nonnulls({_RICH_NAMES}) = 0",
 }
 _EMPTY = {column.name: column.type.empty for column in _TABLE.c if isinstance(column.type, JsonText)}
+_EMPTY["recurrence_mode"] = '"next"'
 # Columns whose text needs no escaping: ids, keys, dates, and names of time zones.
 _UNESCAPED = {"user_id", "position", "start", "due", "time_zone"}
 
@@ -250,6 +263,7 @@ _POSTGRESQL_FORMS: Mapping[type, Form] = {
 _STATUS = Form(
     '"%s"', ("coalesce({0}, CASE WHEN tasks.completed THEN 'completed' ELSE 'open' END)",), null=True
 )
+_MODE = Form('"%s"', ("coalesce({0}, 'next')",), null=True)
 
 
 def task_json_sql(dialect: str, *, deleted: bool = False) -> str:
@@ -319,6 +333,8 @@ def _form(dialect: str, column: Column[Any]) -> Form:
 def _form_of_value(dialect: str, column: Column[Any]) -> Form:
     if column.name == "status":
         return _STATUS
+    if column.name == "recurrence_mode":
+        return _MODE
     if isinstance(column.type, JsonText):
         empty = column.type.empty.replace("{", "{{").replace("}", "}}")
         return Form("%s", (f"coalesce({{0}}, '{empty}')",), null=True)

@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, literal_column, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from taskwell.core.clock import utc_now
-from taskwell.core.errors import Held
+from taskwell.core.errors import Held, NotCoalesced
 from taskwell.core.principal import Actor
 from taskwell.database.coalescing import coalesced
 from taskwell.database.database import ReadTransaction, Transaction
@@ -86,8 +86,8 @@ async def get_tasks(
 @coalesced("toggle_tasks")
 async def toggle_tasks(
     transaction: Transaction, keys: Sequence[TaskKey]
-) -> Sequence[TaskJson | TaskNotFound | Held]:
-    """Invert the state of each task. The keys are distinct."""
+) -> Sequence[TaskJson | TaskNotFound | Held | NotCoalesced]:
+    """Invert the state of each task. The keys are distinct. Those that recur are `NotCoalesced`."""
     now = utc_now()
     if not transaction.writes_in_ctes:
         return [await _toggle_task(transaction, key, now) for key in keys]
@@ -95,11 +95,12 @@ async def toggle_tasks(
     values = _values(TaskKey._fields, keys) | transaction.actor._asdict()
     toggled = _in_order(keys, await transaction.fetch_prepared(statement, **values, now=now))
     missing = [key for key, outcome in zip(keys, toggled, strict=True) if isinstance(outcome, TaskNotFound)]
-    if transaction.waits or not missing:
+    if not missing:
         return toggled
     there = dict(zip(missing, await get_tasks(transaction, missing), strict=True))
+    reason = NotCoalesced if transaction.waits else Held
     return [
-        Held() if isinstance(there.get(key), TaskJson) else outcome
+        reason() if isinstance(there.get(key), TaskJson) else outcome
         for key, outcome in zip(keys, toggled, strict=True)
     ]
 
@@ -141,10 +142,13 @@ async def _get_task(transaction: ReadTransaction, key: TaskKey) -> TaskJson | Ta
     return TaskJson(*rows[0]) if rows else TaskNotFound()
 
 
-async def _toggle_task(transaction: Transaction, key: TaskKey, now: datetime) -> TaskJson | TaskNotFound:
-    numbers = await transaction.fetch_prepared(_TAKE_NUMBER_IF_ALIVE, **_sqlite_values(key))
+async def _toggle_task(
+    transaction: Transaction, key: TaskKey, now: datetime
+) -> TaskJson | TaskNotFound | NotCoalesced:
+    numbers = await transaction.fetch_prepared(_TAKE_NUMBER_TO_TOGGLE, **_sqlite_values(key))
     if not numbers:
-        return TaskNotFound()
+        there = await _get_task(transaction, key)
+        return NotCoalesced() if isinstance(there, TaskJson) else there
     values = {**_sqlite_values(key), "now": now, "version": numbers[0][0]}
     await transaction.fetch_prepared(_RECORD_TOGGLE, **values, **transaction.actor._asdict())
     rows = await transaction.fetch_prepared(_TOGGLE_TASK, **values)
@@ -227,10 +231,11 @@ _SQLITE_TOGGLED = _toggled("sqlite")
 _ONE = "user_id = :user_id AND id = :id AND deleted_at IS NULL"
 _GET_SQLITE_TASK = _statement(f"SELECT version, {_SQLITE_JSON} FROM tasks WHERE {_ONE}")
 _TAKE_NUMBER = _statement("UPDATE users SET last_seq = last_seq + 1 WHERE id = :user_id RETURNING last_seq")
-_TAKE_NUMBER_IF_ALIVE = _statement(
+_TAKE_NUMBER_TO_TOGGLE = _statement(
     f"""
     UPDATE users SET last_seq = last_seq + 1
-    WHERE id = :user_id AND EXISTS (SELECT 1 FROM tasks WHERE {_ONE}) RETURNING last_seq
+    WHERE id = :user_id AND EXISTS (SELECT 1 FROM tasks WHERE {_ONE} AND recurrence IS NULL)
+    RETURNING last_seq
     """
 )
 _SQLITE_WHO = ", ".join(f":{name}" for name in Actor._fields)
@@ -320,12 +325,15 @@ def _numbered(waits: bool) -> str:
 
 @cache
 def _toggle_statement(*, several: bool, waits: bool) -> PreparedStatement:
+    # A task that recurs moves on instead: see `services.completions`.
+    plain = "tasks.recurrence IS NULL"
     if several:
-        numbered = f"WITH inputs AS (SELECT inputs.* FROM {_INPUT_TASKS}), {_numbered(waits)}"
-        ordinal, found = "numbered.ordinal", _FOUND.replace("inputs", "numbered")
+        numbered = f"WITH inputs AS (SELECT inputs.* FROM {_INPUT_TASKS} AND {plain}), {_numbered(waits)}"
+        ordinal, found = "numbered.ordinal", f"{_FOUND.replace('inputs', 'numbered')} AND {plain}"
     else:
-        numbered = _numbered_one(waits, f"EXISTS (SELECT 1 FROM tasks WHERE {_LONE})")
-        ordinal, found = "1", _LONE
+        found = f"{_LONE} AND {plain}"
+        numbered = _numbered_one(waits, f"EXISTS (SELECT 1 FROM tasks WHERE {found})")
+        ordinal = "1"
     # The statement's snapshot can be older than the lock of the user's row that it waited for. FOR UPDATE
     # reads the task as it is now.
     return _statement(

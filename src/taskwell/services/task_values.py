@@ -10,12 +10,17 @@ from sqlalchemy import Row
 from taskwell.core.errors import Invalid, Violation
 from taskwell.database.database import Transaction
 from taskwell.schemas.values import check_extra, check_label_count, distinct_labels, label_key, merged
+from taskwell.services import recurring
+from taskwell.services.completions import dates_of, recurrence_columns, recurrence_of
 from taskwell.services.placement import Part, Place, place_of
+from taskwell.services.recurring import NO_RECURRENCE, Recurrence
 from taskwell.services.task_dates import NO_DATES, Dates, resolve
 from taskwell.services.task_fields import depends, label_values, own_values
 from taskwell.services.zones import ZoneOfRequest
 
 T = TypeVar("T")
+
+_OF_RECURRENCE = frozenset({"recurrence", "recurrence_mode", "recurrence_exclude", "start", "due"})
 
 
 class TaskValues:
@@ -38,7 +43,8 @@ class TaskValues:
         if depends(sent):
             values |= _label_values(sent, [])
             values |= _extra_values(sent, {})
-            values |= await self._date_values(sent, NO_DATES)
+            dates = await self._dates(sent, NO_DATES)
+            values |= dates._asdict() | _recurrence_values(sent, NO_RECURRENCE, dates)
             values |= (await self._new_place(sent))._asdict()
         return values
 
@@ -53,11 +59,13 @@ class TaskValues:
         values = own_values(sent)
         values |= _label_values(sent, stored.labels)
         values |= _extra_values(sent, stored.extra)
-        dates = Dates(stored.start, stored.due, stored.time_zone, stored.due_at, stored.start_at)
-        values |= await self._date_values(sent, dates)
-        before = Place(stored.list_id, stored.parent_id)
-        place = await place_of(self._transaction, self._user_id, sent, before, task_id=stored.id, parts=parts)
-        return values if place == before else values | place._asdict()
+        before = dates_of(stored._asdict())
+        dates = await self._dates(sent, before)
+        values |= {} if dates == before else dates._asdict()
+        values |= _recurrence_values(sent, recurrence_of(stored._asdict()), dates)
+        old = Place(stored.list_id, stored.parent_id)
+        place = await place_of(self._transaction, self._user_id, sent, old, task_id=stored.id, parts=parts)
+        return values if place == old else values | place._asdict()
 
     async def _new_place(self, sent: Mapping[str, Any]) -> Place:
         """Imports create many tasks in one place."""
@@ -67,10 +75,9 @@ class TaskValues:
             self._places[asked] = await place_of(self._transaction, self._user_id, named)
         return self._places[asked]
 
-    async def _date_values(self, sent: Mapping[str, Any], stored: Dates) -> dict[str, Any]:
+    async def _dates(self, sent: Mapping[str, Any], stored: Dates) -> Dates:
         zone = await self._name_of_zone() if _has_instant(sent) else ""
-        dates = resolve(sent, stored, zone)
-        return {} if dates == stored else dates._asdict()
+        return resolve(sent, stored, zone)
 
     async def _name_of_zone(self) -> str:
         if self._zone_name is None:
@@ -95,6 +102,14 @@ def labels_after(sent: Mapping[str, Any], stored: Sequence[str]) -> list[str]:
 def _label_values(sent: Mapping[str, Any], stored: Sequence[str]) -> dict[str, Any]:
     changes = sent.get("labels_add") or sent.get("labels_remove")
     return label_values(labels_after(sent, stored)) if changes else {}
+
+
+def _recurrence_values(sent: Mapping[str, Any], stored: Recurrence, dates: Dates) -> dict[str, Any]:
+    """`dates`: those after the request."""
+    if sent.keys().isdisjoint(_OF_RECURRENCE):
+        return {}
+    recurrence = recurring.resolve(sent, stored, dates)
+    return {} if recurrence == stored else recurrence_columns(recurrence)
 
 
 def _extra_values(sent: Mapping[str, Any], stored: dict[str, Any]) -> dict[str, Any]:

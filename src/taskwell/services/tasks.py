@@ -23,17 +23,35 @@ from taskwell.schemas.history import Op
 from taskwell.schemas.task import (
     TASK_COLUMNS,
     TASK_DELETED_COLUMNS,
+    TaskAdvanced,
     TaskCreate,
     TaskDeleted,
     TaskRead,
+    TaskSkip,
     TaskToggle,
     TaskUpdate,
 )
-from taskwell.services.history import change_record, insert_record, record_of_new_task, write_records
-from taskwell.services.placement import Place, moves, parts_of, place_left
+from taskwell.services.completions import (
+    Completion,
+    NotRecurring,
+    Step,
+    is_over,
+    reopen_parts,
+    step_of,
+    take_completion,
+)
+from taskwell.services.history import (
+    Occurrence,
+    change_record,
+    insert_record,
+    record_of_new_task,
+    write_records,
+)
+from taskwell.services.placement import Part, Place, moves, parts_of, place_left
 from taskwell.services.sequence import (
     SequenceNumber,
     first_or_next_number,
+    last_number,
     next_number,
     next_numbers,
     write,
@@ -55,6 +73,7 @@ from taskwell.services.zones import NO_ZONE, ZoneOfRequest
 
 ExpectedVersions = frozenset[int]
 _LABEL_CHANGES = ("labels_add", "labels_remove")
+_STATE = frozenset({"completed", "status"})
 Conditions = tuple[ColumnElement[bool], ...]
 
 
@@ -178,14 +197,16 @@ async def _insert_all(
                 if len(created) < index:
                     return created
             try:
-                sent = await further.of_new(sent_values(new))
+                sent = sent_values(new)
+                moment = take_completion(sent).moment(now)
+                sent = await further.of_new(sent)
             except Invalid as error:
                 created += await _insert(transaction, rows)
                 if len(created) < index:  # an earlier one fails too, and is the one to be told
                     return created
                 error.index = index
                 raise
-            values |= sent | derived_values({"completed": values["completed"]} | sent, now)
+            values |= sent | derived_values({"completed": values["completed"]} | sent, moment)
         rows.append({**values, "version": first + index})
     return [*created, *await _insert(transaction, rows)]
 
@@ -218,7 +239,8 @@ async def put_task(
         TaskExists: there is a task with that id, perhaps in the trash.
     """
     values = sent_values(changes)
-    take_subtasks(values)  # a new task has none
+    take_subtasks(values)  # a new task has none,
+    values.pop("occurrence", None)  # and no other occurrence
     if "title" not in values:
         raise Invalid(Violation("body", "/title", "required", "is required"))
     if not values.keys().isdisjoint(_LABEL_CHANGES):
@@ -243,6 +265,7 @@ async def update_task(
         Invalid: a value contradicts another, or names a list or a task that does not exist.
         TaskNotFound: missing, in the trash, or of another user.
         PreconditionFailed: the task has none of the expected versions.
+        OccurrenceAhead: it has an earlier occurrence than the one that the request completes.
     """
     sent = sent_values(changes)
     if not sent:
@@ -255,9 +278,9 @@ async def update_task(
             raise contradiction()
         stored = await locked(transaction, user_id, task_id, expected)
         sent = without_unchanged_state(sent, stored.completed)
-    with_parts = take_subtasks(sent)
+    with_parts, completion = take_subtasks(sent), take_completion(sent)
     stored = await locked(transaction, user_id, task_id, expected)
-    return await _change(transaction, stored, sent, zone, with_parts=with_parts)
+    return await _change(transaction, stored, sent, zone, completion, with_parts=with_parts)
 
 
 async def toggle_task(
@@ -267,18 +290,50 @@ async def toggle_task(
     state: TaskToggle,
     *,
     expected: ExpectedVersions | None = None,
+    zone: ZoneOfRequest = NO_ZONE,
 ) -> TaskRead:
-    """Invert the task's state, or set the state that is sent.
+    """Invert the task's state, or set the state that is sent. An occurrence is completed, never reopened.
 
     Raises:
-        TaskNotFound: missing, in the trash, or of another user.
-        PreconditionFailed: the task has none of the expected versions.
+        TaskNotFound, PreconditionFailed, OccurrenceAhead: as `update_task`.
     """
     named = state.model_dump()
-    with_parts = take_subtasks(named)
+    if "occurrence" in named:
+        named.setdefault("completed", True)
+    with_parts, completion = take_subtasks(named), take_completion(named)
     stored = await locked(transaction, user_id, task_id, expected)
     sent = named or {"completed": not stored.completed}
-    return await _change(transaction, stored, sent, NO_ZONE, with_parts=with_parts)
+    return await _change(transaction, stored, sent, zone, completion, with_parts=with_parts)
+
+
+async def skip_task(
+    transaction: Transaction,
+    user_id: str,
+    task_id: UUID,
+    skip: TaskSkip,
+    *,
+    expected: ExpectedVersions | None = None,
+    zone: ZoneOfRequest = NO_ZONE,
+) -> TaskRead:
+    """Move a recurring task to its next occurrence, without completing this one. The last one is cancelled.
+
+    Raises:
+        TaskNotFound, PreconditionFailed, OccurrenceAhead: as `update_task`.
+        NotRecurring: it does not recur, or is completed.
+    """
+    stored = await locked(transaction, user_id, task_id, expected)
+    occurrence = skip.model_dump().get("occurrence")
+    if await is_over(transaction, stored, occurrence, zone):
+        return await get_task(transaction, user_id, task_id)
+    if stored.recurrence is None or stored.completed:
+        raise NotRecurring
+    now = instant_after(stored)
+    step = await step_of(transaction, stored._asdict(), now, zone)
+    cancelled = {"completed": True, "completed_at": now, "status": "cancelled"}
+    values = cancelled if step.shift is None else step.columns
+    skipped = Occurrence(step.occurrence)
+    row = await write_task(transaction, stored, values, now, "skipped", occurrence=skipped)
+    return TaskRead.of(row)
 
 
 async def delete_task(
@@ -344,25 +399,91 @@ async def _read(
 
 
 async def _change(
-    transaction: Transaction, stored: Row[Any], sent: dict[str, Any], zone: ZoneOfRequest, *, with_parts: bool
+    transaction: Transaction,
+    stored: Row[Any],
+    sent: dict[str, Any],
+    zone: ZoneOfRequest,
+    completion: Completion,
+    *,
+    with_parts: bool,
 ) -> TaskRead:
     """Change a locked task. Tasks below it move along, each under its number.
 
     `with_parts`: they are completed with it.
     """
     user_id, task_id = stored.user_id, stored.id
+    if await is_over(transaction, stored, completion.occurrence, zone):
+        sent = {name: value for name, value in sent.items() if name not in _STATE}
+        with_parts = False
+        if not sent:
+            return await get_task(transaction, user_id, task_id)
     parts = await parts_of(transaction, user_id, task_id) if with_parts or moves(sent) else []
     values = await TaskValues(transaction, user_id, zone).of_change(sent, stored, parts)
     tree = [task_id, *(part.id for part in parts)]
     now = await instant_of_writes(transaction, user_id, tree) if with_parts else instant_after(stored)
-    values |= derived_values(values, now, stored)
+    moment = completion.moment(now) if values.get("completed") and not stored.completed else now
+    values |= derived_values(values, moment, stored)
+    if _completes_occurrence(stored, values):
+        step = await step_of(transaction, {**stored._asdict(), **values}, moment, zone)
+        return await _complete_occurrence(transaction, stored, values, step, moment, with_parts=with_parts)
     row = await write_task(transaction, stored, values, now)
+    await _change_parts(transaction, stored, values, parts, now, with_parts=with_parts)
+    return TaskRead.of(row)
+
+
+def _completes_occurrence(stored: Row[Any], values: Mapping[str, Any]) -> bool:
+    """Whether a change completes a recurring task. One that is cancelled does not go on."""
+    done = values.get("completed", False) and not stored.completed and values.get("status") is None
+    return done and values.get("recurrence", stored.recurrence) is not None
+
+
+async def _change_parts(
+    transaction: Transaction,
+    stored: Row[Any],
+    values: Mapping[str, Any],
+    parts: Sequence[Part],
+    now: datetime,
+    *,
+    with_parts: bool,
+) -> None:
+    """Take the tasks below a task to its new list, and complete them with it."""
     if values.get("list_id", stored.list_id) != stored.list_id:
         moved = [{"id": part.id, "list_id": values["list_id"]} for part in parts]
-        await write_tasks(transaction, user_id, moved)
+        await write_tasks(transaction, stored.user_id, moved)
     if with_parts:
-        await complete_all(transaction, user_id, tree[1:], now)
-    return TaskRead.of(row)
+        await complete_all(transaction, stored.user_id, [part.id for part in parts], now)
+
+
+async def _complete_occurrence(
+    transaction: Transaction,
+    stored: Row[Any],
+    values: Mapping[str, Any],
+    step: Step,
+    moment: datetime,
+    *,
+    with_parts: bool,
+) -> TaskAdvanced:
+    """Write a recurring task that is completed: at its next occurrence, or for good if it was the last."""
+    user_id = stored.user_id
+    parts = await parts_of(transaction, user_id, stored.id)
+    now = await instant_of_writes(transaction, user_id, [stored.id, *(part.id for part in parts)])
+    row = await write_task(
+        transaction,
+        stored,
+        {**values, **step.columns},
+        now,
+        "completed",
+        occurrence=Occurrence(step.occurrence, moment),
+    )
+    more = 0
+    if step.shift is None:
+        await _change_parts(transaction, stored, values, parts, now, with_parts=with_parts)
+    else:
+        await _change_parts(transaction, stored, values, parts, now, with_parts=False)
+        more = await reopen_parts(transaction, user_id, parts, step.shift, now, with_open=with_parts)
+    last = await last_number(transaction, user_id) if more else row.version
+    completion = f"{row.version}-{last}" if more else str(row.version)
+    return TaskAdvanced.of([*row, completion])
 
 
 async def locked(
@@ -403,9 +524,14 @@ async def write_task(
     now: datetime,
     op: Op = "updated",
     returned: Sequence[ColumnElement[Any]] = TASK_COLUMNS,
+    occurrence: Occurrence | None = None,
 ) -> Row[Any]:
-    """Set columns of a locked task under the next number, and record the change."""
+    """Set columns of a locked task under the next number, and record the change.
+
+    `occurrence`: the one that it completes or skips.
+    """
     record = change_record("task", stored.id, op, now, stored._asdict(), values)
+    record = record._replace(occurrence=occurrence)
 
     def statement(number: SequenceNumber) -> Any:
         return (

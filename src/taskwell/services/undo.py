@@ -41,7 +41,8 @@ _TASKS = table_of(Task).c
 # Fields that belong to each other: of these either all go back or none does.
 _GROUPS = (
     frozenset({"completed", "completed_at", "status"}),
-    frozenset({"due", "start", "time_zone", "due_at"}),
+    # With the rule: it counts from the dates.
+    frozenset({"due", "start", "time_zone", "due_at", "recurrence", "recurrence_mode", "recurrence_exclude"}),
     frozenset({"list_id", "parent_id"}),
 )
 _PLACE = ("list_id", "parent_id")
@@ -426,6 +427,8 @@ def _task_columns(values: Mapping[str, Any], stored: Row[Any], now: datetime) ->
         columns |= label_values(columns["labels"] or [])
     if columns.get("status") in ("open", "completed"):
         columns["status"] = None
+    if columns.get("recurrence_mode") == "next":
+        columns["recurrence_mode"] = None
     if not columns.keys().isdisjoint(Dates._fields):
         texts = {name: columns.get(name, getattr(stored, name)) for name in ("start", "due", "time_zone")}
         dates = recomputed(Dates(**texts, due_at=stored.due_at, start_at=stored.start_at))

@@ -46,15 +46,16 @@ from taskwell.rest.fast_path.simple_requests import (
 from taskwell.rest.pages import TaskListing
 from taskwell.schemas.types import is_user_id
 from taskwell.services.live_changes import Feed
-from taskwell.services.operations import CreateTask, ListTasks, Operation, Operations
+from taskwell.services.operations import UNDECIDED, CreateTask, ListTasks, Operation, Operations
 from taskwell.services.task_query import Chunk
-from taskwell.services.users import UserNotFound
 
 # These differ from one request to the next, and the middleware ignores them.
 _IGNORED_HEADERS = frozenset({b"content-length", b"traceparent", b"tracestate", b"baggage"})
 # The response to a request with one of these differs from the recorded one.
 _BYPASS_HEADERS = BYPASS_HEADERS | {b"if-none-match", b"x-request-id", b"expect"}
 _PLACEHOLDERS = frozenset({b"content-length", b"etag", b"location", b"ratelimit", b"x-request-id"})
+# Of a single response, so that no recorded head has them.
+_OF_ONE = frozenset({b"link", b"completion"})
 _LINK = b"%(link)b"  # a whole line, or nothing
 _CLIENTS = 1_000
 _MAX_HEADER_BYTES = 4_096  # the head of a request with more is not recorded
@@ -230,7 +231,7 @@ class FastPath:
         self._give_back(pending)
         state = request_state(scope)
         state.started_at = pending.started_at
-        if not isinstance(error, UserNotFound):
+        if not isinstance(error, UNDECIDED):
             state.outcome = error
         exchange.take_slow_path()
 
@@ -280,7 +281,7 @@ class FastPath:
         if client is None:
             client = ClientProfile(caller_of(scope), state.checks, state.limit, root_of(scope))
             self._clients[key] = client
-        recorded = [_with_placeholders(header) for header in headers if header[0] != b"link"]
+        recorded = [_with_placeholders(header) for header in headers if header[0] not in _OF_ONE]
         client.heads[kind.operation] = b"".join([*recorded, _LINK])
 
 

@@ -143,7 +143,7 @@ class SimpleRequests:
         state = _parsed(body, TaskToggle) if body else _NO_STATE
         if state is None or self._settings.require_if_match:
             return None
-        return ToggleTask(owner, task_id, state)
+        return ToggleTask(owner, task_id, state, zone=self._zone)
 
     def _move(self, owner: str, task_id: str, body: bytes) -> MoveTask | None:
         move = _parsed(body, TaskMove)

@@ -34,17 +34,19 @@ from taskwell.schemas.history import (
     OPS,
     VIAS,
     ClientName,
+    CompletionRead,
     HistoryEntry,
     TokenOrMe,
     UndoRequest,
     UndoResult,
+    completions_json,
     entries_json,
     undo_json,
 )
 from taskwell.schemas.task_list import ListId
 from taskwell.schemas.types import TaskId
 from taskwell.services.history import DELETED, FIELDS
-from taskwell.services.history_operations import GetObjectHistory, ListHistory, Undo
+from taskwell.services.history_operations import GetObjectHistory, ListCompletions, ListHistory, Undo
 from taskwell.services.history_query import HistoryFilter, HistoryPage
 from taskwell.services.operations import ReadOperation
 
@@ -201,6 +203,44 @@ async def get_task_history(
     found = _of(found, "task", task_id)
     make = partial(GetObjectHistory, owner, task_id, found)
     return await _page(request, operations, make, found, limit, cursor)
+
+
+@task_router.get(
+    "/{task_id}/completions",
+    name="list_completions",
+    response_model=list[CompletionRead],
+    summary="List the completed occurrences of a task",
+    responses={
+        200: {
+            "description": "The occurrences.",
+            "headers": {
+                "Link": {"description": "The next page, if there is one.", "schema": {"type": "string"}}
+            },
+        },
+        **problems("not_found"),
+    },
+)
+@requires(TASKS_READ)
+async def list_completions(
+    request: Request,
+    operations: OperationsDep,
+    owner: Owner,
+    task_id: PathTaskId,
+    limit: Limit = None,
+    cursor: Cursor = None,
+) -> Response:
+    """The occurrences of a recurring task that were completed or skipped, newest first, as long as it exists.
+
+    Those undone are left out. Without `limit` a page has 100.
+    """
+    query = ["completions", str(task_id)]
+    position = _position(cursor, query) if cursor else None
+    found, more = await operations.execute(ListCompletions(owner, task_id, limit or DEFAULT_LIMIT, position))
+    headers = {}
+    if more:
+        following = encode_cursor([str(found[-1].version)], query=query)
+        headers["Link"] = next_link(request.scope, following)
+    return Response(completions_json(found), headers=headers, media_type=_JSON)
 
 
 @list_router.get(

@@ -56,6 +56,7 @@ from taskwell.schemas.task import (
     TaskMove,
     TaskRead,
     TasksDeleted,
+    TaskSkip,
     TaskToggle,
     TaskUpdate,
 )
@@ -69,6 +70,7 @@ from taskwell.services.operations import (
     Operations,
     PutTask,
     RestoreTask,
+    SkipTask,
     ToggleTask,
     UpdateTask,
 )
@@ -76,6 +78,7 @@ from taskwell.services.operations import (
 router = APIRouter(route_class=TaskwellRoute, tags=["tasks"], dependencies=[Depends(preferences)])
 
 _NO_STATE = TaskToggle()
+_PRESENT = TaskSkip()
 
 _TEXT = {"schema": {"type": "string"}}
 _ETAG = {"ETag": {"description": "The task's version, quoted.", **_TEXT}}
@@ -87,6 +90,16 @@ _READ: dict[int | str, dict[str, Any]] = {
 }
 _CHANGED: dict[int | str, dict[str, Any]] = {
     200: {"description": "The task.", "headers": {**_ETAG, **REPLAYED}}
+}
+_COMPLETION = {
+    "Completion": {
+        "description": "Where an occurrence of a recurring task was completed: the version that undoes it, "
+        "or the first and the last one, as `41-43`, if completed subtasks were reopened.",
+        **_TEXT,
+    }
+}
+_COMPLETED: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The task.", "headers": {**_ETAG, **_COMPLETION, **REPLAYED}}
 }
 _CREATED: dict[int | str, dict[str, Any]] = {
     201: {"description": "The new task.", "model": TaskRead, "headers": {**_ETAG, **_LOCATION, **REPLAYED}}
@@ -264,7 +277,7 @@ async def get_task(
     name="update_task",
     response_model=TaskRead,
     summary="Change a task",
-    responses={**_CHANGED, **problems(*_BODY, *_CONDITIONAL)},
+    responses={**_COMPLETED, **problems(*_BODY, *_CONDITIONAL)},
 )
 @requires(TASKS_EDIT)
 async def update_task(
@@ -286,7 +299,7 @@ async def update_task(
     response_model=TaskRead,
     summary="Change a task, or create it with a chosen id",
     dependencies=[Depends(if_none_match_any)],
-    responses={**_CHANGED, **_CREATED, **problems(*_BODY, *_CONDITIONAL)},
+    responses={**_COMPLETED, **_CREATED, **problems(*_BODY, *_CONDITIONAL)},
 )
 @requires(TASKS_EDIT)
 async def put_task(
@@ -370,18 +383,50 @@ async def move_task(
     name="complete_task",
     response_model=TaskRead,
     summary="Toggle a task (as POST toggle does)",
-    responses={**_CHANGED, **problems(*_BODY, *_CONDITIONAL)},
+    responses={**_COMPLETED, **problems(*_BODY, *_CONDITIONAL)},
 )
 @router.post(
     "/{task_id}/toggle",
     name="toggle_task",
     response_model=TaskRead,
     summary="Toggle a task",
-    responses={**_CHANGED, **problems(*_BODY, *_CONDITIONAL)},
+    responses={**_COMPLETED, **problems(*_BODY, *_CONDITIONAL)},
 )
 @requires(TASKS_EDIT)
 async def toggle_task(
-    writes: WritesDep, owner: Owner, task_id: PathTaskId, expected: IfMatch, state: TaskToggle = _NO_STATE
+    writes: WritesDep,
+    owner: Owner,
+    task_id: PathTaskId,
+    expected: IfMatch,
+    zone: ZoneDep,
+    state: TaskToggle = _NO_STATE,
 ) -> Response:
-    """Without a body, invert the task's state, so that a retry reverts it; `{"completed": true}` sets it."""
-    return await writes(ToggleTask(owner, task_id, state, expected), task_response)
+    """Without a body, invert the task's state, so that a retry reverts it; `{"completed": true}` sets it.
+
+    A task that recurs stays open: its dates move to the next occurrence. Send the `occurrence` that is meant,
+    so that a retry does not complete the next one too.
+    """
+    return await writes(ToggleTask(owner, task_id, state, expected, zone), task_response)
+
+
+@router.post(
+    "/{task_id}/skip",
+    name="skip_occurrence",
+    response_model=TaskRead,
+    summary="Skip an occurrence",
+    responses={**_CHANGED, **problems(*_BODY, *_CONDITIONAL)},
+)
+@requires(TASKS_EDIT)
+async def skip_occurrence(
+    writes: WritesDep,
+    owner: Owner,
+    task_id: PathTaskId,
+    expected: IfMatch,
+    zone: ZoneDep,
+    skip: TaskSkip = _PRESENT,
+) -> Response:
+    """Move a recurring task to its next occurrence without completing this one; the last one is cancelled.
+
+    A task that does not recur, or is completed, is a 409.
+    """
+    return await writes(SkipTask(owner, task_id, skip, expected, zone), task_response)

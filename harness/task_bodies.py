@@ -12,10 +12,13 @@ from typing import Any
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from taskwell.core.clock import utc_now
 from taskwell.core.errors import Invalid, Violation
 from taskwell.schemas.base import Instant
 from taskwell.schemas.task import TaskCreate, TaskUpdate
 from taskwell.schemas.values import merged
+from taskwell.services import recurring
+from taskwell.services.recurring import Recurrence
 from taskwell.services.task_dates import Dates, recomputed, resolve
 from taskwell.services.task_fields import sent_values
 
@@ -24,13 +27,21 @@ Values = tuple[Any, ...]
 
 # The fields whose value is the id of something that has to be there: no body is drawn with them.
 REFERENCES = ("list_id", "parent_id")
-FIELDS = tuple(name for name in TaskCreate.model_fields if name not in REFERENCES)
+# No field by itself: what is sent counts only where the request completes the task.
+OF_COMPLETION = ("completed_at",)
+FIELDS = tuple(name for name in TaskCreate.model_fields if name not in {*REFERENCES, *OF_COMPLETION})
 REQUIRED = tuple(name for name, field in TaskCreate.model_fields.items() if field.is_required())
 # Any accepted values of these go together, also with those of a task that has no others: `status` may
-# contradict `completed`, and `start` may be later than `due`.
-COMPATIBLE = tuple(name for name in FIELDS if name not in {"status", "start"})
+# contradict `completed`, `start` may be later than `due`, and a rule needs a date.
+COMPATIBLE = tuple(name for name in FIELDS if name not in {"status", "start", "recurrence"})
+_DUE = {"due": "2026-11-20T09:00:00"}
 # Without these a value has no effect: a zone is that of a time.
-COMPANIONS: Mapping[str, Body] = {"time_zone": {"due": "2026-11-20T09:00:00"}}
+COMPANIONS: Mapping[str, Body] = {
+    "time_zone": _DUE,
+    "recurrence": _DUE,
+    "recurrence_mode": {**_DUE, "recurrence": "FREQ=DAILY"},
+    "recurrence_exclude": {**_DUE, "recurrence": "FREQ=DAILY"},
+}
 
 _TEXTS = (
     "Buy bread", "Buy milk", "  buy MILK ", " Buy bread\n", "Straße", "STRASSE", "ÄÖÜ ß", "日本語", "👩‍👩‍👧",
@@ -55,6 +66,12 @@ _LABELS: Values = (
     [f"label {n}" for n in range(30)], [f"label {n}" for n in range(31)], ["x" * 60], ["x" * 61],
     [""], [" "], [1], [None], ["a\nb"], ["\u202e"], "home",
 )  # fmt: skip
+_RULES: Values = (
+    "FREQ=DAILY", "freq=monthly;bymonthday=31", "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,TH;COUNT=3",
+    "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29;UNTIL=20401231", "FREQ=HOURLY;INTERVAL=4", "FREQ=SECONDLY",
+    "FREQ=DAILY;INTERVAL=0", "FREQ=DAILY;COUNT=2;UNTIL=20301231", "each", "completion", "never",
+    ["2026-12-25"], ["2026-12-26T09:00", "2026-12-27"], ["2026-02-30"], ["2026-12-25T09:00:00Z"],
+)  # fmt: skip
 
 
 def _nested(levels: int) -> dict[str, Any]:
@@ -70,7 +87,7 @@ _EXTRAS: Values = (
 # What some field takes, and what it does not.
 _POOL: Values = (
     None, True, False, 1, 7, 9, 0, 10, -1, 1.5, [], {}, "true",
-    *_TEXTS, *_DATES, *_ZONES, *_POSITIONS, *_LINKS, *_LABELS, *_EXTRAS,
+    *_TEXTS, *_DATES, *_ZONES, *_POSITIONS, *_LINKS, *_LABELS, *_EXTRAS, *_RULES,
 )  # fmt: skip
 
 _PROPERTIES = TaskCreate.model_json_schema()["properties"]
@@ -127,8 +144,8 @@ REFUSED: Mapping[str, Values] = {
 
 # The fields of a new task of which nothing is sent. Its position is made of the clock.
 _NOTHING: Mapping[str, Any] = {
-    **dict.fromkeys(TaskCreate.model_fields), "due_at": None, "completed": False, "status": "open",
-    "labels": [], "extra": {},
+    **dict.fromkeys((*FIELDS, *REFERENCES)), "due_at": None, "completed": False, "status": "open",
+    "labels": [], "extra": {}, "recurrence_mode": "next", "recurrence_exclude": [],
 }  # fmt: skip
 _DONE = {"completed", "cancelled"}
 
@@ -140,7 +157,7 @@ def as_shown(body: Body) -> Body:
         ValidationError, Invalid: the body is refused.
     """
     TaskCreate.model_validate(body)
-    shown = as_changed(_NOTHING, body)
+    shown = _changed(_NOTHING, body)
     return shown if "position" in body else {name: shown[name] for name in shown if name != "position"}
 
 
@@ -150,10 +167,17 @@ def as_changed(shown: Mapping[str, Any], body: Body) -> Body:
     Raises:
         ValidationError, Invalid: the body is refused.
     """
+    result = _changed(shown, body)
+    completes = result["completed"] and not shown["completed"] and result["status"] == "completed"
+    return _advanced(result) if completes and result["recurrence"] else result
+
+
+def _changed(shown: Mapping[str, Any], body: Body) -> Body:
     sent = sent_values(TaskUpdate.model_validate(body))
     result = {**shown, **{name: value for name, value in sent.items() if name not in Dates._fields}}
     result |= {name: str(sent[name]) for name in REFERENCES if sent.get(name)}
     result |= _state(shown, sent) | _dates(shown, sent)
+    result |= _shown_recurrence(recurring.resolve(sent, _recurrence(shown), _dates_of(result)))
     result["labels"] = result["labels"] or []
     if "extra" in sent:
         result["extra"] = {} if sent["extra"] is None else merged(shown["extra"], sent["extra"])
@@ -173,10 +197,38 @@ def _state(shown: Mapping[str, Any], sent: Mapping[str, Any]) -> Body:
 
 
 def _dates(shown: Mapping[str, Any], sent: Mapping[str, Any]) -> Body:
-    stored = recomputed(Dates(shown["start"], shown["due"], shown["time_zone"]))
-    dates = resolve(sent, stored, "UTC")
+    return _shown_dates(resolve(sent, _dates_of(shown), "UTC"))
+
+
+def _dates_of(shown: Mapping[str, Any]) -> Dates:
+    return recomputed(Dates(shown["start"], shown["due"], shown["time_zone"]))
+
+
+def _shown_dates(dates: Dates) -> Body:
     due_at = dates.due_at and _INSTANT.dump_python(dates.due_at, mode="json")
     return {"start": dates.start, "due": dates.due, "time_zone": dates.time_zone, "due_at": due_at}
+
+
+def _recurrence(shown: Mapping[str, Any]) -> Recurrence:
+    exclude = tuple(shown["recurrence_exclude"])
+    return Recurrence(shown["recurrence"], shown["recurrence_mode"], exclude)
+
+
+def _shown_recurrence(recurrence: Recurrence) -> Body:
+    return {
+        "recurrence": recurrence.rule,
+        "recurrence_mode": recurrence.mode,
+        "recurrence_exclude": list(recurrence.exclude),
+    }
+
+
+def _advanced(shown: Body) -> Body:
+    """A recurring task that was completed just now."""
+    advance = recurring.advance(_dates_of(shown), _recurrence(shown), utc_now(), "UTC")
+    if advance is None:
+        return shown
+    is_open = {"completed": False, "status": "open"}
+    return shown | _shown_dates(advance.dates) | _shown_recurrence(advance.recurrence) | is_open
 
 
 def value_as_shown(name: str, value: Any) -> Any:

@@ -50,7 +50,7 @@ _PARENT = "01a1fe04-9424-75e1-89a6-000000000001"
 # What `Place.begin` makes, by the field that names it.
 REFERRED = {"parent_id": _PARENT}
 # Of the fields of `TaskUpdate`, those that change another field, and what may be referred to but is not here.
-MODIFIERS = ("labels_add", "labels_remove", "subtasks")
+MODIFIERS = ("labels_add", "labels_remove", "subtasks", "occurrence")
 NOT_REFERRED = {"list_id": "nothing makes a list yet"}
 
 

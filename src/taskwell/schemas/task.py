@@ -13,6 +13,7 @@ from pydantic import (
     PrivateAttr,
     StrictBool,
     TypeAdapter,
+    WithJsonSchema,
     model_validator,
 )
 from sqlalchemy import ColumnElement, case, func
@@ -42,9 +43,14 @@ ParentRef = Annotated[
 ]
 CompletedAt = Annotated[
     Moment,
-    Field(
-        description="When the task was completed, from 1970 to the present; the present if left out. It has "
-        "an effect only where the request completes the task."
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "date-time",
+            "description": "When the task was completed, from 1970 to the present; the present if left out. "
+            "It has an effect only where the request completes the task.",
+            "examples": ["2026-11-21T10:00:00Z"],
+        }
     ),
 ]
 

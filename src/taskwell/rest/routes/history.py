@@ -13,6 +13,7 @@ from taskwell.auth.authorization import TASKS_EDIT, TASKS_READ, TASKS_WRITE, req
 from taskwell.core.errors import Invalid, Violation
 from taskwell.http.idempotency import REPLAYED
 from taskwell.http.problems import problems
+from taskwell.models.base import SEQUENCE_END
 from taskwell.rest.cursors import bad_cursor, decode_cursor, encode_cursor
 from taskwell.rest.dependencies import (
     CallerDep,
@@ -80,7 +81,11 @@ def _number(value: object) -> int:
     return int(text)
 
 
-Version = Annotated[int | None, BeforeValidator(_number), WithJsonSchema({"type": "integer", "minimum": 0})]
+Version = Annotated[
+    int | None,
+    BeforeValidator(_number),
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": SEQUENCE_END - 1}),
+]
 
 
 async def filter_of_request(  # noqa: PLR0913, PLR0917 (one for each parameter of the query)

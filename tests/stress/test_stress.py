@@ -80,6 +80,13 @@ class TestStress:
         assert measured.values["workers late"] > 0
         assert measured.values["tasks that two or more have held"] > 0
 
+    @of("history")
+    def test_every_change_is_in_the_history_once(self, measured: Figures) -> None:
+        assert measured.broken == []
+        assert measured.values["kills"] >= 3
+        assert measured.values["records"] >= 1_200
+        assert measured.values["of which undone"] > 0
+
     @of("kills")
     def test_what_was_acknowledged_outlives_a_killed_server(self, measured: Figures) -> None:
         assert measured.broken == []

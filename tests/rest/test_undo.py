@@ -108,6 +108,30 @@ class TestVersions:
         assert [one["name"] for one in read(client, f"{api}/lists")] == ["Home"]
         assert_whole(client, tasks, f"{api}/history")
 
+    def test_a_list_goes_after_the_tasks_that_were_made_in_it(
+        self, client: httpx2.Client, tasks: str, api: str
+    ) -> None:
+        made = client.post(f"{api}/lists", json={"name": "Plan"}, headers=AGENT).json()
+        for title in "ab":
+            client.post(tasks, json={"title": title, "list_id": made["id"]}, headers=AGENT)
+        result = undo(client, api, client="agent", since=0)
+        assert result["left"] == []
+        assert (read(client, tasks), read(client, f"{api}/lists")) == ([], [])
+        undo(client, api, versions=[one["version"] for one in result["undone"]])
+        assert [task["list_id"] for task in read(client, tasks)] == [made["id"]] * 2
+        assert_whole(client, tasks, f"{api}/history")
+
+    def test_a_list_that_came_back_goes_again_with_its_tasks(
+        self, client: httpx2.Client, tasks: str, api: str
+    ) -> None:
+        made = client.post(f"{api}/lists", json={"name": "Home"}).json()
+        create(client, tasks, list_id=made["id"])
+        client.delete(f"{api}/lists/{made['id']}")
+        back = undo(client, api, versions=[read(client, f"{api}/history")[0]["version"]])
+        again = undo(client, api, versions=[one["version"] for one in back["undone"]])
+        assert again["left"] == []
+        assert (read(client, tasks), read(client, f"{api}/lists")) == ([], [])
+
     def test_a_move_to_another_list_goes_back_with_its_parts(
         self, client: httpx2.Client, tasks: str, api: str
     ) -> None:

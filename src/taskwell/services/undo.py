@@ -100,8 +100,14 @@ async def undo(
         if one.kind == "label":
             left += _all_left(one, "unsupported")
     undone: list[Undone] = []
-    for kind, apply in (("list", _apply_lists), ("task", _apply_tasks)):
-        some = [one for one in objects if one.kind == kind and one.values]
+    changing = [one for one in objects if one.values]
+    lists = [one for one in changing if one.kind == "list"]
+    # A list comes back before its tasks, and goes after them.
+    for apply, some in (
+        (_apply_lists, [one for one in lists if not one.values.get(DELETED)]),
+        (_apply_tasks, [one for one in changing if one.kind == "task"]),
+        (_apply_lists, [one for one in lists if one.values.get(DELETED)]),
+    ):
         done, stay = await apply(transaction, user_id, some)
         undone += done
         left += stay

@@ -148,6 +148,57 @@ class TestVersions:
         assert [entry["reason"] for entry in result["left"]] == ["no_place"]
         assert result["undone"] == []
 
+    def test_what_was_moved_and_then_deleted_comes_back_where_it_was(
+        self, client: httpx2.Client, tasks: str, api: str
+    ) -> None:
+        home = client.post(f"{api}/lists", json={"name": "Home"}).json()["id"]
+        top, other = create(client, tasks, list_id=home), create(client, tasks)
+        part = create(client, tasks, parent_id=top["id"])
+        before, start = states(client, tasks), part["version"]
+        client.patch(f"{tasks}/{part['id']}", json={"list_id": None}, headers=AGENT)
+        client.patch(f"{tasks}/{top['id']}", json={"parent_id": other["id"]}, headers=AGENT)
+        client.delete(f"{tasks}/{part['id']}", headers=AGENT)
+        client.delete(f"{tasks}/{other['id']}", headers=AGENT)
+        result = undo(client, api, client="agent", since=start)
+        assert result["left"] == []
+        assert states(client, tasks) == before
+        undo(client, api, versions=[one["version"] for one in result["undone"]])
+        assert read(client, tasks) == []
+        assert_whole(client, tasks, f"{api}/history")
+
+    def test_what_was_put_below_a_new_task_comes_out_before_it_goes(
+        self, client: httpx2.Client, tasks: str, api: str
+    ) -> None:
+        task = create(client, tasks)
+        before = states(client, tasks)
+        new = client.post(tasks, json={"title": "New"}, headers=AGENT).json()
+        client.patch(f"{tasks}/{task['id']}", json={"parent_id": new["id"]}, headers=AGENT)
+        assert undo(client, api, client="agent", since=task["version"])["left"] == []
+        assert states(client, tasks) == before
+
+    def test_a_parent_and_its_part_that_changed_places_change_back(
+        self, client: httpx2.Client, tasks: str, api: str
+    ) -> None:
+        top = create(client, tasks)
+        part = create(client, tasks, parent_id=top["id"])
+        before = states(client, tasks)
+        client.patch(f"{tasks}/{part['id']}", json={"parent_id": None}, headers=AGENT)
+        client.patch(f"{tasks}/{top['id']}", json={"parent_id": part["id"]}, headers=AGENT)
+        assert undo(client, api, client="agent", since=part["version"])["left"] == []
+        assert states(client, tasks) == before
+
+    def test_where_there_is_no_place_the_other_fields_go_back(
+        self, client: httpx2.Client, tasks: str, api: str
+    ) -> None:
+        home = client.post(f"{api}/lists", json={"name": "Home"}).json()["id"]
+        task = create(client, tasks, title="Mine", list_id=home)
+        client.patch(f"{tasks}/{task['id']}", json={"title": "x", "list_id": None}, headers=AGENT)
+        client.delete(f"{api}/lists/{home}")
+        result = undo(client, api, client="agent", since=task["version"])
+        assert [(one["reason"], one["fields"]) for one in result["left"]] == [("no_place", ["list_id"])]
+        after = read(client, f"{tasks}/{task['id']}")
+        assert (after["title"], after["list_id"]) == ("Mine", None)
+
     def test_a_parent_with_parts_of_others_stays(self, client: httpx2.Client, tasks: str, api: str) -> None:
         top = create(client, tasks)
         part = create(client, tasks, parent_id=top["id"])

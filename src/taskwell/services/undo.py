@@ -27,7 +27,7 @@ from taskwell.schemas.task_list import LIST_DELETED_COLUMNS, ListDeleted, ListRe
 from taskwell.schemas.types import fold
 from taskwell.services.history import DELETED
 from taskwell.services.history_query import HistoryFilter, by_of, conditions
-from taskwell.services.placement import Place, parts_of, place_left, place_of
+from taskwell.services.placement import NOWHERE, Place, parts_of, place_left, place_of
 from taskwell.services.sequence import lock
 from taskwell.services.task_dates import Dates, recomputed
 from taskwell.services.task_fields import label_values
@@ -306,39 +306,164 @@ async def _has_tasks(transaction: Transaction, user_id: str, list_id: UUID) -> b
 async def _apply_tasks(
     transaction: Transaction, user_id: str, objects: Sequence[_Object]
 ) -> tuple[list[Undone], list[Left]]:
-    """Change tasks back: first those that come out of the trash, which others may be parts of."""
+    """Change tasks back: first those that come out of the trash, last those that go into it.
+
+    Others may be parts of the former, and may have been parts of the latter.
+    """
     tasks = {UUID(one.id): one for one in objects}
     stored = await _rows(transaction, user_id, list(tasks))
     left: list[Left] = []
     for key in tasks.keys() - stored.keys():
         left += _all_left(tasks.pop(key), "purged")
+    now = await instant_of_writes(transaction, user_id, list(tasks))
+    back = _Back(transaction, user_id, now, tasks, stored)
+    left += await back.place()
     going = {key for key, one in tasks.items() if one.values.get(DELETED)}
     for key in await _with_parts_left(transaction, user_id, going):
         left += _all_left(tasks.pop(key), "changed_since")
-    coming = [key for key, one in tasks.items() if one.values.get(DELETED) is False]
-    coming.sort(key=lambda key: min(tasks[key].undone))
-    now = await instant_of_writes(transaction, user_id, list(tasks))
-    undoes = {key: sorted(one.undone) for key, one in tasks.items()}
-    rows = [
-        {
-            "id": key,
-            **_task_columns(tasks[key].values, stored[key], now),
-            **await _place_of_restored(transaction, user_id, stored[key], coming),
+    rest = [key for key in tasks if key not in back.placed]
+    for key in rest:
+        left += await back.keep_out_of_rings(key)
+    await back.write([back.row(key) for key in rest if tasks[key].values])
+    changed = [key for key, one in tasks.items() if one.values]
+    shown = (await _rows(transaction, user_id, changed, TASK_DELETED_COLUMNS)).values()
+    return [Undone(row.version, back.undoes[row.id], task=_task(row)) for row in shown], left
+
+
+class _Back:
+    """Puts tasks where they go back to, if that is another place, with their other fields.
+
+    `stored`: the tasks before. `placed`: those that are written.
+    """
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        user_id: str,
+        now: datetime,
+        tasks: Mapping[UUID, _Object],
+        stored: Mapping[UUID, Row[Any]],
+    ) -> None:
+        self._transaction = transaction
+        self._user_id = user_id
+        self._now = now
+        self._tasks = tasks
+        self._stored = stored
+        self.undoes = {key: sorted(one.undone) for key, one in tasks.items()}
+        self.placed: set[UUID] = set()
+        self._moving = {
+            key
+            for key, one in tasks.items()
+            if not one.values.keys().isdisjoint(_PLACE)
+            and not one.values.get(DELETED, stored[key].deleted_at is not None)
         }
-        for key in coming
-    ]
-    await _write(transaction, user_id, rows, now, undoes)
-    rows = []
-    for key in [key for key in tasks if key not in set(coming)]:
-        values = _task_columns(tasks[key].values, stored[key], now)
-        if not values.keys().isdisjoint(_PLACE):
-            if not await _move_back(transaction, user_id, key, values, now, undoes):
-                left += _all_left(tasks.pop(key), "no_place")
-            continue
-        rows.append({"id": key, **values})
-    await _write(transaction, user_id, rows, now, undoes)
-    shown = (await _rows(transaction, user_id, list(tasks), TASK_DELETED_COLUMNS)).values()
-    return [Undone(row.version, undoes[row.id], task=_task(row)) for row in shown], left
+
+    async def place(self) -> list[Left]:
+        """Write those that come out of the trash or move. Returns what has no place to go back to."""
+        coming = [key for key, one in self._tasks.items() if one.values.get(DELETED) is False]
+        coming.sort(key=lambda key: min(self._tasks[key].undone))
+        still = [key for key in coming if not self._moves_above(key, set(coming))]
+        rows = [{**self.row(key), **await self._place_left(key, still)} for key in still]
+        await self.write(rows)
+        waiting = [key for key in coming if key not in self.placed]
+        waiting += [key for key in self._tasks if key in self._moving and key not in set(coming)]
+        # Where one goes can depend on where another has gone: below it, for instance.
+        while waiting:
+            failed = [key for key in waiting if not await self._move(key)]
+            if len(failed) == len(waiting):
+                break
+            waiting = failed
+        left: list[Left] = []
+        for key in waiting:
+            left += self._give_up_place(key)
+            if key in coming:
+                await self.write([{**self.row(key), **await self._place_left(key, ())}])
+        return left
+
+    def row(self, key: UUID) -> dict[str, Any]:
+        return {"id": key, **_task_columns(self._tasks[key].values, self._stored[key], self._now)}
+
+    async def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write tasks, in one statement those with the same columns."""
+        shapes: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+        for row in rows:
+            shapes.setdefault(tuple(sorted(row)), []).append(row)
+            self.placed.add(row["id"])
+        for some in shapes.values():
+            await write_tasks(
+                self._transaction,
+                self._user_id,
+                some,
+                op="undone",
+                updated_at=self._now,
+                undoes=self.undoes,
+            )
+
+    def _moves_above(self, key: UUID, coming: set[UUID]) -> bool:
+        """Whether it, or a task above it that comes back too, goes to another place."""
+        seen: set[UUID] = set()
+        while key in coming and key not in seen:
+            if key in self._moving:
+                return True
+            seen.add(key)
+            key = self._stored[key].parent_id
+        return False
+
+    async def _place_left(self, key: UUID, coming: Sequence[UUID]) -> dict[str, Any]:
+        """What is left of the place of a task in the trash."""
+        stored = self._stored[key]
+        place = Place(stored.list_id, stored.parent_id)
+        if stored.parent_id not in coming:
+            parts = await parts_of(self._transaction, self._user_id, key, deleted_at=stored.deleted_at)
+            place = await place_left(self._transaction, self._user_id, place, parts)
+        return place._asdict()
+
+    async def keep_out_of_rings(self, key: UUID) -> list[Left]:
+        """In the trash a task may be in a place that is gone, but not below itself."""
+        above: UUID | None = self.row(key).get("parent_id")
+        seen: set[UUID] = set()
+        while above is not None and above not in seen:
+            if above == key:
+                return self._give_up_place(key)
+            seen.add(above)
+            rows = await _rows(self._transaction, self._user_id, [above])
+            above = next((row.parent_id for row in rows.values()), None)
+        return []
+
+    def _give_up_place(self, key: UUID) -> list[Left]:
+        """The other fields of the task go back all the same."""
+        one = self._tasks[key]
+        for name in _PLACE:
+            one.values.pop(name, None)
+        left = []
+        for row in one.matched:
+            names = sorted(_changes(row).keys() & set(_PLACE))
+            if names and row.version in one.undone:
+                left.append(_left(one, row, names, None, "no_place"))
+        return left
+
+    async def _move(self, key: UUID) -> bool:
+        """Write a task at the place that it had, with the tasks below it. False: it cannot be there (now)."""
+        (stored,) = (await _rows(self._transaction, self._user_id, [key])).values()
+        before, row = Place(stored.list_id, stored.parent_id), self.row(key)
+        there = {"deleted_at": stored.deleted_at} if stored.deleted_at is not None else {}
+        parts = await parts_of(self._transaction, self._user_id, key, **there)
+        sent = {name: row.get(name, getattr(before, name)) for name in _PLACE}
+        if key not in self._moving:
+            del sent["list_id"]  # it follows its parent
+        elif there and sent["parent_id"] is None and sent["list_id"] == before.list_id:
+            before = NOWHERE  # its list may be in the trash
+        try:
+            place = await place_of(self._transaction, self._user_id, sent, before, task_id=key, parts=parts)
+        except Invalid:
+            return False
+        await self.write([{**row, **place._asdict()}])
+        if not there and place.list_id != stored.list_id:
+            along = [
+                {"id": part.id, "list_id": place.list_id} for part in parts if part.id not in self._moving
+            ]
+            await write_tasks(self._transaction, self._user_id, along, op="undone", updated_at=self._now)
+        return True
 
 
 async def _rows(
@@ -369,58 +494,6 @@ async def _with_parts_left(transaction: Transaction, user_id: str, going: set[UU
         while more := {row.parent_id for row in found if row.id not in going - staying} - staying:
             staying |= more
     return staying
-
-
-async def _place_of_restored(
-    transaction: Transaction, user_id: str, stored: Row[Any], coming: Sequence[UUID]
-) -> dict[str, Any]:
-    place = Place(stored.list_id, stored.parent_id)
-    if stored.parent_id not in coming:
-        parts = await parts_of(transaction, user_id, stored.id, deleted_at=stored.deleted_at)
-        place = await place_left(transaction, user_id, place, parts)
-    return place._asdict()
-
-
-async def _move_back(
-    transaction: Transaction,
-    user_id: str,
-    task_id: UUID,
-    values: dict[str, Any],
-    now: datetime,
-    undoes: Mapping[UUID, Sequence[int]],
-) -> bool:
-    """Write a task that goes back to another list or parent, with the tasks below it. False: it cannot."""
-    stored = (await _rows(transaction, user_id, [task_id]))[task_id]
-    parts = await parts_of(transaction, user_id, task_id)
-    before = Place(stored.list_id, stored.parent_id)
-    sent = {name: values.get(name, getattr(before, name)) for name in _PLACE}
-    try:
-        place = await place_of(transaction, user_id, sent, before, task_id=task_id, parts=parts)
-    except Invalid:
-        return False
-    await _write(transaction, user_id, [{"id": task_id, **values, **place._asdict()}], now, undoes)
-    along = [
-        {"id": part.id, "list_id": place.list_id}
-        for part in parts
-        if place.list_id != before.list_id and part.id not in undoes
-    ]
-    await write_tasks(transaction, user_id, along, op="undone", updated_at=now)
-    return True
-
-
-async def _write(
-    transaction: Transaction,
-    user_id: str,
-    rows: Sequence[Mapping[str, Any]],
-    now: datetime,
-    undoes: Mapping[UUID, Sequence[int]],
-) -> None:
-    """Write tasks, in one statement those with the same columns."""
-    shapes: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        shapes.setdefault(tuple(sorted(row)), []).append(row)
-    for some in shapes.values():
-        await write_tasks(transaction, user_id, some, op="undone", updated_at=now, undoes=undoes)
 
 
 def _task_columns(values: Mapping[str, Any], stored: Row[Any], now: datetime) -> dict[str, Any]:

@@ -90,12 +90,6 @@ Version = Annotated[
 
 async def filter_of_request(  # noqa: PLR0913, PLR0917 (one for each parameter of the query)
     caller: CallerDep,
-    kind: Annotated[
-        Kind | None,
-        BeforeValidator(_one_of(KINDS, "kind")),
-        _enum(KINDS),
-        Query(description="Only tasks, lists or labels."),
-    ] = None,
     token: Annotated[
         TokenOrMe | None,
         Query(description="What a token wrote; `me` is the token of the request."),
@@ -130,7 +124,6 @@ async def filter_of_request(  # noqa: PLR0913, PLR0917 (one for each parameter o
         if token is None:
             raise Invalid(Violation("query", "token", "no_such_token", "the request has no API token"))
     return HistoryFilter(
-        kind=kind,
         ops=tuple(dict.fromkeys(op.split(","))) if op else (),
         field=field,
         token_id=token,
@@ -170,6 +163,12 @@ async def list_history(  # noqa: PLR0913, PLR0917 (one for each parameter of the
     operations: OperationsDep,
     owner: Owner,
     found: Filter,
+    kind: Annotated[
+        Kind | None,
+        BeforeValidator(_one_of(KINDS, "kind")),
+        _enum(KINDS),
+        Query(description="Only tasks, lists or labels."),
+    ] = None,
     task: Annotated[TaskId | None, Query(description="Only this task.")] = None,
     list_id: Annotated[ListId | None, Query(alias="list", description="Only this list.")] = None,
     limit: Limit = None,
@@ -179,11 +178,15 @@ async def list_history(  # noqa: PLR0913, PLR0917 (one for each parameter of the
 
     Without `limit` a page has 100 records.
     """
-    named = [one for one in ((task, "task"), (list_id, "list")) if one[0] is not None]
+    both: tuple[tuple[object, Kind], ...] = ((task, "task"), (list_id, "list"))
+    named = [one for one in both if one[0] is not None]
     if len(named) > 1:
         raise Invalid(Violation("query", "list", "contradiction", "must not come together with task"))
-    for object_id, kind in named:
-        found = _of(found, kind, object_id)
+    found = replace(found, kind=kind)
+    for object_id, its_kind in named:
+        if kind not in (None, its_kind):
+            raise Invalid(Violation("query", "kind", "contradiction", f"must be {its_kind} here"))
+        found = _of(found, its_kind, object_id)
     return await _page(request, operations, partial(ListHistory, owner, found), found, limit, cursor)
 
 
@@ -271,10 +274,8 @@ async def get_list_history(
     return await _page(request, operations, make, found, limit, cursor)
 
 
-def _of(found: HistoryFilter, kind: Any, object_id: object) -> HistoryFilter:
-    """The filter, of one object. Raises Invalid: it is of another kind."""
-    if found.kind not in (None, kind):
-        raise Invalid(Violation("query", "kind", "contradiction", f"must be {kind} here"))
+def _of(found: HistoryFilter, kind: Kind, object_id: object) -> HistoryFilter:
+    """The filter, of one object."""
     return replace(found, kind=kind, object_id=str(object_id))
 
 

@@ -31,6 +31,7 @@ from stress import (
     restarts,
     slow,
     trees,
+    undo,
 )
 from stress.cores import all_but_the_last
 
@@ -61,6 +62,7 @@ PROGRAMS = {
     "trees": Program(trees.measure, workers=2),
     "claims": Program(claims.measure, workers=2),
     "history": Program(history.measure),
+    "undo": Program(undo.measure, serves=False),
     "hostile": Program(hostile.measure),
     "move": Program(moves.measure),
     "overload": Program(overload.measure, apart=True),

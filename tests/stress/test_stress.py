@@ -87,6 +87,13 @@ class TestStress:
         assert measured.values["records"] >= 1_200
         assert measured.values["of which undone"] > 0
 
+    @of("undo")
+    def test_undoing_one_of_two_takes_nothing_from_the_other(self, measured: Figures) -> None:
+        assert measured.broken == []
+        assert measured.values["runs"] == 40
+        assert measured.values["tasks and lists changed back"] > 100
+        assert measured.values["left: changed_since"] > 0
+
     @of("kills")
     def test_what_was_acknowledged_outlives_a_killed_server(self, measured: Figures) -> None:
         assert measured.broken == []

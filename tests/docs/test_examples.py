@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from clients import make
+from harness.issuer import AUDIENCE, running_issuer
 from harness.node import program
 from harness.servers import ServerProcess, server_process
 from tests.clients import run
@@ -98,6 +99,24 @@ class TestDates:
         (shown,) = blocks("dates.md", "", live)
         (tmp_path / "example.mjs").write_text(f"process.env.TZ = 'America/New_York'\n{example}")
         assert run(program("node"), "example.mjs", cwd=tmp_path) == shown
+
+
+class TestAgents:
+    def test_a_run_and_its_undoing(self, tmp_path: Path) -> None:
+        with running_issuer("RS256") as issuer:
+            trusted = {
+                "TASKWELL_AUTH": "jwt",
+                "TASKWELL_JWT_ISSUER": issuer.url,
+                "TASKWELL_JWT_JWKS_URL": issuer.jwks_url,
+                "TASKWELL_JWT_AUDIENCE": AUDIENCE,
+            }
+            with server_process(tmp_path, **trusted) as guarded:
+                (example,) = blocks("agents.md", "python", guarded)
+                (shown,) = blocks("agents.md", "", guarded)
+                (tmp_path / "example.py").write_text(
+                    f"import os\nos.environ['OWNER'] = {issuer.token('ann')!r}\n{example}"
+                )
+                assert run(sys.executable, "example.py", cwd=tmp_path) == shown
 
 
 class TestEvents:

@@ -649,6 +649,7 @@ class TestSubtasks:
         back = client.post(f"{paths[0]}/restore").json()
         assert back == client.get(paths[0]).json()
         assert [client.get(path).json()["parent_id"] for path in paths] == [None, *map(id_of, paths[:2])]
+        assert {client.get(path).json()["updated_at"] for path in paths} == {back["updated_at"]}
         assert client.get(gone_before).status_code == 404, "it was not deleted with the others"
         assert len({client.get(path).json()["version"] for path in paths}) == 3
 

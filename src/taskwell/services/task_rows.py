@@ -62,12 +62,13 @@ async def write_tasks(
     taken = await transaction.first(next_numbers(user_id, len(rows)))
     assert taken is not None
     first = taken[0] - len(rows) + 1
+    at = updated_at or utc_now()
     for part in stretches(rows):
         old = await _stored(transaction, user_id, part)
         records, new = [], []
         for version, row in enumerate(part, first):
             before = old[row["id"]]
-            now = max(updated_at or utc_now(), before["updated_at"])
+            now = max(at, before["updated_at"])
             values = {name: value for name, value in row.items() if name != "id"}
             record = change_record("task", row["id"], op, now, before, values)
             records.append(record._replace(undoes=undoes.get(row["id"])))

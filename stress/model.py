@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from harness.figures import Figures, Form
 from harness.servers import ServerProcess
 from stress import model_inputs as inputs
-from stress import reference_labels, reference_query
+from stress import reference_history, reference_labels, reference_query
 from stress.client import Answer, Client, Request
 from stress.model_inputs import guards, keyed, limits, places
 from stress.reference_model import Book, Operation, Record, Refused, adopt, folded, value_of
@@ -366,6 +366,17 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not self.asks:  # else a step has failed
             self.sync(None)
+            self.check_history()
+
+    def check_history(self) -> None:
+        """Each number has its record, with what has changed by it."""
+        pages, url = [], f"{self.base}/history?since=0&limit=100"
+        while url:
+            answer = self.send(Request("GET", url))
+            assert answer.status == 200, answer.content
+            pages += answer.json()
+            url = answer.headers.get("link", "").removeprefix("<").partition(">")[0]
+        reference_history.check(pages, self.book.changes)
 
     def check_copy(self) -> None:
         """The lists are those of the copy."""

@@ -96,20 +96,22 @@ def _replace(book: Book, name: str, new: str | None) -> None:
     for task in _having(book, name):
         names = [new if folded(one) == folded(name) else one for one in task["labels"]]
         changes = {"labels": distinct([one for one in names if one is not None])}
-        book.tasks[task["id"]] = {**task, **changes, "updated_at": now, "version": book.next_number()}
+        changed = {**task, **changes, "updated_at": now}
+        book.tasks[task["id"]] = book.number_change("task", task, changed)
 
 
 def _write_row(book: Book, name: str, changes: Record) -> Record:
-    row = row_of(book, name) or {"color": None, "position": None}
+    stored = row_of(book, name)
+    row = stored or {"color": None, "position": None}
     changes = dict(changes)
     if isinstance(changes.get("color"), str):
         changes["color"] = changes["color"][:7].lower()
-    written = {**row, **changes, "name": name.strip(), "version": book.next_number(), "deleted_at": None}
-    book.labels[folded(name)] = written
-    return written
+    written = {**row, **changes, "name": name.strip(), "deleted_at": None}
+    book.labels[folded(name)] = book.number_change("label", stored, written)
+    return book.labels[folded(name)]
 
 
 def _delete_row(book: Book, name: str) -> None:
     row = book.labels[folded(name)]
-    gone = {"color": None, "position": None, "version": book.next_number(), "deleted_at": Unknown()}
-    book.labels[folded(name)] = row | gone
+    gone = {"color": None, "position": None, "deleted_at": Unknown()}
+    book.labels[folded(name)] = book.number_change("label", row, row | gone)

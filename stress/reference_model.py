@@ -93,6 +93,15 @@ class Operation:
         return entry
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a number was given for. `before` None: it was made."""
+
+    kind: str
+    before: Record | None
+    after: Record
+
+
 def folded(text: str) -> str:
     """What two spellings of one text have in common."""
     return unicodedata.normalize("NFC", text.strip().casefold())
@@ -117,7 +126,7 @@ class Book:
         self.tasks: dict[str, Record] = {}
         self.lists: dict[str, Record] = {}
         self.labels: dict[str, Record] = {}  # those with a row, and the tombstones of rows
-        self.number = 0
+        self.changes: list[Change] = []  # in the order of their numbers
         self.unknown: Callable[[], Any] = Unknown
 
     def trial(self) -> "Book":
@@ -127,6 +136,7 @@ class Book:
         """
         book = copy(self)
         book.tasks, book.lists = dict(self.tasks), dict(self.lists)
+        book.changes = list(self.changes)
         made_up = count()
         book.unknown = lambda: f"zz{next(made_up):06}"
         return book
@@ -407,12 +417,19 @@ class Book:
 
     def _write(self, record: Record, changes: Record, now: Any, *, key: str | None = None) -> None:
         rows = self.tasks if "title" in record else self.lists
-        changed = {**record, **changes, "updated_at": now, "version": self.next_number()}
-        rows[key or record["id"]] = changed
+        changed = {**record, **changes, "updated_at": now}
+        kind = "task" if rows is self.tasks else "list"
+        rows[key or record["id"]] = self.number_change(kind, None if key else record, changed)
 
-    def next_number(self) -> int:
-        self.number += 1
-        return self.number
+    @property
+    def number(self) -> int:
+        return len(self.changes)
+
+    def number_change(self, kind: str, before: Record | None, after: Record) -> Record:
+        """What is changed, with the number that its change takes."""
+        after = {**after, "version": self.number + 1}
+        self.changes.append(Change(kind, before, after))
+        return after
 
     def show(self, key: str, shown: Record, kind: str = "task") -> None:
         """The server shows a task or list: what is known has to be so, what is unknown becomes known."""

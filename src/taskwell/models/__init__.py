@@ -9,8 +9,9 @@ from taskwell.models.task import Task
 from taskwell.models.task_list import TaskList
 from taskwell.models.token import ApiToken
 from taskwell.models.user import ErasedUser, User
+from taskwell.models.webhook import Webhook, WebhookDelivery
 
 __all__ = [
     "ApiToken", "ErasedUser", "HistoryRecord", "Housekeeping", "IdempotencyKey", "Label", "Task", "TaskList",
-    "User", "metadata",
+    "User", "Webhook", "WebhookDelivery", "metadata",
 ]  # fmt: skip

@@ -169,14 +169,19 @@ async def check_backup(transaction: ReadTransaction, backup: Backup, progress: P
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """`epoch`: in which every sequence continues."""
+    """`epoch`: in which every sequence continues. `disabled`: webhooks that were switched off."""
 
     backup: Backup
     epoch: int
+    disabled: int
 
 
-async def restore(settings: Settings, file: Path, progress: Progress, *, replace: bool) -> Restored:
+async def restore(
+    settings: Settings, file: Path, progress: Progress, *, replace: bool, with_webhooks: bool = False
+) -> Restored:
     """Fill the database from a backup, in one transaction, and begin a new epoch.
+
+    `with_webhooks`: they go on delivering.
 
     Raises:
         CannotCopy: the file is not a backup, or the database is not empty and `replace` is false.
@@ -196,7 +201,8 @@ async def restore(settings: Settings, file: Path, progress: Progress, *, replace
                     "the database is not empty: --replace deletes its contents and restores the backup"
                 )
             await copy.compare(await copy.copy(source, target, progress), target, progress)
-            return Restored(backup, await epochs.begin_epoch(target, known))
+            disabled = await copy.settle_webhooks(target, with_webhooks=with_webhooks)
+            return Restored(backup, await epochs.begin_epoch(target, known), disabled)
 
 
 @asynccontextmanager

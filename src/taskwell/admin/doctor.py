@@ -22,7 +22,7 @@ from taskwell.database.migrate import ConflictingTables, Schema
 from taskwell.database.postgres import PostgresBackend
 from taskwell.database.sqlite_file import absolute, closed_files, refuse_network_file_system
 from taskwell.models import metadata
-from taskwell.services import placement, users
+from taskwell.services import placement, users, webhooks
 
 Level = Literal["good", "note", "wrong"]
 
@@ -199,6 +199,10 @@ async def _contents(transaction: ReadTransaction, schema: Schema) -> Findings:
     if reserved:
         says = f"these users keep ids that are reserved now: {', '.join(reserved[:20])}"
         yield Finding("users", "note", says)
+    failing, off = await webhooks.count_failing(transaction)
+    if failing:
+        says = f"{failing} webhooks fail, of which {off} were switched off for it: their users can ping them"
+        yield Finding("webhooks", "note", says)
     strays = await placement.count_strays(transaction)
     if strays:
         says = f"{strays} tasks have a list or a parent that does not exist: set list_id or parent_id to null"

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from taskwell.admin.backup import Backup
     from taskwell.admin.copy import Summary
 
+WithWebhooks = Annotated[
+    bool,
+    typer.Option(
+        "--with-webhooks", help="Let webhooks go on delivering; else they are inactive, as fits a copy."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -37,6 +43,7 @@ def restore(
     file: Annotated[Path, typer.Argument(help="The backup to restore.")],
     replace: Annotated[bool, typer.Option("--replace", help="Delete the database's contents first.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation.")] = False,
+    with_webhooks: WithWebhooks = False,
     as_json: AsJson = False,
 ) -> None:
     """Fill an empty database from a backup. Clients then fetch their copies again."""
@@ -50,11 +57,23 @@ def restore(
         question = f"Replace all data in {url} with {in_words(found.tables)}, as of {as_of}?"
         typer.confirm(question, abort=True, err=True)
     with progress_shown("Restoring") as progress:
-        done = run(backup.restore(settings, file, progress, replace=replace), url)
+        done = run(
+            backup.restore(settings, file, progress, replace=replace, with_webhooks=with_webhooks), url
+        )
+    tell_of_webhooks(done.disabled)
     if as_json:
         typer.echo(json.dumps({"database": str(url), **_described(done.backup), "epoch": done.epoch}))
     else:
         typer.echo(f"{url} contains {in_words(done.backup.tables)}, and continues in epoch {done.epoch}.")
+
+
+def tell_of_webhooks(disabled: int) -> None:
+    if disabled:
+        typer.echo(
+            f"{disabled} webhooks are inactive here, so that a copy delivers nothing: switch them on by the "
+            "API, or use --with-webhooks",
+            err=True,
+        )
 
 
 def _described(made: "Backup") -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import SecretStr
 
-from taskwell.cli.backup import AsJson, in_words
+from taskwell.cli.backup import AsJson, WithWebhooks, in_words, tell_of_webhooks
 from taskwell.cli.running import progress_shown, run
 from taskwell.cli.settings import fail, load_settings
 from taskwell.core.database_url import BadDatabaseUrl, parse_database_url
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def move(
     from_url: Annotated[str, typer.Argument(help="The source, as in DATABASE_URL.")],
     to_url: Annotated[str, typer.Argument(help="The target: an empty database.")],
+    with_webhooks: WithWebhooks = False,
     as_json: AsJson = False,
 ) -> None:
     """Copy all data to another database, and compare the two row by row. Stop the server first.
@@ -32,8 +33,11 @@ def move(
     source, target = _settings_for(settings, "FROM_URL", from_url), _settings_for(settings, "TO_URL", to_url)
     start = time.monotonic()
     with progress_shown("Moving") as progress:
-        moved = run(transfer.move(source, target, progress), target.migration_database)
+        moved = run(
+            transfer.move(source, target, progress, with_webhooks=with_webhooks), target.migration_database
+        )
     seconds = time.monotonic() - start
+    tell_of_webhooks(moved.disabled)
     if as_json:
         typer.echo(json.dumps(_described(source, target, moved) | {"seconds": round(seconds, 3)}))
         return

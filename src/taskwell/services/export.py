@@ -11,17 +11,26 @@ from taskwell.schemas.task import TaskDeleted, TaskRead, task_to_json
 from taskwell.schemas.task_list import ListDeleted, ListRead, list_json
 from taskwell.schemas.token import token_json
 from taskwell.schemas.user import UserRead, user_json
+from taskwell.schemas.webhook import webhook_json
 from taskwell.services.changes import changed_since
 from taskwell.services.history_query import read_history
 from taskwell.services.tokens import list_tokens
+from taskwell.services.webhooks import list_webhooks
 
 _CHUNK_ROWS = 1_000
 
 
 async def export_lines(database: Database, user: UserRead) -> AsyncGenerator[bytes]:
-    """Yield the user, their tokens without secrets, all tasks, lists and labels, and their history."""
+    """Yield the user, their tokens and webhooks without secrets, all that is theirs, and its history."""
     tokens = await database.read(list_tokens, user.id)
-    yield b"".join([_line(b"user", user_json(user)), *(_line(b"token", token_json(one)) for one in tokens)])
+    webhooks = await database.read(list_webhooks, user.id)
+    yield b"".join(
+        [
+            _line(b"user", user_json(user)),
+            *(_line(b"token", token_json(one)) for one in tokens),
+            *(_line(b"webhook", webhook_json(one)) for one in webhooks),
+        ]
+    )
     after = 0
     while found := await database.read(changed_since, user.id, after, limit=_CHUNK_ROWS, kinds=KINDS):
         # In the order of versions: what changes meanwhile is repeated, nothing is missed.

@@ -1,4 +1,4 @@
-"""Housekeeping: purges expired trash, history and idempotency keys, and follows changes of the tz database.
+"""Housekeeping: purges what has expired, and follows changes of the tz database.
 
 It runs when it is due and the database is in use, never on an idle database: a suspended one stays suspended.
 The database stores when it last ran, since a server may live for one request.
@@ -15,7 +15,7 @@ from taskwell.core.clock import utc_now
 from taskwell.core.errors import TaskwellError
 from taskwell.database.database import Database, ReadTransaction, Transaction
 from taskwell.models import Housekeeping
-from taskwell.services import history, idempotency, trash, users
+from taskwell.services import deliveries, history, idempotency, trash, users
 from taskwell.services.zone_changes import recompute_instants
 
 logger = logging.getLogger("taskwell")
@@ -85,11 +85,13 @@ async def _due_in(transaction: ReadTransaction, now: datetime) -> timedelta:
 
 
 async def purge_expired(database: Database, trash_days: int, history_days: int) -> None:
-    """Purge expired trash, history and keys, in small transactions that let other writes in between."""
+    """Purge expired trash, history, keys and logs, in small transactions that let other writes in between."""
     now = utc_now()
     while await database.write(trash.purge, now - timedelta(days=trash_days)):
         pass
     while await database.write(history.purge, now - timedelta(days=history_days)):
         pass
     while await database.write(idempotency.purge_expired, now - KEY_LIFE):
+        pass
+    while await database.write(deliveries.purge_log, now - deliveries.LOG_LIFE):
         pass

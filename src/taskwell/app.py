@@ -59,6 +59,7 @@ from taskwell.rest.state import RestState
 from taskwell.services.housekeeping import run_forever
 from taskwell.services.live_changes import Feed
 from taskwell.services.operations import Operations
+from taskwell.webhooks.deliverer import Deliverer
 
 logger = logging.getLogger("taskwell")
 
@@ -183,6 +184,7 @@ def _state_of(settings: Settings, *, fast_path: bool) -> State:
         database=missing,
         operations=missing,
         feed=missing,
+        webhooks=missing,
         admission=Admission(),
         metrics=Metrics(settings.metrics_folder, prefixes.methods),
         # Without credentials a page on this machine can do no more than its user.
@@ -233,11 +235,13 @@ async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
     database = Database(settings, coalesce=state.fast_path, more_expected=admission.lets_in_more)
     feed = Feed(database)
     state.database, state.operations, state.feed = database, Operations(database), feed
+    state.webhooks = deliverer = Deliverer(settings, database, feed, state.metrics)
     with as_user(ALL_USERS):
         background = {
             await startup.start(settings, database),
             asyncio.create_task(feed.watch()),
             asyncio.create_task(run_forever(database, settings.trash_days, settings.history_days)),
+            asyncio.create_task(deliverer.run()),
             asyncio.create_task(state.metrics.publish_forever(database, feed)),
             *_key_fetches(state.verifier),
         }

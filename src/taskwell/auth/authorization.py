@@ -12,11 +12,12 @@ from taskwell.core.rates import Rate
 TASKS_READ = "tasks:read"
 TASKS_EDIT = "tasks:edit"  # every write but deletion
 TASKS_WRITE = "tasks:write"  # deletion too: it includes TASKS_EDIT
-OF_TASKS = frozenset({TASKS_READ, TASKS_EDIT, TASKS_WRITE})
+WEBHOOKS = "webhooks"  # subscriptions, which get everything that happens to tasks
+OF_PROGRAMS = frozenset({TASKS_READ, TASKS_EDIT, TASKS_WRITE, WEBHOOKS})
 ADMIN = "admin"
 # The account and its tokens. Signing in grants it. An API token never has it, so none can create another.
 ACCOUNT = "account"
-OF_A_USER = OF_TASKS | {ACCOUNT}
+OF_A_USER = OF_PROGRAMS | {ACCOUNT}
 ALL = OF_A_USER | {ADMIN}
 
 _STREAM_SECONDS = 600.0

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from taskwell import __version__
-from taskwell.cli import backup, config, db, doctor, move, tokens, users
+from taskwell.cli import backup, config, db, deliver, doctor, move, tokens, users
 from taskwell.cli.settings import fail, load_settings
 from taskwell.core.settings import Settings, is_loopback, open_to_all
 
@@ -130,7 +130,7 @@ def openapi() -> None:
 
 # In the order of `taskwell --help`.
 _SERVING, _DATA, _PEOPLE = "The server", "The data", "Who has access"
-for _command in (serve, doctor.doctor, config.config, openapi):
+for _command in (serve, deliver.deliver, doctor.doctor, config.config, openapi):
     app.command(rich_help_panel=_SERVING)(_command)
 for _move in (backup.backup, backup.restore, move.move):
     app.command(rich_help_panel=_DATA)(_move)

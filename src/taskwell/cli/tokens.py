@@ -27,7 +27,9 @@ def create(
     user: User,
     scope: Annotated[
         list[str] | None,
-        typer.Option(help="tasks:read (the default), tasks:edit, tasks:write or admin; may be repeated."),
+        typer.Option(
+            help="tasks:read (the default), tasks:edit, tasks:write, webhooks or admin; may be repeated."
+        ),
     ] = None,
     rate: Annotated[
         str | None, typer.Option(help="The requests that it may send, such as 60/minute; else its user's.")

@@ -140,6 +140,21 @@ class Settings(BaseSettings):
     history_days: int = Field(
         default=90, ge=7, le=3650, description="How long the history keeps what changed, and can undo it."
     )
+    webhooks: bool = Field(
+        default=True,
+        description="Send the events of webhooks from this process. Off: `taskwell deliver` sends them, or "
+        "nobody.",
+    )
+    webhook_allow: Names = Field(
+        default=(),
+        description="Host names and networks that webhooks may reach beside public addresses, also by http, "
+        "comma-separated, such as homeassistant.local,192.168.1.0/24.",
+    )
+    webhook_proxy: SecretStr | None = Field(
+        default=None,
+        description="An http:// proxy through which webhooks are sent, which then decides where they may "
+        "go: the server does not resolve their names.",
+    )
     migrate_at_start: bool = Field(
         default=True, description="Apply migrations when the server starts; otherwise wait for them."
     )
@@ -298,8 +313,9 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "host", "cors_origins", "jwt_issuer", "jwt_jwks_url", "jwt_audience", "allowed_hosts", mode="before"
-    )
+        "host", "cors_origins", "jwt_issuer", "jwt_jwks_url", "jwt_audience", "allowed_hosts",
+        "webhook_allow", mode="before",
+    )  # fmt: skip
     @classmethod
     def split_at_commas(cls, value: object) -> object:
         if isinstance(value, str):
@@ -370,6 +386,26 @@ class Settings(BaseSettings):
                 "other letters as browsers send them (xn--)"
             )
         return tuple(map(_as_sent, value))
+
+    @field_validator("webhook_allow")
+    @classmethod
+    def must_be_hosts_or_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(name.strip("[]").lower().removesuffix(".") for name in value)
+        if not all(_is_network(name) or (_HOST_NAME.fullmatch(name) and "*" not in name) for name in names):
+            raise ValueError(
+                "must be names like homeassistant.local, addresses, or networks such as 192.168.1.0/24 with "
+                "0 beyond the mask"
+            )
+        return names
+
+    @field_validator("webhook_proxy")
+    @classmethod
+    def must_be_a_proxy(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not (
+            _is_url(value.get_secret_value()) and _has_host(value.get_secret_value())
+        ):
+            raise ValueError("must be an http:// or https:// URL, such as http://smokescreen:4750")
+        return value
 
     @field_validator("rate_limit_storage")
     @classmethod

@@ -20,11 +20,12 @@ if TYPE_CHECKING:  # the modules of these types use this one
     from taskwell.http.prefixes import Prefixes
     from taskwell.services.live_changes import Feed
     from taskwell.services.operations import Operations
+    from taskwell.services.webhooks import Sender
 
 
 @dataclass
 class AppState:
-    """It is `app.state`. The lifespan sets `database`, `operations` and `feed`.
+    """It is `app.state`. The lifespan sets `database`, `operations`, `feed` and `webhooks`.
 
     `path_ids`: whether a text can be the value of a path parameter, by the name of the parameter.
     `noted_emails`: by user id, the addresses that the database has already.
@@ -34,6 +35,7 @@ class AppState:
     database: Database
     operations: Operations
     feed: Feed
+    webhooks: Sender
     admission: Admission
     metrics: Metrics
     origins: Origins

@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from taskwell.auth.authorization import ALL, OF_A_USER, OF_TASKS, Caller
+from taskwell.auth.authorization import ALL, OF_A_USER, OF_PROGRAMS, Caller
 from taskwell.auth.jwt import Claims, Verifier
 from taskwell.core.bounded_cache import BoundedCache
 from taskwell.core.errors import Invalid, TaskwellError, Unauthorized, Violation
@@ -126,7 +126,7 @@ def _caller_of(claims: Claims, agent: str | None, *, known: bool) -> Caller:
         user_id = claims.subject if known else user_id_of(claims.subject)
     except ValueError as error:
         raise Unauthorized(f"The claim that names the token's user {error}.") from None
-    named = claims.scopes & OF_TASKS
+    named = claims.scopes & OF_PROGRAMS
     actor = Actor("api", claims.client or agent)
     return Caller(
         user_id, named or OF_A_USER, _email(claims.email), expires_at=claims.expires_at, actor=actor

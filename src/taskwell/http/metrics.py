@@ -25,6 +25,7 @@ from taskwell.core.histogram import SECONDS, Histogram
 from taskwell.database.database import Database
 from taskwell.http.prefixes import REST_METHODS
 from taskwell.http.request_state import request_state
+from taskwell.schemas.webhook import OUTCOMES
 from taskwell.services.live_changes import Feed
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -35,7 +36,7 @@ _TOLD_EVERY_SECONDS = 1.0
 _SILENT_SECONDS = 15.0  # a process whose file is older has ended
 
 # How the numbers of several processes are merged, if not by addition.
-_MERGED = {"taskwell_info": max, "process_start_time_seconds": min}
+_MERGED = {"taskwell_info": max, "process_start_time_seconds": min, "taskwell_webhooks_failing": max}
 
 
 class Metrics:
@@ -49,6 +50,8 @@ class Metrics:
         self.under_way = 0
         self._methods = frozenset({*methods, "OPTIONS"})
         self.unavailable = Counter(dict.fromkeys(_REASONS, 0))
+        self.deliveries: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
+        self.webhooks_failing = 0  # of all users, as the database was last read
         self._requests: dict[tuple[str, str, int], Histogram] = {}
         self._started = time.time()
         self._file = folder / f"{os.getpid()}-{time.time_ns()}.json" if folder else None
@@ -114,6 +117,12 @@ class Metrics:
         yield _counter(
             "taskwell_database_retries", "Transactions that were retried", "fault", database.retries
         )
+        yield _counter(
+            "taskwell_webhook_deliveries",
+            "Attempts to send an event to a webhook",
+            "outcome",
+            self.deliveries,
+        )
         timeouts = database.backend.pool_numbers().get("timeouts", 0)
         timed_out = "Requests that got no connection in time"
         yield CounterMetricFamily("taskwell_database_pool_timeouts", timed_out, value=timeouts)
@@ -132,6 +141,11 @@ class Metrics:
         yield GaugeMetricFamily("taskwell_event_streams", "Open streams of live changes", value=feed.streams)
         yield GaugeMetricFamily(
             "taskwell_event_users", "Users with an open stream of live changes", value=feed.users
+        )
+        yield GaugeMetricFamily(
+            "taskwell_webhooks_failing",
+            "Webhooks whose latest attempt failed, or that were switched off for it",
+            value=self.webhooks_failing,
         )
         start = "Start time of the process since the Unix epoch in seconds"
         yield GaugeMetricFamily("process_start_time_seconds", start, value=self._started)

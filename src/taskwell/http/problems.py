@@ -105,10 +105,11 @@ PROBLEM_TYPES = {
         ProblemType(
             "conflict",
             409,
-            "The id or the e-mail address is taken, there are as many lists as are allowed, the task "
-            "to be claimed is completed, or a request with the same Idempotency-Key is still running.",
-            "Choose another id or address, or use the existing user; delete a list; reopen the task. With a "
-            "`Retry-After` header: repeat the request after that many seconds.",
+            "The id or the e-mail address is taken, there are as many lists or webhooks as are allowed, the "
+            "task to be claimed is completed, the server sends no events, or a request with the same "
+            "Idempotency-Key is still running.",
+            "Choose another id or address, or use the existing user; delete a list or a webhook; reopen the "
+            "task. With a `Retry-After` header: repeat the request after that many seconds.",
         ),
         ProblemType(
             "gone",
@@ -408,6 +409,8 @@ _OWN_CODES = {
     "invalid_kind", "invalid_types", "too_many", "too_large", "too_deep_json", "invalid_rate",
     "invalid_op", "invalid_field", "invalid_via", "invalid_version", "invalid_token", "invalid_undo",
     "invalid_client", "invalid", "unsupported", "out_of_range", "required",
+    "invalid_url", "invalid_event", "invalid_payload", "invalid_cursor",
+    "invalid_redelivery", "invalid_outcome",
 }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """The dependencies of routes, as `Annotated` aliases."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query, Request
@@ -79,17 +79,23 @@ async def preferences(
     return parse_preferences(prefer or ())
 
 
-async def refuse_dry_run(
-    dry_run: Annotated[
-        Flag,
-        WithJsonSchema({"type": "boolean", "const": False}),
-        Query(description="Not `true`: the response would contain a token that does not exist."),
-    ] = None,
-) -> None:
-    """Raises Invalid: the request is a dry run."""
-    if dry_run:
-        detail = "is not allowed here: the response would contain a token that does not exist"
-        raise Invalid(Violation("query", DRY_RUN, "not_allowed", detail))
+def refusing_dry_run(why: str) -> Callable[[Flag], Awaitable[None]]:
+    """The dependency of an operation that cannot be a dry run. It raises Invalid."""
+
+    async def refuse(
+        dry_run: Annotated[
+            Flag,
+            WithJsonSchema({"type": "boolean", "const": False}),
+            Query(description=f"Not `true`: {why}."),
+        ] = None,
+    ) -> None:
+        if dry_run:
+            raise Invalid(Violation("query", DRY_RUN, "not_allowed", f"is not allowed here: {why}"))
+
+    return refuse
+
+
+refuse_dry_run = refusing_dry_run("the response would contain a token that does not exist")
 
 
 async def writes_of_request(

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
+from pydantic import TypeAdapter
 
 from taskwell.auth.authorization import ADMIN, Access, access_of
 from taskwell.core.principal import CLIENT_PATTERN
@@ -19,6 +20,7 @@ from taskwell.schemas.problem import Problem
 from taskwell.schemas.query import DRY_RUN
 from taskwell.schemas.task_list import EXAMPLE_LIST_ID
 from taskwell.schemas.types import EXAMPLE_ID
+from taskwell.schemas.webhook import GapEvent, Message, PingEvent, TaskEvent
 
 _DESCRIPTION = """\
 Every operation on tasks and lists exists twice: at `/api/tasks` for the caller, and at `/api/{user_id}/tasks`
@@ -30,6 +32,7 @@ _TAGS = [
     {"name": "labels", "description": "Names on tasks: their colors, places and numbers of tasks."},
     {"name": "claims", "description": "Tasks that a worker has taken for some time."},
     {"name": "history", "description": "What changed, who did it, and back again."},
+    {"name": "webhooks", "description": "What happens to tasks, sent to a URL."},
     {"name": "users", "description": "The owners of tasks."},
     {"name": "changes", "description": "The changes of tasks and lists, as a list or a live stream."},
     {"name": "tokens", "description": "Credentials of programs that act as a user."},
@@ -90,6 +93,18 @@ _EXAMPLES: Mapping[str, Any] = {
     "updated_after": "2020-01-01T00:00:00Z",
     "updated_before": "2100-01-01T00:00:00Z",
     "user_id": "alice",
+    "webhook_id": EXAMPLE_ID,
+}
+# What is sent to webhooks, by the name in the document.
+_MESSAGES: Mapping[str, tuple[type[Message], str]] = {
+    "task": (TaskEvent, "Something happened to a task"),
+    "webhook.ping": (PingEvent, "A ping, on request"),
+    "webhook.gap": (GapEvent, "Events were lost"),
+}
+_MESSAGE_HEADERS = {
+    "webhook-id": "The id of the event at this webhook, the same for every attempt.",
+    "webhook-timestamp": "When the attempt began, in seconds since 1970.",
+    "webhook-signature": "`v1,` and the signature by the secret; two while the secret is being rotated.",
 }
 # FastAPI leaves members that are null out of examples.
 _EXAMPLES_WITH_NULL: Mapping[str, Any] = {name: {"after": None} for name in ("TaskMove", "ListMove")}
@@ -135,9 +150,37 @@ def _document(app: FastAPI) -> dict[str, Any]:
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= problem.pop("$defs")
     schemas["Problem"] = problem
+    document["webhooks"] = _webhooks(schemas)
     _limit_texts(app.state.settings, schemas)
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     return document
+
+
+def _webhooks(schemas: dict[str, Any]) -> dict[str, Any]:
+    """The messages to webhooks. Adds their schemas."""
+    found = {}
+    for name, (message, summary) in _MESSAGES.items():
+        schema = TypeAdapter(message).json_schema(
+            ref_template="#/components/schemas/{model}", mode="serialization"
+        )
+        schemas |= schema.pop("$defs", {}) | {message.__name__: schema}
+        body = {"schema": {"$ref": f"#/components/schemas/{message.__name__}"}}
+        operation = {
+            "operationId": "webhook_" + name.removeprefix("webhook."),
+            "summary": summary,
+            "description": str(message.__doc__),
+            "tags": ["webhooks"],
+            "security": [],
+            "parameters": [
+                {"name": header, "in": "header", "required": True, "description": text,
+                 "schema": {"type": "string"}}
+                for header, text in _MESSAGE_HEADERS.items()
+            ],
+            "requestBody": {"required": True, "content": {JSON: body}},
+            "responses": {"2XX": {"description": "It was received. Any other answer is a failure."}},
+        }  # fmt: skip
+        found[name] = {"post": operation}
+    return found
 
 
 def _limit_texts(settings: Settings, schemas: Mapping[str, Any]) -> None:

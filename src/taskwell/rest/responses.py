@@ -18,6 +18,7 @@ from taskwell.schemas.task import TaskAdvanced, TaskRead, task_to_json
 from taskwell.schemas.task_list import ListRead, list_json
 from taskwell.schemas.token import TokenCreated, TokenRead, token_json, tokens_json
 from taskwell.schemas.user import UserRead, user_json
+from taskwell.schemas.webhook import WebhookCreated, WebhookRead, webhook_json
 from taskwell.services.task_lists import ListOutdated
 from taskwell.services.task_statements import TaskJson
 
@@ -103,6 +104,24 @@ def token_response(token: TokenCreated) -> Response:
 
 def tokens_response(tokens: list[TokenRead]) -> Response:
     return Response(tokens_json(tokens), media_type=_JSON)
+
+
+def json_response(body: bytes) -> Response:
+    return Response(body, media_type=_JSON)
+
+
+def webhook_response(webhook: WebhookRead) -> Response:
+    return json_response(webhook_json(webhook))
+
+
+def secret_response(webhook: WebhookCreated, status: int = 200) -> Response:
+    return Response(webhook_json(webhook), status, {"Cache-Control": "no-store"}, _JSON)
+
+
+def created_webhook_response(request: Request, webhook: WebhookCreated) -> Response:
+    response = secret_response(webhook, 201)
+    response.headers["Location"] = f"{_path(request)}/{webhook.id}"
+    return response
 
 
 def label_response(label: LabelRead) -> Response:

@@ -34,6 +34,7 @@ PATH_IDS: Mapping[str, Callable[[str], bool]] = {
     "list_id": is_task_id,
     "token_id": is_task_id,
     "claim": is_claim_number,
+    "webhook_id": is_task_id,
 }
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]

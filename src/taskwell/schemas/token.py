@@ -11,12 +11,12 @@ from taskwell.core.rates import PATTERN, Rate
 from taskwell.schemas.base import Input, Instant, Moment
 from taskwell.schemas.types import EXAMPLE_ID, Name
 
-_SCOPES = ("tasks:read", "tasks:edit", "tasks:write", "admin")
+_SCOPES = ("tasks:read", "tasks:edit", "tasks:write", "webhooks", "admin")
 
 
 def _scope(value: object) -> str:
     if value not in _SCOPES:
-        raise PydanticCustomError("invalid_scope", "must be tasks:read, tasks:edit, tasks:write or admin")
+        raise PydanticCustomError("invalid_scope", "must be one of " + ", ".join(_SCOPES))
     return str(value)
 
 
@@ -55,7 +55,7 @@ class TokenCreate(Input):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "backup", "scopes": ["tasks:read"]}]})
 
     name: Name
-    scopes: Annotated[list[Scope], Field(min_length=1, max_length=4)]
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(_SCOPES))]
     rate: TokenRate | None = None
     expires_at: Moment | None = None
 

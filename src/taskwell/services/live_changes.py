@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import math
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
 
 from taskwell.core import strict_json
@@ -59,6 +59,9 @@ class Feed:
         self._channels: dict[str, _Channel] = {}
         self._woken = asyncio.Event()
         self._closed = False
+        # The users with webhooks, and what a write of theirs calls.
+        self.subscribers: set[str] = set()
+        self.on_write: Callable[[str], None] = _ignore
 
     @property
     def users(self) -> int:
@@ -69,9 +72,11 @@ class Feed:
         return sum(channel.streams for channel in self._channels.values())
 
     def wake(self, user_id: str) -> None:
-        """Wake the watcher, since a write of this process was committed."""
+        """Wake the watcher and the deliverer of webhooks, since a write of this process was committed."""
         if user_id in self._channels:
             self._woken.set()
+        if user_id in self.subscribers:
+            self.on_write(user_id)
 
     def refuse_too_many(self) -> None:
         """Raises Overloaded: this process has the maximum number of streams."""
@@ -169,6 +174,10 @@ class Feed:
     async def _page(self, user_id: str, since: Cursor) -> ChangePage:
         """The next changes of every kind. Raises Gone."""
         return await self._database.read(list_changes, user_id, since, limit=_CHUNK_EVENTS, kinds=KINDS)
+
+
+def _ignore(_user_id: str) -> None:
+    pass
 
 
 def _beginning(since: Cursor) -> bytes:

@@ -16,6 +16,7 @@ from taskwell.rest.routes import (
     tasks,
     tokens,
     users,
+    webhooks,
 )
 
 router = APIRouter(generate_unique_id_function=lambda route: route.name)
@@ -34,6 +35,7 @@ _TWICE = (
     (history.list_router, "/lists"),
     (history.router, ""),
     (changes.router, ""),
+    (webhooks.router, "/webhooks"),
 )
 for user_router, prefix in _TWICE:
     router.include_router(user_router, prefix=f"/api{prefix}")

@@ -59,6 +59,8 @@ BEYOND_THE_SCHEMA = {
     "too_large": "the bytes of `extra`",
     "too_deep_json": "the levels of `extra`",
     "too_many": "values with commas, or labels",
+    "invalid_url": "a URL that not all parsers take for the same",
+    "invalid_redelivery": "`version` beside `since`, or none of them",
     "in_the_past": "a token that would have expired before it was made",
     "contradiction": "two parameters that exclude each other, each of them right by itself",
     "not_allowed": "a header or a parameter that has no meaning for the operation",
@@ -110,9 +112,16 @@ def _is_special(case: Any, error: dict[str, str]) -> bool:
             return bool(case.method == "PUT")  # one that creates has to have a title, or a name
         case {"code": "invalid_type", "pointer": pointer}:
             # To JSON Schema 17.0 is an integer.
-            return pointer.endswith(("/version", "/seconds", "/count", "/since", "/until")) or (
-                pointer.startswith("/versions/")
-            )
+            return pointer.endswith(
+                (
+                    "/version",
+                    "/seconds",
+                    "/count",
+                    "/since",
+                    "/until",
+                    "/overlap_hours",
+                )
+            ) or (pointer.startswith("/versions/"))
     return False
 
 

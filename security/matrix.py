@@ -87,6 +87,8 @@ class Owner:
             "/api/users/me/tokens", json={"name": self.canary, "scopes": ["tasks:read"]}
         ).raise_for_status()
         self.token = made.json()["id"]
+        hook = {"url": f"https://hooks.invalid/{self.canary}", "events": ["*"], "description": self.canary}
+        self.webhook = self.client.post("/api/webhooks", json=hook).raise_for_status().json()["id"]
 
     def _task(self) -> str:
         new = {"title": f"Title {self.canary}", "description": f"Description {self.canary}"}
@@ -100,12 +102,13 @@ class Owner:
         return list_id
 
     def secrets(self) -> tuple[str, ...]:
-        return (self.canary, self.task, self.deleted, self.list, self.deleted_list, self.token)
+        return (self.canary, self.task, self.deleted, self.list, self.deleted_list, self.token, self.webhook)
 
     def everything(self) -> list[str]:
         paths = (
             "/api/tasks", "/api/tasks?deleted=true", "/api/lists", "/api/lists?deleted=true",
             "/api/changes?types=task,list,label", "/api/users/me/tokens", "/api/claims",
+            "/api/webhooks",
         )  # fmt: skip
         return [self.client.get(path).raise_for_status().text for path in paths]
 
@@ -145,7 +148,7 @@ def _refused(issuer: Issuer, owner: Owner) -> Iterator[Identity]:
     yield Identity("an expired token", bearer(issuer.token(owner.id, exp=int(time.time()) - 60)))
     yield Identity("another server's token", bearer(issuer.token(owner.id, aud="https://other.example")))
     yield Identity("a revoked token", bearer("tw_" + "0" * 49))
-    for scope in ("tasks:read", "tasks:edit", "tasks:write"):
+    for scope in ("tasks:read", "tasks:edit", "tasks:write", "webhooks"):
         yield Identity(f"the scope {scope}", bearer(issuer.token(owner.id, scope=scope)))
 
 
@@ -182,7 +185,7 @@ class _Trial:
         answers = [self.send(operation, identity, target) for target in self.targets(stranger)]
         self.compare(f"{name}, at their own path", answers, lambda status: status < 500)
         for prepared in ({"If-Match": "*"}, {"If-Match": '"1"'}, {"Idempotency-Key": "one each"}):
-            if operation.method != "GET" and "tokens" not in operation.path:
+            if operation.method != "GET" and not _is_unkeyed(operation.path):
                 headers = Identity(identity.name, {**identity.headers, **prepared})
                 answers = [self.send(operation, headers, target) for target in self.targets(stranger)]
                 self.compare(f"{name}, {next(iter(prepared))}", answers, lambda status: status < 500)
@@ -196,12 +199,13 @@ class _Trial:
             "a list": owner.list,
             "a list in the trash": owner.deleted_list,
             "token": owner.token,
+            "webhook": owner.webhook,
         }
         return [Target(name, user_id, thing) for name, thing in things.items()]
 
     def send(self, operation: Operation, identity: Identity, target: Target) -> tuple[int, Any, Any]:
         path = operation.path.replace("{user_id}", target.user_id).replace("{id}", target.user_id)
-        for hole in ("{task_id}", "{list_id}", "{token_id}", "{name}"):
+        for hole in ("{task_id}", "{list_id}", "{token_id}", "{webhook_id}", "{name}"):
             path = path.replace(hole, target.thing_id)
         path = path.replace("{claim}", str(self.owner.claim))
         body = _aimed(operation.body, target.thing_id)
@@ -232,10 +236,17 @@ class _Trial:
                 self.telling.append(f"{name}: {first} and {answer}")
 
     def _is_in_scope(self, operation: Operation, scope: str) -> bool:
+        if "/webhooks" in operation.path:
+            return scope == "webhooks"
         reads = operation.method == "GET" and not operation.path.endswith(("/export", "/tokens"))
         writes = operation.method != "GET" and not operation.path.startswith("/api/users")
         edits = writes and (operation.method != "DELETE" or operation.path.endswith("/claim/{claim}"))
-        return {"tasks:read": reads, "tasks:edit": edits, "tasks:write": writes}[scope]
+        return {"tasks:read": reads, "tasks:edit": edits, "tasks:write": writes}.get(scope, False)
+
+
+def _is_unkeyed(path: str) -> bool:
+    """Whether its answers are never stored."""
+    return "tokens" in path or path.endswith(("/webhooks", "/rotate", "/ping", "/redeliver"))
 
 
 def _aimed(body: Any, thing_id: str) -> Any:

@@ -33,6 +33,11 @@ def fill(url: str, seed: int = 1) -> None:
             made = client.post("/api/ada/lists", json={"name": name, "color": "#2e7d32"}).json()
             create(client, "/api/ada/tasks", list_id=made["id"])
         client.delete(f"/api/ada/lists/{made['id']}").raise_for_status()
+        hook = {"url": "https://hooks.invalid/", "events": ["task.created"], "since": 0}
+        made = client.post("/api/cid/webhooks", json=hook).raise_for_status().json()
+        client.post(f"/api/cid/webhooks/{made['id']}/ping").raise_for_status()
+        # An active one would be switched off in a copy.
+        client.patch(f"/api/cid/webhooks/{made['id']}", json={"active": False}).raise_for_status()
         create(client, "/api/gone/tasks")
         client.delete("/api/users/gone")
         client.delete(f"/api/bob/tasks/{create(client, '/api/bob/tasks', title='Doomed')['id']}")

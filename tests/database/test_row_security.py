@@ -41,8 +41,10 @@ from taskwell.schemas.task import TaskCreate, TaskRead, TaskToggle, TaskUpdate
 from taskwell.schemas.token import TokenCreate
 from taskwell.schemas.types import USER_ID_PATTERN
 from taskwell.schemas.user import UserCreate
-from taskwell.services import changes, idempotency, tasks, tokens, trash, users
+from taskwell.schemas.webhook import WebhookCreate
+from taskwell.services import changes, deliveries, idempotency, tasks, tokens, trash, users, webhooks
 from taskwell.services.batch import RunBatch
+from taskwell.services.deliveries import Attempt
 from taskwell.services.housekeeping import purge_expired
 from taskwell.services.operations import Operations
 from taskwell.services.sequence import last_number
@@ -61,6 +63,8 @@ OWNERS = {
     "task_history": "user_id",
     "idempotency_keys": "user_id",
     "api_tokens": "user_id",
+    "webhooks": "user_id",
+    "webhook_deliveries": "user_id",
 }
 SECRET = "known to these tests alone, 32 bytes or more"
 
@@ -179,6 +183,11 @@ async def settled(database: Database) -> People:
         await idempotency.reserve(transaction, user, "key", b"")
         new = TokenCreate(name="backup", scopes=["tasks:read"])
         await tokens.create_token(transaction, user, new, create_user=False)
+        hook = await webhooks.create_webhook(
+            transaction, user, WebhookCreate(url="https://192.0.2.1/", events=["*"]), create_user=False
+        )
+        tried = Attempt(1, "task.created", 1, utc_now(), 9, 200, None, "", "delivered")
+        await deliveries.add_to_log(transaction, user, hook.id, tried)
         list_ = TaskList(user_id=user, id=uuid4(), name="Home", position="a0", version=1)
         await transaction.insert_rows(table_of(TaskList), [list_.model_dump()])
         label = Label(user_id=user, key="home", name="Home", version=1)
@@ -207,7 +216,7 @@ async def written(transaction: Transaction, statement: str) -> int:
 
 HAVE = {
     "users": 1, "tasks": 2, "lists": 1, "labels": 1, "task_history": 3, "idempotency_keys": 1,
-    "api_tokens": 1,
+    "api_tokens": 1, "webhooks": 1, "webhook_deliveries": 1,
 }  # fmt: skip
 
 

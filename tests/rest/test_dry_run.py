@@ -26,8 +26,11 @@ from harness.side_effects import at_once
 from taskwell.core.settings import Settings
 
 DOCUMENT = json.loads((Path(__file__).parents[2] / "openapi.json").read_text())
-# Its answer would show a token that does not exist: it cannot be a dry run.
-REFUSED = {"create_token"}
+# The answer would show a secret that does not exist, or a message would be sent: they cannot be a dry run.
+REFUSED = {
+    "create_token", "create_webhook", "rotate_webhook", "ping_webhook", "redeliver", "user_create_webhook",
+    "user_rotate_webhook", "user_ping_webhook", "user_redeliver",
+}  # fmt: skip
 DRY = {"dry_run": "true"}
 # What two answers to the same request have each for itself.
 _OWN = re.compile(
@@ -150,6 +153,8 @@ EXAMPLES: dict[str, list[Example]] = {
     "update_label_by_name": [Example({"name": "house"})],
     "delete_label": [Example()],
     "delete_label_by_name": [Example()],
+    "update_webhook": [Example({"events": ["task.*"], "active": False}), Example({"cursor": "now"})],
+    "delete_webhook": [Example()],
 }
 
 
@@ -211,6 +216,8 @@ class Owner:
         client.delete(f"{home}/lists/{things['trashed_list']}").raise_for_status()
         client.post(f"{home}/lists/{things['archived']}/archive").raise_for_status()
         client.put(f"{home}/labels/home", json={"color": "#00ff00"}).raise_for_status()
+        hook = client.post(f"{home}/webhooks", json={"url": "https://hooks.invalid/", "events": ["*"]})
+        things["webhook"] = hook.raise_for_status().json()["id"]
         key = {"Idempotency-Key": self.user_id}
         client.post(tasks, json={"title": "Kept"}, headers=key).raise_for_status()
 
@@ -222,6 +229,7 @@ class Owner:
             "task_id": self.things.get(in_path or "task", self.new),
             "list_id": self.things.get(in_path or "list", self.new),
             "token_id": self.things.get("token", self.new),
+            "webhook_id": self.things.get(in_path or "webhook", self.new),
             "name": "home",
             "claim": self.claim,
         }
@@ -261,7 +269,9 @@ def alone(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """A server to whose database nobody else writes."""
     with (
         migrated_database(database_kind, tmp_path_factory.mktemp("dry")) as url,
-        local_server(Settings(database_url=url, rate_limit="none")) as server,
+        local_server(
+            Settings(database_url=url, rate_limit="none", webhooks=False, webhook_allow="192.0.2.0/24")
+        ) as server,
     ):
         yield server
 
@@ -372,7 +382,16 @@ class TestEveryWrite:
     def test_does_nothing_if_the_parameter_is_not_understood(
         self, alone: LocalServer, client: httpx2.Client, write: Write
     ) -> None:
-        example = Example({"name": "x", "scopes": ["tasks:read"]})
+        # Of all operations that cannot be a dry run.
+        example = Example(
+            {
+                "name": "x",
+                "scopes": ["tasks:read"],
+                "url": "https://hooks.invalid",
+                "events": ["*"],
+                "since": 1,
+            }
+        )
         if write.name not in REFUSED:
             example = examples(write)[0]
         owner = owner_of(client, write)

@@ -18,6 +18,20 @@ TASKS = ("/api/tasks", "/api/{user_id}/tasks")
 LISTS = ("/api/lists", "/api/{user_id}/lists")
 ONE = ("{task_id}", "{list_id}")
 UPDATE_ME = ("patch", "/api/users/me")
+WEBHOOKS = (
+    "list_webhooks", "create_webhook", "get_webhook", "update_webhook", "delete_webhook", "ping_webhook",
+    "rotate_webhook", "list_deliveries", "redeliver",
+)  # fmt: skip
+# Their answers have a secret, or what they do cannot be undone: no dry run, no Idempotency-Key.
+UNKEYED = {"create_token", "create_webhook", "rotate_webhook", "ping_webhook", "redeliver"}
+
+
+def is_unkeyed(operation: dict[str, Any]) -> bool:
+    return operation["operationId"].removeprefix("user_") in UNKEYED
+
+
+def is_creation(method: str, path: str) -> bool:
+    return method == "post" and path.endswith("/webhooks")
 
 
 @pytest.fixture(scope="module")
@@ -86,11 +100,12 @@ class TestDocument:
             "get_list_history", "user_get_list_history",
             "list_history", "undo", "user_list_history", "user_undo",
             "list_changes", "follow_changes", "user_list_changes", "user_follow_changes",
+            *WEBHOOKS, *(f"user_{name}" for name in WEBHOOKS),
         ]  # fmt: skip
 
     def test_both_mounts_say_the_same(self, document: dict[str, Any]) -> None:
         paths = document["paths"]
-        mounted = ("/api/tasks", "/api/lists", "/api/changes", "/api/events")
+        mounted = ("/api/tasks", "/api/lists", "/api/changes", "/api/events", "/api/webhooks")
         for path in [path for path in paths if path.startswith(mounted)]:
             twin = paths[path.replace("/api/", "/api/{user_id}/", 1)]
             assert twin.keys() == paths[path].keys()
@@ -119,7 +134,7 @@ class TestDocument:
             if "requestBody" in operation:
                 expected |= {413, 415}
             if method != "get":
-                expected |= {409, 422, 507} if operation["operationId"] != "create_token" else {404, 409, 507}
+                expected |= {404, 409, 507} if is_unkeyed(operation) else {409, 422, 507}
             creates = method == "post" and path.startswith(TASKS + LISTS) and not path.endswith("/claims")
             if any(one in path for one in ONE) or creates:
                 expected |= {404}
@@ -129,11 +144,16 @@ class TestDocument:
                 expected |= {412}
             if method != "get" and (any(one in path for one in ONE) or path.endswith("/batch")):
                 expected |= {428}
-            if path.endswith(("/changes", "/events")):
+            if path.endswith(("/changes", "/events", "/redeliver")) or is_creation(method, path):
                 expected |= {410}
             if "/labels" in path and (method != "get" or path.endswith("{name}")):
                 expected |= {404}
-            if path.startswith("/api/users/{id}") or "{token_id}" in path or (method, path) == UPDATE_ME:
+            if (
+                path.startswith("/api/users/{id}")
+                or "{token_id}" in path
+                or "{webhook_id}" in path
+                or (method, path) == UPDATE_ME
+            ):
                 expected |= {404}
             assert errors == expected, (method, path)
 
@@ -159,6 +179,10 @@ class TestDocument:
             "ListMove",
             "UserCreate",
             "TokenCreate",
+            "WebhookCreate",
+            "WebhookUpdate",
+            "WebhookRotate",
+            "WebhookRedeliver",
         ):
             assert schemas[name]["examples"]
 
@@ -190,7 +214,8 @@ class TestDocument:
             "ChangePage", "ListRead", "ListDeleted", "BatchListResult", "TypedTask", "TypedTaskGone",
             "TypedList", "TypedListGone", "TypedLabel", "TypedLabelGone", "UserRead", "TokenRead",
             "TokenCreated", "ClaimRead", "ClaimTaken", "ClaimsTaken", "ClaimRenewed", "ClaimHeld",
-            "ActorRead", "ActorToken",
+            "ActorRead", "ActorToken", "WebhookRead", "WebhookCreated", "DeliveryRead", "Redelivered",
+            "TaskEvent", "TaskEventData", "ThinTaskEventData", "PingEvent", "GapEvent",
         )  # fmt: skip
         for name in names:
             schema = document["components"]["schemas"][name]
@@ -220,7 +245,7 @@ class TestDocument:
         for method, path, operation in operations(document):
             shown = {item["name"] for item in operation.get("parameters", []) if item["in"] == "header"}
             expected = {"prefer"} if not path.startswith("/health/") else set()
-            if method != "get" and operation["operationId"] != "create_token":
+            if method != "get" and not is_unkeyed(operation):
                 expected |= {"idempotency-key"}
             if method != "get":
                 expected |= {"taskwell-agent"}
@@ -238,7 +263,7 @@ class TestDocument:
         for method, path, operation in operations(document):
             for status, answer in operation["responses"].items():
                 expected = method != "get" and status in {"200", "201", "204"}
-                expected &= operation["operationId"] != "create_token"
+                expected &= not is_unkeyed(operation)
                 assert ("Idempotent-Replayed" in answer.get("headers", {})) == expected, (
                     method,
                     path,
@@ -250,7 +275,7 @@ class TestDocument:
             shown = [item for item in operation.get("parameters", []) if item["name"] == "dry_run"]
             assert len(shown) == (method != "get"), (method, path)
             possible = any("const" not in item["schema"] for item in shown)
-            assert possible == (method != "get" and operation["operationId"] != "create_token")
+            assert possible == (method != "get" and not is_unkeyed(operation))
             for status, answer in operation["responses"].items():
                 expected = possible and status in {"200", "201", "204"}
                 assert ("Dry-Run" in answer.get("headers", {})) == expected, (method, path, status)

@@ -34,6 +34,10 @@ SCOPES = {
     "tasks:write": {
         "delete_label", "delete_label_by_name", "delete_list", "delete_task", "delete_tasks", "release_task",
     },
+    "webhooks": {
+        "create_webhook", "delete_webhook", "get_webhook", "list_deliveries", "list_webhooks", "ping_webhook",
+        "redeliver", "rotate_webhook", "update_webhook",
+    },
     "account": {"create_token", "delete_user", "export_user", "list_tokens", "revoke_token", "update_me"},
     "admin": {"create_user"},
 }  # fmt: skip
@@ -42,6 +46,7 @@ INCLUDED = {
     "tasks:read": {"tasks:read"},
     "tasks:edit": {"tasks:edit"},
     "tasks:write": {"tasks:edit", "tasks:write"},
+    "webhooks": {"webhooks"},
 }
 TOKENS = "/api/users/me/tokens"
 
@@ -110,7 +115,7 @@ class TestRoutes:
             needed = scopes[operation.method, operation.path]
             path = operation.path.replace("{user_id}", user).replace("{id}", user).replace("{name}", "home")
             path = path.replace("{claim}", "7")
-            for hole in ("{task_id}", "{list_id}", "{token_id}"):
+            for hole in ("{task_id}", "{list_id}", "{token_id}", "{webhook_id}"):
                 path = path.replace(hole, unknown_id())
             answer = client.request(operation.method, path, json=operation.body)
             if needed in INCLUDED[scope]:

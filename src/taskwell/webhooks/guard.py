@@ -18,7 +18,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
-_RESOLVE_SECONDS = 5.0
+_RESOLVE_SECONDS = 3.0
 _PROTOCOL_ASSIGNMENTS = ipaddress.ip_network("192.0.0.0/24")
 _UNICAST = ipaddress.ip_network("2000::/3")
 # Parts of it that lead to IPv4 addresses, or are not for the internet. `is_global` is true for some of them.

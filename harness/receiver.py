@@ -66,6 +66,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
+    def handle_error(self, *_: object) -> None:
+        """A sender that was killed is nothing to tell of."""
+
 
 @contextmanager
 def running_receiver() -> Iterator[Receiver]:

@@ -32,6 +32,7 @@ from stress import (
     slow,
     trees,
     undo,
+    webhooks,
 )
 from stress.cores import all_but_the_last
 
@@ -63,6 +64,7 @@ PROGRAMS = {
     "claims": Program(claims.measure, workers=2),
     "history": Program(history.measure),
     "undo": Program(undo.measure, serves=False),
+    "webhooks": Program(webhooks.measure, serves=False),
     "hostile": Program(hostile.measure),
     "move": Program(moves.measure),
     "overload": Program(overload.measure, apart=True),

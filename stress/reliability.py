@@ -34,6 +34,7 @@ GOALS = {
     "claims": "2,000 tasks, 8 workers, some killed, some late: each done once, none held by two at once",
     "history": "100,000 changes of all kinds by 8 writers, 2 servers, 100 kills: each is in the history once",
     "undo": "2,000 runs of two programs, one undone: all it alone touched is back, nothing of the other's",
+    "webhooks": "20 subscriptions, 20,000 events, three servers, two killed, one suspended, a tenth of 503",
     "move": "100,000 tasks there and back: the same; a move that is killed leaves nothing half",
     "kills": "1,000 kills of the server, 100,000 acknowledged writes: none lost, none doubled",
     "powercuts": "20,000 states of a disk after a power cut: none corrupt, no acknowledged write lost",

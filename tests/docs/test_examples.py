@@ -1,8 +1,10 @@
 """The programs of the pages, run as they stand there against a server."""
 
+import json
 import re
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,8 +14,10 @@ import pytest
 
 from clients import make
 from harness.issuer import AUDIENCE, running_issuer
-from harness.node import program
+from harness.node import install, program
 from harness.servers import ServerProcess, server_process
+from taskwell.services.webhooks import new_secret
+from taskwell.webhooks.signing import signed
 from tests.clients import run
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -163,3 +167,28 @@ class TestMigrating:
         assert [(task["title"], task["description"], task["completed"]) for task in alice + bob] == [
             ("Buy bread", "", True), ("Buy milk", None, False), ("Call mum", "On Sunday", True),
         ]  # fmt: skip
+
+
+class TestWebhooks:
+    """What verifies a message on the page, with a message of ours."""
+
+    MESSAGE = b'{"type":"task.completed","timestamp":"","data":{"task":{"title":"Buy milk"}}}'
+
+    def headers(self, secret: str) -> dict[str, str]:
+        return signed([secret], "whk_1_1", int(time.time()), self.MESSAGE)
+
+    def test_in_python(self, live: ServerProcess) -> None:
+        (example,) = blocks("webhooks.md", "python", live)
+        secret = new_secret()
+        use = f"print(receive({secret!r}, {self.headers(secret)!r}, {self.MESSAGE!r}))"
+        assert run(sys.executable, "-c", f"{example}\n{use}", cwd=DOCS) == "done: Buy milk\n"
+
+    def test_in_javascript(self, live: ServerProcess, tmp_path: Path) -> None:
+        (example,) = blocks("webhooks.md", "js", live)
+        folder = DOCS.parent / "tests" / "webhooks" / "node"
+        install(folder)
+        (tmp_path / "node_modules").symlink_to(folder / "node_modules", target_is_directory=True)
+        secret = new_secret()
+        given = ", ".join(json.dumps(one) for one in (secret, self.headers(secret), self.MESSAGE.decode()))
+        (tmp_path / "example.mjs").write_text(f"{example}\nconsole.log(receive({given}))")
+        assert run(program("node"), "example.mjs", cwd=tmp_path) == "done: Buy milk\n"

@@ -94,6 +94,11 @@ class TestStress:
         assert measured.values["tasks and lists changed back"] > 100
         assert measured.values["left: changed_since"] > 0
 
+    @of("webhooks")
+    def test_every_event_comes_in_order_whoever_is_killed(self, measured: Figures) -> None:
+        assert measured.broken == []
+        assert measured.values["events expected"] == 400
+
     @of("kills")
     def test_what_was_acknowledged_outlives_a_killed_server(self, measured: Figures) -> None:
         assert measured.broken == []

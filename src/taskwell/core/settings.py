@@ -142,8 +142,7 @@ class Settings(BaseSettings):
     )
     webhooks: bool = Field(
         default=True,
-        description="Send the events of webhooks from this process. Off: `taskwell deliver` sends them, or "
-        "nobody.",
+        description="Send the events of webhooks from this process; if not, `taskwell deliver` does.",
     )
     webhook_allow: Names = Field(
         default=(),

@@ -1,6 +1,6 @@
 """Deliveries: which subscriptions are due, what is to be sent to them, and what came of it.
 
-Whoever's UPDATE takes the lease of a subscription delivers. Each later write of the holder names the number
+The process whose UPDATE takes the lease of a subscription delivers. Each later write of the holder names the number
 of the lease, so a process that was suspended can neither move the cursor nor end the lease of another.
 """
 
@@ -280,7 +280,7 @@ async def note_failed(
 
 
 async def end_lease(transaction: Transaction, subscription: Subscription) -> None:
-    """Give the lease back, so that nobody waits for its end."""
+    """Give the lease back, so that no other process waits for its end."""
     await _write(transaction, subscription, {"leased_until": None}, None)
 
 

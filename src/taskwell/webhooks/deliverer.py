@@ -370,7 +370,7 @@ class Deliverer:
         return logged
 
     async def _stop(self) -> None:
-        """Let requests under way end, and give back all leases, so that nobody waits for their ends."""
+        """Let requests under way end, and give back all leases: no other process waits for their ends."""
         self._stopping = True
         if self._running:
             await asyncio.wait(self._running.values(), timeout=_PATIENCE_SECONDS)

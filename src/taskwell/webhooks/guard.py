@@ -39,8 +39,8 @@ class NotResolved(httpcore2.ConnectError):
 
 async def resolve(host: str, port: int) -> Sequence[str]:
     """The addresses of a name, or of any form of an address that the system knows, such as 127.1."""
-    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    found = await asyncio.get_running_loop().run_in_executor(_RESOLVERS, look_up)
+    query = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_RESOLVERS, query)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 

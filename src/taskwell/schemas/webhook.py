@@ -98,7 +98,14 @@ def _now(value: object) -> str:
 Url = Annotated[
     StrictStr,
     AfterValidator(_url),
-    WithJsonSchema({"type": "string", "format": "uri", "maxLength": URL_MAX_LENGTH}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "uri",
+            "maxLength": URL_MAX_LENGTH,
+            "examples": ["https://hooks.example.com/x"],
+        }
+    ),
     Field(
         description="Where events are sent: https, and a public address, unless `TASKWELL_WEBHOOK_ALLOW` "
         "allows others.",
@@ -118,7 +125,7 @@ Events = Annotated[
 _PayloadIn = Annotated[
     str,
     BeforeValidator(_payload),
-    WithJsonSchema({"type": "string", "enum": list(get_args(Payload))}),
+    WithJsonSchema({"type": "string", "enum": list(get_args(Payload)), "examples": ["full"]}),
     Field(description="`thin`: ids alone, without the task and what changed."),
 ]
 _Description = Annotated[
@@ -165,11 +172,12 @@ class WebhookUpdate(Input):
     payload: _PayloadIn | MISSING = MISSING
     description: _Description | MISSING | None = MISSING
     active: Annotated[
-        StrictBool | MISSING, Field(description="Whether events are sent; what waits meanwhile is kept.")
+        StrictBool | MISSING,
+        Field(description="Whether events are sent; what waits meanwhile is kept.", examples=[True]),
     ] = MISSING
     cursor: Annotated[
         Annotated[str, BeforeValidator(_now), WithJsonSchema({"type": "string", "const": "now"})] | MISSING,
-        Field(description="`now` skips everything that waits."),
+        Field(description="`now` skips everything that waits.", examples=["now"]),
     ] = MISSING
 
 
@@ -338,7 +346,7 @@ class TaskEvent:
 class PingEvent:
     """The message of a ping, which is sent on request."""
 
-    type: Literal["webhook.ping"]
+    type: Annotated[Literal["webhook.ping"], Field(examples=["webhook.ping"])]
     timestamp: Instant
     data: PingData
 
@@ -347,7 +355,7 @@ class PingEvent:
 class GapEvent:
     """The message that events were lost, before those that follow."""
 
-    type: Literal["webhook.gap"]
+    type: Annotated[Literal["webhook.gap"], Field(examples=["webhook.gap"])]
     timestamp: Instant
     data: GapData
 

@@ -1,7 +1,7 @@
 """Deliveries: which subscriptions are due, what is to be sent to them, and what came of it.
 
-The process whose UPDATE takes the lease of a subscription delivers. Each later write of the holder names the number
-of the lease, so a process that was suspended can neither move the cursor nor end the lease of another.
+The process whose UPDATE takes the lease of a subscription delivers. Each later write of the holder names the
+number of the lease, so a process that was suspended can neither move the cursor nor end another's lease.
 """
 
 from collections.abc import Sequence

@@ -6,7 +6,7 @@ from typing import Any
 from stress.reference_model import Change, Record, Unknown, folded, value_of
 
 _OWN = {"id", "user_id", "created_at", "updated_at", "version", "deleted_at"}
-_NEW: dict[str, Any] = {"completed": False, "status": "open"}
+_NEW: dict[str, Any] = {"completed": False, "status": "open", "recurrence_mode": "next"}
 _EMPTY: tuple[Any, ...] = (None, [], {})
 
 

@@ -49,6 +49,7 @@ BEYOND_THE_SCHEMA = {
     "out_of_range": "a number in a rule, or an instant of completion that is in the future",
     "too_long": "the text of a rule",
     "required": "a rule without a frequency",
+    "nothing_left": "words of quick add that leave no title",
     "needs_date": "a rule in a task without a date",
     "invalid_occurrence": "an occurrence in a request that completes nothing",
     "invalid_undo": "versions beside a token or a program, or none of them",
@@ -72,7 +73,7 @@ BEYOND_THE_SCHEMA = {
 # An id can look like a word of the API, which then has another path's operations.
 TWO_PATHS = (
     "/api/tasks/batch", "/api/{user_id}/tasks/batch", "/api/tasks/claims", "/api/{user_id}/tasks/claims",
-    "/api/users/me",
+    "/api/tasks/quick", "/api/{user_id}/tasks/quick", "/api/users/me",
 )  # fmt: skip
 
 _YEARS = (-2_177_452_800, 7_195_046_400)  # the seconds at which 1901 and 2198 begin

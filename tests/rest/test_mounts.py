@@ -10,7 +10,7 @@ from harness.responses import create
 from taskwell.app import create_app
 from taskwell.core.settings import Settings
 from taskwell.rest.dependencies import path_user
-from taskwell.rest.routes import changes, claims, history, labels, lists, router, tasks, webhooks
+from taskwell.rest.routes import changes, claims, history, labels, lists, quick_add, router, tasks, webhooks
 
 OWN, OF_PATH = "/api", "/api/{user_id}"
 # What the second mount says of its own.
@@ -38,6 +38,7 @@ class TestBothMounts:
             ("/lists", lists.router),
             ("/labels", labels.router),
             ("", claims.router),
+            ("", quick_add.router),
             ("", history.router),
             ("/tasks", history.task_router),
             ("/lists", history.list_router),
@@ -56,14 +57,14 @@ class TestBothMounts:
     def test_nothing_else_is_at_the_second(self) -> None:
         prefixes = [one.include_context.prefix for one in included()]
         assert sorted(prefix.removeprefix(OF_PATH) for prefix in prefixes if prefix.startswith(OF_PATH)) == [
-            "", "", "", "/labels", "/lists", "/lists", "/tasks", "/tasks", "/webhooks",
+            "", "", "", "", "/labels", "/lists", "/lists", "/tasks", "/tasks", "/webhooks",
         ]  # fmt: skip
 
     def test_have_the_same_operations_in_the_document(self) -> None:
         paths = create_app(Settings(database_url="sqlite:///unused.db")).openapi()["paths"]
         of_path = {path: paths[path] for path in paths if path.startswith(OF_PATH)}
         own = {path.replace(OF_PATH, OWN, 1): operations for path, operations in of_path.items()}
-        assert len(own) == 33
+        assert len(own) == 34
         for path, operations in own.items():
             assert paths[path].keys() == operations.keys(), path
             for method, operation in operations.items():

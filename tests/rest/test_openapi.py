@@ -95,7 +95,7 @@ class TestDocument:
             "user_delete_label",
             "list_claims", "claim_next_tasks", "claim_task", "release_task", "renew_claim", "release_claim",
             "user_list_claims", "user_claim_next_tasks", "user_claim_task", "user_release_task",
-            "user_renew_claim", "user_release_claim",
+            "user_renew_claim", "user_release_claim", "quick_add", "user_quick_add",
             "get_task_history", "list_completions", "user_get_task_history", "user_list_completions",
             "get_list_history", "user_get_list_history",
             "list_history", "undo", "user_list_history", "user_undo",

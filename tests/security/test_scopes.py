@@ -26,7 +26,8 @@ SCOPES = {
     "tasks:edit": {
         "archive_list", "claim_next_tasks", "claim_task", "complete_task", "create_list", "create_task",
         "move_list", "move_task", "put_label",
-        "put_label_by_name", "put_list", "put_task", "release_claim", "renew_claim", "restore_list",
+        "put_label_by_name", "put_list", "put_task", "quick_add",
+        "release_claim", "renew_claim", "restore_list",
         "restore_task", "run_batch", "skip_occurrence", "toggle_task", "unarchive_list", "undo",
         "update_label",
         "update_label_by_name", "update_list", "update_task",

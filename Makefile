@@ -164,6 +164,10 @@ docs: $(READY) ## Build the pages as a site in site/; a link that leads nowhere 
 picture: $(READY) ## Write docs/first-minute.svg anew, the picture of a first minute
 	$(BIN)/python -m tests.docs.picture
 
+.PHONY: vendor
+vendor: ## Bundle the page's library anew, src/taskwell/web/static/vendor/lit.js (needs Node.js)
+	cd tests/web && npm ci --loglevel=error && npm run vendor
+
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .PHONY: lock

@@ -59,6 +59,7 @@ from taskwell.rest.state import RestState
 from taskwell.services.housekeeping import run_forever
 from taskwell.services.live_changes import Feed
 from taskwell.services.operations import Operations
+from taskwell.web import routes as web
 from taskwell.webhooks.deliverer import Deliverer
 
 logger = logging.getLogger("taskwell")
@@ -70,6 +71,8 @@ PREFIXES = (
     Prefix("/api", authenticated=True, limited=True, cacheable=False),
     Prefix("/health", whole_segment=False, cacheable=False, any_host=True, always_admitted=True),
     Prefix("/metrics", whole_segment=False, any_host=True),
+    Prefix("/app", cors=False),
+    Prefix("/app-files", cors=False),
     Prefix("/assets"),
     Prefix("/docs"),
     Prefix("/openapi.json"),
@@ -162,6 +165,8 @@ def _application(settings: Settings, *, fast_path: bool = True, local: bool = Fa
     )
     app.state = _state_of(settings, fast_path=fast_path)
     # Not included: FastAPI would derive every route anew for each application, in a tenth of a second.
+    if settings.app:
+        app.router.routes.extend(web.router.routes)
     app.router.routes.extend(router.routes)
     app.mount("/assets", StaticFiles(directory=_STATIC))
     for prefix in app.state.prefixes:

@@ -52,7 +52,7 @@ LINES = (
         max_body=_MAX_BODY,
         cacheable=False,
     ),
-    Prefix("/app", app=page, methods=("GET", "HEAD"), cors=False),
+    Prefix("/page", app=page, methods=("GET", "HEAD"), cors=False),
 )
 
 
@@ -96,7 +96,7 @@ class TestAuthentication:
         assert alice.request("PROPFIND", "/dav/tasks", content=b"<propfind/>").text == "alice 11"
 
     def test_is_not_needed_on_a_public_line(self, anonymous: httpx2.Client) -> None:
-        assert [anonymous.get(path).text for path in ("/app", "/app/", "/app/a")] == ["<p>"] * 3
+        assert [anonymous.get(path).text for path in ("/page", "/page/", "/page/a")] == ["<p>"] * 3
 
     def test_ends_with_the_segment(self, anonymous: httpx2.Client) -> None:
         assert anonymous.get("/davx").status_code == 404
@@ -140,20 +140,20 @@ class TestBrowsers:
         assert answer.headers["Access-Control-Allow-Origin"] == _ORIGIN
 
     def test_no_page_may_read_those_of_a_line_without_cors(self, anonymous: httpx2.Client) -> None:
-        headers = anonymous.get("/app", headers={"Origin": _ORIGIN}).headers
+        headers = anonymous.get("/page", headers={"Origin": _ORIGIN}).headers
         assert "Access-Control-Allow-Origin" not in headers
         assert "Vary" not in headers
 
     def test_no_cache_keeps_its_answers(self, alice: httpx2.Client) -> None:
         assert alice.get("/dav/tasks").headers["Cache-Control"] == "no-store"
-        assert "Cache-Control" not in alice.get("/app").headers
+        assert "Cache-Control" not in alice.get("/page").headers
 
 
 class TestMethods:
     def test_options_tells_them(self, anonymous: httpx2.Client) -> None:
         allowed = anonymous.options("/dav/tasks").headers["Allow"].split(", ")
         assert allowed == sorted([*DAV_METHODS, "OPTIONS"])
-        assert anonymous.options("/app").headers["Allow"] == "GET, HEAD, OPTIONS"
+        assert anonymous.options("/page").headers["Allow"] == "GET, HEAD, OPTIONS"
 
     def test_those_of_the_api_stay(self, anonymous: httpx2.Client) -> None:
         assert anonymous.options("/api/tasks").headers["Allow"] == "DELETE, GET, HEAD, OPTIONS, POST"

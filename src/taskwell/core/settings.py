@@ -28,6 +28,10 @@ _LISTENED = re.compile(r"[^\s:/?#@\[\]]{1,253}")
 _HOST_NAME = re.compile(r"\*|(\*\.)?[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,252}")
 _CLAIM = re.compile(r"[^\s,]{1,100}")
 _NOT_USER_CLAIMS = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti", "scope"})
+_CLIENT_ID = re.compile(r"[!-~]{1,200}")
+# Characters that a Content-Security-Policy could read as its own are left out.
+_TOKEN_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~%/?&=-]*)?")
+_TOKEN_PATH = re.compile(r"/(?!/)[A-Za-z0-9._~%/?&=-]*")
 _SECRET_MIN_BYTES = 32  # RFC 7518, 3.2: the length of HS256's digest, the shortest
 
 
@@ -107,6 +111,20 @@ class Settings(BaseSettings):
         "(Clerk).",
     )
     jwt_user_claim: str = Field(default="sub", description="The claim that holds the user's id.")
+    app: bool = Field(default=True, description="Serve the page at /app, and lead browsers there from /.")
+    app_oidc_client_id: str = Field(
+        default="",
+        description="The page's client id at the first TASKWELL_JWT_ISSUER, to sign in there (OpenID "
+        "Connect with PKCE).",
+    )
+    app_oidc_scope: str = Field(
+        default="openid offline_access", description="The scopes that the page asks the issuer for."
+    )
+    app_token_url: str = Field(
+        default="",
+        description="Where the page gets a token with the cookies of your own sign-in, such as "
+        "https://example.com/api/auth/token of Better Auth.",
+    )
     row_level_security: Literal["auto", "on", "off"] = Field(
         default="auto",
         description="PostgreSQL's row-level security isolates users, too. auto: in jwt mode, if the role "
@@ -463,6 +481,31 @@ class Settings(BaseSettings):
             )
         if self.jwt_audience_claim != "aud" and not self.jwt_audience:
             raise ValueError("TASKWELL_JWT_AUDIENCE_CLAIM needs TASKWELL_JWT_AUDIENCE: the value to accept")
+        return self
+
+    @field_validator("app_oidc_client_id")
+    @classmethod
+    def must_be_a_client_id(cls, value: str) -> str:
+        if value and not _CLIENT_ID.fullmatch(value):
+            raise ValueError("must be a client id: up to 200 printable characters")
+        return value
+
+    @field_validator("app_token_url")
+    @classmethod
+    def must_be_a_token_url(cls, value: str) -> str:
+        if not value or _TOKEN_PATH.fullmatch(value):
+            return value
+        if not (_has_host(value) and _TOKEN_URL.fullmatch(value)):
+            raise ValueError("must be an https:// URL, or a path of the page's own origin")
+        if value.startswith("http://") and not is_private(urlsplit(value).hostname or ""):
+            raise ValueError("must begin with https:// outside a private network")
+        return value
+
+    @model_validator(mode="after")
+    def must_name_the_issuer_of_the_page(self) -> Self:
+        issuer = self.jwt_issuer[0] if self.jwt_issuer else ""
+        if self.app_oidc_client_id and self.auth == "jwt" and not _is_url(issuer):
+            raise ValueError("TASKWELL_APP_OIDC_CLIENT_ID needs a URL as TASKWELL_JWT_ISSUER")
         return self
 
     @field_validator("database_url", "migration_database_url")

@@ -31,6 +31,7 @@ _WITHOUT_EFFECT: tuple[tuple[tuple[str, ...], Holds, str], ...] = (
         _stub,
         "while TASKWELL_AUTH is stub",
     ),
+    (("app_oidc_client_id", "app_token_url"), _stub, "while TASKWELL_AUTH is stub"),
     (("rate_limit", "rate_limit_storage"), _stub, "while TASKWELL_AUTH is stub, which has no rate limit"),
     (
         ("allow_stub_auth_on_public_address",),

@@ -1,0 +1,285 @@
+// Puts the parts together. No other file imports this one.
+
+import { html, nothing, render } from './vendor/lit.js'
+import { Problem, makeApi } from './api.js'
+import { forgetDb, memoryDb, openDb } from './db.js'
+import { dayOf, zone } from './dates.js'
+import * as actions from './actions.js'
+import * as keys from './keys.js'
+import * as palette from './palette.js'
+import { focusRow, isStale, keepFocus, list } from './list.js'
+import { dialogs, empty, loadTrash, search, setTheme, trash, unsaved } from './pages.js'
+import { icon } from './icons.js'
+import { more } from './more.js'
+import { quickAdd } from './quickadd.js'
+import { sidebar, toggle } from './sidebar.js'
+import { makeSignIn, noteProblem, signInScreen } from './signin.js'
+import { Store } from './store.js'
+import { commit, details, fit } from './task.js'
+import { addressOf, isSame, lookUp, parseAddress } from './views.js'
+
+/** @typedef {import('./types.js').Context} Context */
+
+const config = document.documentElement.dataset
+const root = config.root ?? ''
+const app = /** @type {HTMLElement} */ (document.getElementById('app'))
+const KNOWN = `taskwell ${root} account`
+const TOAST_MS = 8_000
+const signIn = makeSignIn(config)
+const api = makeApi(root, signIn.bearer, signIn.renew)
+/** @type {Context | null} */
+let context = null
+let opening = true
+let scheduled = false
+let wasHere = ''
+
+function draw() {
+  if (scheduled) return
+  scheduled = true
+  requestAnimationFrame(drawNow)
+}
+
+function drawNow() {
+  scheduled = false
+  if (!context || context.store.status === 'signin') {
+    render(opening && !context ? nothing : signInScreen(signIn, context?.store.queue.length ?? 0, enter, draw), app)
+    return
+  }
+  const inRows = Boolean(document.activeElement?.closest('#rows'))
+  const before = context.items
+  lookUp(context)
+  keepFocus(context, before)
+  render(screen(context), app)
+  if (inRows && !document.activeElement?.closest('#rows')) rowElement(context.focused)?.focus({ preventScroll: true })
+  for (const dialog of document.querySelectorAll('dialog')) if (!dialog.open) dialog.showModal()
+  if (isStale(context)) draw()
+  fit()
+  document.title = `${context.title} · taskwell`
+  wasHere = dayOf(new Date(api.now())) + zone()
+}
+
+const rowElement = (/** @type {string | null} */ id) => /** @type {HTMLElement | null} */ (id ? document.querySelector(`#rows [data-id="${id}"]`) : null)
+
+/** @param {Context} context */
+function screen(context) {
+  const { view, store, selected } = context
+  const content = view.name === 'trash' ? trash(context) : view.name === 'unsaved' ? unsaved(context)
+    : context.items.length ? list(context) : store.status === 'loading' ? html`<p class="none">Loading…</p>` : empty(context)
+  return html`<div class=${context.openTask ? 'layout has-details' : 'layout'}>
+    ${sidebar(context)}
+    <main id="main">
+      <div id="scroller" @scroll=${() => isStale(context) && draw()}>
+        <header class="top">
+          <button type="button" class="icon-button only-phone" aria-label="Menu" aria-expanded=${context.sidebarOpen ? 'true' : 'false'} aria-controls="sidebar" @click=${() => toggle(context, !context.sidebarOpen)}>${icon('menu')}</button>
+          <h1 dir="auto">${context.title}</h1>
+          ${more(context)}
+          <span class="only-phone status-dot" data-status=${store.status} title=${store.status}></span>
+        </header>
+        ${view.name === 'search' ? search(context) : quickAdd(context)}
+        ${content}
+        <div id="drop" hidden></div>
+      </div>
+      ${selected.size ? selection(context) : nothing}
+    </main>
+    ${details(context)}
+  </div>
+  <div class="toast-place" role="status">${toast(context)}</div>
+  ${context.updated ? html`<div class="toast is-update"><span>A new version is ready.</span><button type="button" @click=${() => location.reload()}>Reload</button></div>` : nothing}
+  ${palette.palette(context)}${dialogs(context)}`
+}
+
+/** @param {Context} context */
+function selection(context) {
+  const ids = [...context.selected]
+  const button = (/** @type {string} */ text, /** @type {() => unknown} */ work) => html`<button type="button" @click=${work}>${text}</button>`
+  return html`<div class="selection" role="toolbar" aria-label="Selected tasks"><span>${ids.length} selected</span>
+    ${button('Done', () => actions.tick(context, ids))}${button('Due', () => palette.chooseDue(context, ids))}${button('Move', () => palette.chooseList(context, ids))}
+    ${button('Label', () => palette.chooseLabel(context, ids))}${button('Delete', () => actions.remove(context, ids))}
+    ${button('Clear', () => (context.selected.clear(), draw()))}</div>`
+}
+
+/** @type {any} */
+let toastTimer = 0
+
+/** @param {Context} context */
+function toast(context) {
+  if (!context.toast) return nothing
+  const { text, undo } = context.toast
+  return html`<div class="toast" @focusin=${() => clearTimeout(toastTimer)} @pointerenter=${() => clearTimeout(toastTimer)} @focusout=${hideToast} @pointerleave=${hideToast}>
+    <span dir="auto">${text}</span>${undo ? html`<button type="button" @click=${() => actions.undo(context)}>Undo<kbd>z</kbd></button>` : nothing}</div>`
+}
+
+function hideToast() {
+  clearTimeout(toastTimer)
+  toastTimer = setTimeout(() => {
+    if (context) context.toast = null
+    draw()
+  }, TOAST_MS)
+}
+
+// ---- where one is
+
+/** @param {import('./types.js').View} view @param {string | null} [task] */
+function address(view, task) {
+  return root + (task ? `/app/task/${task}` : addressOf(view))
+}
+
+/** @param {Store} store @param {Context['account']} account @returns {Context} */
+function makeContext(store, account) {
+  const here = parseAddress(location.pathname.slice(root.length), location.search)
+  /** @type {Context} */
+  const made = {
+    store, api, root, account, view: here.view, openTask: here.task, items: [], title: '', empty: '', focused: null, selected: new Set(),
+    lingering: new Map(), palette: null, dialog: null, sidebarOpen: false, toast: null, trash: null, history: null, updated: false, words: null,
+    draw,
+    go(view) {
+      commit(made)
+      const typing = view.name === 'search' && made.view.name === 'search'
+      history[typing || isSame(view, made.view) ? 'replaceState' : 'pushState']({ view }, '', address(view))
+      arrive(view, null)
+      if (view.name === 'search' && !typing) requestAnimationFrame(() => document.getElementById('search')?.focus())
+    },
+    show(id) {
+      commit(made)
+      if (id === made.openTask) return
+      history[made.openTask && id ? 'replaceState' : 'pushState']({ view: made.view }, '', address(made.view, id))
+      made.openTask = id
+      draw()
+      if (!id) requestAnimationFrame(() => rowElement(made.focused)?.focus({ preventScroll: true }))
+    },
+    focusRow(id) {
+      focusRow(made, id)
+      drawNow()
+      rowElement(id)?.focus({ preventScroll: true })
+    },
+    say(text, undo = false) {
+      made.toast = { text, undo }
+      hideToast()
+      draw()
+    },
+    choose: (choice) => palette.open(made, choice),
+    signOut,
+  }
+  return made
+}
+
+/** @param {import('./types.js').View} view @param {string | null} task */
+function arrive(view, task) {
+  if (!context) return
+  if (!isSame(view, context.view)) {
+    context.focused = null
+    context.selected.clear()
+    const scroller = document.getElementById('scroller')
+    if (scroller) scroller.scrollTop = 0
+  }
+  Object.assign(context, { view, openTask: task, sidebarOpen: false })
+  if (view.name === 'trash') void loadTrash(context)
+  draw()
+}
+
+// ---- start, sign in, sign out
+
+/** @returns {Promise<Context['account']>} */
+async function whoAmI() {
+  const { id, email } = await api.request('GET', '/api/users/me')
+  const account = { user: id, email, mode: config.auth ?? 'stub' }
+  localStorage.setItem(KNOWN, JSON.stringify(account))
+  return account
+}
+
+/** @param {string} user */
+const databaseOf = (user) => `taskwell ${root} ${user}`
+
+/** @param {Context['account']} account */
+async function open(account) {
+  const db = await openDb(databaseOf(account.user)).catch(memoryDb)
+  const channel = typeof BroadcastChannel === 'undefined' ? undefined : new BroadcastChannel(databaseOf(account.user))
+  const exclusive = navigator.locks && ((/** @type {() => Promise<void>} */ work) => navigator.locks.request(`${databaseOf(account.user)} flush`, work))
+  const store = new Store({ api, db, channel, exclusive, onchange: draw })
+  store.onsent = (entry, answer) => actions.noteVersion(entry.key, answer?.version)
+  context = makeContext(store, account)
+  store.visible = document.visibilityState === 'visible'
+  await store.start()
+  if (context.view.name === 'trash') void loadTrash(context)
+  void navigator.storage?.persist?.()
+  draw()
+}
+
+/** The user has signed in, for the first time or again. */
+async function enter() {
+  const account = await whoAmI()
+  if (context && context.account.user === account.user) return context.store.resume()
+  context?.store.stop()
+  context = null
+  await open(account)
+}
+
+async function start() {
+  setTheme(localStorage.getItem('taskwell theme') ?? 'system')
+  await signIn.arrive().catch((error) => noteProblem(error.message))
+  const known = JSON.parse(localStorage.getItem(KNOWN) ?? 'null')
+  const mayAsk = config.auth === 'stub' || signIn.session()
+  try {
+    if (known && mayAsk && known.mode === config.auth) {
+      await open(known)
+      void whoAmI().then((account) => account.user !== known.user && location.reload()).catch(() => {})
+    } else if (mayAsk) await enter()
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error
+    if (error.status !== 401) noteProblem(error.message)
+  }
+  opening = false
+  draw()
+}
+
+/** Nothing stays in this browser. */
+async function signOut(force = false) {
+  if (!context) return
+  if (context.store.queue.length && !force) {
+    context.dialog = 'signout'
+    return draw()
+  }
+  const { user } = context.account
+  context.store.stop()
+  signIn.forget()
+  for (const name of Object.keys(localStorage)) if (name.startsWith(`taskwell ${root} `)) localStorage.removeItem(name)
+  await forgetDb(databaseOf(user)).catch(() => {})
+  for (const name of (await globalThis.caches?.keys()) ?? []) if (name.startsWith(`taskwell ${root} `)) await caches.delete(name)
+  const registration = await navigator.serviceWorker?.getRegistration(`${root}/app`)
+  await registration?.unregister()
+  location.assign(`${root}/app`)
+}
+
+function serveOffline() {
+  const worker = navigator.serviceWorker
+  if (!worker) return
+  const script = `${root}/app/sw.js`
+  const policy = globalThis.trustedTypes?.createPolicy('taskwell', { createScriptURL: () => script })
+  const before = worker.controller
+  worker.addEventListener('controllerchange', () => {
+    if (!before || !context) return
+    context.updated = true
+    draw()
+  })
+  void worker.register(/** @type {string} */ (policy?.createScriptURL('') ?? script), { scope: `${root}/app` }).catch(() => {})
+}
+
+window.addEventListener('popstate', () => {
+  if (!context) return
+  commit(context)
+  const { view, task } = parseAddress(location.pathname.slice(root.length), location.search)
+  arrive(task ? (history.state?.view ?? context.view) : view, task)
+})
+window.addEventListener('keydown', (event) => context && context.store.status !== 'signin' && keys.press(context, event))
+window.addEventListener('online', () => context?.store.resume())
+window.addEventListener('resize', draw)
+window.addEventListener('pagehide', () => context && (commit(context), context.store.setVisible(false)))
+window.addEventListener('pageshow', () => context?.store.setVisible(true))
+window.addEventListener('storage', (event) => event.key === KNOWN && event.newValue === null && location.reload())
+document.addEventListener('visibilitychange', () => {
+  context?.store.setVisible(document.visibilityState === 'visible')
+  draw()
+})
+setInterval(() => wasHere !== dayOf(new Date(api.now())) + zone() && draw(), 10_000)
+serveOffline()
+void start()

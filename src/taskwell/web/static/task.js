@@ -1,0 +1,186 @@
+// The details of a task: a third column, or a sheet on a phone.
+
+import { html, live, nothing, repeat } from './vendor/lit.js'
+import { dueOf, sayMoment, zone } from './dates.js'
+import { icon } from './icons.js'
+import * as actions from './actions.js'
+import * as palette from './palette.js'
+import { lists, today } from './views.js'
+import { order } from './store.js'
+
+/** @typedef {import('./types.js').Context} Context */
+/** @typedef {import('./types.js').Task} Task */
+
+/** What is typed and not saved yet, with what the field was when the typing began. @type {Map<string, {value: string, base: any}>} */
+const drafts = new Map()
+const LINK = /\bhttps?:\/\/[^\s<>"']+[^\s<>"'.,;:!?)\]]/g
+
+/** @param {Task} task @param {'title' | 'description'} name */
+const shown = (task, name) => drafts.get(`${task.id} ${name}`)?.value ?? task[name] ?? ''
+
+/** @param {Task} task @param {'title' | 'description'} name @param {string} value */
+function note(task, name, value) {
+  const key = `${task.id} ${name}`
+  drafts.set(key, { value, base: drafts.has(key) ? drafts.get(key)?.base : task[name] })
+}
+
+/** Save what was typed. @param {Context} context */
+export function commit(context) {
+  for (const [key, { value, base }] of drafts) {
+    const [id, name] = key.split(' ')
+    const text = name === 'title' ? value.trim().replace(/\s+/g, ' ') : value.trim() || null
+    drafts.delete(key)
+    if (text === base || (name === 'title' && !text) || !context.store.get('task', id)) continue
+    void actions.update(context, [id], { [name]: text }, 'Changed: %', { [name]: base })
+  }
+}
+
+/** @param {any} element */
+function grow(element) {
+  element.style.height = 'auto'
+  element.style.height = `${element.scrollHeight + 2}px`
+}
+
+/** Fit the fields to their text, where the browser does not do it. */
+export function fit() {
+  if (CSS.supports('field-sizing', 'content')) return
+  for (const element of document.querySelectorAll('.details textarea')) grow(element)
+}
+
+/** @param {Context} context */
+export function details(context) {
+  const task = /** @type {Task | undefined} */ (context.openTask ? context.store.get('task', context.openTask) : undefined)
+  if (!context.openTask) return nothing
+  if (!task) return html`<aside class="details" aria-label="Details"><div class="bar"><span></span>${closeButton(context)}</div><p class="none">This task is not here. It may be in the trash.</p></aside>`
+  return repeat([task], ({ id }) => id, () => html`<aside class="details" aria-label="Details">
+    <div class="bar">
+      <button class="check" type="button" role="checkbox" aria-checked=${task.completed ? 'true' : 'false'} aria-label="Done" data-priority=${task.priority ?? nothing}
+        @click=${() => actions.tick(context, [task.id])}><span>${icon('check')}</span></button>
+      <span class="path" dir="auto">${pathOf(context, task)}</span>
+      ${closeButton(context)}
+    </div>
+    <textarea class="big" rows="1" aria-label="Title" maxlength="1000" dir="auto" .value=${live(shown(task, 'title'))}
+      @input=${(/** @type {any} */ event) => note(task, 'title', event.target.value)} @blur=${() => commit(context)}
+      @keydown=${(/** @type {KeyboardEvent} */ event) => event.key === 'Enter' && !event.isComposing && (event.preventDefault(), commit(context))}></textarea>
+    <textarea class="notes" rows="3" aria-label="Notes" placeholder="Notes" maxlength="65536" dir="auto" .value=${live(shown(task, 'description'))}
+      @input=${(/** @type {any} */ event) => note(task, 'description', event.target.value)} @blur=${() => commit(context)}></textarea>
+    ${links(task)}
+    ${fields(context, task)}
+    ${parts(context, task)}
+    <div class="commands">
+      <button type="button" @click=${() => actions.nudge(context, task.id, -1)}>Move up</button>
+      <button type="button" @click=${() => actions.nudge(context, task.id, 1)}>Move down</button>
+      <button type="button" class="danger" @click=${() => actions.remove(context, [task.id])}>Delete</button>
+    </div>
+    ${about(context, task)}
+  </aside>`)
+}
+
+/** @param {Context} context */
+const closeButton = (context) => html`<button type="button" class="icon-button" aria-label="Close the details" title="Close (Esc)" @click=${() => context.show(null)}>${icon('close')}</button>`
+
+/** @param {Context} context @param {Task} task */
+function pathOf({ store }, task) {
+  const list = task.list_id ? (store.get('list', task.list_id)?.name ?? 'List') : 'Inbox'
+  const parent = task.parent_id && store.get('task', task.parent_id)
+  return parent ? `${list} › ${parent.title}` : list
+}
+
+/** Addresses in the notes and the task's own link; only those that are safe to follow. @param {Task} task */
+function links({ description, link }) {
+  const found = [...new Set([...(link ? [link] : []), ...(description?.match(LINK) ?? [])])].filter((text) => /^(https?:\/\/|mailto:)/i.test(text))
+  return found.length ? html`<ul class="links">${found.map((text) => html`<li><a href=${text} target="_blank" rel="noopener noreferrer">${text}</a></li>`)}</ul>` : nothing
+}
+
+/** @param {Context} context @param {Task} task */
+function fields(context, task) {
+  const day = task.due?.slice(0, 10) ?? ''
+  const time = task.due && task.due.length > 10 ? task.due.slice(11, 16) : ''
+  const foreign = task.time_zone && task.time_zone !== zone()
+  const local = foreign ? dueOf(task) : null
+  const setTime = (/** @type {string} */ value) => actions.update(context, [task.id], value ? { due: `${day}T${value}:00`, time_zone: task.time_zone ?? zone() } : { due: day, time_zone: task.start && task.start.length > 10 ? task.time_zone : null }, 'Changed: %')
+  const setStart = (/** @type {string} */ value) => actions.update(context, [task.id], { start: value || null }, 'Changed: %')
+  return html`<dl class="fields">
+    <dt><label for="due">Due</label></dt>
+    <dd><input id="due" type="date" .value=${live(day)} @change=${(/** @type {any} */ event) => actions.setDue(context, [task.id], event.target.value || null)}>
+      ${day ? html`<input type="time" aria-label="Time" .value=${live(time)} @change=${(/** @type {any} */ event) => setTime(event.target.value)}>` : nothing}
+      ${foreign ? html`<span class="zone">${task.time_zone}${local?.time ? `: ${local.day === today(context) ? '' : `${local.day} `}${local.time} here` : ''}</span>` : nothing}</dd>
+    <dt><label for="start">Start</label></dt>
+    <dd><input id="start" type="date" max=${day || nothing} .value=${live(task.start?.slice(0, 10) ?? '')} @change=${(/** @type {any} */ event) => setStart(event.target.value)}></dd>
+    ${task.recurrence ? html`<dt>Repeats</dt><dd class="text">${task.recurrence}</dd>` : nothing}
+    <dt><label for="list">List</label></dt>
+    <dd><select id="list" @change=${(/** @type {any} */ event) => actions.moveToList(context, [task.id], event.target.value || null)}>
+      <option value="" ?selected=${!task.list_id}>Inbox</option>
+      ${lists(context).map((list) => html`<option value=${list.id} ?selected=${list.id === task.list_id}>${list.name}</option>`)}</select></dd>
+    <dt><label for="priority">Priority</label></dt>
+    <dd><select id="priority" @change=${(/** @type {any} */ event) => actions.update(context, [task.id], { priority: Number(event.target.value) || null }, 'Changed: %')}>
+      ${[0, 1, 2, 3, 4, 5, 6, 7, 8, 9].filter((number) => number < 5 || number === task.priority).map((number) => html`<option value=${number} ?selected=${number === (task.priority ?? 0)}>${['None', '1, most urgent', '2', '3', '4'][number] ?? number}</option>`)}</select></dd>
+    <dt>Labels</dt>
+    <dd class="labels">${task.labels.map((label) => html`<span class="chip"><span dir="auto">${label}</span><button type="button" aria-label=${`Remove ${label}`} @click=${() => actions.toggleLabel(context, [task.id], label)}>${icon('close')}</button></span>`)}
+      <button type="button" class="small" @click=${() => palette.chooseLabel(context, [task.id])}>Add a label</button></dd>
+  </dl>`
+}
+
+/** @param {Context} context @param {Task} task */
+function parts(context, task) {
+  const children = context.store.tasks().filter((part) => part.parent_id === task.id).sort(order)
+  const add = (/** @type {any} */ event) => {
+    event.preventDefault()
+    const field = event.target.elements.part
+    const title = field.value.trim()
+    if (title) actions.create(context, { title, parent_id: task.id, list_id: task.list_id })
+    field.value = ''
+  }
+  return html`<section class="parts-of"><h3>Subtasks</h3>
+    <ul>${repeat(children, ({ id }) => id, (part) => html`<li class=${part.completed ? 'is-done' : ''}>
+      <button class="check" type="button" role="checkbox" aria-checked=${part.completed ? 'true' : 'false'} aria-label=${`Done: ${part.title}`} @click=${() => actions.tick(context, [part.id])}><span>${icon('check')}</span></button>
+      <button type="button" class="link" dir="auto" @click=${() => context.show(part.id)}>${part.title}</button></li>`)}</ul>
+    <form @submit=${add}><label class="sr" for="add-part">Add a subtask</label><input id="add-part" name="part" type="text" placeholder="Add a subtask" autocomplete="off" maxlength="1000" dir="auto"></form></section>`
+}
+
+/** @param {Context} context @param {Task} task */
+function about(context, task) {
+  const history = context.history?.id === task.id ? context.history : null
+  return html`<section class="about">
+    <p>Made ${sayMoment(task.created_at)}${task.updated_at === task.created_at ? '' : `, changed ${sayMoment(task.updated_at)}`}${task.completed_at ? `, done ${sayMoment(task.completed_at)}` : ''}.</p>
+    <p><code>${task.id}</code> <button type="button" class="small" @click=${() => copy(context, task.id)}>Copy the id</button>
+    ${history ? nothing : html`<button type="button" class="small" @click=${() => load(context, task.id)}>History</button>`}</p>
+    ${history ? html`<h3>History</h3>${history.error ? html`<p class="none">${history.error}</p>` : history.records === null ? html`<p class="none">Loading…</p>` : html`<ol class="history">${history.records.map((record) => html`<li><span>${sentence(record)}</span>
+      <button type="button" class="small" aria-label=${`Undo: ${record.op}, version ${record.version}`} @click=${() => takeBack(context, task.id, record.version)}>Undo</button></li>`)}</ol>`}` : nothing}
+  </section>`
+}
+
+/** @param {any} record of the history */
+function sentence({ op, at, by, changes }) {
+  const names = op === 'updated' || op === 'undone' ? ` ${Object.keys(changes).join(', ')}` : ''
+  return `${op}${names} · ${sayMoment(at)}${by.client ? ` · ${by.client}` : ''}`
+}
+
+/** @param {Context} context @param {string} id */
+async function copy(context, id) {
+  await navigator.clipboard?.writeText(id)
+  context.say(navigator.clipboard ? 'Copied' : 'Only over https can a page copy for you: select the text')
+}
+
+/** @param {Context} context @param {string} id */
+async function load(context, id) {
+  context.history = { id, records: null }
+  context.draw()
+  try {
+    context.history = { id, records: await context.api.request('GET', `/api/tasks/${id}/history?limit=50`) }
+  } catch (error) {
+    context.history = { id, records: [], error: /** @type {Error} */ (error).message }
+  }
+  context.draw()
+}
+
+/** @param {Context} context @param {string} id @param {number} version */
+async function takeBack(context, id, version) {
+  try {
+    const answer = await context.api.request('POST', '/api/undo', { body: { versions: [version] } })
+    context.say(answer.left?.length ? 'Some of it was changed since, and stays' : 'Undone')
+  } catch (error) {
+    context.say(/** @type {Error} */ (error).message)
+  }
+  await load(context, id)
+}

@@ -1,0 +1,3 @@
+export { html, nothing, render } from "lit-html";
+export { live } from "lit-html/directives/live.js";
+export { repeat } from "lit-html/directives/repeat.js";

@@ -1,13 +1,14 @@
 """The HTML of the page, its Content-Security-Policy, and its service worker."""
 
 import json
+import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from html import escape
 from urllib.parse import urlsplit
 
 from taskwell.core.settings import Settings
-from taskwell.web.files import FOLDER, File, files, version
+from taskwell.web.files import File, files, version
 
 _HTML = "text/html; charset=utf-8"
 _JAVASCRIPT = "text/javascript; charset=utf-8"
@@ -33,8 +34,7 @@ _PAGE = """<!doctype html>
 </body>
 </html>
 """
-# It runs beside the page.
-_NOT_PRELOADED = ("sw.js",)
+_IMPORT = re.compile(r"^import .*?from '\./(.*?)'", re.MULTILINE)
 
 
 def policy(settings: Settings) -> str:
@@ -81,16 +81,28 @@ def _configuration(settings: Settings) -> Mapping[str, str]:
     }
 
 
+@cache
+def first_modules() -> tuple[str, ...]:
+    """The modules of the first load: what main.js imports, by whichever way, but not later by itself."""
+    found = {"main.js": None}
+    waiting = ["main.js"]
+    while waiting:
+        for name in _IMPORT.findall(files()[waiting.pop()].content.decode()):
+            if name not in found:
+                found[name] = None
+                waiting.append(name)
+    return tuple(sorted(found))
+
+
 @lru_cache(64)
 def _page(root: str, configuration: tuple[tuple[str, str], ...]) -> File:
     pairs = (("root", root), *configuration)
-    modules = [name for name in files() if name.endswith(".js") and name not in _NOT_PRELOADED]
     folder = escape(f"{root}/app-files/{version()}")
     text = _PAGE.format(
         data="".join(f' data-{name}="{escape(value)}"' for name, value in pairs if value),
         files=folder,
         root=escape(root),
-        preloads="\n".join(f'<link rel="modulepreload" href="{folder}/{name}">' for name in modules),
+        preloads="\n".join(f'<link rel="modulepreload" href="{folder}/{name}">' for name in first_modules()),
     )
     return File.of(text.encode(), _HTML)
 
@@ -104,5 +116,5 @@ def worker(root: str, settings: Settings) -> File:
 def _worker(root: str, page_digest: str) -> File:
     names = [f"{root}/app-files/{version()}/{name}" for name in files() if name != "sw.js"]
     given = {"root": root, "version": page_digest, "files": names}
-    text = (FOLDER / "sw.js").read_text(encoding="utf-8")
+    text = files()["sw.js"].content.decode()
     return File.of(f"const GIVEN = {json.dumps(given)}\n{text}".encode(), _JAVASCRIPT)

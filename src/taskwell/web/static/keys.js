@@ -3,6 +3,7 @@
 import * as actions from './actions.js'
 import * as palette from './palette.js'
 import { select } from './list.js'
+import { LEVELS, priorityOf } from './views.js'
 
 /** @typedef {import('./types.js').Context} Context */
 
@@ -11,7 +12,7 @@ const PLACES = /** @type {Record<string, string>} */ ({ i: 'inbox', t: 'today', 
 /** For the help: what, and the keys. */
 export const HELP = [
   ['Add a task', 'q', 'n'], ['Down, up', 'j', 'k', '↓', '↑'], ['First, last', 'Home', 'End'], ['Open; close', 'Enter', '→', 'Esc', '←'],
-  ['Done', 'Space', 'e'], ['Due date', 't'], ['Priority; none', '1 – 4', '0'], ['Label', 'l'], ['Move to a list', 'm'],
+  ['Done', 'Space', 'e'], ['Due date', 't'], ['Priority high, medium, low, none', '1', '2', '3', '4'], ['Label', 'l'], ['Move to a list', 'm'],
   ['Move the row', 'Alt ↑ ↓', 'Shift J K'], ['Make it a part; no part', ']', '['], ['Add a subtask', 'a'], ['Delete', 'Del', '⌫'], ['Undo', 'z', 'Ctrl Z'],
   ['Search', '/'], ['Go to anything', 'Ctrl K'], ['Inbox, Today, Upcoming', 'g i', 'g t', 'g u'], ['Lists, Done, Trash', 'g l', 'g d', 'g x'],
   ['Select several', 'x', 'Shift ↑ ↓'], ['Select all; none', 'Ctrl A', 'Esc'], ['These keys', '?'],
@@ -91,7 +92,7 @@ function letter(context, key, ids, one) {
     g: () => (goes = Date.now()), '/': () => context.go({ name: 'search' }), '?': () => help(context),
   })[key]
   if (general || !ids.length) return general
-  if (/^[0-4]$/.test(key)) return () => actions.update(context, ids, { priority: Number(key) || null }, Number(key) ? `Priority ${key}: %` : 'No priority: %')
+  if (/^[0-4]$/.test(key)) return () => actions.update(context, ids, { priority: priorityOf(Number(key)) }, `Priority ${(LEVELS[Number(key)] ?? 'None').toLowerCase()}: %`)
   const single = one && /** @type {Record<string, () => unknown>} */ ({
     J: () => actions.nudge(context, one, 1), K: () => actions.nudge(context, one, -1), ']': () => actions.indent(context, one), '[': () => actions.outdent(context, one),
     a: () => subtask(context, one),

@@ -4,7 +4,7 @@ import { html, nothing, repeat } from './vendor/lit.js'
 import { addDays, dueOf, sayDay } from './dates.js'
 import { icon } from './icons.js'
 import * as actions from './actions.js'
-import { today } from './views.js'
+import { LEVELS, level, today } from './views.js'
 
 /** @typedef {import('./types.js').Context} Context */
 /** @typedef {import('./types.js').Task} Task */
@@ -92,7 +92,7 @@ function row(context, { task, depth, parent }, top, { of, at, stop }) {
     <div class="slide">
       <span class="handle" title="Drag to move">${inTree ? icon('grip') : nothing}</span>
       <button class="check" type="button" role="checkbox" aria-checked=${task.completed ? 'true' : 'false'} tabindex="-1"
-        aria-label=${`Done: ${task.title}`} data-priority=${task.priority ?? nothing}><span>${icon('check')}</span></button>
+        aria-label=${`Done: ${task.title}`} data-priority=${level(task.priority) || nothing}><span>${icon('check')}</span></button>
       <span class="title" dir="auto">${task.title}</span>
       ${context.selected.has(task.id) ? html`<span class="sr">, selected</span>` : nothing}
       <span class="meta">
@@ -102,7 +102,7 @@ function row(context, { task, depth, parent }, top, { of, at, stop }) {
         ${parts.length ? html`<span class="parts" title="Subtasks done">${parts.filter((part) => part.completed).length}/${parts.length}<span class="sr"> subtasks done</span></span>` : nothing}
         ${task.labels.slice(0, 3).map((label) => html`<span class="chip" dir="auto">${label}</span>`)}
         ${owner ? html`<span class="owner" dir="auto">${owner.name}</span>` : nothing}
-        ${task.priority && task.priority < 5 ? html`<span class="priority" title=${`Priority ${task.priority}`}>P${task.priority}</span>` : nothing}
+        ${task.priority ? html`<span class="priority" title="Priority">${LEVELS[level(task.priority)]}</span>` : nothing}
         ${due ? html`<span class=${late ? 'due is-late' : due.day === day ? 'due is-today' : 'due'}>${late ? html`<span class="sr">overdue: </span>` : nothing}${sayDue(due, day)}</span>` : nothing}
         ${task.waiting ? html`<span class="waits" title="Not on the server yet"><span class="sr">not sent yet</span></span>` : nothing}
       </span>

@@ -5,17 +5,13 @@ import { Problem, makeApi } from './api.js'
 import { forgetDb, memoryDb, openDb } from './db.js'
 import { dayOf, zone } from './dates.js'
 import * as actions from './actions.js'
-import * as keys from './keys.js'
-import * as palette from './palette.js'
 import { focusRow, isStale, keepFocus, list } from './list.js'
-import { dialogs, empty, loadTrash, search, setTheme, trash, unsaved } from './pages.js'
+import { empty } from './empty.js'
 import { icon } from './icons.js'
-import { more } from './more.js'
 import { quickAdd } from './quickadd.js'
 import { sidebar, toggle } from './sidebar.js'
-import { makeSignIn, noteProblem, signInScreen } from './signin.js'
 import { Store } from './store.js'
-import { commit, details, fit } from './task.js'
+import { setTheme } from './theme.js'
 import { addressOf, isSame, lookUp, parseAddress } from './views.js'
 
 /** @typedef {import('./types.js').Context} Context */
@@ -25,13 +21,18 @@ const root = config.root ?? ''
 const app = /** @type {HTMLElement} */ (document.getElementById('app'))
 const KNOWN = `taskwell ${root} account`
 const TOAST_MS = 8_000
-const signIn = makeSignIn(config)
-const api = makeApi(root, signIn.bearer, signIn.renew)
+/** @type {typeof import('./signin.js') | null} */
+const signing = config.auth === 'stub' ? null : await import('./signin.js')
+const signIn = signing?.makeSignIn(config)
+const api = makeApi(root, signIn?.bearer, signIn?.renew)
+/** @type {typeof import('./parts.js') | null} */
+let parts = null
 /** @type {Context | null} */
 let context = null
 let opening = true
 let scheduled = false
 let wasHere = ''
+let problem = 'There is no connection to the server.'
 
 function draw() {
   if (scheduled) return
@@ -42,7 +43,8 @@ function draw() {
 function drawNow() {
   scheduled = false
   if (!context || context.store.status === 'signin') {
-    render(opening && !context ? nothing : signInScreen(signIn, context?.store.queue.length ?? 0, enter, draw), app)
+    if (signing && signIn) render(opening && !context ? nothing : signing.signInScreen(signIn, context?.store.queue.length ?? 0, enter, draw), app)
+    else render(opening ? nothing : html`<main class="signin"><div class="signin-box"><h1>taskwell</h1><p class="error" role="alert">${problem}</p><button type="button" @click=${() => location.reload()}>Try again</button></div></main>`, app)
     return
   }
   const inRows = Boolean(document.activeElement?.closest('#rows'))
@@ -53,7 +55,7 @@ function drawNow() {
   if (inRows && !document.activeElement?.closest('#rows')) rowElement(context.focused)?.focus({ preventScroll: true })
   for (const dialog of document.querySelectorAll('dialog')) if (!dialog.open) dialog.showModal()
   if (isStale(context)) draw()
-  fit()
+  parts?.fit()
   document.title = `${context.title} · taskwell`
   wasHere = dayOf(new Date(api.now())) + zone()
 }
@@ -63,7 +65,7 @@ const rowElement = (/** @type {string | null} */ id) => /** @type {HTMLElement |
 /** @param {Context} context */
 function screen(context) {
   const { view, store, selected } = context
-  const content = view.name === 'trash' ? trash(context) : view.name === 'unsaved' ? unsaved(context)
+  const content = view.name === 'trash' ? parts?.trash(context) : view.name === 'unsaved' ? parts?.unsaved(context)
     : context.items.length ? list(context) : store.status === 'loading' ? html`<p class="none">Loading…</p>` : empty(context)
   return html`<div class=${context.openTask ? 'layout has-details' : 'layout'}>
     ${sidebar(context)}
@@ -72,20 +74,20 @@ function screen(context) {
         <header class="top">
           <button type="button" class="icon-button only-phone" aria-label="Menu" aria-expanded=${context.sidebarOpen ? 'true' : 'false'} aria-controls="sidebar" @click=${() => toggle(context, !context.sidebarOpen)}>${icon('menu')}</button>
           <h1 dir="auto">${context.title}</h1>
-          ${more(context)}
+          ${parts?.more(context)}
           <span class="only-phone status-dot" data-status=${store.status} title=${store.status}></span>
         </header>
-        ${view.name === 'search' ? search(context) : quickAdd(context)}
+        ${view.name === 'search' ? parts?.search(context) : quickAdd(context)}
         ${content}
         <div id="drop" hidden></div>
       </div>
       ${selected.size ? selection(context) : nothing}
     </main>
-    ${details(context)}
+    ${parts?.details(context)}
   </div>
   <div class="toast-place" role="status">${toast(context)}</div>
   ${context.updated ? html`<div class="toast is-update"><span>A new version is ready.</span><button type="button" @click=${() => location.reload()}>Reload</button></div>` : nothing}
-  ${palette.palette(context)}${dialogs(context)}`
+  ${parts?.palette(context)}${parts?.dialogs(context)}`
 }
 
 /** @param {Context} context */
@@ -93,8 +95,8 @@ function selection(context) {
   const ids = [...context.selected]
   const button = (/** @type {string} */ text, /** @type {() => unknown} */ work) => html`<button type="button" @click=${work}>${text}</button>`
   return html`<div class="selection" role="toolbar" aria-label="Selected tasks"><span>${ids.length} selected</span>
-    ${button('Done', () => actions.tick(context, ids))}${button('Due', () => palette.chooseDue(context, ids))}${button('Move', () => palette.chooseList(context, ids))}
-    ${button('Label', () => palette.chooseLabel(context, ids))}${button('Delete', () => actions.remove(context, ids))}
+    ${button('Done', () => actions.tick(context, ids))}${button('Due', () => parts?.chooseDue(context, ids))}${button('Move', () => parts?.chooseList(context, ids))}
+    ${button('Label', () => parts?.chooseLabel(context, ids))}${button('Delete', () => actions.remove(context, ids))}
     ${button('Clear', () => (context.selected.clear(), draw()))}</div>`
 }
 
@@ -130,17 +132,17 @@ function makeContext(store, account) {
   /** @type {Context} */
   const made = {
     store, api, root, account, view: here.view, openTask: here.task, items: [], title: '', empty: '', focused: null, selected: new Set(),
-    lingering: new Map(), palette: null, dialog: null, sidebarOpen: false, toast: null, trash: null, history: null, updated: false, words: null,
+    lingering: new Map(), palette: null, dialog: null, sidebarOpen: false, toast: null, trash: null, history: null, updated: false, words: parts && understand,
     draw,
     go(view) {
-      commit(made)
+      parts?.commit(made)
       const typing = view.name === 'search' && made.view.name === 'search'
       history[typing || isSame(view, made.view) ? 'replaceState' : 'pushState']({ view }, '', address(view))
       arrive(view, null)
       if (view.name === 'search' && !typing) requestAnimationFrame(() => document.getElementById('search')?.focus())
     },
     show(id) {
-      commit(made)
+      parts?.commit(made)
       if (id === made.openTask) return
       history[made.openTask && id ? 'replaceState' : 'pushState']({ view: made.view }, '', address(made.view, id))
       made.openTask = id
@@ -157,7 +159,7 @@ function makeContext(store, account) {
       hideToast()
       draw()
     },
-    choose: (choice) => palette.open(made, choice),
+    choose: (choice) => parts?.open(made, choice),
     signOut,
   }
   return made
@@ -173,7 +175,7 @@ function arrive(view, task) {
     if (scroller) scroller.scrollTop = 0
   }
   Object.assign(context, { view, openTask: task, sidebarOpen: false })
-  if (view.name === 'trash') void loadTrash(context)
+  if (view.name === 'trash') void parts?.loadTrash(context)
   draw()
 }
 
@@ -200,7 +202,6 @@ async function open(account) {
   context = makeContext(store, account)
   store.visible = document.visibilityState === 'visible'
   await store.start()
-  if (context.view.name === 'trash') void loadTrash(context)
   void navigator.storage?.persist?.()
   draw()
 }
@@ -216,9 +217,9 @@ async function enter() {
 
 async function start() {
   setTheme(localStorage.getItem('taskwell theme') ?? 'system')
-  await signIn.arrive().catch((error) => noteProblem(error.message))
+  await signIn?.arrive().catch((error) => signing?.noteProblem(error.message))
   const known = JSON.parse(localStorage.getItem(KNOWN) ?? 'null')
-  const mayAsk = config.auth === 'stub' || signIn.session()
+  const mayAsk = !signIn || signIn.session()
   try {
     if (known && mayAsk && known.mode === config.auth) {
       await open(known)
@@ -226,7 +227,7 @@ async function start() {
     } else if (mayAsk) await enter()
   } catch (error) {
     if (!(error instanceof Problem)) throw error
-    if (error.status !== 401) noteProblem(error.message)
+    if (error.status !== 401) signing?.noteProblem((problem = error.message))
   }
   opening = false
   draw()
@@ -241,7 +242,7 @@ async function signOut(force = false) {
   }
   const { user } = context.account
   context.store.stop()
-  signIn.forget()
+  signIn?.forget()
   for (const name of Object.keys(localStorage)) if (name.startsWith(`taskwell ${root} `)) localStorage.removeItem(name)
   await forgetDb(databaseOf(user)).catch(() => {})
   for (const name of (await globalThis.caches?.keys()) ?? []) if (name.startsWith(`taskwell ${root} `)) await caches.delete(name)
@@ -266,14 +267,14 @@ function serveOffline() {
 
 window.addEventListener('popstate', () => {
   if (!context) return
-  commit(context)
+  parts?.commit(context)
   const { view, task } = parseAddress(location.pathname.slice(root.length), location.search)
   arrive(task ? (history.state?.view ?? context.view) : view, task)
 })
-window.addEventListener('keydown', (event) => context && context.store.status !== 'signin' && keys.press(context, event))
+window.addEventListener('keydown', (event) => context && context.store.status !== 'signin' && parts?.press(context, event))
 window.addEventListener('online', () => context?.store.resume())
 window.addEventListener('resize', draw)
-window.addEventListener('pagehide', () => context && (commit(context), context.store.setVisible(false)))
+window.addEventListener('pagehide', () => context && (parts?.commit(context), context.store.setVisible(false)))
 window.addEventListener('pageshow', () => context?.store.setVisible(true))
 window.addEventListener('storage', (event) => event.key === KNOWN && event.newValue === null && location.reload())
 document.addEventListener('visibilitychange', () => {
@@ -281,5 +282,22 @@ document.addEventListener('visibilitychange', () => {
   draw()
 })
 setInterval(() => wasHere !== dayOf(new Date(api.now())) + zone() && draw(), 10_000)
+/** What the first rows do not need. */
+async function loadParts() {
+  parts = await import('./parts.js')
+  if (context) {
+    context.words = understand
+    if (context.view.name === 'trash') void parts.loadTrash(context)
+  }
+  draw()
+}
+
+/** Quick add's words, by the server's clock. @param {string} text */
+function understand(text) {
+  const { parse, localNow } = /** @type {typeof import('./parts.js')} */ (parts)
+  const names = context?.store.all('list').filter((list) => !list.archived_at).map((list) => list.name) ?? []
+  return parse(text, localNow(new Date(api.now())), names)
+}
+
 serveOffline()
-void start()
+void start().then(() => requestAnimationFrame(() => void loadParts()))

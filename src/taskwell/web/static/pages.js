@@ -2,7 +2,9 @@
 
 import { html, live, nothing } from './vendor/lit.js'
 import { sayMoment } from './dates.js'
+import { empty } from './empty.js'
 import { HELP, lettersAreOn } from './keys.js'
+import { setTheme } from './theme.js'
 
 /** @typedef {import('./types.js').Context} Context */
 /** @typedef {import('./types.js').Entry} Entry */
@@ -70,12 +72,6 @@ function edit(context, entry) {
 }
 
 /** @param {Context} context */
-export function empty(context) {
-  const [title, hint] = context.empty.split('\n')
-  return html`<div class="empty"><span class="empty-sign" aria-hidden="true"></span><p class="strong">${title}</p><p class="quiet">${hint}</p></div>`
-}
-
-/** @param {Context} context */
 export function search(context) {
   const type = (/** @type {any} */ event) => context.go({ name: 'search', q: event.target.value })
   return html`<div class="add"><label class="sr" for="search">Search</label><input id="search" type="search" placeholder="Search" autocomplete="off" dir="auto" .value=${live(context.view.q ?? '')} @input=${type}></div>`
@@ -114,11 +110,5 @@ function settings(context) {
     <fieldset><legend>Account</legend><p dir="auto">${email ?? user}</p>${mode === 'stub' ? html`<p class="quiet">This server asks nobody to sign in: whoever reaches it reads and writes these tasks.</p>` : nothing}
     <div class="commands"><button type="button" @click=${() => context.signOut()}>${mode === 'stub' ? 'Forget everything on this device' : 'Sign out'}</button></div></fieldset>
     <p class="quiet">Version ${document.documentElement.dataset.version} · <a href=${`${context.root}/docs`}>API</a></p>`
-}
-
-/** @param {string} value */
-export function setTheme(value) {
-  if (value === 'light' || value === 'dark') document.documentElement.dataset.theme = value
-  else delete document.documentElement.dataset.theme
 }
 

@@ -80,7 +80,7 @@ function days(context, text) {
   ].map((choice) => ({ ...choice, hint: sayDay(choice.value, now) === choice.text ? choice.value : sayDay(choice.value, now) }))
   const found = narrowed([...all, { value: '', text: 'No date', hint: '' }], text)
   if (/^\d{4}-\d\d-\d\d$/.test(text.trim()) && !Number.isNaN(Date.parse(text.trim()))) found.unshift({ value: text.trim(), text: sayDay(text.trim(), now), hint: text.trim() })
-  const understood = text.trim() && context.words?.(text, now)
+  const understood = text.trim() ? context.words?.(text) : null
   if (understood?.due) found.unshift({ value: understood.due, text: sayDay(understood.due.slice(0, 10), now), hint: understood.due.replace('T', ' ').slice(0, 16) })
   return found
 }

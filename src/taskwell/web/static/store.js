@@ -352,7 +352,7 @@ export class Store {
     await this.api.stream(
       this.since,
       (name, id, record) => {
-        if (KINDS.includes(/** @type {Kind} */ (name))) this._takeAll([[name, record]], id)
+        if (KINDS.includes(/** @type {Kind} */ (name))) this._takeAll([[/** @type {Kind} */ (name), record]], id)
         else if (name === 'ready') this.since ||= id
       },
       this._stream.signal,

@@ -5,7 +5,7 @@ import { dueOf, sayMoment, zone } from './dates.js'
 import { icon } from './icons.js'
 import * as actions from './actions.js'
 import * as palette from './palette.js'
-import { lists, today } from './views.js'
+import { LEVELS, level, lists, priorityOf, today } from './views.js'
 import { order } from './store.js'
 
 /** @typedef {import('./types.js').Context} Context */
@@ -54,7 +54,7 @@ export function details(context) {
   if (!task) return html`<aside class="details" aria-label="Details"><div class="bar"><span></span>${closeButton(context)}</div><p class="none">This task is not here. It may be in the trash.</p></aside>`
   return repeat([task], ({ id }) => id, () => html`<aside class="details" aria-label="Details">
     <div class="bar">
-      <button class="check" type="button" role="checkbox" aria-checked=${task.completed ? 'true' : 'false'} aria-label="Done" data-priority=${task.priority ?? nothing}
+      <button class="check" type="button" role="checkbox" aria-checked=${task.completed ? 'true' : 'false'} aria-label="Done" data-priority=${level(task.priority) || nothing}
         @click=${() => actions.tick(context, [task.id])}><span>${icon('check')}</span></button>
       <span class="path" dir="auto">${pathOf(context, task)}</span>
       ${closeButton(context)}
@@ -113,8 +113,8 @@ function fields(context, task) {
       <option value="" ?selected=${!task.list_id}>Inbox</option>
       ${lists(context).map((list) => html`<option value=${list.id} ?selected=${list.id === task.list_id}>${list.name}</option>`)}</select></dd>
     <dt><label for="priority">Priority</label></dt>
-    <dd><select id="priority" @change=${(/** @type {any} */ event) => actions.update(context, [task.id], { priority: Number(event.target.value) || null }, 'Changed: %')}>
-      ${[0, 1, 2, 3, 4, 5, 6, 7, 8, 9].filter((number) => number < 5 || number === task.priority).map((number) => html`<option value=${number} ?selected=${number === (task.priority ?? 0)}>${['None', '1, most urgent', '2', '3', '4'][number] ?? number}</option>`)}</select></dd>
+    <dd><select id="priority" @change=${(/** @type {any} */ event) => actions.update(context, [task.id], { priority: priorityOf(Number(event.target.value)) }, 'Changed: %')}>
+      ${LEVELS.map((name, number) => html`<option value=${number} ?selected=${number === level(task.priority)}>${name}</option>`)}</select></dd>
     <dt>Labels</dt>
     <dd class="labels">${task.labels.map((label) => html`<span class="chip"><span dir="auto">${label}</span><button type="button" aria-label=${`Remove ${label}`} @click=${() => actions.toggleLabel(context, [task.id], label)}>${icon('close')}</button></span>`)}
       <button type="button" class="small" @click=${() => palette.chooseLabel(context, [task.id])}>Add a label</button></dd>

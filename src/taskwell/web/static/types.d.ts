@@ -80,5 +80,5 @@ export interface Context {
   say: (text: string, undo?: boolean) => void
   choose: (palette: Palette) => void
   signOut: (force?: boolean) => void
-  words: ((text: string, today: string) => any) | null
+  words: ((text: string) => import('./words.js').QuickWords) | null
 }

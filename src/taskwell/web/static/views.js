@@ -55,6 +55,14 @@ export const isSame = (one, other) => one.name === other.name && one.id === othe
 /** The day on the clock of the server, should this device's be wrong. @param {Context} context */
 export const today = (context) => dayOf(new Date(context.api.now()))
 
+export const LEVELS = ['None', 'High', 'Medium', 'Low']
+
+/** The three levels of the numbers 1 to 9; 0 is none. @param {number | null} priority */
+export const level = (priority) => (!priority ? 0 : priority < 5 ? 1 : priority === 5 ? 2 : 3)
+
+/** The number of a level. @param {number} number */
+export const priorityOf = (number) => [null, 1, 5, 9][number] ?? null
+
 /** What is due, the earlier first; then by priority and place. @param {Task} one @param {Task} other */
 function byDue(one, other) {
   const key = (/** @type {Task} */ task) => {

@@ -36,7 +36,8 @@ _SLOW = (
     "http/test_metrics.py::TestRequests", "migrations/test_migrations.py::TestOtherApplications",
     "rest/test_queries.py::TestBothDatabases", "security/test_authentication.py::TestEmail",
     "security/test_tokens.py::TestCommand", "services/test_housekeeping.py",
-    "services/test_zone_changes.py",
+    "services/test_zone_changes.py", "web/test_essentials.py", "web/test_journeys.py", "web/test_sign_in.py",
+    "web/test_scripts.py",
 )  # fmt: skip
 # The second mount has the same routes (tests/rest/test_mounts.py), so that a share of its cases is enough.
 _SHARE_OF_SECOND_MOUNT = 6

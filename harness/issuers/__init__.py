@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 import httpx2
@@ -22,6 +23,7 @@ class Issuer:
     """One of the scripts beside this file. It ends when its standard input does, so it never outlives us."""
 
     script: str
+    environment: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, folder: Path) -> None:
         self.port = 0
@@ -53,7 +55,8 @@ class Issuer:
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [program("node"), FOLDER / self.script],
-                env=os.environ | {"PORT": str(self.port), "STATE": str(self._folder / "state.json")},
+                env=os.environ
+                | {**self.environment, "PORT": str(self.port), "STATE": str(self._folder / "state.json")},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -154,16 +157,18 @@ def better_auth() -> Iterator[BetterAuth]:
 
 
 @contextmanager
-def oidc_provider() -> Iterator[OpenIDProvider]:
-    with _running(OpenIDProvider) as issuer:
+def oidc_provider(page: str = "") -> Iterator[OpenIDProvider]:
+    """`page`: where a page of the client `page`, which has no secret, is redirected to."""
+    with _running(OpenIDProvider, PAGE=page) as issuer:
         yield issuer
 
 
 @contextmanager
-def _running(kind: type[AnIssuer]) -> Iterator[AnIssuer]:
+def _running(kind: type[AnIssuer], **environment: str) -> Iterator[AnIssuer]:
     install(FOLDER)
     with tempfile.TemporaryDirectory(prefix="taskwell-issuer-") as folder:
         issuer = kind(Path(folder))
+        issuer.environment = environment
         issuer.start()
         try:
             yield issuer

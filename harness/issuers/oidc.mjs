@@ -13,6 +13,7 @@ const KEYS = {
   Ed25519: ['ed25519'],
 }
 const SCOPE = 'tasks'
+const { PAGE } = process.env // where the page is, if there is one
 
 const keys = () =>
   Object.entries(KEYS).map(([alg, parameters]) => {
@@ -29,6 +30,15 @@ const clients = (url) =>
     id_token_signed_response_alg: alg,
   }))
 
+/** A page in the browser: it has no secret, and proves by PKCE that it is the one that asked. */
+const page = (redirect) => ({
+  client_id: 'page',
+  token_endpoint_auth_method: 'none',
+  grant_types: ['authorization_code', 'refresh_token'],
+  redirect_uris: [redirect],
+  id_token_signed_response_alg: 'RS256',
+})
+
 /** Whatever audience is asked for gets its JWT. */
 const getResourceServerInfo = (_ctx, audience, client) => ({
   audience,
@@ -40,7 +50,7 @@ const getResourceServerInfo = (_ctx, audience, client) => ({
 /** Consent is given beforehand. */
 async function loadExistingGrant({ oidc: { provider, client, session, params } }) {
   const grant = new provider.Grant({ accountId: session.accountId, clientId: client.clientId })
-  grant.addOIDCScope('openid')
+  grant.addOIDCScope('openid offline_access')
   grant.addResourceScope(params.resource, SCOPE)
   await grant.save()
   return grant
@@ -48,7 +58,8 @@ async function loadExistingGrant({ oidc: { provider, client, session, params } }
 
 await serve(keys, (url, keys) => {
   const provider = new Provider(url, {
-    clients: clients(url),
+    clients: [...clients(url), ...(PAGE ? [page(PAGE)] : [])],
+    clientBasedCORS: () => true,
     cookies: { keys: ['known to all'] },
     features: {
       clientCredentials: { enabled: true },
@@ -65,7 +76,10 @@ await serve(keys, (url, keys) => {
   /** Whoever is hinted at is signed in. */
   async function login(request, response) {
     const { params } = await provider.interactionDetails(request, response)
-    await provider.interactionFinished(request, response, { login: { accountId: params.login_hint } })
+    await provider.interactionFinished(request, response, {
+      login: { accountId: params.login_hint ?? 'alice' },
+      consent: {},
+    })
   }
 
   return (request, response) => (request.url === '/test/login' ? login : answer)(request, response)

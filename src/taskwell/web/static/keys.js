@@ -31,7 +31,8 @@ function subject(context) {
 function step(context, step, extend = false) {
   const tasks = context.items.flatMap((item) => ('task' in item ? [item.task.id] : []))
   const at = tasks.indexOf(context.focused ?? '')
-  const next = tasks[Math.max(0, Math.min(tasks.length - 1, at < 0 ? (step > 0 ? 0 : tasks.length - 1) : at + step))]
+  const from = at >= 0 ? at : step > 0 ? -1 : tasks.length
+  const next = tasks[Math.max(0, Math.min(tasks.length - 1, from + step))]
   if (!next) return
   if (extend && context.focused) context.selected.add(context.focused).add(next)
   context.focusRow(next)
@@ -42,7 +43,7 @@ let goes = 0
 
 /** @param {Context} context @param {KeyboardEvent} event */
 export function press(context, event) {
-  if (event.defaultPrevented || event.isComposing || context.palette || context.dialog) return
+  if (event.defaultPrevented || event.isComposing || document.querySelector('dialog[open]')) return
   const inField = event.target instanceof Element && event.target.closest('input, textarea, select, [contenteditable]')
   const command = commandOf(context, event, Boolean(inField))
   if (!command) return

@@ -187,6 +187,7 @@ function press(context, event) {
   const { signal } = stop
 
   const begin = (/** @type {'drag' | 'swipe'} */ kind) => {
+    clearTimeout(longPress)
     mode = kind
     wasGesture = true
     if (kind === 'drag') element.classList.add('is-dragged')
@@ -222,7 +223,7 @@ function press(context, event) {
   window.addEventListener('pointerup', end, { signal })
   window.addEventListener('pointercancel', end, { signal })
   // Once something is dragged, the page must not scroll beneath it.
-  window.addEventListener('touchmove', (scroll) => mode === 'drag' && scroll.preventDefault(), { signal, passive: false })
+  window.addEventListener('touchmove', (scroll) => mode === 'drag' && scroll.cancelable && scroll.preventDefault(), { signal, passive: false })
 }
 
 /** Where it would be dropped: on a list of the sidebar, or before an item. @param {Context} context @param {PointerEvent} event */

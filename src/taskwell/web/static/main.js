@@ -47,12 +47,12 @@ function drawNow() {
     else render(opening ? nothing : html`<main class="signin"><div class="signin-box"><h1>taskwell</h1><p class="error" role="alert">${problem}</p><button type="button" @click=${() => location.reload()}>Try again</button></div></main>`, app)
     return
   }
-  const inRows = Boolean(document.activeElement?.closest('#rows'))
+  const inRows = Boolean(document.activeElement?.closest('#rows, dialog'))
   const before = context.items
   lookUp(context)
   keepFocus(context, before)
   render(screen(context), app)
-  if (inRows && !document.activeElement?.closest('#rows')) rowElement(context.focused)?.focus({ preventScroll: true })
+  if (inRows && document.activeElement === document.body) rowElement(context.focused)?.focus({ preventScroll: true })
   for (const dialog of document.querySelectorAll('dialog')) if (!dialog.open) dialog.showModal()
   if (isStale(context)) draw()
   parts?.fit()
@@ -274,7 +274,7 @@ window.addEventListener('popstate', () => {
 window.addEventListener('keydown', (event) => context && context.store.status !== 'signin' && parts?.press(context, event))
 window.addEventListener('online', () => context?.store.resume())
 window.addEventListener('resize', draw)
-window.addEventListener('pagehide', () => context && (parts?.commit(context), context.store.setVisible(false)))
+window.addEventListener('pagehide', () => context && (parts?.commit(context), context.store.leave()))
 window.addEventListener('pageshow', () => context?.store.setVisible(true))
 window.addEventListener('storage', (event) => event.key === KNOWN && event.newValue === null && location.reload())
 document.addEventListener('visibilitychange', () => {
@@ -289,6 +289,7 @@ async function loadParts() {
     context.words = understand
     if (context.view.name === 'trash') void parts.loadTrash(context)
   }
+  config.ready = 'yes' // for tests: every part is there
   draw()
 }
 

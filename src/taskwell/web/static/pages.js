@@ -81,6 +81,8 @@ export function search(context) {
 export function dialogs(context) {
   const close = () => {
     context.dialog = null
+    const box = /** @type {HTMLDialogElement | null} */ (document.querySelector('dialog.box'))
+    if (box?.open) box.close() // at once, so that what lies beneath can be used
     context.draw()
   }
   if (context.dialog === 'help') return frame('Keys', close, html`<table class="keys"><caption class="sr">The keys of the page</caption><tbody>${HELP.map(([what, ...keys]) => html`<tr><th scope="row">${what}</th><td>${keys.map((key) => html`<kbd>${key}</kbd> `)}</td></tr>`)}</tbody></table>

@@ -23,6 +23,9 @@ export function open(context, palette) {
 /** @param {Context} context */
 function close(context) {
   context.palette = null
+  // At once, not with the next drawing: what lies beneath can be used again.
+  const box = /** @type {HTMLDialogElement | null} */ (document.querySelector('dialog.palette'))
+  box?.close()
   context.draw()
 }
 
@@ -46,6 +49,7 @@ export function palette(context) {
     palette.pick(choice.value)
   }
   const keys = (/** @type {KeyboardEvent} */ event) => {
+    const choices = palette.choices(typed) // as typed by now: the screen may be a moment behind
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key]
     if (step) place = (place + step + choices.length) % Math.max(1, choices.length)
     else if (event.key === 'Enter') pick(choices[place])
@@ -58,7 +62,7 @@ export function palette(context) {
     place = 0
     context.draw()
   }
-  return html`<dialog class="palette" aria-label=${palette.title} @close=${() => close(context)} @click=${(/** @type {Event} */ event) => event.target === event.currentTarget && close(context)}>
+  return html`<dialog class="palette" aria-label=${palette.title} @close=${() => context.palette === palette && close(context)} @click=${(/** @type {Event} */ event) => event.target === event.currentTarget && close(context)}>
     <h2>${palette.title}</h2>
     <input type="text" role="combobox" aria-label=${palette.title} aria-expanded="true" aria-controls="choices" aria-activedescendant=${choices.length ? `choice-${place}` : nothing}
       placeholder=${palette.placeholder} autocomplete="off" autofocus dir="auto" .value=${live(typed)} @input=${type} @keydown=${keys}>

@@ -58,7 +58,7 @@ export function quickAdd(context) {
     <span class="add-field"><span class="marks" aria-hidden="true" dir="auto">${marked(words)}</span>
     <input id="add" type="text" placeholder="Add a task" autocomplete="off" enterkeyhint="done" maxlength="1000" dir="auto" aria-describedby="understood"
       .value=${live(text)} @input=${(/** @type {any} */ event) => type(context, event.target.value)} @scroll=${follow} @keyup=${follow}
-      @keydown=${(/** @type {KeyboardEvent} */ event) => press(context, event, words)}></span>
+      @keydown=${(/** @type {KeyboardEvent} */ event) => press(context, event)}></span>
     ${text ? html`<button class="add-button" type="submit">Add</button>` : html`<kbd class="hint" title="Or the key q">q</kbd>`}
     <span id="understood" class=${signs.length ? 'understood' : 'sr'} role="status">${signs.map((sign) => html`<span class="chip" dir="auto">${sign}</span>`)}</span>
   </form>`
@@ -94,12 +94,12 @@ function type(context, value) {
   context.draw()
 }
 
-/** @param {Context} context @param {KeyboardEvent} event @param {QuickWords} words */
-function press(context, event, words) {
+/** @param {Context} context @param {KeyboardEvent} event */
+function press(context, event) {
   const field = /** @type {HTMLInputElement} */ (event.target)
   if (event.key === 'Backspace' && field.selectionStart === field.selectionEnd) {
     const before = text.slice(0, field.selectionStart ?? 0).trimEnd().length
-    const span = words.spans.find(({ end }) => end === field.selectionStart || end === before)
+    const span = understood(context).spans.find(({ end }) => end === field.selectionStart || end === before)
     if (!span) return
     event.preventDefault()
     ignored.push(text.slice(span.start, span.end))

@@ -156,7 +156,7 @@ export function signInScreen(signIn, waiting, entered, draw) {
     ${config.client ? html`<button type="button" class="primary" ?disabled=${busy} @click=${away}>Sign in</button>` : nothing}
     ${config.tokenUrl ? html`<button type="button" class="primary" ?disabled=${busy} @click=${() => attempt(signIn.byCookie)}>Continue as signed in</button>` : nothing}
     ${config.client || config.tokenUrl ? html`<p class="or">or</p>` : nothing}
-    <form @submit=${withToken}><label for="token">API token</label>
+    <form @submit=${withToken}><input type="text" name="username" autocomplete="username" value="API token" hidden><label for="token">API token</label>
       <input id="token" name="token" type="password" autocomplete="current-password" placeholder="tw_…" required>
       <button type="submit" class=${config.client || config.tokenUrl ? '' : 'primary'} ?disabled=${busy}>Use the token</button></form>
     <label class="keep"><input id="keep" type="checkbox"> Keep me signed in on this device</label>

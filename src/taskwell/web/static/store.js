@@ -12,6 +12,7 @@ import { Problem, uuid } from './api.js'
 
 const PAGE = 1_000
 const FIRST = 100 // tasks that a first visit shows before the feed is read
+const MANY = 2_000
 const WAITS = [1, 2, 5, 10, 30] // seconds between attempts
 const KEY_LIFE_MS = 23 * 3_600_000 // the server forgets an Idempotency-Key after 24 h
 const HIDDEN_MS = 30_000
@@ -121,23 +122,23 @@ export class Store {
   _changed() {
     this._overlay = maps()
     this._tasks = this._children = undefined
-    this.queue.forEach((entry, place) => this._apply(entry, place))
+    this.queue.forEach((entry, place) => this._apply(entry, place, entry.at))
     this.onchange()
   }
 
-  /** @param {Write} write @param {number} place */
-  _apply(write, place) {
-    if (write.writes) write.writes.forEach((inner, index) => this._apply(inner, place + index / 1_001))
+  /** @param {Write} write @param {number} place in the queue @param {number} at when */
+  _apply(write, place, at) {
+    if (write.writes) write.writes.forEach((inner, index) => this._apply(inner, place + index, at))
     else if (write.op === 'rename') this._applyRename(write)
-    else if (write.op !== 'undo') this._applyOne(write, place)
+    else if (write.op !== 'undo') this._applyOne(write, place, at)
     this._tasks = this._children = undefined
   }
 
-  /** @param {Write} write @param {number} place */
-  _applyOne({ op, kind, id, fields = {}, record }, place) {
+  /** @param {Write} write @param {number} place @param {number} at */
+  _applyOne({ op, kind, id, fields = {}, record }, place, at) {
     const overlay = this._overlay[kind]
     const key = kind === 'label' ? id.toLowerCase() : id
-    if (op === 'create') overlay.set(id, { ...blank(kind, id, this.api.now()), ...fields, waiting: true })
+    if (op === 'create') overlay.set(id, { ...blank(kind, id, at, place), ...fields, waiting: true })
     if (op === 'restore' && !this.get(kind, id)) overlay.set(id, { ...record, waiting: true })
     const before = this.get(kind, id) ?? (kind === 'label' ? { name: id, color: null, position: null, version: 0 } : null)
     if (!before) return
@@ -149,7 +150,7 @@ export class Store {
     }
     if (op !== 'update' && op !== 'move') return
     const changes = op === 'move' ? this._place(kind, before, fields, place) : fields
-    overlay.set(key, { ...merged(kind, before, changes, this.api.now()), waiting: true })
+    overlay.set(key, { ...merged(kind, before, changes, at), waiting: true })
     const list = this.get(kind, id).list_id
     for (const task of below) if (task.list_id !== list) overlay.set(task.id, { ...task, list_id: list })
   }
@@ -161,7 +162,7 @@ export class Store {
     const others = this.all(kind).filter((other) => other.id !== record.id && same(other.list_id, moved.list_id) && same(other.parent_id, moved.parent_id))
     let previous = after && this.get(kind, after)
     if (next) previous = others.filter((other) => order(other, next) < 0).sort(order).at(-1)
-    if (before === null) return { ...rest, position: '~'.repeat(1 + place) }
+    if (before === null) return { ...rest, position: `~~${String(place).padStart(6, '0')}` }
     return { ...rest, position: `${previous?.position ?? ''}${' '.repeat(1 + place)}!` }
   }
 
@@ -228,6 +229,12 @@ export class Store {
       void this._save()
       this._hiding = setTimeout(() => this._yieldLead(true), HIDDEN_MS)
     }
+  }
+
+  /** The page goes away, perhaps to come back. */
+  leave() {
+    this.setVisible(false)
+    this._yieldLead(true)
   }
 
   /** @param {boolean} free */
@@ -381,7 +388,8 @@ export class Store {
   }
 
   _saveSoon() {
-    if (!this._saving) this._saving = setTimeout(() => void this._save(), 1_000)
+    const delay = this.base.task.size > MANY ? 1_000 : 200 // the copy is written as a whole
+    if (!this._saving) this._saving = setTimeout(() => void this._save(), delay)
   }
 
   async _save() {
@@ -396,6 +404,7 @@ export class Store {
   _setStatus(status) {
     if (this.status === status) return
     this.status = status
+    if (status === 'signin') this._stream?.abort()
     this._tell({ status })
     this.onchange()
   }
@@ -602,10 +611,10 @@ class Stop extends Problem {
 export const order = (one, other) =>
   one.position === other.position ? (one.id < other.id ? -1 : 1) : one.position < other.position ? -1 : 1
 
-/** @param {Kind} kind @param {string} id @param {number} now */
-function blank(kind, id, now) {
+/** A new one is the last of its siblings. @param {Kind} kind @param {string} id @param {number} now @param {number} place */
+function blank(kind, id, now, place) {
   const at = new Date(now).toISOString()
-  const common = { id, position: `~${String(now).padStart(15, '0')}`, created_at: at, updated_at: at, version: 0 }
+  const common = { id, position: `~${String(now).padStart(15, '0')}${String(place).padStart(6, '0')}`, created_at: at, updated_at: at, version: 0 }
   if (kind === 'list') return { ...common, name: '', color: null, archived_at: null }
   return {
     ...common, title: '', description: null, completed: false, completed_at: null, status: 'open', list_id: null,

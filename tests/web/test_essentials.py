@@ -1,0 +1,143 @@
+"""The journeys that must hold on each database: writing, offline and back, several at once."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.web.conftest import NO_CONNECTION, Visitor, add, eventually, row, rows, up_to_date
+
+pytestmark = pytest.mark.slow
+
+
+class TestWriting:
+    def test_add_tick_and_undo(self, visit_each: Visitor) -> None:
+        page = visit_each.synced()
+        expect(page.get_by_text("Your inbox is empty")).to_be_visible()
+        add(page, "Buy milk")
+        add(page, "Buy bread")
+        up_to_date(page)
+        assert rows(page) == ["Buy milk", "Buy bread"]
+        row(page, "Buy milk").get_by_role("checkbox").click()
+        expect(row(page, "Buy milk").get_by_role("checkbox")).to_be_checked()
+        up_to_date(page)
+        assert [task["title"] for task in visit_each.tasks(completed="true")] == ["Buy milk"]
+        page.get_by_role("button", name=re.compile("^Undo")).click()
+        expect(row(page, "Buy milk").get_by_role("checkbox")).not_to_be_checked()
+        up_to_date(page)
+        assert visit_each.tasks(completed="true") == []
+
+    def test_a_done_task_stays_for_a_moment_and_goes(self, visit: Visitor) -> None:
+        visit.task("Buy milk")
+        page = visit.synced()
+        row(page, "Buy milk").get_by_role("checkbox").click()
+        expect(row(page, "Buy milk")).to_have_class(re.compile("is-done"))
+        expect(row(page, "Buy milk")).to_have_count(0)
+        page.get_by_role("link", name="Done").click()
+        expect(row(page, "Buy milk")).to_be_visible()
+
+
+def write_offline(page: Page) -> None:
+    """Twenty changes: 14 creations, three completions, two new titles, a deletion."""
+    for number in range(14):
+        add(page, f"Task {number}")
+    for number in range(3):
+        row(page, f"Task {number}").get_by_role("checkbox").click()
+    for number in (3, 4):
+        row(page, f"Task {number}").locator(".title").click()
+        page.get_by_label("Title").fill(f"Other {number}")
+        page.keyboard.press("Enter")
+        page.get_by_label("Close the details").click()
+    row(page, "Task 5").focus()
+    page.keyboard.press("Delete")
+
+
+class TestOffline:
+    @pytest.mark.parametrize("reloads", [False, True], ids=["", "reload"])
+    def test_twenty_changes_arrive_once_and_in_order(self, visit_each: Visitor, reloads: bool) -> None:
+        visit_each.tolerated = [NO_CONNECTION]
+        page = visit_each.synced()
+        page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+        page.context.set_offline(True)
+        write_offline(page)
+        expect(page.locator("#sidebar .status")).to_have_text("Offline · 20 waiting")
+        if reloads:
+            page.reload()
+            expect(page.locator("#sidebar .status")).to_contain_text("20 waiting")
+            expect(row(page, "Other 3")).to_be_visible()
+        assert visit_each.tasks() == []
+        page.context.set_offline(False)
+        up_to_date(page)
+        kept = [f"Task {number}" for number in (0, 1, 2, *range(6, 14))]
+        assert visit_each.titles() == sorted(["Other 3", "Other 4", *kept])
+        assert len(visit_each.tasks(completed="true")) == 3
+        history = visit_each.http.get("/api/history", params={"limit": "100"}).json()
+        assert len(history) == 20
+        created = [record["changes"]["title"][1] for record in history[::-1] if record["op"] == "created"]
+        assert created == [f"Task {number}" for number in range(14)]
+
+    def test_what_others_do_meanwhile_is_not_lost(self, visit_each: Visitor) -> None:
+        visit_each.tolerated = [NO_CONNECTION, "412"]
+        task = visit_each.task("Buy milk")
+        page = visit_each.synced()
+        page.context.set_offline(True)
+        row(page, "Buy milk").locator(".title").click()
+        page.get_by_label("Title").fill("Buy oat milk")
+        page.keyboard.press("Enter")
+        page.get_by_label("Close the details").click()
+        expect(row(page, "Buy oat milk")).to_be_visible()
+        visit_each.http.patch(f"/api/tasks/{task['id']}", json={"title": "Buy two litres", "priority": 1})
+        page.context.set_offline(False)
+        page.get_by_role("link", name="Could not be saved").click()
+        card = page.locator(".card")
+        expect(card).to_contain_text("Buy oat milk")
+        expect(card).to_contain_text("Buy two litres")
+        page.get_by_role("button", name="Keep mine").click()
+        expect(page.get_by_text("Everything is saved")).to_be_visible()
+        up_to_date(page)
+        (now,) = visit_each.tasks()
+        assert (now["title"], now["priority"]) == ("Buy oat milk", 1)
+
+
+class TestSeveral:
+    def test_two_pages_and_a_script_change_one_task(self, visit_each: Visitor) -> None:
+        visit_each.tolerated = ["412"]  # a title's guard, whose version the script has made stale
+        task = visit_each.task("Buy milk")
+        first, second = visit_each.synced(), visit_each.synced()
+        row(first, "Buy milk").locator(".title").click()
+        row(second, "Buy milk").locator(".title").click()
+        first.get_by_label("Title").fill("Buy oat milk")
+        second.get_by_label("Priority").select_option("High")
+        visit_each.http.patch(f"/api/tasks/{task['id']}", json={"labels_add": ["shop"]})
+        first.keyboard.press("Enter")
+        for page in (first, second):
+            expect(row(page, "Buy oat milk")).to_be_visible()
+            expect(row(page, "Buy oat milk")).to_contain_text("High")
+            expect(row(page, "Buy oat milk").locator(".chip")).to_have_text("shop")
+            up_to_date(page)
+        (now,) = visit_each.tasks()
+        assert (now["title"], now["priority"], now["labels"]) == ("Buy oat milk", 1, ["shop"])
+
+    def test_what_others_do_is_seen_at_once(self, visit_each: Visitor) -> None:
+        page = visit_each.synced()
+        task = visit_each.task("From elsewhere")
+        expect(row(page, "From elsewhere")).to_be_visible()
+        visit_each.http.delete(f"/api/tasks/{task['id']}")
+        expect(row(page, "From elsewhere")).to_have_count(0)
+
+    def test_a_browser_has_one_stream(self, visit: Visitor) -> None:
+        context = visit.context()
+        visit.tolerated = [NO_CONNECTION]
+        ended: list[str] = []
+        context.on("requestfailed", lambda request: ended.append(request.url))
+        first = visit.synced(context=context)
+        second = visit.synced(context=context)
+        eventually(lambda: any(url.endswith("/api/events") for url in ended), second)
+        visit.task("Buy milk")
+        expect(row(second, "Buy milk")).to_be_visible()
+        expect(row(first, "Buy milk")).to_be_visible()
+        add(first, "Buy bread")
+        expect(row(second, "Buy bread")).to_be_visible()
+        second.goto("about:blank")
+        visit.task("Buy eggs")
+        expect(row(first, "Buy eggs")).to_be_visible()

@@ -142,6 +142,10 @@ bench: $(READY) ## Measure taskwell beside other servers: FastAPI with SQLModel,
 bench-own: $(READY) ## Measure listing and concurrent writes on both databases
 	$(BIN)/python -m bench.own
 
+.PHONY: page
+page: $(READY) ## Measure the page at /app with 10,000 tasks, and by Lighthouse (needs Chromium and Node.js)
+	$(BIN)/python -m bench.page
+
 .PHONY: plans
 plans: $(READY) ## Write docs/plans.md: how both databases run every operation with 1,000,000 tasks
 	$(BIN)/python -m bench.plans
@@ -163,6 +167,10 @@ docs: $(READY) ## Build the pages as a site in site/; a link that leads nowhere 
 .PHONY: picture
 picture: $(READY) ## Write docs/first-minute.svg anew, the picture of a first minute
 	$(BIN)/python -m tests.docs.picture
+
+.PHONY: pictures
+pictures: $(READY) ## Write docs/page-*.png anew, the pictures of the page (needs Chromium)
+	$(BIN)/python -m tests.web.pictures
 
 .PHONY: vendor
 vendor: ## Bundle the page's library anew, src/taskwell/web/static/vendor/lit.js (needs Node.js)

@@ -33,7 +33,8 @@ async function begin() {
 const settled = (store) => until(() => store.queue.length === 0 && store.status === 'live')
 const create = (store, title, fields = {}) => {
   const id = uuid()
-  return store.add({ op: 'create', kind: 'task', id, fields: { title, ...fields } }).then(() => id)
+  store.add({ op: 'create', kind: 'task', id, fields: { title, ...fields } })
+  return id
 }
 const update = (store, id, fields, before = {}) => store.add({ op: 'update', kind: 'task', id, fields, before })
 const read = (id) => api.request('GET', `/api/tasks/${id}`)
@@ -41,16 +42,16 @@ const titles = (store) => store.tasks().map((task) => task.title).sort()
 
 const tests = {
   async 'creates, changes, deletes and restores'(store) {
-    const id = await create(store, 'Buy milk')
-    await update(store, id, { labels_add: ['shop'], completed: true })
+    const id = create(store, 'Buy milk')
+    update(store, id, { labels_add: ['shop'], completed: true })
     assert.deepEqual(store.get('task', id).labels, ['shop'])
     await settled(store)
     assert.equal((await read(id)).completed, true)
     const record = store.get('task', id)
-    await store.add({ op: 'delete', kind: 'task', id })
+    store.add({ op: 'delete', kind: 'task', id })
     assert.equal(store.get('task', id), undefined)
     await settled(store)
-    await store.add({ op: 'restore', kind: 'task', id, record })
+    store.add({ op: 'restore', kind: 'task', id, record })
     assert.equal(store.get('task', id).title, 'Buy milk')
     await settled(store)
     assert.deepEqual((await read(id)).labels, ['shop'])
@@ -58,7 +59,7 @@ const tests = {
   },
   async 'sends what was written offline, once and in order'(store) {
     online = false
-    for (let number = 0; number < 20; number++) await create(store, `Task ${number}`)
+    for (let number = 0; number < 20; number++) create(store, `Task ${number}`)
     await until(() => store.status === 'offline')
     assert.equal(store.queue.length, 20)
     online = true
@@ -69,10 +70,10 @@ const tests = {
     assert.deepEqual(order, [...Array(20).keys()].map((number) => `Task ${number}`))
   },
   async 'keeps what others wrote to other fields'(store) {
-    const id = await create(store, 'Buy milk')
+    const id = create(store, 'Buy milk')
     await settled(store)
     online = false
-    await update(store, id, { title: 'Buy oat milk' }, { title: 'Buy milk' })
+    update(store, id, { title: 'Buy oat milk' }, { title: 'Buy milk' })
     online = true
     await api.request('PATCH', `/api/tasks/${id}`, { body: { priority: 1 } })
     store.resume()
@@ -81,10 +82,10 @@ const tests = {
     assert.deepEqual([title, priority, store.failed.length], ['Buy oat milk', 1, 0])
   },
   async 'asks where both have changed the title'(store) {
-    const id = await create(store, 'Buy milk')
+    const id = create(store, 'Buy milk')
     await settled(store)
     online = false
-    await update(store, id, { title: 'Mine' }, { title: 'Buy milk' })
+    update(store, id, { title: 'Mine' }, { title: 'Buy milk' })
     online = true
     await api.request('PATCH', `/api/tasks/${id}`, { body: { title: 'Theirs' } })
     store.resume()
@@ -97,8 +98,8 @@ const tests = {
   },
   async 'folds what was to be changed into what could not be created'(store) {
     online = false
-    const id = await create(store, 'u'.repeat(300))
-    await update(store, id, { priority: 5 })
+    const id = create(store, 'u'.repeat(300))
+    update(store, id, { priority: 5 })
     online = true
     store.resume()
     await until(() => store.failed.length === 1)
@@ -110,9 +111,9 @@ const tests = {
   },
   async 'moves to where the server says'(store) {
     const ids = []
-    for (const title of 'ABCD') ids.push(await create(store, title))
-    await store.add({ op: 'move', kind: 'task', id: ids[3], fields: { before: ids[1] } })
-    await store.add({ op: 'move', kind: 'task', id: ids[0], fields: { after: ids[2] } })
+    for (const title of 'ABCD') ids.push(create(store, title))
+    store.add({ op: 'move', kind: 'task', id: ids[3], fields: { before: ids[1] } })
+    store.add({ op: 'move', kind: 'task', id: ids[0], fields: { after: ids[2] } })
     const shown = () => store.tasks().sort((one, other) => (one.position < other.position ? -1 : 1)).map((task) => task.title)
     assert.deepEqual(shown(), ['D', 'B', 'C', 'A'])
     await settled(store)

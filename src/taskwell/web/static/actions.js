@@ -41,7 +41,7 @@ function inverseOf(context, { op, kind, id, fields = {} }) {
 const afterOf = (record, fields, names) => Object.fromEntries(names.map((name) => [name, name in fields ? fields[name] : (record?.[name] ?? null)]))
 
 /** Do it, say it, and be ready to undo it. @param {Context} context @param {Write[]} writes @param {string} text */
-export async function perform(context, writes, text) {
+export function perform(context, writes, text) {
   if (!writes.length) return
   const { store } = context
   for (const write of writes) {
@@ -56,7 +56,7 @@ export async function perform(context, writes, text) {
   context.say(text, true)
   for (let from = 0; from < writes.length; from += BATCH) {
     const some = writes.slice(from, from + BATCH)
-    const entry = await store.add(some.length === 1 ? some[0] : { op: 'batch', kind: 'task', id: '', writes: some })
+    const entry = store.add(some.length === 1 ? some[0] : { op: 'batch', kind: 'task', id: '', writes: some })
     steps.push({ key: entry.key, inverse: inverse.slice(inverse.length - from - some.length, inverse.length - from), text, repeats })
   }
 }
@@ -77,8 +77,8 @@ export async function undo(context) {
   if (!(await context.store.withdraw(step.key))) {
     const version = versions.get(step.key)
     const writes = step.inverse.map((write) => ({ ...write, fields: write.fields && { ...write.fields } }))
-    if (step.repeats && version) await context.store.add({ op: 'undo', kind: 'task', id: writes[0].id, versions: [version] })
-    else await context.store.add(writes.length === 1 ? writes[0] : { op: 'batch', kind: 'task', id: '', writes })
+    if (step.repeats && version) context.store.add({ op: 'undo', kind: 'task', id: writes[0].id, versions: [version] })
+    else context.store.add(writes.length === 1 ? writes[0] : { op: 'batch', kind: 'task', id: '', writes })
   }
   context.say(`Undone: ${step.text}`)
 }
@@ -180,14 +180,14 @@ export function outdent(context, id) {
 /** @param {Context} context @param {Record<string, any>} fields */
 export function create(context, fields) {
   const id = uuid(context.api.now())
-  void perform(context, [{ op: 'create', kind: 'task', id, fields }], `Added: “${fields.title}”`)
+  perform(context, [{ op: 'create', kind: 'task', id, fields }], `Added: “${fields.title}”`)
   return id
 }
 
 /** @param {Context} context @param {string} title */
 export function createList(context, title) {
   const id = uuid(context.api.now())
-  void perform(context, [{ op: 'create', kind: 'list', id, fields: { name: title } }], `New list: “${title}”`)
+  perform(context, [{ op: 'create', kind: 'list', id, fields: { name: title } }], `New list: “${title}”`)
   return id
 }
 

@@ -121,7 +121,7 @@ function click(context, event) {
   const element = rowOf(event.target)
   const id = element?.dataset.id
   if (!id || wasGesture) return
-  if (/** @type {Element} */ (event.target).closest('.check')) return void actions.tick(context, [id])
+  if (/** @type {Element} */ (event.target).closest('.check')) return actions.tick(context, [id])
   if (event.metaKey || event.ctrlKey) return select(context, id)
   context.show(id)
 }
@@ -212,8 +212,8 @@ function press(context, event) {
     delete element.dataset.swipe
     element.classList.remove('is-dragged')
     if (to.type === 'pointerup' && mode === 'swipe' && Math.abs(shift) >= SWIPE) {
-      if (shift > 0) void actions.tick(context, [id])
-      else void actions.setDue(context, [id], addDays(today(context), 1))
+      if (shift > 0) actions.tick(context, [id])
+      else actions.setDue(context, [id], addDays(today(context), 1))
     }
     if (to.type === 'pointerup' && mode === 'drag') drop(context, id, to)
     hideDrop()
@@ -259,11 +259,11 @@ function hideDrop() {
 /** @param {Context} context @param {string} id @param {PointerEvent} event */
 function drop(context, id, event) {
   const { list, index } = target(context, event)
-  if (list) return void actions.moveToList(context, [id], list.dataset.drop || null)
+  if (list) return actions.moveToList(context, [id], list.dataset.drop || null)
   if (index === undefined) return
   const item = context.items[index]
   const next = item && 'task' in item ? item.task : null
   const parts = new Set(context.store.below(id).map((part) => part.id))
   if (next && (next.id === id || parts.has(next.id))) return
-  void actions.move(context, id, next ? { before: next.id, parent_id: next.parent_id } : { before: null, parent_id: null })
+  actions.move(context, id, next ? { before: next.id, parent_id: next.parent_id } : { before: null, parent_id: null })
 }

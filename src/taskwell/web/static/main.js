@@ -281,7 +281,7 @@ document.addEventListener('visibilitychange', () => {
   context?.store.setVisible(document.visibilityState === 'visible')
   draw()
 })
-setInterval(() => wasHere !== dayOf(new Date(api.now())) + zone() && draw(), 10_000)
+setInterval(() => wasHere !== dayOf(new Date(api.now())) + zone() && draw(), 3_000)
 /** What the first rows do not need. */
 async function loadParts() {
   parts = await import('./parts.js')

@@ -40,8 +40,8 @@ function rename(context, kind, id) {
     title: 'Rename', placeholder: context.title,
     choices: (text) => (text.trim() ? [{ value: text.trim().replace(/^@/, ''), text: `Rename to “${text.trim()}”` }] : []),
     pick: (name) => {
-      if (kind === 'list') return void actions.perform(context, [{ op: 'update', kind, id, fields: { name } }], `Renamed to “${name}”`)
-      void actions.perform(context, [{ op: 'rename', kind, id, fields: { name } }], `Renamed to @${name}`)
+      if (kind === 'list') return actions.perform(context, [{ op: 'update', kind, id, fields: { name } }], `Renamed to “${name}”`)
+      actions.perform(context, [{ op: 'rename', kind, id, fields: { name } }], `Renamed to @${name}`)
       context.go({ name: 'label', id: name })
     },
   })
@@ -52,7 +52,7 @@ function color(context, kind, id) {
   const choices = [...Object.entries(COLORS).map(([text, value]) => ({ value, text, color: value })), { value: '', text: 'None', color: null }]
   open(context, {
     title: 'Color', placeholder: 'A color', choices: (text) => narrowed(choices, text),
-    pick: (value) => void actions.perform(context, [{ op: 'update', kind, id, fields: { color: value || null } }], 'Color changed'),
+    pick: (value) => actions.perform(context, [{ op: 'update', kind, id, fields: { color: value || null } }], 'Color changed'),
   })
 }
 
@@ -60,13 +60,16 @@ function color(context, kind, id) {
 function move(context, id, step) {
   const all = context.store.all('list').filter((list) => !list.archived_at).sort((one, other) => (one.position < other.position ? -1 : 1))
   const other = all[all.findIndex((list) => list.id === id) + step]
-  if (other) void actions.perform(context, [{ op: 'move', kind: 'list', id, fields: step > 0 ? { after: other.id } : { before: other.id } }], 'List moved')
+  if (other) actions.perform(context, [{ op: 'move', kind: 'list', id, fields: step > 0 ? { after: other.id } : { before: other.id } }], 'List moved')
 }
 
 /** @param {Context} context @param {'list' | 'label'} kind @param {string} id */
 function remove(context, kind, id) {
   const text = `Deleted: “${context.title}”`
-  if (kind === 'list') void actions.perform(context, [{ op: 'delete', kind, id }], text)
-  else void context.store.add({ op: 'rename', kind, id }).then(() => context.say(text))
+  if (kind === 'list') actions.perform(context, [{ op: 'delete', kind, id }], text)
+  else {
+    context.store.add({ op: 'rename', kind, id })
+    context.say(text)
+  }
   context.go({ name: 'inbox' })
 }

@@ -26,10 +26,10 @@ export function trash(context) {
   const { trash } = context
   if (!trash) return html`<p class="none">Loading…</p>`
   if (!trash.length) return empty(context)
-  const restore = async (/** @type {import('./types.js').Task} */ task) => {
+  const restore = (/** @type {import('./types.js').Task} */ task) => {
     context.trash = trash.filter(({ id }) => id !== task.id)
     const { deleted_at, ...record } = task
-    await context.store.add({ op: 'restore', kind: 'task', id: task.id, record })
+    context.store.add({ op: 'restore', kind: 'task', id: task.id, record })
     context.say(`Restored: “${task.title}”`)
   }
   return html`<ul class="cards">${trash.map((task) => html`<li class="card"><div><p class="strong" dir="auto">${task.title}</p><p class="quiet">Deleted ${sayMoment(task.deleted_at ?? '')}</p></div>

@@ -94,7 +94,7 @@ export function chooseDue(context, ids) {
   open(context, {
     title: 'Due', placeholder: 'tomorrow, friday, 2027-01-31',
     choices: (text) => days(context, text),
-    pick: (value) => void actions.setDue(context, ids, value.slice(0, 10) || null, value.slice(11, 16) || null),
+    pick: (value) => actions.setDue(context, ids, value.slice(0, 10) || null, value.slice(11, 16) || null),
   })
 }
 
@@ -103,7 +103,7 @@ export function chooseList(context, ids) {
   open(context, {
     title: 'Move to', placeholder: 'A list',
     choices: (text) => narrowed([{ value: '', text: 'Inbox', color: null }, ...lists(context).map((list) => ({ value: list.id, text: list.name, color: list.color }))], text),
-    pick: (value) => void actions.moveToList(context, ids, value || null),
+    pick: (value) => actions.moveToList(context, ids, value || null),
   })
 }
 
@@ -116,7 +116,7 @@ export function chooseLabel(context, ids) {
       const found = narrowed(labels(context).map((label) => ({ value: label.name, text: label.name, hint: ids.every((id) => context.store.get('task', id)?.labels.includes(label.name)) ? 'remove' : '' })), name)
       return found.some((choice) => choice.text.toLowerCase() === name.toLowerCase()) || !name ? found : [...found, { value: name.slice(0, 60), text: `New label “${name}”` }]
     },
-    pick: (value) => void actions.toggleLabel(context, ids, value),
+    pick: (value) => actions.toggleLabel(context, ids, value),
   })
 }
 

@@ -120,5 +120,8 @@ function submit(context, event) {
   if (words.problem) return context.say(words.problem === 'too_long' ? 'That is too long for one task' : 'A task needs a title')
   if (!words.title) return
   actions.create(context, fieldsOf(context, words))
+  /** @type {any} */
+  const form = event.target
+  form.elements.add.value = '' // at once: the next letters may come before the screen is drawn
   type(context, '')
 }

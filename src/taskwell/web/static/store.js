@@ -52,6 +52,7 @@ export class Store {
     this.exclusive = exclusive
     this.base = maps()
     this.since = ''
+    this.revision = 0
     /** @type {Entry[]} */
     this.queue = []
     /** @type {Entry[]} */
@@ -120,6 +121,7 @@ export class Store {
   }
 
   _changed() {
+    this.revision += 1
     this._overlay = maps()
     this._tasks = this._children = undefined
     this.queue.forEach((entry, place) => this._apply(entry, place, entry.at))
@@ -430,18 +432,17 @@ export class Store {
 
   // ---- the queue
 
-  /** @param {Write} write */
-  async add(write) {
+  /** Shown at once; sent when it is kept. @param {Write} write */
+  add(write) {
     const at = Math.max(this.api.now(), this._lastKey + 1)
     this._lastKey = at
     /** @type {Entry} */
     const entry = { ...write, key: uuid(at), at }
     this.queue = [...this.queue, entry]
     this._changed()
-    const kept = this.db.put('queue', entry).catch(() => {})
     this._tell({ queued: entry })
-    await kept
-    void this.flush()
+    const kept = this.db.put('queue', entry).catch(() => {})
+    void kept.then(() => this.flush())
     return entry
   }
 
@@ -536,7 +537,7 @@ export class Store {
   /** Send it again, as it is now. @param {Entry} entry @param {Record<string, any>} [fields] */
   async again({ key, at, problem, theirs, ...write }, fields) {
     const before = theirs ? { ...write.before, ...theirs } : write.before
-    await this.add({ ...write, ...(before && { before }), ...(fields && { fields: { ...write.fields, ...fields } }) })
+    this.add({ ...write, ...(before && { before }), ...(fields && { fields: { ...write.fields, ...fields } }) })
     await this.drop(key)
   }
 

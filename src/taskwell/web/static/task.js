@@ -31,7 +31,7 @@ export function commit(context) {
     const text = name === 'title' ? value.trim().replace(/\s+/g, ' ') : value.trim() || null
     drafts.delete(key)
     if (text === base || (name === 'title' && !text) || !context.store.get('task', id)) continue
-    void actions.update(context, [id], { [name]: text }, 'Changed: %', { [name]: base })
+    actions.update(context, [id], { [name]: text }, 'Changed: %', { [name]: base })
   }
 }
 

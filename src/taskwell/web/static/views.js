@@ -1,6 +1,6 @@
 // What each address shows. No DOM.
 
-import { addDays, dayOf, dueOf, headDay } from './dates.js'
+import { addDays, dayOf, dueOf, headDay, zone } from './dates.js'
 import { order } from './store.js'
 
 /** @typedef {import('./types.js').Task} Task */
@@ -160,10 +160,26 @@ function itemsOf(context) {
   return []
 }
 
+/** @type {WeakMap<import('./types.js').Store, Map<string, {key: string, value: any}>>} */
+const computed = new WeakMap()
+
+/** Once for each state of the copy and each day: a scroll computes nothing. @template T @param {Context} context @param {string} name @param {string} more what else it depends on @param {() => T} work @returns {T} */
+function once(context, name, more, work) {
+  const { store } = context
+  if (!computed.has(store)) computed.set(store, new Map())
+  const known = /** @type {Map<string, {key: string, value: any}>} */ (computed.get(store))
+  const key = `${store.revision} ${today(context)} ${zone()} ${more}`
+  const found = known.get(name)
+  if (found?.key === key) return found.value
+  const value = work()
+  known.set(name, { key, value })
+  return value
+}
+
 /** Put into the context what its view shows. @param {Context} context */
 export function lookUp(context) {
   const { view, store } = context
-  context.items = itemsOf(context)
+  context.items = once(context, 'items', JSON.stringify([view, [...context.lingering.keys()]]), () => itemsOf(context))
   const [title, hint] = EMPTY[view.name]
   context.empty = `${title}\n${hint}`
   if (view.name === 'list') context.title = store.get('list', view.id ?? '')?.name ?? 'List'
@@ -176,7 +192,10 @@ export function lookUp(context) {
 export const lists = ({ store }) => store.all('list').filter((list) => !list.archived_at).sort(order)
 
 /** Labels of open tasks and those with a color, with the number of open tasks. @param {Context} context @returns {{name: string, color: string | null, open: number}[]} */
-export function labels({ store }) {
+export const labels = (context) => once(context, 'labels', '', () => labelsOf(context))
+
+/** @param {Context} context */
+function labelsOf({ store }) {
   /** @type {Map<string, {name: string, color: string | null, open: number, position: string | null}>} */
   const found = new Map()
   for (const label of store.all('label')) found.set(label.name.toLowerCase(), { ...label, open: 0 })
@@ -194,7 +213,10 @@ export function labels({ store }) {
 }
 
 /** How many open tasks a view has. @param {Context} context @returns {{today: number, overdue: boolean, inbox: number, lists: Map<string, number>}} */
-export function counts(context) {
+export const counts = (context) => once(context, 'counts', '', () => countsOf(context))
+
+/** @param {Context} context @returns {{today: number, overdue: boolean, inbox: number, lists: Map<string, number>}} */
+function countsOf(context) {
   const day = today(context)
   const result = { today: 0, overdue: false, inbox: 0, lists: new Map() }
   for (const task of context.store.tasks()) {

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from harness.node import program
 from taskwell.core import quick_tables
 from taskwell.core.quick_phrases import WHITE
 from taskwell.core.quick_words import TEXT_MAX_LENGTH, QuickWords, parse
+from taskwell.core.recurrence.rule import parse_rule
+from taskwell.core.recurrence.series import falls_on_anchor
 
 _FOLDER = Path(__file__).parents[1] / "quick"
 _WORDS_JS = Path(quick_tables.__file__).parents[1] / "web" / "static" / "words.js"
@@ -201,3 +203,12 @@ class TestSteps:
         finally:
             sys.setprofile(before)
         return count
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case["gives"].get("recurrence")], ids=lambda case: case["text"]
+)
+def test_a_recurrence_is_a_rule_and_begins_at_one_of_its_dates(case: dict[str, Any]) -> None:
+    due = case["gives"]["due"]
+    begin = date.fromisoformat(due) if len(due) == 10 else datetime.fromisoformat(due)
+    assert falls_on_anchor(parse_rule(case["gives"]["recurrence"]), begin)

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, Response, expect
 from clients import make
 from harness.node import install, program
 from harness.servers import LocalServer
-from taskwell.web.files import FOLDER
+from taskwell.web.files import FOLDER, files
 from tests.web.conftest import Visitor, up_to_date
 
 pytestmark = pytest.mark.slow
@@ -53,6 +53,15 @@ def test_their_types_are_right(folder: Path) -> None:
     run(program("node"), folder / "node_modules" / "typescript" / "bin" / "tsc", "--project", ".")
 
 
+def test_what_is_served_without_comments_is_still_right(tmp_path: Path) -> None:
+    for name, file in files().items():
+        if name.endswith(".js"):
+            served = tmp_path / name.replace("/", "-").replace(".js", ".mjs")
+            served.write_bytes(file.content)
+            run(program("node"), "--check", served)
+            assert file.content.count(b"\n") == (FOLDER / name).read_bytes().count(b"\n")
+
+
 def test_the_library_is_made_of_what_package_json_says(folder: Path, tmp_path: Path) -> None:
     script = json.loads((folder / "package.json").read_text())["scripts"]["vendor"]
     made = tmp_path / "lit.js"
@@ -83,14 +92,14 @@ def test_the_first_load_is_small_and_comes_from_here_alone(visit: Visitor) -> No
     page.goto(f"{visit.url}/app/inbox")
     up_to_date(page)
     assert [url for url in sizes if not url.startswith(visit.url)] == []
-    files = {url: size for url, size in sizes.items() if url.endswith((".js", ".css", "/app/inbox"))}
+    loaded = {url: size for url, size in sizes.items() if url.endswith((".js", ".css", "/app/inbox"))}
     html = page.content()
     first = [
-        size for url, size in files.items() if url.removeprefix(visit.url) in html or url.endswith("inbox")
+        size for url, size in loaded.items() if url.removeprefix(visit.url) in html or url.endswith("inbox")
     ]
-    assert 10 < len(first) < len(files)
+    assert 10 < len(first) < len(loaded)
     assert sum(first) / 1_024 <= FIRST_KIB
-    assert sum(files.values()) / 1_024 <= WHOLE_KIB
+    assert sum(loaded.values()) / 1_024 <= WHOLE_KIB
 
 
 def _length(answer: Response) -> int:

@@ -111,6 +111,7 @@ class TestFiles:
         with http.stream("GET", css, headers={"Accept-Encoding": "gzip"}) as answer:
             zipped = b"".join(answer.iter_raw())
         assert gzip.decompress(zipped) == raw.content == files()["app.css"].content
+        assert raw.content.count(b"\n") == (FOLDER / "app.css").read_bytes().count(b"\n")
         assert raw.headers["cache-control"] == "public, max-age=31536000, immutable"
         assert raw.headers["etag"] != answer.headers["etag"]
         assert raw.headers["vary"] == "Accept-Encoding"

@@ -20,8 +20,9 @@ _MEDIA_TYPES = {
     ".webmanifest": "application/manifest+json",
 }
 # Comments are a quarter of the scripts. A comment's lines stay, so that the browser names the right ones.
-_DOC = re.compile(r"/\*\*.*?\*/ ?", re.DOTALL)
-_LINE = re.compile(r"^\s*//.*$|^ +", re.MULTILINE)
+_BLOCK = {".js": re.compile(r"/\*\*.*?\*/ ?", re.DOTALL), ".css": re.compile(r"/\*.*?\*/", re.DOTALL)}
+# A line that is a comment, its end if that can be nothing else, and its indentation.
+_LINE = re.compile(r"^[ \t]*//.*$| +// [^'\"`/\n]*$|^ +", re.MULTILINE)
 _IMMUTABLE = "public, max-age=31536000, immutable"
 _REVALIDATE = "no-cache"
 
@@ -54,9 +55,10 @@ def files() -> Mapping[str, File]:
 
 def _served(path: Path) -> bytes:
     """The content without its comments; libraries are small already."""
-    if path.suffix != ".js" or path.parent != FOLDER:
+    if path.suffix not in _BLOCK or path.parent != FOLDER:
         return path.read_bytes()
-    text = _DOC.sub(lambda comment: "\n" * comment[0].count("\n"), path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    text = _BLOCK[path.suffix].sub(lambda comment: "\n" * comment[0].count("\n"), text)
     return _LINE.sub("", text).encode()
 
 

@@ -19,6 +19,7 @@ from taskwell.schemas.task import TaskCreate, TaskUpdate
 from taskwell.schemas.values import merged
 from taskwell.services import recurring
 from taskwell.services.recurring import Recurrence
+from taskwell.services.reminder_times import moved_reminders
 from taskwell.services.task_dates import Dates, recomputed, resolve
 from taskwell.services.task_fields import sent_values
 
@@ -84,10 +85,17 @@ _EXTRAS: Values = (
     {"deep": [[[[[[["seven"]]]]]]]}, {"deep": [[[[[[[["eight"]]]]]]]]}, _nested(8), _nested(9),
     {"big": "x" * 16_374}, {"big": "x" * 16_375},
 )  # fmt: skip
+_REMINDERS: Values = (
+    [{"trigger": "P1W"}, {"trigger": "-P1DT2H", "from": "start"}], [{"trigger": "2026-11-20T08:45:00+01:00"}],
+    [{"trigger": "2026-11-20T08:45"}], [{"trigger": "-P366D"}], [{"trigger": "-P366DT1S"}],
+    [{"trigger": "P1M"}],
+    [{"trigger": "2026-11-20"}], [{"trigger": "PT0S"}] * 10, [{"trigger": "PT0S"}] * 11, [{}], [{"at": "x"}],
+    [{"trigger": "PT0S", "from": "due"}], [{"trigger": "PT0S", "from": None}],
+)  # fmt: skip
 # What some field takes, and what it does not.
 _POOL: Values = (
     None, True, False, 1, 7, 9, 0, 10, -1, 1.5, [], {}, "true",
-    *_TEXTS, *_DATES, *_ZONES, *_POSITIONS, *_LINKS, *_LABELS, *_EXTRAS, *_RULES,
+    *_TEXTS, *_DATES, *_ZONES, *_POSITIONS, *_LINKS, *_LABELS, *_EXTRAS, *_RULES, *_REMINDERS,
 )  # fmt: skip
 
 _PROPERTIES = TaskCreate.model_json_schema()["properties"]
@@ -145,7 +153,7 @@ REFUSED: Mapping[str, Values] = {
 # The fields of a new task of which nothing is sent. Its position is made of the clock.
 _NOTHING: Mapping[str, Any] = {
     **dict.fromkeys((*FIELDS, *REFERENCES)), "due_at": None, "completed": False, "status": "open",
-    "labels": [], "extra": {}, "recurrence_mode": "next", "recurrence_exclude": [],
+    "labels": [], "reminders": [], "extra": {}, "recurrence_mode": "next", "recurrence_exclude": [],
 }  # fmt: skip
 _DONE = {"completed", "cancelled"}
 
@@ -178,7 +186,7 @@ def _changed(shown: Mapping[str, Any], body: Body) -> Body:
     result |= {name: str(sent[name]) for name in REFERENCES if sent.get(name)}
     result |= _state(shown, sent) | _dates(shown, sent)
     result |= _shown_recurrence(recurring.resolve(sent, _recurrence(shown), _dates_of(result)))
-    result["labels"] = result["labels"] or []
+    result |= {name: result[name] or [] for name in ("labels", "reminders")}
     if "extra" in sent:
         result["extra"] = {} if sent["extra"] is None else merged(shown["extra"], sent["extra"])
     return result
@@ -228,7 +236,9 @@ def _advanced(shown: Body) -> Body:
     if advance is None:
         return shown
     is_open = {"completed": False, "status": "open"}
-    return shown | _shown_dates(advance.dates) | _shown_recurrence(advance.recurrence) | is_open
+    reminders = moved_reminders(shown["reminders"], advance.shift, shown["time_zone"], "UTC")
+    moved = {"reminders": reminders, **_shown_dates(advance.dates), **_shown_recurrence(advance.recurrence)}
+    return shown | moved | is_open
 
 
 def value_as_shown(name: str, value: Any) -> Any:

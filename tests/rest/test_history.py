@@ -16,7 +16,7 @@ LATER = {"version", "updated_at", "created_at", "id", "user_id"}
 # What a record of a creation leaves out.
 DEFAULTS: Json = {
     "completed": False, "status": "open", "labels": [], "extra": {}, "deleted": False,
-    "recurrence_mode": "next", "recurrence_exclude": [],
+    "recurrence_mode": "next", "recurrence_exclude": [], "reminders": [],
 }  # fmt: skip
 
 

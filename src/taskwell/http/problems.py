@@ -408,7 +408,7 @@ _OWN_CODES = {
     "invalid_color", "invalid_name", "invalid_priority", "invalid_subtasks", "unknown_field",
     "invalid_kind", "invalid_types", "too_many", "too_large", "too_deep_json", "invalid_rate",
     "invalid_op", "invalid_field", "invalid_via", "invalid_version", "invalid_token", "invalid_undo",
-    "invalid_client", "invalid", "unsupported", "out_of_range", "required",
+    "invalid_client", "invalid_trigger", "invalid", "unsupported", "out_of_range", "required",
     "invalid_url", "invalid_event", "invalid_payload", "invalid_cursor",
     "invalid_redelivery", "invalid_outcome",
 }  # fmt: skip

@@ -152,7 +152,8 @@ class Task(SQLModel, table=True):
     labels: list[str] | None = Field(default=None, sa_type=JsonText("[]"))
     # Their case-folded form, for filters.
     labels_key: list[str] | None = Field(default=None, sa_type=JsonText("[]"))
-    reminders: str | None = Field(default=None, sa_type=Text)
+    # As `schemas.reminder` has them; their instants are in `models.reminder`.
+    reminders: list[dict[str, str]] | None = Field(default=None, sa_type=JsonText("[]"))
     link: str | None = Field(default=None, sa_type=Text)
     extra: dict[str, Any] | None = Field(default=None, sa_type=JsonText("{}"))
     # The number under which it was claimed, until when, and by whom: `schemas.claim.Claimant` as JSON.

@@ -24,6 +24,7 @@ from taskwell.schemas.base import INT64, Input, Instant, Moment
 from taskwell.schemas.dates import Due, Start, TimeZoneName
 from taskwell.schemas.move import Move
 from taskwell.schemas.recurrence import Mode, Occurrence, RecurrenceExclude, RecurrenceMode, RecurrenceRule
+from taskwell.schemas.reminder import ReminderRead, Reminders
 from taskwell.schemas.types import (
     EXAMPLE_ID,
     ChangedDescription,
@@ -86,6 +87,7 @@ class TaskCreate(Input):
     recurrence_exclude: RecurrenceExclude | None = None
     priority: Priority | None = None
     labels: Labels | None = None
+    reminders: Reminders | None = None
     link: Link | None = None
     extra: Extra | None = None
 
@@ -115,6 +117,7 @@ class TaskUpdate(Input):
     labels: Labels | MISSING | None = MISSING
     labels_add: Annotated[Labels | MISSING, Field(description="Labels to add.")] = MISSING
     labels_remove: Annotated[Labels | MISSING, Field(description="Labels to remove.")] = MISSING
+    reminders: Reminders | MISSING | None = MISSING
     link: Link | MISSING | None = MISSING
     extra: Extra | MISSING | None = MISSING
 
@@ -217,6 +220,10 @@ class TaskRead:
     ]
     priority: Annotated[int | None, Field(description="1 is the most urgent, 9 the least.", examples=[1])]
     labels: Annotated[list[str], Field(examples=[["home", "Büro"]])]
+    reminders: Annotated[
+        list[ReminderRead],
+        Field(description="When the server sends a `reminder` event.", examples=[[{"trigger": "-PT15M"}]]),
+    ]
     link: Annotated[str | None, Field(examples=["https://example.com/recipes/7"])]
     extra: Annotated[
         dict[str, Any], Field(description="An object for apps.", examples=[{"example.com/estimate": 30}])

@@ -21,6 +21,7 @@ from taskwell.schemas.values import DONE
 from taskwell.services import recurring
 from taskwell.services.placement import Part
 from taskwell.services.recurring import Recurrence, Shift
+from taskwell.services.reminder_times import moved_reminders
 from taskwell.services.task_dates import Dates, recomputed
 from taskwell.services.task_rows import stretches, write_tasks
 from taskwell.services.zones import ZoneOfRequest
@@ -113,12 +114,13 @@ async def is_over(
 class Step(NamedTuple):
     """What completing or skipping an occurrence writes. `shift` None: it was the last one.
 
-    `columns`: of a task that goes on.
+    `columns`: of a task that goes on. `zone`: the caller's.
     """
 
     occurrence: str
     columns: Mapping[str, Any]
     shift: Shift | None
+    zone: str
 
 
 async def step_of(
@@ -131,10 +133,11 @@ async def step_of(
     name = await zone.name(transaction, columns["user_id"])
     advance = recurring.advance(dates, recurrence, moment, name)
     if advance is None:
-        return Step(occurrence, {}, None)
-    moved = {**advance.dates._asdict(), **recurrence_columns(advance.recurrence)}
+        return Step(occurrence, {}, None, name)
+    reminders = moved_reminders(columns["reminders"], advance.shift, dates.time_zone, name)
+    moved = {"reminders": reminders, **advance.dates._asdict(), **recurrence_columns(advance.recurrence)}
     is_open = {"completed": False, "completed_at": None, "status": None}
-    return Step(occurrence, {**moved, **is_open, **_NOT_CLAIMED}, advance.shift)
+    return Step(occurrence, {**moved, **is_open, **_NOT_CLAIMED}, advance.shift, name)
 
 
 async def reopen_parts(
@@ -142,6 +145,7 @@ async def reopen_parts(
     user_id: str,
     parts: Sequence[Part],
     shift: Shift,
+    zone: str,
     now: datetime,
     *,
     with_open: bool,
@@ -160,7 +164,7 @@ async def reopen_parts(
         if row.recurrence is not None or part.parent_id in staying:
             staying.add(part.id)
         elif row.completed or with_open:
-            (done if row.completed else undone).append({"id": row.id, **_moved(row, shift)})
+            (done if row.completed else undone).append({"id": row.id, **_moved(row, shift, zone)})
     is_open = {"completed": False, "completed_at": None, "status": None}
     await write_tasks(transaction, user_id, [row | is_open for row in done], op="reopened", updated_at=now)
     await write_tasks(transaction, user_id, undone, updated_at=now)
@@ -168,7 +172,8 @@ async def reopen_parts(
 
 
 async def _rows(transaction: Transaction, user_id: str, ids: Sequence[UUID]) -> dict[UUID, Row[Any]]:
-    columns = (col(Task.id), col(Task.completed), col(Task.recurrence), *_date_columns())
+    others = (col(Task.id), col(Task.completed), col(Task.recurrence), col(Task.reminders))
+    columns: tuple[Any, ...] = (*others, *_date_columns())
     rows: dict[UUID, Row[Any]] = {}
     for some in stretches(ids):
         statement = select(*columns).where(col(Task.user_id) == user_id, col(Task.id).in_(some))
@@ -180,8 +185,10 @@ def _date_columns() -> list[Any]:
     return [table_of(Task).c[name] for name in Dates._fields]
 
 
-def _moved(row: Row[Any], shift: Shift) -> dict[str, Any]:
-    """The dates of a task after a shift. One that would be out of the years stays."""
+def _moved(row: Row[Any], shift: Shift, zone: str) -> dict[str, Any]:
+    """The dates and reminders of a task after a shift. One that would be out of the years stays."""
     texts = (row.start, row.due)
     start, due = (text and (shift.moved(text, row.time_zone) or text) for text in texts)
-    return recomputed(Dates(start, due, row.time_zone, row.due_at, row.start_at))._asdict()
+    dates = recomputed(Dates(start, due, row.time_zone, row.due_at, row.start_at))
+    reminders = moved_reminders(row.reminders, shift, row.time_zone, zone)
+    return {"reminders": reminders, **dates._asdict()}

@@ -98,6 +98,8 @@ def own_values(sent: Mapping[str, Any]) -> dict[str, Any]:
     values = {name: value for name, value in sent.items() if name not in _DEPENDENT}
     if "labels" in values:
         values |= label_values(values["labels"] or [])
+    if "reminders" in values:
+        values["reminders"] = values["reminders"] or []
     if contradict(values):
         raise contradiction()
     if "status" in values:

@@ -59,6 +59,7 @@ from taskwell.rest.state import RestState
 from taskwell.services.housekeeping import run_forever
 from taskwell.services.live_changes import Feed
 from taskwell.services.operations import Operations
+from taskwell.services.reminders import Reminders
 from taskwell.web import routes as web
 from taskwell.webhooks.deliverer import Deliverer
 
@@ -247,6 +248,7 @@ async def _lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
             asyncio.create_task(feed.watch()),
             asyncio.create_task(run_forever(database, settings.trash_days, settings.history_days)),
             asyncio.create_task(deliverer.run()),
+            asyncio.create_task(Reminders(database).run_forever()),
             asyncio.create_task(state.metrics.publish_forever(database, feed)),
             *_key_fetches(state.verifier),
         }

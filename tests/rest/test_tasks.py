@@ -37,8 +37,8 @@ class TestCreateTask:
         assert list(task) == [
             "id", "user_id", "title", "description", "completed", "completed_at", "status", "list_id",
             "parent_id", "position", "start", "due", "time_zone", "due_at", "recurrence",
-            "recurrence_mode", "recurrence_exclude", "priority", "labels", "reminders", "link", "extra", "created_at",
-            "updated_at", "version",
+            "recurrence_mode", "recurrence_exclude", "priority", "labels", "reminders", "link", "extra",
+            "created_at", "updated_at", "version",
         ]  # fmt: skip
         assert task["title"] == "Buy milk"
         assert task["description"] is None

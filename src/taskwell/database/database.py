@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from datetime import datetime
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -68,10 +69,11 @@ def inline(function: F) -> F:
 
 
 class ReadTransaction:
-    """A transaction that only reads."""
+    """A transaction that only reads. `default_zone`: the time zone of users who have none."""
 
-    def __init__(self, connection: AnyConnection) -> None:
+    def __init__(self, connection: AnyConnection, *, default_zone: str = "UTC") -> None:
         self._connection = connection
+        self.default_zone = default_zone
         self.dialect = connection.dialect.name
 
     @property
@@ -98,13 +100,22 @@ class Transaction(ReadTransaction):
     """A transaction that reads and writes.
 
     `waits`: whether a statement waits for rows that another transaction has locked. If not, the outcome of a
-    key with such a row is `Held`. `actor`: who writes.
+    key with such a row is `Held`. `actor`: who writes. `looks`: the instants at which there will be something
+    to do, if it is committed.
     """
 
-    def __init__(self, connection: AnyConnection, *, waits: bool = True, actor: Actor = SERVER) -> None:
-        super().__init__(connection)
+    def __init__(
+        self,
+        connection: AnyConnection,
+        *,
+        waits: bool = True,
+        actor: Actor = SERVER,
+        default_zone: str = "UTC",
+    ) -> None:
+        super().__init__(connection, default_zone=default_zone)
         self.waits = waits
         self.actor = actor
+        self.looks: list[datetime] = []
 
     def insert(self, table: type[SQLModel]) -> postgresql.Insert | sqlite.Insert:
         """An INSERT with ON CONFLICT, which both databases have and SQLAlchemy's own INSERT lacks."""
@@ -128,12 +139,15 @@ class Database:
         self, settings: Settings, *, coalesce: bool = True, more_expected: Callable[[], bool] = never
     ) -> None:
         self._url = settings.database
+        self._default_zone = settings.time_zone
         self.backend = open_backend(settings, self._url, coalesce=coalesce)
         self._coalesce = coalesce
         self._more_expected = more_expected
         self._group_writes = asyncio.Lock()
         self.ready = False
         self.uses = 0  # attempts; housekeeping leaves an idle database asleep
+        # Gets the earliest instant at which a write of this process has left something to do.
+        self.look_at: Callable[[datetime], None] = _ignore
         self.user_locks = KeyedLocks()
         self.retries: Counter[str] = Counter()  # by fault
         self._coalescers: dict[Hashable, Coalescer[Any, Any]] = {}
@@ -163,10 +177,10 @@ class Database:
         async def attempt() -> T:
             if not runs_inline:
                 return await self.backend.read(
-                    lambda connection: function(ReadTransaction(connection), *args, **kwargs)
+                    lambda connection: function(self._reading(connection), *args, **kwargs)
                 )
             async with self.backend.reading() as connection:
-                return await function(ReadTransaction(connection), *args, **kwargs)
+                return await function(self._reading(connection), *args, **kwargs)
 
         return await self._shielded(self._retried(attempt))
 
@@ -186,11 +200,22 @@ class Database:
         actor = current_actor()  # SQLite writes in a thread, which has no context
 
         async def attempt() -> T:
-            return await self.backend.write(
-                lambda connection: function(Transaction(connection, actor=actor), *args, **kwargs)
-            )
+            looks: list[datetime] = []
+
+            def work(connection: AnyConnection) -> Awaitable[T]:
+                transaction = Transaction(connection, actor=actor, default_zone=self._default_zone)
+                transaction.looks = looks
+                return function(transaction, *args, **kwargs)
+
+            outcome = await self.backend.write(work)
+            if looks:
+                self.look_at(min(looks))
+            return outcome
 
         return await self._shielded(self._retried(attempt, writes=True))
+
+    def _reading(self, connection: AnyConnection) -> ReadTransaction:
+        return ReadTransaction(connection, default_zone=self._default_zone)
 
     def serialized(self, user_id: str) -> AbstractAsyncContextManager[None]:
         """Hold the user's keyed lock, for a write that is not coalesced.
@@ -537,6 +562,10 @@ async def _one_of(written: Awaitable[Sequence[T | TaskwellError]], index: int) -
     if isinstance(outcome, TaskwellError):
         raise outcome
     return outcome
+
+
+def _ignore(_instant: datetime) -> None:
+    pass
 
 
 @inline

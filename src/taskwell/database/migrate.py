@@ -29,8 +29,8 @@ T = TypeVar("T")
 
 # The tables that the migrations create. This package may not import the models; a test compares the two.
 OWN_TABLES = (
-    "api_tokens", "erased_users", "housekeeping", "idempotency_keys", "labels", "lists", "task_history",
-    "tasks", "users", "webhook_deliveries", "webhooks",
+    "api_tokens", "erased_users", "housekeeping", "idempotency_keys", "labels", "lists", "reminders",
+    "task_history", "tasks", "users", "webhook_deliveries", "webhooks",
 )  # fmt: skip
 VERSION_TABLE = "taskwell_version"  # `alembic_version` may be another application's
 _SCRIPTS = Path(__file__).parents[1] / "migrations"

@@ -71,6 +71,16 @@ class TypedListGone(_OfList):
 
 
 @dataclass(frozen=True, slots=True)
+class Reminded:
+    """A reminder that was sent. `version`: its number, which the task does not bear."""
+
+    version: int
+    task_id: UUID
+    kind: str
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class LabelRow:
     """What is stored of a label with a color or a place of its own."""
 
@@ -121,6 +131,7 @@ LABEL_DELETED_COLUMNS = tuple(_LABEL[field.name] for field in fields(LabelRowDel
 
 _CHANGES: TypeAdapter[Any] = TypeAdapter(ChangePage)
 _CHANGE: TypeAdapter[Any] = TypeAdapter(Change)
+_REMINDED: TypeAdapter[Any] = TypeAdapter(Reminded)
 _LABEL_ROW: TypeAdapter[Any] = TypeAdapter(LabelRowDeleted | LabelRow)
 
 
@@ -130,6 +141,10 @@ def changes_json(changes: ChangePage) -> bytes:
 
 def change_json(change: Change) -> bytes:
     return _CHANGE.dump_json(change)
+
+
+def reminded_json(reminded: Reminded) -> bytes:
+    return _REMINDED.dump_json(reminded, exclude={"version"})
 
 
 def label_row_json(label: LabelRow) -> bytes:

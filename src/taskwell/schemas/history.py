@@ -32,6 +32,8 @@ Op = Literal[
     "due", "undone", "skipped",
 ]  # fmt: skip
 OPS: tuple[Op, ...] = get_args(Op)
+# Records of what the server sent. They change no task.
+REMINDERS: frozenset[Op] = frozenset({"reminder", "due"})
 VIAS = ("api", "mcp", "caldav", "cli", "import", "server")
 MAX_UNDONE = 1_000  # objects of one request
 
@@ -177,7 +179,7 @@ class Left:
             examples=["changed_since"],
             description="`changed_since`: by the write that `by` names. `purged`, `expired`: it, or its "
             "history, is gone. `unknown`: there is no such version. `no_place`: its list or its parent "
-            "is gone. `unsupported`: the color or the place of a label.",
+            "is gone. `unsupported`: the color or the place of a label, or a reminder.",
         ),
     ]
     by: Annotated[ActorRead | None, Field(description="Who changed it since.")] = None

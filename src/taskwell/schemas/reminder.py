@@ -10,6 +10,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
+    PlainSerializer,
     PlainValidator,
     WithJsonSchema,
     model_validator,
@@ -154,6 +155,7 @@ def _stored(reminders: list[Reminder]) -> list[dict[str, str]]:
 Reminders = Annotated[
     list[Reminder],
     AfterValidator(_stored),
+    PlainSerializer(lambda stored: stored),
     Field(
         description=f"At most {MAX_REMINDERS} reminders, replaced as a whole.",
         examples=[[{"trigger": "-PT15M"}]],

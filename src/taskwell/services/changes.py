@@ -7,8 +7,11 @@ had been purged when the client began: `17-4`. A client that begins again misses
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple, Self
+from uuid import UUID
 
+from pydantic_core import from_json
 from sqlalchemy import (
     ColumnElement,
     FromClause,
@@ -24,14 +27,16 @@ from sqlmodel import col
 
 from taskwell.core.errors import Gone, Invalid, Violation
 from taskwell.database.database import ReadTransaction
-from taskwell.models import Label, Task, TaskList, User
+from taskwell.models import HistoryRecord, Label, Task, TaskList, User
 from taskwell.models.base import table_of
 from taskwell.models.user import EPOCH
 from taskwell.schemas.change import (
+    KINDS,
     LABEL_DELETED_COLUMNS,
     Change,
     ChangePage,
     Kind,
+    Reminded,
     TaskGone,
     TypedLabel,
     TypedLabelGone,
@@ -40,6 +45,7 @@ from taskwell.schemas.change import (
     TypedTask,
     TypedTaskGone,
 )
+from taskwell.schemas.history import REMINDERS
 from taskwell.schemas.task import TASK_DELETED_COLUMNS, TaskRead
 from taskwell.schemas.task_list import LIST_DELETED_COLUMNS
 
@@ -103,6 +109,56 @@ async def list_changes(
     changes = [_change(stored, typed=typed) for stored in found[:limit]]
     following = Cursor(changes[-1].version if changes else number, since.purged if since else purged)
     return ChangePage(changes, str(following), more=len(found) > limit)
+
+
+class EventPage(NamedTuple):
+    """Changes, and reminders between them. `last`: the number up to which there are no others."""
+
+    events: Sequence[Change | Reminded]
+    last: int
+    more: bool
+
+
+async def list_events(
+    transaction: ReadTransaction, user_id: str, since: Cursor, upto: int, *, limit: int
+) -> EventPage:
+    """List at most `limit` changes of every kind after `since`, and the reminders that were sent meanwhile.
+
+    `upto`: a number that the user has had before. Raises Gone, as `list_changes`.
+    """
+    page = await list_changes(transaction, user_id, since, limit=limit, kinds=KINDS)
+    changes: list[Change | Reminded] = [*page.changes]
+    last = page.changes[-1].version if page.changes else since.number
+    # Numbers become visible in their order. Those up to here were, when the changes were read.
+    last = last if page.more else max(last, upto)
+    if last - since.number == len(changes):
+        return EventPage(changes, last, page.more)
+    # Of two reads, the second may see what was written between them, but not up to this number.
+    reminded = await _reminded(transaction, user_id, since.number, last, limit)
+    more = page.more
+    if len(reminded) == limit:
+        last, more = reminded[-1].version, True
+    events = [change for change in changes if change.version <= last] + reminded
+    return EventPage(sorted(events, key=lambda event: event.version), last, more)
+
+
+async def _reminded(
+    transaction: ReadTransaction, user_id: str, since: int, upto: int, limit: int
+) -> list[Reminded]:
+    """The first reminders between two numbers, which the history alone has."""
+    columns = table_of(HistoryRecord).c
+    statement = (
+        select(columns.version, columns.object_id, columns.op, columns.changes)
+        .where(columns.user_id == user_id, columns.version > since, columns.version <= upto)
+        .where(columns.op.in_(REMINDERS))
+        .order_by(columns.version)
+        .limit(limit)
+    )
+    return [
+        Reminded(row.version, UUID(row.object_id), row.op, datetime.fromisoformat(at))
+        for row in await transaction.all(statement)
+        for _, at in [from_json(row.changes)["at"]]
+    ]
 
 
 class Stored(NamedTuple):

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from taskwell.core import strict_json
 from taskwell.core.errors import Gone, Overloaded, TaskwellError
 from taskwell.database.database import Database
-from taskwell.schemas.change import KINDS, Change, ChangePage, TaskGone, change_json
+from taskwell.schemas.change import Change, Reminded, TaskGone, change_json, reminded_json
 from taskwell.schemas.task import TaskRead
-from taskwell.services.changes import Cursor, Start, list_changes
+from taskwell.services.changes import Cursor, EventPage, Start, list_events
 from taskwell.services.sequence import last_numbers
 
 _POLL_SECONDS = 0.5
@@ -119,14 +119,14 @@ class Feed:
         more = True
         while more:
             try:
-                found = await self._page(user_id, Cursor.at(channel.number))
+                found = await self._page(user_id, Cursor.at(channel.number), number)
             except Gone:
                 channel.ended = True
                 break
-            for change in found.changes:
-                channel.add(change.version, _event(change))
+            for event in found.events:
+                channel.add(event.version, _event(event))
+            channel.number = found.last
             more = found.more
-        channel.number = max(channel.number, number)  # not every sequence number has a change
         channel.announce()
 
     async def stream(self, user_id: str, start: Start, *, seconds: float = math.inf) -> AsyncGenerator[bytes]:
@@ -167,13 +167,12 @@ class Feed:
             events = [found for found in channel.events if found[0] > since.number][:_CHUNK_EVENTS]
             last = events[-1][0] if events else channel.number
             return [event for _, event in events], replace(since, number=last)
-        found = await self._page(user_id, since)
-        last = found.changes[-1].version if found.changes else since.number
-        return [_event(change) for change in found.changes], replace(since, number=last)
+        found = await self._page(user_id, since, channel.number)
+        return [_event(event) for event in found.events], replace(since, number=found.last)
 
-    async def _page(self, user_id: str, since: Cursor) -> ChangePage:
-        """The next changes of every kind. Raises Gone."""
-        return await self._database.read(list_changes, user_id, since, limit=_CHUNK_EVENTS, kinds=KINDS)
+    async def _page(self, user_id: str, since: Cursor, upto: int) -> EventPage:
+        """The next changes of every kind and reminders, up to a number at least. Raises Gone."""
+        return await self._database.read(list_events, user_id, since, upto, limit=_CHUNK_EVENTS)
 
 
 def _ignore(_user_id: str) -> None:
@@ -189,7 +188,9 @@ def _beginning(since: Cursor) -> bytes:
     return b": welcome\n\n" + ready
 
 
-def _event(change: Change) -> bytes:
+def _event(change: Change | Reminded) -> bytes:
+    if isinstance(change, Reminded):
+        return b"id: %d\nevent: reminder\ndata: %b\n\n" % (change.version, reminded_json(change))
     name = "task" if isinstance(change, TaskRead | TaskGone) else change.type
     data = strict_json.in_one_line(change_json(change))
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (change.version, name.encode(), data)

@@ -30,18 +30,28 @@ def alarms_of(task: Mapping[str, Any], zone: str) -> set[Alarm]:
     A date is due at 9:00 of its day. A reminder whose date the task does not have is silent.
     """
     local = _zone_of(task["time_zone"], zone)
+
+    def zone_of(text: str) -> str:
+        return zone if len(text) == _DATE_LENGTH else local
+
     due, start = task["due"], task["start"]
     alarms = set()
     if due is not None:
-        alarms.add(Alarm("due", _instant(due, local, _MORNING)))
+        alarms.add(Alarm("due", _instant(due, zone_of(due), _MORNING)))
     for reminder in task["reminders"] or ():
         distance = distance_of(reminder["trigger"])
         text = start if "from" in reminder else due or start
         if distance is None:
             alarms.add(Alarm("reminder", _instant(reminder["trigger"], local)))
         elif text is not None:
-            alarms.add(Alarm("reminder", _at_distance(text, distance, local)))
+            alarms.add(Alarm("reminder", _at_distance(text, distance, zone_of(text))))
     return alarms
+
+
+def depends_on_user(task: Mapping[str, Any]) -> bool:
+    """Whether the instants of a task depend on its user's zone."""
+    texts = (task["start"], task["due"])
+    return task["time_zone"] is None or any(text and len(text) == _DATE_LENGTH for text in texts)
 
 
 def _zone_of(time_zone: str | None, zone: str) -> str:

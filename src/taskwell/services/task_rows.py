@@ -15,6 +15,8 @@ from taskwell.models import Task
 from taskwell.models.base import table_of
 from taskwell.schemas.history import Op
 from taskwell.services.history import change_record, write_records
+from taskwell.services.reminder_rows import DATED, write_reminders
+from taskwell.services.reminder_times import REMINDED_BY
 from taskwell.services.sequence import next_numbers
 
 _ROWS = 1_000  # of a statement, whose parameters both databases limit
@@ -76,6 +78,8 @@ async def write_tasks(
             new.append({**row, "updated_at": now, **own})
         await _update(transaction, user_id, new)
         await write_records(transaction, records, first)
+        if not DATED.isdisjoint(part[0]):
+            await write_reminders(transaction, user_id, [{**old[row["id"]], **row} for row in part])
         first += len(part)
 
 
@@ -84,6 +88,7 @@ async def _stored(
 ) -> Mapping[UUID, Mapping[str, Any]]:
     """The tasks with the columns that a record of their change needs."""
     names = {"user_id", "id", "updated_at", "completed", "status", *rows[0]}
+    names |= set() if DATED.isdisjoint(names) else set(REMINDED_BY)
     statement = select(*(_COLUMNS[name] for name in sorted(names))).where(
         col(Task.user_id) == user_id, col(Task.id).in_([row["id"] for row in rows])
     )

@@ -48,6 +48,7 @@ from taskwell.services.history import (
     write_records,
 )
 from taskwell.services.placement import Part, Place, moves, parts_of, place_left
+from taskwell.services.reminder_rows import DATED, is_reminded_of, reminded_of, write_reminders
 from taskwell.services.sequence import (
     SequenceNumber,
     first_or_next_number,
@@ -219,6 +220,9 @@ async def _insert(transaction: Transaction, rows: Sequence[dict[str, Any]]) -> l
     filled = [{name: row.get(name) for name in names} for row in rows]
     statement = transaction.insert(Task).values(filled).on_conflict_do_nothing().returning(*TASK_COLUMNS)
     created = {record.version: TaskRead.of(record) for record in await transaction.all(statement)}
+    reminded = [reminded_of(row) for row in rows if row["version"] in created and is_reminded_of(row)]
+    if reminded:
+        await write_reminders(transaction, rows[0]["user_id"], reminded, are_new=True)
     return [created[row["version"]] for row in takewhile(lambda row: row["version"] in created, rows)]
 
 
@@ -546,6 +550,8 @@ async def write_task(
     number = next_number(stored.user_id)
     recorded = partial(insert_record, transaction, record)
     (row,) = await write(transaction, number, statement, record=recorded)
+    if not DATED.isdisjoint(values):
+        await write_reminders(transaction, stored.user_id, [{**stored._asdict(), **values}])
     return row
 
 

@@ -21,7 +21,15 @@ from taskwell.database.database import Transaction
 from taskwell.models import ApiToken, HistoryRecord, Task, TaskList, User
 from taskwell.models.base import table_of
 from taskwell.schemas.change import Kind
-from taskwell.schemas.history import MAX_UNDONE, Left, Reason, Undone, UndoRequest, UndoResult
+from taskwell.schemas.history import (
+    MAX_UNDONE,
+    REMINDERS,
+    Left,
+    Reason,
+    Undone,
+    UndoRequest,
+    UndoResult,
+)
 from taskwell.schemas.task import TASK_DELETED_COLUMNS, TaskDeleted, TaskRead
 from taskwell.schemas.task_list import LIST_DELETED_COLUMNS, ListDeleted, ListRead
 from taskwell.schemas.types import fold
@@ -94,6 +102,12 @@ async def undo(
         own = transaction.actor.token_id
         matched = [row for row in matched if own is not None and row.token_id == own]
     left = await _missing(transaction, user_id, request.versions or (), matched, last)
+    left += [
+        Left(row.version, row.kind, row.object_id, [], "unsupported")
+        for row in matched
+        if row.op in REMINDERS
+    ]
+    matched = [row for row in matched if row.op not in REMINDERS]
     objects = await _objects(transaction, user_id, matched)
     for one in objects:
         left += _plan(one)
@@ -201,7 +215,10 @@ async def _objects(transaction: Transaction, user_id: str, matched: Sequence[Row
     for some in stretches(list(objects)):
         ids = [object_id for _, object_id in some]
         statement = select(*_COLUMNS).where(
-            _COLUMNS.user_id == user_id, _COLUMNS.object_id.in_(ids), _COLUMNS.version > first
+            _COLUMNS.user_id == user_id,
+            _COLUMNS.object_id.in_(ids),
+            _COLUMNS.version > first,
+            _COLUMNS.op.not_in(REMINDERS),  # they change nothing
         )
         for row in await transaction.all(statement.order_by(_COLUMNS.version)):
             one = objects.get((row.kind, row.object_id))

@@ -16,6 +16,7 @@ from taskwell.models import ErasedUser, IdempotencyKey, Task, User
 from taskwell.models.user import EPOCH, UNKNOWN_USERS
 from taskwell.schemas.types import RESERVED_USER_IDS, is_reserved
 from taskwell.schemas.user import UserCreate, UserRead, UserUpdate
+from taskwell.services.reminder_rows import rewrite_reminders
 
 Insert = postgresql.Insert | sqlite.Insert
 
@@ -73,6 +74,8 @@ async def update_user(
 ) -> UserRead:
     """Change the members that the client sent. It changes no task, so it takes no sequence number.
 
+    The reminders of their tasks follow the zone.
+
     Raises:
         UserNotFound: the user does not exist, and `create_user` is false.
     """
@@ -85,6 +88,8 @@ async def update_user(
         user = UserRead.of(row) if row else await _changed(transaction, user_id, sent)
     if user is None:
         raise UserNotFound
+    if "time_zone" in sent:
+        await rewrite_reminders(transaction, user_id)
     return user
 
 

@@ -129,7 +129,9 @@ async def position_of_request(
         200: {
             "description": "Server-sent events: first `event: ready`, whose `id` is the number after which "
             "the stream starts; then `event: task`, whose `id` is its number and whose `data` is as in "
-            "`changes`; `event: list` and `event: label` with their records, which have a `type`.",
+            "`changes`; `event: list` and `event: label` with their records, which have a `type`; and "
+            "`event: reminder`, which `changes` do not have, with the members `task_id`, `kind` (`reminder` "
+            "or `due`) and `at`.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
         **problems("gone"),

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -32,7 +32,7 @@ from taskwell.database.database import Database, ReadTransaction, Transaction
 from taskwell.database.postgres import PostgresBackend
 from taskwell.database.prepared import PreparedStatement
 from taskwell.database.startup import StartupError
-from taskwell.models import Label, TaskList, User
+from taskwell.models import Label, Reminder, TaskList, User
 from taskwell.models.base import table_of
 from taskwell.schemas.batch import Batch
 from taskwell.schemas.change import TaskGone
@@ -61,11 +61,13 @@ OWNERS = {
     "lists": "user_id",
     "labels": "user_id",
     "task_history": "user_id",
+    "reminders": "user_id",
     "idempotency_keys": "user_id",
     "api_tokens": "user_id",
     "webhooks": "user_id",
     "webhook_deliveries": "user_id",
 }
+_YEARS_AHEAD = datetime(2040, 1, 1, tzinfo=UTC)
 SECRET = "known to these tests alone, 32 bytes or more"
 
 
@@ -192,6 +194,8 @@ async def settled(database: Database) -> People:
         await transaction.insert_rows(table_of(TaskList), [list_.model_dump()])
         label = Label(user_id=user, key="home", name="Home", version=1)
         await transaction.insert_rows(table_of(Label), [label.model_dump()])
+        reminder = Reminder(user_id=user, id=uuid4(), task_id=kept[user], kind="due", at=_YEARS_AHEAD)
+        await transaction.insert_rows(table_of(Reminder), [reminder.model_dump()])
 
     for user in ("ada", "bob"):
         with as_user(ALL_USERS):
@@ -215,8 +219,8 @@ async def written(transaction: Transaction, statement: str) -> int:
 
 
 HAVE = {
-    "users": 1, "tasks": 2, "lists": 1, "labels": 1, "task_history": 3, "idempotency_keys": 1,
-    "api_tokens": 1, "webhooks": 1, "webhook_deliveries": 1,
+    "users": 1, "tasks": 2, "lists": 1, "labels": 1, "task_history": 3, "reminders": 1,
+    "idempotency_keys": 1, "api_tokens": 1, "webhooks": 1, "webhook_deliveries": 1,
 }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ import pytest
 from harness.responses import create, violation
 from harness.servers import local_server, server_process, wait_for
 from taskwell.core.settings import Settings
-from taskwell.database.database import Database
+from taskwell.database.database import Database, ReadTransaction
 from taskwell.services import reminders
 from tests.later import _YEAR, calendar
 
@@ -459,21 +459,28 @@ class TestScheduler:
         monkeypatch.setattr(reminders, "_POLL_SECONDS", 0.01)
         monkeypatch.setattr(reminders, "_LOOK_SECONDS", 0.05)
 
-        async def work() -> tuple[int, int]:
+        looks: list[float] = []
+        earliest = reminders._earliest
+
+        async def counted(transaction: ReadTransaction) -> datetime | None:
+            looks.append(time.monotonic())
+            return await earliest(transaction)
+
+        monkeypatch.setattr(reminders, "_earliest", counted)
+
+        async def work() -> list[int]:
             database = Database(settings)
             database.ready = True
             scheduler = asyncio.create_task(reminders.Reminders(database).run_forever())
-            await asyncio.sleep(0.5)
-            uses = database.uses
-            await asyncio.sleep(0.5)
-            idle = database.uses - uses
-            await database.check()
-            await database.read(reminders._earliest)
-            uses = database.uses
-            await asyncio.sleep(0.5)
-            used = database.uses - uses
+            found = []
+            for _ in range(3):
+                await asyncio.sleep(0.4)
+                found.append(len(looks))
+            assert database.uses == 0  # housekeeping is not woken by it
+            await database.read(earliest)
+            await asyncio.sleep(0.4)
             scheduler.cancel()
             await database.close()
-            return idle, used
+            return [*found, len(looks)]
 
-        assert asyncio.run(work()) == (0, 2)
+        assert asyncio.run(work()) == [1, 1, 1, 2]

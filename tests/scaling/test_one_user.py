@@ -29,7 +29,7 @@ from tests.security.conftest import settings_for
 # What a table calls the user.
 TENANT = {
     "tasks": "user_id", "lists": "user_id", "labels": "user_id", "idempotency_keys": "user_id",
-    "task_history": "user_id", "api_tokens": "user_id", "users": "id",
+    "task_history": "user_id", "reminders": "user_id", "api_tokens": "user_id", "users": "id",
 }  # fmt: skip
 
 # Statements about nobody in particular, by what is in them and in no other.
@@ -50,6 +50,9 @@ ACROSS_USERS = {
     "housekeeping looks for whose times follow a change of the time zones": (
         r"^SELECT tasks\.user_id FROM tasks WHERE tasks\.user_id >"
     ),
+    "reminders look for whose time has come": (
+        r"^SELECT reminders\.(user_id, reminders\.id|at) FROM reminders WHERE reminders\.fired_at IS NULL "
+    ),
     "an e-mail address is one user's only": r"^UPDATE users SET email=.* FROM users WHERE users\.email =",
 }
 # Statements about several users, who are all named: those who asked at once.
@@ -63,6 +66,7 @@ USER_NOT_FIRST = {
     "ix_lists_deleted_at_user_id",
     "ix_labels_deleted_at_user_id",
     "ix_idempotency_keys_created_at_user_id",
+    "ix_reminders_at_user_id",
 }
 
 

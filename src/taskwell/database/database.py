@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from contextvars import ContextVar
 from datetime import datetime
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -41,6 +42,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., object])
 K = TypeVar("K", bound=Hashable)
+
+
+# 0 in background work that makes no use of the database of its own.
+_counts: ContextVar[int] = ContextVar("taskwell_counts_as_use", default=1)
+
+
+def count_no_use() -> None:
+    """Leave what the present task does with a database out of `Database.uses`."""
+    _counts.set(0)
 
 
 class HasUserId(Hashable, Protocol):
@@ -446,7 +456,7 @@ class Database:
     async def _retried(self, attempt: Callable[[], Awaitable[T]], *, writes: bool = False) -> T:
         for attempts in itertools.count(1):
             self._check_available(writes=writes)
-            self.uses += 1
+            self.uses += _counts.get()
             try:
                 outcome = await attempt()
             except TaskwellError as error:

@@ -21,7 +21,7 @@ from sqlmodel import col
 from taskwell.core import time_zones
 from taskwell.core.clock import utc_now
 from taskwell.core.errors import TaskwellError
-from taskwell.database.database import Database, ReadTransaction, Transaction
+from taskwell.database.database import Database, ReadTransaction, Transaction, count_no_use
 from taskwell.models import Housekeeping, Reminder, Task
 from taskwell.models.base import table_of
 from taskwell.services.history import Record, write_records
@@ -62,6 +62,7 @@ class Reminders:
         self._next = instant if self._next is None else min(self._next, instant)
 
     async def run_forever(self) -> None:
+        count_no_use()  # or each look would make for another one, and for housekeeping
         while not self._database.ready:  # noqa: ASYNC110 (nothing announces it)
             await asyncio.sleep(_POLL_SECONDS)
         pause = _POLL_SECONDS

@@ -99,6 +99,12 @@ class TestStress:
         assert measured.broken == []
         assert measured.values["events expected"] == 400
 
+    @of("reminders")
+    def test_each_reminder_is_sent_once_whoever_is_killed(self, measured: Figures) -> None:
+        assert measured.broken == []
+        assert measured.values["reminders that were due at once"] == 300
+        assert measured.values["servers killed"] > 0
+
     @of("kills")
     def test_what_was_acknowledged_outlives_a_killed_server(self, measured: Figures) -> None:
         assert measured.broken == []

@@ -38,7 +38,7 @@ async def _measure(port: int, form: Form) -> Figures:
     numbers = iter(range(creates))
     tally = _Tally()
     random = Random(form.seed)
-    async with Proxy(port, lambda: _plan(random)) as proxy:
+    async with Proxy(port, lambda: plan(random)) as proxy:
         clients = (_client(proxy.port, Random(f"{form.seed} {n}"), numbers, tally) for n in range(_CLIENTS))
         await asyncio.gather(*clients)
         cuts = proxy.cuts
@@ -47,7 +47,7 @@ async def _measure(port: int, form: Form) -> Figures:
     return _figures(creates, cuts, tally, tasks)
 
 
-def _plan(random: Random) -> Plan:
+def plan(random: Random) -> Plan:
     """Half of the connections live; of the others the request or the answer is cut, anywhere."""
     delay = random.choice((0.0, 0.0, random.uniform(0, 0.02)))
     lot = random.random()
@@ -66,14 +66,14 @@ async def _client(port: int, random: Random, numbers: Iterator[int], tally: _Tal
         times = random.randint(2, 10)
         while not answers:
             tally.sent += times
-            found = await asyncio.gather(*(_send(port, request) for _ in range(times)))
+            found = await asyncio.gather(*(send(port, request) for _ in range(times)))
             tally.statuses.update(answer.status for answer in found if answer)
             answers = [answer for answer in found if answer and answer.status == 201]
             times = 1
         _compare(answers, tally)
 
 
-async def _send(port: int, request: Request) -> Answer | None:
+async def send(port: int, request: Request) -> Answer | None:
     """On a connection of its own; None if it was cut."""
     connection = Connection(port)
     try:

@@ -33,6 +33,7 @@ GOALS = {
     "trees": "10,000 moves, reparentings and deletions of 24 tasks by 8 writers: no ring, no orphan",
     "claims": "2,000 tasks, 8 workers, some killed, some late: each done once, none held by two at once",
     "history": "100,000 changes of all kinds by 8 writers, 2 servers, 100 kills: each is in the history once",
+    "recurrence": "1,000 occurrences, each completed by two at once, with repeats: each is completed once",
     "undo": "2,000 runs of two programs, one undone: all it alone touched is back, nothing of the other's",
     "webhooks": "20 subscriptions, 20,000 events, three servers, two killed, one suspended, a tenth of 503",
     "reminders": "10,000 reminders at once, 6 servers that are killed: each is sent once",

@@ -87,6 +87,13 @@ class TestStress:
         assert measured.values["records"] >= 1_200
         assert measured.values["of which undone"] > 0
 
+    @of("recurrence")
+    def test_an_occurrence_is_completed_once_whoever_repeats_it(self, measured: Figures) -> None:
+        assert measured.broken == []
+        assert measured.values["occurrences"] == 48
+        assert measured.values["connections cut"] > 0
+        assert measured.values["answered 412"] > 0
+
     @of("undo")
     def test_undoing_one_of_two_takes_nothing_from_the_other(self, measured: Figures) -> None:
         assert measured.broken == []

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, Text
+from sqlalchemy import BigInteger, Index, Text, text
 from sqlmodel import Field, SQLModel
 
 from taskwell.models.base import TextKey
@@ -14,6 +14,15 @@ class HistoryRecord(SQLModel, table=True):
     __table_args__ = (
         # What happened to one task. The purge needs no index: `at` grows with `version`.
         Index("ix_task_history_user_id_object_id_version", "user_id", "object_id", "version"),
+        # What a token wrote, perhaps long ago and little.
+        Index(
+            "ix_task_history_user_id_token_id_version",
+            "user_id",
+            "token_id",
+            "version",
+            sqlite_where=text("token_id IS NOT NULL"),
+            postgresql_where=text("token_id IS NOT NULL"),
+        ),
     )
 
     user_id: str = Field(primary_key=True, sa_type=Text, foreign_key="users.id", ondelete="CASCADE")

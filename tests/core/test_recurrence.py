@@ -504,6 +504,8 @@ class TestAgainstDateutil:
             expected = list(islice(oracle, 25))
         except IndexError:  # it has a nth weekday of a year that is beyond the year's end
             reject()
+        except ValueError:  # it fails where a week goes on in the year 10000
+            reject()
         assert [each.when for each in islice(series.upcoming(), 25)] == expected
 
     @settings(max_examples=300, deadline=None)

@@ -41,6 +41,8 @@ from taskwell.services.search import contains_text
 _COLUMNS = table_of(Task).c
 # These forms can use an index that has the column.
 IS_OPEN, _IS_COMPLETED = _COLUMNS.completed == false(), _COLUMNS.completed == true()
+# As the index of claims has it: SQLite compares the text.
+_AS_INDEXED: ColumnElement[bool] = literal_column("NOT tasks.completed")
 _IS_EITHER = _COLUMNS.completed.in_([false(), true()])
 
 Values = Mapping[str, Any]
@@ -246,7 +248,7 @@ def _of_archived(asked: Filter) -> ColumnElement[bool]:
 
 def held_at(instant: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """The tasks that a claim holds. Of a task that is done it is void."""
-    return and_(_COLUMNS.deleted_at.is_(None), IS_OPEN, _COLUMNS.claimed_until > instant)
+    return and_(_COLUMNS.deleted_at.is_(None), _AS_INDEXED, _COLUMNS.claimed_until > instant)
 
 
 def free_at(instant: datetime | BindParameter[datetime]) -> ColumnElement[bool]:

@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, and_, delete, exists, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, select, update
 from sqlmodel import col
 
 from taskwell.core import time_zones
@@ -121,7 +121,9 @@ async def _due(transaction: ReadTransaction, now: datetime) -> Sequence[Row[Any]
 async def _earliest(transaction: ReadTransaction) -> datetime | None:
     """The next instant, without tasks that are completed or deleted: they wake no database."""
     own = and_(_TASKS.user_id == _COLUMNS.user_id, _TASKS.id == _COLUMNS.task_id)
-    statement = select(_COLUMNS.at).where(_WAITS, exists().where(own, *_is_open()))
+    # Not EXISTS, which PostgreSQL without statistics joins with all tasks, instead of stopping at the first.
+    is_open = select(and_(*_is_open())).where(own).correlate(table_of(Reminder)).scalar_subquery()
+    statement = select(_COLUMNS.at).where(_WAITS, is_open)
     row = await transaction.first(statement.order_by(_COLUMNS.at).limit(1))
     return row[0] if row else None
 

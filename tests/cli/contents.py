@@ -33,6 +33,7 @@ def fill(url: str, seed: int = 1) -> None:
             made = client.post("/api/ada/lists", json={"name": name, "color": "#2e7d32"}).json()
             create(client, "/api/ada/tasks", list_id=made["id"])
         client.delete(f"/api/ada/lists/{made['id']}").raise_for_status()
+        create(client, "/api/ada/tasks", due="2099-11-20T09:00:00Z", reminders=[{"trigger": "-PT15M"}])
         hook = {"url": "https://hooks.invalid/", "events": ["task.created"], "since": 0}
         made = client.post("/api/cid/webhooks", json=hook).raise_for_status().json()
         client.post(f"/api/cid/webhooks/{made['id']}/ping").raise_for_status()

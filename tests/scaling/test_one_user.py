@@ -30,6 +30,7 @@ from tests.security.conftest import settings_for
 TENANT = {
     "tasks": "user_id", "lists": "user_id", "labels": "user_id", "idempotency_keys": "user_id",
     "task_history": "user_id", "reminders": "user_id", "api_tokens": "user_id", "users": "id",
+    "webhooks": "user_id", "webhook_deliveries": "user_id",
 }  # fmt: skip
 
 # Statements about nobody in particular, by what is in them and in no other.

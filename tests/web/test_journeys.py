@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
@@ -192,6 +192,30 @@ class TestDetails:
         link = page.get_by_role("link", name="https://example.com/trip")
         assert link.get_attribute("href") == "https://example.com/trip"
         assert "noopener" in str(link.get_attribute("rel"))
+
+    def test_a_recurrence_is_set_in_words_and_its_completion_undone(self, visit: Visitor) -> None:
+        visit.task("Bins")
+        page = visit.synced()
+        press(page, "j", "Enter")
+        repeats = page.get_by_label("Repeats")
+        repeats.focus()
+        page.keyboard.type("every monday")
+        page.keyboard.press("Enter")
+        expect(repeats).to_have_value("every Monday")
+        up_to_date(page)
+        (task,) = visit.tasks()
+        monday = date.fromisoformat(task["due"])
+        assert (task["recurrence"], monday.weekday()) == ("FREQ=WEEKLY;BYDAY=MO", 0)
+        due = page.get_by_label("Due", exact=True)
+        press(page, "Escape", "Space", "Enter")
+        expect(due).to_have_value((monday + timedelta(7)).isoformat())
+        press(page, "Escape", "z", "Enter")
+        expect(due).to_have_value(monday.isoformat())
+        repeats.fill("")
+        page.keyboard.press("Enter")
+        up_to_date(page)
+        (task,) = visit.tasks()
+        assert (task["recurrence"], task["due"]) == (None, monday.isoformat())
 
     def test_the_history_takes_back(self, visit: Visitor) -> None:
         task = visit.task("Buy milk")

@@ -32,7 +32,7 @@ function inverseOf(context, { op, kind, id, fields = {} }) {
     const back = { after: previousOf(context, record), list_id: record.list_id, parent_id: record.parent_id }
     return { op, kind, id, fields: kind === 'task' ? back : { after: back.after } }
   }
-  const names = Object.keys(fields).flatMap((name) => (name.startsWith('labels_') ? ['labels'] : [name]))
+  const names = op === 'skip' ? ['due', 'start'] : Object.keys(fields).flatMap((name) => (name.startsWith('labels_') ? ['labels'] : [name]))
   const before = Object.fromEntries(names.map((name) => [name, record?.[name] ?? null]))
   return { op: 'update', kind, id, fields: before, before: afterOf(record, fields, names) }
 }
@@ -51,7 +51,7 @@ export function perform(context, writes, text) {
       write.before = { ...Object.fromEntries(names.map((name) => [name, record[name]])), ...write.before }
     }
   }
-  const repeats = writes.some(({ kind, id, fields }) => kind === 'task' && fields?.completed && Boolean(store.get(kind, id)?.recurrence))
+  const repeats = writes.some(({ op, kind, id, fields }) => kind === 'task' && (op === 'skip' || fields?.completed) && Boolean(store.get(kind, id)?.recurrence))
   const inverse = writes.map((write) => inverseOf(context, write)).reverse()
   context.say(text, true)
   for (let from = 0; from < writes.length; from += BATCH) {

@@ -49,7 +49,7 @@ export function unsaved(context) {
 const titleOf = ({ store }, { kind, id, fields, writes }) =>
   writes ? `${writes.length} changes` : (store.get(kind, id)?.title ?? store.get(kind, id)?.name ?? fields?.title ?? fields?.name ?? id)
 
-const WORDS = /** @type {Record<string, string>} */ ({ create: 'New', update: 'Change', delete: 'Deletion', restore: 'Restoring', move: 'Move', rename: 'New name', undo: 'Undo', batch: 'Changes' })
+const WORDS = /** @type {Record<string, string>} */ ({ create: 'New', update: 'Change', delete: 'Deletion', restore: 'Restoring', move: 'Move', rename: 'New name', undo: 'Undo', skip: 'Skipping', batch: 'Changes' })
 /** @param {Entry} entry */
 const whatOf = ({ op }) => WORDS[op]
 

@@ -568,7 +568,7 @@ export class Store {
   /** The version that a change depends on, or what another device has made of the same fields. @param {Entry} entry @returns {{version?: number, theirs?: Record<string, any>}} */
   _guardOf({ op, kind, id, fields = {}, before = {}, at }) {
     const known = this.base[kind].get(id)
-    if (!known || kind === 'label' || !['update', 'delete', 'move'].includes(op)) return {}
+    if (!known || kind === 'label' || !['update', 'delete', 'move', 'skip'].includes(op)) return {}
     const old = Math.abs(this.api.now() - at) > KEY_LIFE_MS
     const names = op === 'update' ? Object.keys(before).filter((name) => old || GUARDED.has(name)) : []
     if (!names.length) return this._guardAll ? { version: known.version } : {}
@@ -619,7 +619,7 @@ function blank(kind, id, now, place) {
   if (kind === 'list') return { ...common, name: '', color: null, archived_at: null }
   return {
     ...common, title: '', description: null, completed: false, completed_at: null, status: 'open', list_id: null,
-    parent_id: null, start: null, due: null, time_zone: null, due_at: null, priority: null, labels: [], link: null, extra: {},
+    parent_id: null, start: null, due: null, time_zone: null, due_at: null, recurrence: null, recurrence_mode: 'next', priority: null, labels: [], link: null, extra: {},
   }
 }
 
@@ -655,5 +655,5 @@ function requestOf({ op, kind, id, fields, writes, versions, key }) {
   if (op === 'update') return { method: kind === 'label' ? 'PUT' : 'PATCH', path, body: fields, headers }
   if (op === 'rename') return { method: fields?.name ? 'PATCH' : 'DELETE', path, body: fields?.name ? fields : undefined, headers }
   if (op === 'delete') return { method: 'DELETE', path, headers: { ...headers, Prefer: 'return=representation' } }
-  return { method: 'POST', path: `${path}/${op}`, body: op === 'move' ? fields : undefined, headers }
+  return { method: 'POST', path: `${path}/${op}`, body: fields, headers }
 }

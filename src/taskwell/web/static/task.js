@@ -5,6 +5,7 @@ import { dueOf, sayMoment, zone } from './dates.js'
 import { icon } from './icons.js'
 import * as actions from './actions.js'
 import * as palette from './palette.js'
+import { readRule, sayRule } from './rules.js'
 import { LEVELS, level, lists, priorityOf, today } from './views.js'
 import { order } from './store.js'
 
@@ -13,6 +14,9 @@ import { order } from './store.js'
 
 /** What is typed and not saved yet, with what the field was when the typing began. @type {Map<string, {value: string, base: any}>} */
 const drafts = new Map()
+/** The words of a recurrence that are typed, or that were not understood. */
+let rule = { id: '', text: '', isUnread: false }
+const NO_RULE = { recurrence: null, recurrence_mode: 'next', recurrence_exclude: null }
 const LINK = /\bhttps?:\/\/[^\s<>"']+[^\s<>"'.,;:!?)\]]/g
 
 /** @param {Task} task @param {'title' | 'description'} name */
@@ -33,6 +37,20 @@ export function commit(context) {
     if (text === base || (name === 'title' && !text) || !context.store.get('task', id)) continue
     actions.update(context, [id], { [name]: text }, 'Changed: %', { [name]: base })
   }
+  commitRule(context)
+}
+
+/** @param {Context} context */
+function commitRule(context) {
+  const { id } = rule
+  const task = context.store.get('task', id)
+  if (!task) return
+  const text = rule.text.trim()
+  const isNew = text !== sayRule(task)
+  const fields = text && isNew ? readRule(context.words?.(`x ${text}`), task) : NO_RULE
+  rule = fields ? { id: '', text: '', isUnread: false } : { id, text, isUnread: true }
+  if (fields && isNew) actions.update(context, [id], fields, 'Changed: %')
+  else context.draw()
 }
 
 /** @param {any} element */
@@ -107,7 +125,7 @@ function fields(context, task) {
       ${foreign ? html`<span class="zone">${task.time_zone}${local?.time ? `: ${local.day === today(context) ? '' : `${local.day} `}${local.time} here` : ''}</span>` : nothing}</dd>
     <dt><label for="start">Start</label></dt>
     <dd><input id="start" type="date" max=${day || nothing} .value=${live(task.start?.slice(0, 10) ?? '')} @change=${(/** @type {any} */ event) => setStart(event.target.value)}></dd>
-    ${task.recurrence ? html`<dt>Repeats</dt><dd class="text">${task.recurrence}</dd>` : nothing}
+    ${repeats(context, task)}
     <dt><label for="list">List</label></dt>
     <dd><select id="list" @change=${(/** @type {any} */ event) => actions.moveToList(context, [task.id], event.target.value || null)}>
       <option value="" ?selected=${!task.list_id}>Inbox</option>
@@ -119,6 +137,21 @@ function fields(context, task) {
     <dd class="labels">${task.labels.map((label) => html`<span class="chip"><span dir="auto">${label}</span><button type="button" aria-label=${`Remove ${label}`} @click=${() => actions.toggleLabel(context, [task.id], label)}>${icon('close')}</button></span>`)}
       <button type="button" class="small" @click=${() => palette.chooseLabel(context, [task.id])}>Add a label</button></dd>
   </dl>`
+}
+
+/** @param {Context} context @param {Task} task */
+function repeats(context, task) {
+  const typed = rule.id === task.id ? rule : null
+  const note = (/** @type {any} */ event) => {
+    rule = { id: task.id, text: event.target.value, isUnread: false }
+    context.draw()
+  }
+  const skip = () => actions.perform(context, [{ op: 'skip', kind: 'task', id: task.id, fields: { occurrence: task.due ?? task.start } }], `Skipped: “${task.title}”`)
+  return html`<dt><label for="repeats">Repeats</label></dt>
+    <dd><input id="repeats" type="text" placeholder="every monday" autocomplete="off" maxlength="500" aria-describedby="unread" aria-invalid=${typed?.isUnread ? 'true' : 'false'} .value=${live(typed?.text ?? sayRule(task))}
+      @input=${note} @blur=${() => commit(context)} @keydown=${(/** @type {KeyboardEvent} */ event) => event.key === 'Enter' && !event.isComposing && commit(context)}>
+      <span id="unread" class="zone danger" role="status" ?hidden=${!typed?.isUnread}>${typed?.isUnread ? 'Not understood, and not saved' : ''}</span>
+      ${task.recurrence && !task.completed ? html`<button type="button" class="small" @click=${skip}>Skip this one</button>` : nothing}</dd>`
 }
 
 /** @param {Context} context @param {Task} task */

@@ -15,7 +15,7 @@ export type Kind = 'task' | 'list' | 'label'
 
 /** A write, before it is queued. `record`: what a restore brings back. `before`: what the fields were. */
 export interface Write {
-  op: 'create' | 'update' | 'delete' | 'restore' | 'move' | 'rename' | 'undo' | 'batch'
+  op: 'create' | 'update' | 'delete' | 'restore' | 'move' | 'rename' | 'undo' | 'skip' | 'batch'
   kind: Kind
   id: string
   fields?: Record<string, any>

@@ -45,7 +45,10 @@ async def show_docs(request: Request) -> HTMLResponse:
 
 
 @router.get("/openapi.json", name="show_openapi")
-async def show_openapi(request: Request) -> JSONResponse:
-    """The document, with the root path under which this client reaches the server."""
+def show_openapi(request: Request) -> JSONResponse:
+    """The document, with the root path under which this client reaches the server.
+
+    In a thread: the first one takes a second of computing, in which others are to be answered.
+    """
     server = {"url": link(request.scope, "") or "/"}
     return JSONResponse({**request.app.openapi(), "servers": [server]})

@@ -91,6 +91,8 @@ class TestField:
             (at("-PT1.5H"), "/reminders/0/trigger", "invalid_trigger"),
             (at("2031-05-06"), "/reminders/0/trigger", "invalid_trigger"),
             (at("2031-02-30T09:00"), "/reminders/0/trigger", "invalid_trigger"),
+            (at("9998-12-31T23:59:59-01:00"), "/reminders/0/trigger", "invalid_trigger"),
+            (at("1900-01-01T00:00:00+01:00"), "/reminders/0/trigger", "invalid_trigger"),
             ([{"trigger": 15}], "/reminders/0/trigger", "invalid_trigger"),
             (at("P366DT1S"), "/reminders/0/trigger", "out_of_range"),
             (at("-PT99999999H"), "/reminders/0/trigger", "out_of_range"),
@@ -107,6 +109,17 @@ class TestField:
         found = violation(answer)
         assert (found["pointer"], found["code"]) == (pointer, code)
         assert client.get(tasks).json() == []
+
+    @pytest.mark.parametrize("zone", [None, "Etc/GMT+12"])
+    @pytest.mark.parametrize("due", ["9998-12-31", "9998-12-31T23:59:59"])
+    def test_what_no_calendar_has_is_silent(
+        self, client: httpx2.Client, tasks: str, due: str, zone: str | None
+    ) -> None:
+        made = create(client, tasks, due=due, time_zone=zone, reminders=at("P366D"))
+        assert made["reminders"] == at("P366D")
+        other = create(client, tasks, due="2031-05-06", reminders=at("PT8784H"))
+        changed = client.patch(f"{tasks}/{other['id']}", json={"due": due, "time_zone": zone})
+        assert changed.status_code == 200
 
     def test_what_is_at_an_instant_moves_with_a_recurring_task(
         self, client: httpx2.Client, tasks: str

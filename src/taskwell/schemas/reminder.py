@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from taskwell.schemas.dates import parse_when
+from taskwell.schemas.dates import YEARS, parse_when
 
 MAX_REMINDERS = 10
 MAX_DISTANCE = timedelta(days=366)
@@ -62,7 +62,8 @@ def _trigger(value: object) -> str:
         when = parse_when(text)
     except PydanticCustomError:
         when = None
-    if not isinstance(when, datetime):
+    # What is shown, in UTC, has to be what a client may send back.
+    if not isinstance(when, datetime) or when.year not in YEARS:
         raise PydanticCustomError("invalid_trigger", _TRIGGER_DETAIL)
     return when.isoformat().replace("+00:00", "Z")
 

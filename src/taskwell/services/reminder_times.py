@@ -27,7 +27,8 @@ class Alarm(NamedTuple):
 def alarms_of(task: Mapping[str, Any], zone: str) -> set[Alarm]:
     """All alarms of a task, past ones too. `task`: the columns `REMINDED_BY`; `zone`: the user's.
 
-    A date is due at 9:00 of its day. A reminder whose date the task does not have is silent.
+    A date is due at 9:00 of its day. A reminder whose date the task does not have is silent, and so is one
+    after the year 9999.
     """
     local = _zone_of(task["time_zone"], zone)
 
@@ -44,7 +45,8 @@ def alarms_of(task: Mapping[str, Any], zone: str) -> set[Alarm]:
         if distance is None:
             alarms.add(Alarm("reminder", _instant(reminder["trigger"], local)))
         elif text is not None:
-            alarms.add(Alarm("reminder", _at_distance(text, distance, zone_of(text))))
+            at = _at_distance(text, distance, zone_of(text))
+            alarms |= {Alarm("reminder", at)} if at else set()
     return alarms
 
 
@@ -67,12 +69,18 @@ def _instant(text: str, zone: str, of_date: time = time()) -> datetime:
     return when if when.tzinfo is not None else instant_of(when, zone)
 
 
-def _at_distance(text: str, distance: Distance, zone: str) -> datetime:
-    """Days keep the time of day. From a date, hours do too: nine hours after it are 9:00, on every day."""
-    when = datetime.fromisoformat(text) + timedelta(distance.days)
-    if len(text) == _DATE_LENGTH:
-        return instant_of(when + distance.time, zone)
-    return instant_of(when, zone) + distance.time
+def _at_distance(text: str, distance: Distance, zone: str) -> datetime | None:
+    """The instant; None if no calendar has it.
+
+    Days keep the time of day. From a date, hours do too: nine hours after it are 9:00, on every day.
+    """
+    try:
+        when = datetime.fromisoformat(text) + timedelta(distance.days)
+        if len(text) == _DATE_LENGTH:
+            return instant_of(when + distance.time, zone)
+        return instant_of(when, zone) + distance.time
+    except OverflowError:
+        return None
 
 
 def moved_reminders(

@@ -440,6 +440,24 @@ class TestSkip:
         assert again == answer.json()
         problem(client.post(f"{path}/skip", json={"occurrence": "2099-12-25"}), 409, "conflict")
 
+    @pytest.mark.parametrize("mode", ["next", "each", "completion"])
+    @pytest.mark.parametrize(
+        ("rule", "due", "skipped"),
+        [
+            ("FREQ=DAILY", "2099-11-23", ["2099-11-24", "2099-11-25"]),
+            ("FREQ=WEEKLY;BYDAY=MO", "2099-11-23", ["2099-11-30", "2099-12-07"]),
+            ("FREQ=MONTHLY", "2099-11-23T09:00:00", ["2099-12-23T09:00:00", "2100-01-23T09:00:00"]),
+            ("FREQ=HOURLY;INTERVAL=5", "2099-11-23T09:00:00", ["2099-11-23T14:00:00", "2099-11-23T19:00:00"]),
+        ],
+    )
+    def test_one_to_come_is_passed_in_every_mode(
+        self, client: httpx2.Client, tasks: str, mode: str, rule: str, due: str, skipped: list[str]
+    ) -> None:
+        task = create(client, tasks, due=due, recurrence=rule, recurrence_mode=mode)
+        path = f"{tasks}/{task['id']}/skip"
+        assert [client.post(path).json()["due"] for _ in skipped] == skipped
+        assert client.post(path, json={"occurrence": due}).json()["due"] == skipped[-1]
+
     def test_the_last_one_is_cancelled(self, client: httpx2.Client, tasks: str) -> None:
         path = f"{tasks}/{create(client, tasks, **WEEKLY | {'recurrence': 'FREQ=WEEKLY;COUNT=1'})['id']}"
         assert client.post(f"{path}/skip").json()["status"] == "cancelled"

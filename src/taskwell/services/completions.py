@@ -124,14 +124,19 @@ class Step(NamedTuple):
 
 
 async def step_of(
-    transaction: Transaction, columns: Mapping[str, Any], moment: datetime, zone: ZoneOfRequest
+    transaction: Transaction,
+    columns: Mapping[str, Any],
+    moment: datetime,
+    zone: ZoneOfRequest,
+    *,
+    skips: bool = False,
 ) -> Step:
-    """The step of a recurring task at a moment. `columns`: all of the task's."""
+    """The step of a recurring task at a moment. `columns`: all of the task's. `skips`: as `advance`."""
     dates, recurrence = dates_of(columns), recurrence_of(columns)
     occurrence = dates.due or dates.start
     assert occurrence is not None
     name = await zone.name(transaction, columns["user_id"])
-    advance = recurring.advance(dates, recurrence, moment, name)
+    advance = recurring.advance(dates, recurrence, moment, name, skips=skips)
     if advance is None:
         return Step(occurrence, {}, None, name)
     reminders = moved_reminders(columns["reminders"], advance.shift, dates.time_zone, name)

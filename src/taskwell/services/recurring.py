@@ -8,7 +8,7 @@ left, it has ended.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any, Literal
 
 from taskwell.core.errors import Invalid, Violation
@@ -88,13 +88,18 @@ class Advance:
     shift: Shift
 
 
-def advance(dates: Dates, recurrence: Recurrence, completed_at: datetime, zone: str) -> Advance | None:
+def advance(
+    dates: Dates, recurrence: Recurrence, completed_at: datetime, zone: str, *, skips: bool = False
+) -> Advance | None:
     """What completing or skipping the current occurrence makes of a task; None if the series ends by it.
 
-    `completed_at`: an instant. `zone`: the caller's, for dates and floating times. A rule that the task's
-    dates do not allow, or that does not parse (any more), has ended.
+    `completed_at`: an instant. `zone`: the caller's, for dates and floating times. `skips`: the occurrence is
+    skipped, so that the next one is after it, also if it was still to come. A rule that the task's dates do
+    not allow, or that does not parse (any more), has ended.
     """
     series = _series(dates, recurrence, zone)
+    if series and skips:
+        completed_at = max(completed_at, _instant(series))
     found = series and _following(series, recurrence.mode, completed_at)
     if not (series and found):
         return None
@@ -185,6 +190,13 @@ def _anchor(rule: Rule, dates: Dates) -> date | None:
         return start
     anchor = due or start
     return None if rule.is_timed and not isinstance(anchor, datetime) else anchor
+
+
+def _instant(series: Series) -> datetime:
+    """The instant of the anchor; of a date, when its day begins."""
+    anchor = series.anchor
+    local = anchor if isinstance(anchor, datetime) else datetime.combine(anchor, time())
+    return instant_of(local, series.zone)
 
 
 def _following(series: Series, mode: RecurrenceMode, completed_at: datetime) -> Occurrence | None:

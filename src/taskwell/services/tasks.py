@@ -332,7 +332,7 @@ async def skip_task(
     if stored.recurrence is None or stored.completed:
         raise NotRecurring
     now = instant_after(stored)
-    step = await step_of(transaction, stored._asdict(), now, zone)
+    step = await step_of(transaction, stored._asdict(), now, zone, skips=True)
     cancelled = {"completed": True, "completed_at": now, "status": "cancelled"}
     values = cancelled if step.shift is None else step.columns
     skipped = Occurrence(step.occurrence)

@@ -92,8 +92,9 @@ PRIORITIES = {"1": 1, "2": 5, "3": 9, "4": None}
 NO_DATE_AFTER = _set(
     """
     the a an my your his our their its of for to from about before after since until till last past first
-    second third fourth fifth black good cyber easter ash palm der die das den dem des ein eine einen
-    einem für vor nach seit vom letzten letzte letzter ersten zweiten dritten vierten fünften
+    second third fourth fifth sixth 1st 2nd 3rd 4th 5th 6th black good cyber easter ash palm der die das den
+    dem des ein eine einen einem für vor nach seit vom letzten letzte letzter ersten zweiten dritten
+    vierten fünften
     """
 )
 # "Guten Morgen", "am Morgen".

@@ -96,8 +96,8 @@ const PRIORITIES = { 1: 1, 2: 5, 3: 9, 4: null }
 
 const NO_DATE_AFTER = set(
   'the a an my your his our their its of for to from about before after since until till last past first second ' +
-    'third fourth fifth black good cyber easter ash palm der die das den dem des ein eine einen einem für vor ' +
-    'nach seit vom letzten letzte letzter ersten zweiten dritten vierten fünften',
+    'third fourth fifth sixth 1st 2nd 3rd 4th 5th 6th black good cyber easter ash palm der die das den dem des ein eine ' +
+    'einen einem für vor nach seit vom letzten letzte letzter ersten zweiten dritten vierten fünften',
 )
 const NO_MORGEN_AFTER = set('guten am jeden jeder diesen gestern schönen einen der zum')
 const DOUBTFUL = set('mon wed sat sun weekend may mar march tom tod')

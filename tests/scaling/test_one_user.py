@@ -54,6 +54,13 @@ ACROSS_USERS = {
     "reminders look for whose time has come": (
         r"^SELECT reminders\.(user_id, reminders\.id|at) FROM reminders WHERE reminders\.fired_at IS NULL "
     ),
+    "webhooks look for the users who have some": (
+        r"^SELECT DISTINCT webhooks\.user_id FROM webhooks WHERE webhooks\.active$"
+    ),
+    "webhooks look for old deliveries to forget": (
+        r"^SELECT webhook_deliveries\.user_id, webhook_deliveries\.id FROM webhook_deliveries "
+        r"WHERE webhook_deliveries\.at <"
+    ),
     "an e-mail address is one user's only": r"^UPDATE users SET email=.* FROM users WHERE users\.email =",
 }
 # Statements about several users, who are all named: those who asked at once.
@@ -68,6 +75,7 @@ USER_NOT_FIRST = {
     "ix_labels_deleted_at_user_id",
     "ix_idempotency_keys_created_at_user_id",
     "ix_reminders_at_user_id",
+    "ix_webhook_deliveries_at_user_id",
 }
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from itertools import chain, cycle, product
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -415,7 +415,8 @@ class TestFilters:
                     assert (refused["parameter"], refused["code"]) == (name, code)
 
     def test_a_word_is_read_in_any_case(self, made: Made) -> None:
-        assert found(made, f"due=Today,NONE&tz={NOON}") == expected(made, f"due=today,none&tz={NOON}")
+        zone = quote(NOON)  # in the afternoon it has a plus
+        assert found(made, f"due=Today,NONE&tz={zone}") == expected(made, f"due=today,none&tz={zone}")
         assert found(made, "list=Inbox&priority=NONE&status=In_Progress") == expected(
             made, "list=inbox&priority=none&status=in_progress"
         )

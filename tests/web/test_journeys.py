@@ -217,6 +217,21 @@ class TestDetails:
         (task,) = visit.tasks()
         assert (task["recurrence"], task["due"]) == (None, monday.isoformat())
 
+    def test_a_repetition_is_undone_with_its_subtasks(self, visit: Visitor) -> None:
+        task = visit.task(
+            "Bins", due=datetime.now(UTC).date().isoformat(), recurrence="FREQ=DAILY;INTERVAL=3"
+        )
+        part = visit.task("Empty them", parent_id=task["id"], completed=True)
+        page = visit.synced()
+        row(page, "Bins").get_by_role("checkbox").click()
+        up_to_date(page)
+        after = {one["title"]: one for one in visit.tasks()}
+        assert (after["Bins"]["completed"], after["Empty them"]["completed"]) == (False, False)
+        page.keyboard.press("z")
+        up_to_date(page)
+        after = {one["title"]: one for one in visit.tasks()}
+        assert (after["Bins"]["due"], after["Empty them"]["completed"]) == (task["due"], part["completed"])
+
     def test_the_history_takes_back(self, visit: Visitor) -> None:
         task = visit.task("Buy milk")
         visit.http.patch(f"/api/tasks/{task['id']}", json={"title": "Buy oat milk"})

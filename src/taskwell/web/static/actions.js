@@ -53,6 +53,11 @@ export function perform(context, writes, text) {
   }
   const repeats = writes.some(({ op, kind, id, fields }) => kind === 'task' && (op === 'skip' || fields?.completed) && Boolean(store.get(kind, id)?.recurrence))
   const inverse = writes.map((write) => inverseOf(context, write)).reverse()
+  for (const write of writes) {
+    const { due, start, recurrence } = (write.kind === 'task' && store.get('task', write.id)) || {}
+    // Ticked on two devices, it is done once.
+    if (recurrence && write.fields?.completed) write.fields = { ...write.fields, occurrence: due ?? start }
+  }
   context.say(text, true)
   for (let from = 0; from < writes.length; from += BATCH) {
     const some = writes.slice(from, from + BATCH)
@@ -61,12 +66,13 @@ export function perform(context, writes, text) {
   }
 }
 
-/** The server's undo brings back what only the server knows, such as the date before a repetition. @type {Map<string, number>} */
+/** The server's undo brings back what only the server knows, such as the date before a repetition. @type {Map<string, number[]>} */
 const versions = new Map()
 
-/** @param {string} key @param {number | undefined} version */
-export function noteVersion(key, version) {
-  if (version) versions.set(key, version)
+/** @param {string} key @param {any} answer */
+export function noteVersions(key, answer) {
+  const [first, last = first] = String(answer?.completion ?? answer?.version ?? '').split('-').map(Number)
+  if (first) versions.set(key, Array.from({ length: last - first + 1 }, (_, place) => first + place))
 }
 
 /** @param {Context} context */
@@ -75,9 +81,9 @@ export async function undo(context) {
   if (!step) return context.say('There is nothing to undo')
   for (const write of step.inverse) context.lingering.delete(write.id)
   if (!(await context.store.withdraw(step.key))) {
-    const version = versions.get(step.key)
+    const known = versions.get(step.key)
     const writes = step.inverse.map((write) => ({ ...write, fields: write.fields && { ...write.fields } }))
-    if (step.repeats && version) context.store.add({ op: 'undo', kind: 'task', id: writes[0].id, versions: [version] })
+    if (step.repeats && known) context.store.add({ op: 'undo', kind: 'task', id: writes[0].id, versions: known })
     else context.store.add(writes.length === 1 ? writes[0] : { op: 'batch', kind: 'task', id: '', writes })
   }
   context.say(`Undone: ${step.text}`)

@@ -55,9 +55,11 @@ export function makeApi(/** @type {string} */ root, bearer = async () => /** @ty
   async function request(method, path, options) {
     const answer = await open(method, path, options)
     if (answer.status === 204) return null
-    return answer.json().catch(() => {
+    const body = await answer.json().catch(() => {
       throw new Problem(0, null) // it broke off
     })
+    const completion = answer.headers.get('completion') // no member of the task
+    return completion ? Object.defineProperty(body, 'completion', { value: completion }) : body
   }
 
   /**

@@ -198,7 +198,7 @@ async function open(account) {
   const channel = typeof BroadcastChannel === 'undefined' ? undefined : new BroadcastChannel(databaseOf(account.user))
   const exclusive = navigator.locks && ((/** @type {() => Promise<void>} */ work) => navigator.locks.request(`${databaseOf(account.user)} flush`, work))
   const store = new Store({ api, db, channel, exclusive, onchange: draw })
-  store.onsent = (entry, answer) => actions.noteVersion(entry.key, answer?.version)
+  store.onsent = (entry, answer) => actions.noteVersions(entry.key, answer)
   context = makeContext(store, account)
   store.visible = document.visibilityState === 'visible'
   await store.start()

@@ -13,6 +13,7 @@ TaskwellError
 │   └── ClaimLost             … or the claim is over
 ├── PreconditionRequired  the request names no expected version
 ├── Gone                  the cursor has expired
+│   └── VersionGone           … or the history has the version no longer
 ├── KeyReused             the idempotency key belongs to another request
 ├── Unavailable           the same request may succeed later
 │   ├── Busy              … once a lock or a connection is free
@@ -150,6 +151,11 @@ class Gone(TaskwellError):
 
     def __init__(self, parameter: str = "since") -> None:
         super().__init__(f"The cursor has expired: fetch everything again, without `{parameter}`.")
+
+
+class VersionGone(Gone):
+    def __init__(self) -> None:
+        TaskwellError.__init__(self, "The history has no such version any more: it cannot be sent again.")
 
 
 class KeyReused(TaskwellError):

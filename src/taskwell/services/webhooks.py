@@ -17,7 +17,7 @@ from sqlmodel import col
 from uuid_utils.compat import uuid7
 
 from taskwell.core.clock import utc_now
-from taskwell.core.errors import Conflict, Gone, Invalid, NotFound, Violation
+from taskwell.core.errors import Conflict, Invalid, NotFound, VersionGone, Violation
 from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.models import ApiToken, User, Webhook
 from taskwell.models.base import table_of
@@ -65,7 +65,7 @@ class Sender(Protocol):
     async def send_again(
         self, user_id: str, maker: UUID | None, webhook_id: UUID, version: int
     ) -> DeliveryRead:
-        """Send one event again. Raises WebhookNotFound, NotDelivering, Overloaded, Gone."""
+        """Send one event again. Raises WebhookNotFound, NotDelivering, Overloaded, VersionGone."""
 
     def follow(self, user_id: str) -> None:
         """Look for what is to be sent to the user's subscriptions, now and at their later writes."""
@@ -118,7 +118,7 @@ async def create_webhook(
     Raises:
         UserNotFound: the user does not exist, and `create_user` is false.
         TooManyWebhooks: the user has the maximum number of subscriptions.
-        Invalid, Gone: `since` is a version of the future, or the history does not go back so far.
+        Invalid, VersionGone: `since` is a version of the future, or the history does not go back so far.
     """
     last = await lock(transaction, user_id, create_user=create_user)
     count = await transaction.first(
@@ -195,7 +195,7 @@ async def redeliver_since(
 
     Raises:
         WebhookNotFound: missing, or another user's.
-        Invalid, Gone: the version is one of the future, or the history does not go back so far.
+        Invalid, VersionGone: the version is one of the future, or the history does not go back so far.
     """
     await get_webhook(transaction, user_id, maker, webhook_id)
     locked = await transaction.first(next_numbers(user_id, 0))
@@ -251,13 +251,13 @@ async def _change(transaction: Transaction, which: ColumnElement[bool], values: 
 
 
 async def _check_version(transaction: ReadTransaction, user_id: str, since: int, last: int) -> None:
-    """Raises Invalid, Gone."""
+    """Raises Invalid, VersionGone."""
     if since > last:
         detail = "must not be a version of the future"
         raise Invalid(Violation("body", "/since", "out_of_range", detail))
     row = await transaction.first(select(col(User.history_seq)).where(col(User.id) == user_id))
     if row is not None and since < row[0]:
-        raise Gone
+        raise VersionGone
 
 
 def _stored_events(events: list[str]) -> str:

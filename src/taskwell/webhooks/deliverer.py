@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 
 from taskwell import __version__
 from taskwell.core.clock import utc_now
-from taskwell.core.errors import Conflict, Gone, Overloaded, TaskwellError
+from taskwell.core.errors import Conflict, Overloaded, TaskwellError, VersionGone
 from taskwell.core.settings import Settings
 from taskwell.database.database import Database
 from taskwell.http.metrics import Metrics
@@ -333,7 +333,7 @@ class Deliverer:
         subscription = await self._found(user_id, maker, webhook_id)
         event = await self._database.read(deliveries.find_event, user_id, version)
         if event is None:
-            raise Gone("version")
+            raise VersionGone
         with self._one_at_a_time(user_id):
             sent = await self._send_event(subscription, event)
         return await self._logged(subscription, sent.attempt(1, "redelivered"))

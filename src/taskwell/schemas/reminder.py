@@ -107,6 +107,7 @@ class Reminder(BaseModel):
         BeforeValidator(_from),
         Field(
             alias="from",
+            examples=["start"],
             description="Counts a duration from the `start`, also if the task has a `due`.",
             json_schema_extra=_without_default,
         ),
@@ -136,7 +137,7 @@ ReminderRead = Annotated[
             "type": "object",
             "properties": {
                 "trigger": {"type": "string", "examples": ["-PT15M"]},
-                "from": {"type": "string", "enum": ["start"]},
+                "from": {"type": "string", "enum": ["start"], "examples": ["start"]},
             },
             "required": ["trigger"],
         }

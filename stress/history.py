@@ -33,7 +33,7 @@ _PAUSE_SECONDS = 0.02
 _OWN = {"id", "user_id", "created_at", "updated_at", "version", "deleted_at", "open", "total"}
 _DEFAULTS: Mapping[str, Any] = {
     "completed": False, "status": "open", "labels": [], "extra": {}, "deleted": False,
-    "recurrence_mode": "next", "recurrence_exclude": [],
+    "recurrence_mode": "next", "recurrence_exclude": [], "reminders": [],
 }  # fmt: skip
 
 Json = dict[str, Any]

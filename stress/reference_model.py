@@ -175,6 +175,7 @@ class Book:
             "id": self.unknown(), "user_id": self.user, "title": None, "description": None,
             "completed": False, "completed_at": None, "status": "open", "list_id": None, "parent_id": None,
             "recurrence": None, "recurrence_mode": "next", "recurrence_exclude": [],
+            "reminders": [],
             "position": self.unknown(), "start": None, "due": None, "time_zone": None, "due_at": None,
             "priority": None, "labels": [], "link": None, "extra": {}, "created_at": now, "deleted_at": None,
         }  # fmt: skip

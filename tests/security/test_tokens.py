@@ -293,7 +293,7 @@ class TestCommand:
         ("arguments", "word"),
         [
             (("--user", "a b"), "--user: must consist of letters"),
-            (("--user", "a", "--scope", "everything"), "--scope: must be tasks:read, tasks:edit"),
+            (("--user", "a", "--scope", "everything"), "--scope: must be one of tasks:read, tasks:edit"),
             (("--user", "a", "--rate", "60/week"), "--rate: must be a number per second"),
             (("--user", "a", "--rate", "none"), "--rate: must be a number per second"),
             (("--user", "a", "--expires", "tomorrow"), "--expires: must be an instant"),

@@ -20,9 +20,9 @@ from harness.warm import shared
 from stress.client import Answer, Connection, Request, connections
 
 _CHANGES = 100_000
-_CHANGES_IN_SHORT = 1_200
+_CHANGES_IN_SHORT = 600
 _KILLS = 100
-_KILLS_IN_SHORT = 3
+_KILLS_IN_SHORT = 2
 _WRITERS = 8
 _USERS = ("ann", "bob")
 _KNOWN = 40  # tasks and lists of a user that all its writers change, the latest ones

@@ -83,8 +83,8 @@ class TestStress:
     @of("history")
     def test_every_change_is_in_the_history_once(self, measured: Figures) -> None:
         assert measured.broken == []
-        assert measured.values["kills"] >= 3
-        assert measured.values["records"] >= 1_200
+        assert measured.values["kills"] >= 2
+        assert measured.values["records"] >= 600
         assert measured.values["of which undone"] > 0
 
     @of("recurrence")

@@ -76,7 +76,11 @@ def running_receiver() -> Iterator[Receiver]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            length = int(self.headers["content-length"])
+            body = self.rfile.read(length)
+            if len(body) < length:  # the sender was killed within its request
+                self.close_connection = True
+                return
             headers = {name.lower(): value for name, value in self.headers.items()}
             received = Received(self.path, headers, body)
             reply = receiver.answering(received)

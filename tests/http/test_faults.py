@@ -853,7 +853,7 @@ def program_that_writes(file: Path) -> Iterator[None]:
 def drop_tasks(url: str) -> None:
     """A mistake that no check finds: the server cannot know."""
     if url.startswith("postgresql"):
-        execute(url, "DROP TABLE tasks")
+        execute(url, "DROP TABLE tasks CASCADE")
     else:
         with closing(sqlite3.connect(str(make_url(url).database))) as connection:
             connection.execute("DROP TABLE tasks")

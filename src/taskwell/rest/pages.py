@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Set
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from fastapi import Request, Response
@@ -34,6 +34,12 @@ class Page(NamedTuple):
     json: str
     etag: str
     link: str | None
+
+
+# For the OpenAPI document.
+NEXT_PAGE: dict[str, Any] = {
+    "Link": {"description": "The next page, if there is one.", "schema": {"type": "string"}}
+}
 
 
 def next_link(scope: Scope, cursor: str) -> str:

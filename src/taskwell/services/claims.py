@@ -33,13 +33,12 @@ from taskwell.schemas.claim import (
 from taskwell.schemas.query import TaskQuery
 from taskwell.schemas.task import TASK_COLUMNS, TaskRead
 from taskwell.services.sequence import next_numbers
+from taskwell.services.task_fields import NO_CLAIM
 from taskwell.services.task_filters import IS_OPEN, conditions, free_at, held_at
 from taskwell.services.task_query import order_of
 from taskwell.services.task_rows import write_tasks
 from taskwell.services.tasks import ExpectedVersions, locked
 from taskwell.services.zones import NO_ZONE, ZoneOfRequest
-
-_NO_CLAIM: dict[str, Any] = {"claim": None, "claimed_until": None, "claim_by": None}
 
 
 class TaskCompleted(Conflict):
@@ -170,7 +169,7 @@ async def release_claim(
     if claim is not None and stored.claim != claim:
         raise ClaimLost(stored.version, _holder(transaction.actor, stored))
     if stored.claim is not None:
-        await write_tasks(transaction, user_id, [{"id": task_id, **_NO_CLAIM}], op="released")
+        await write_tasks(transaction, user_id, [{"id": task_id, **NO_CLAIM}], op="released")
 
 
 def _holder(actor: Actor, task: Row[Any]) -> dict[str, object] | None:

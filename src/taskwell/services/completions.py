@@ -23,12 +23,12 @@ from taskwell.services.placement import Part
 from taskwell.services.recurring import Recurrence, Shift
 from taskwell.services.reminder_times import moved_reminders
 from taskwell.services.task_dates import Dates, recomputed
+from taskwell.services.task_fields import NO_CLAIM
 from taskwell.services.task_rows import stretches, write_tasks
 from taskwell.services.zones import ZoneOfRequest
 
 _EARLIEST, _AHEAD = datetime(1970, 1, 1, tzinfo=UTC), timedelta(minutes=1)
-# A claim is of one occurrence.
-_NOT_CLAIMED = {"claim": None, "claimed_until": None, "claim_by": None}
+_OPEN: dict[str, Any] = {"completed": False, "completed_at": None, "status": None}
 
 
 class NotRecurring(Conflict):
@@ -141,8 +141,8 @@ async def step_of(
         return Step(occurrence, {}, None, name)
     reminders = moved_reminders(columns["reminders"], advance.shift, dates.time_zone, name)
     moved = {"reminders": reminders, **advance.dates._asdict(), **recurrence_columns(advance.recurrence)}
-    is_open = {"completed": False, "completed_at": None, "status": None}
-    return Step(occurrence, {**moved, **is_open, **_NOT_CLAIMED}, advance.shift, name)
+    # A claim is of one occurrence.
+    return Step(occurrence, {**moved, **_OPEN, **NO_CLAIM}, advance.shift, name)
 
 
 async def reopen_parts(
@@ -170,8 +170,7 @@ async def reopen_parts(
             staying.add(part.id)
         elif row.completed or with_open:
             (done if row.completed else undone).append({"id": row.id, **_moved(row, shift, zone)})
-    is_open = {"completed": False, "completed_at": None, "status": None}
-    await write_tasks(transaction, user_id, [row | is_open for row in done], op="reopened", updated_at=now)
+    await write_tasks(transaction, user_id, [row | _OPEN for row in done], op="reopened", updated_at=now)
     await write_tasks(transaction, user_id, undone, updated_at=now)
     return len(done) + len(undone)
 

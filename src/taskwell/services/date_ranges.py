@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, and_, bindparam, case, func
 
 from taskwell.core.time_zones import instant_of, local_time_of
+from taskwell.services.task_dates import DATE_LENGTH
 
-_DATE_LENGTH = len("2026-11-20")
 _DAY = timedelta(days=1)
 # Clocks differ by up to 26 hours, so a value's text may be that far beyond a bound that its instant keeps.
 _MARGIN = 2 * _DAY
@@ -125,7 +125,7 @@ def matches(text: str | None, at: datetime | None, within: Range) -> bool:
 def _is_before(text: str, at: datetime | None, bound: Bound) -> bool:
     if at is not None:
         return at < bound.instant
-    return text < (bound.day if len(text) == _DATE_LENGTH else bound.local)
+    return text < (bound.day if len(text) == DATE_LENGTH else bound.local)
 
 
 # SQL for `matches` is the conjunction of a rough condition, which can use an index, and the exact one. Each
@@ -177,7 +177,7 @@ def exact(
         compare = _SIDES[side]
         return case(
             (at.is_not(None), compare(at, instant)),
-            (func.length(text) == _DATE_LENGTH, compare(text, day)),
+            (func.length(text) == DATE_LENGTH, compare(text, day)),
             else_=compare(text, local),
         )
 

@@ -15,6 +15,7 @@ from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.schemas.quick_add import QuickAdded, Understood
 from taskwell.schemas.task import TaskCreate
 from taskwell.services.operations import Check, Operation, check_list
+from taskwell.services.task_dates import has_time
 from taskwell.services.task_lists import get_lists
 from taskwell.services.tasks import create_task
 from taskwell.services.zones import ZoneOfRequest, zone_of_user
@@ -23,7 +24,6 @@ _DETAILS = {
     "nothing_left": "leaves nothing for a title: add what is to be done, or put it in quotes",
     "too_long": "must have at most 1,000 characters",
 }
-_WITHOUT_ZONE = len("2026-11-20")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def _task(words: QuickWords, zone: str, lists: dict[str, UUID]) -> TaskCreate:
     optional = {
         "description": words.description,
         "due": words.due,
-        "time_zone": zone if words.due and len(words.due) > _WITHOUT_ZONE else None,
+        "time_zone": zone if has_time(words.due) else None,
         "recurrence": words.recurrence,
         "recurrence_mode": words.recurrence_mode if words.recurrence else None,
         "list_id": str(lists[words.list_name]) if words.list_name is not None else None,

@@ -17,9 +17,7 @@ from taskwell.core.recurrence.series import Occurrence, Series, falls_on_anchor
 from taskwell.core.time_zones import NAMES, instant_of, local_time_of
 from taskwell.schemas.dates import YEARS
 from taskwell.schemas.recurrence import RecurrenceMode
-from taskwell.services.task_dates import Dates, recomputed
-
-_DATE_LENGTH = len("2026-11-20")
+from taskwell.services.task_dates import DATE_LENGTH, Dates, recomputed
 
 Standing = Literal["current", "earlier", "later"]
 
@@ -264,4 +262,4 @@ def _left(exclude: tuple[str, ...], when: str) -> tuple[str, ...]:
 
 
 def _parsed(text: str) -> date:
-    return date.fromisoformat(text) if len(text) == _DATE_LENGTH else datetime.fromisoformat(text)
+    return date.fromisoformat(text) if len(text) == DATE_LENGTH else datetime.fromisoformat(text)

@@ -11,12 +11,12 @@ from taskwell.core.time_zones import NAMES, instant_of
 from taskwell.schemas.dates import YEARS
 from taskwell.schemas.reminder import Distance, distance_of
 from taskwell.services.recurring import Shift
+from taskwell.services.task_dates import DATE_LENGTH
 
 ReminderKind = Literal["reminder", "due"]
 # The columns of a task that its instants follow from.
 REMINDED_BY = ("start", "due", "time_zone", "reminders")
 _MORNING = time(9)
-_DATE_LENGTH = len("2026-11-20")
 
 
 class Alarm(NamedTuple):
@@ -33,7 +33,7 @@ def alarms_of(task: Mapping[str, Any], zone: str) -> set[Alarm]:
     local = _zone_of(task["time_zone"], zone)
 
     def zone_of(text: str) -> str:
-        return zone if len(text) == _DATE_LENGTH else local
+        return zone if len(text) == DATE_LENGTH else local
 
     due, start = task["due"], task["start"]
     alarms = set()
@@ -53,7 +53,7 @@ def alarms_of(task: Mapping[str, Any], zone: str) -> set[Alarm]:
 def depends_on_user(task: Mapping[str, Any]) -> bool:
     """Whether the instants of a task depend on its user's zone."""
     texts = (task["start"], task["due"])
-    return task["time_zone"] is None or any(text and len(text) == _DATE_LENGTH for text in texts)
+    return task["time_zone"] is None or any(text and len(text) == DATE_LENGTH for text in texts)
 
 
 def _zone_of(time_zone: str | None, zone: str) -> str:
@@ -64,7 +64,7 @@ def _zone_of(time_zone: str | None, zone: str) -> str:
 def _instant(text: str, zone: str, of_date: time = time()) -> datetime:
     """The instant of a text as tasks and triggers have it; of a date at a time of the day."""
     when = datetime.fromisoformat(text)
-    if len(text) == _DATE_LENGTH:
+    if len(text) == DATE_LENGTH:
         when = datetime.combine(when, of_date)
     return when if when.tzinfo is not None else instant_of(when, zone)
 
@@ -76,7 +76,7 @@ def _at_distance(text: str, distance: Distance, zone: str) -> datetime | None:
     """
     try:
         when = datetime.fromisoformat(text) + timedelta(distance.days)
-        if len(text) == _DATE_LENGTH:
+        if len(text) == DATE_LENGTH:
             return instant_of(when + distance.time, zone)
         return instant_of(when, zone) + distance.time
     except OverflowError:

@@ -12,7 +12,7 @@ from taskwell.core.errors import Invalid, Violation
 from taskwell.core.time_zones import NAMES, instant_of, local_time_of
 from taskwell.schemas.dates import DATE_DETAIL, YEARS
 
-_DATE_LENGTH = len("2026-11-20")
+DATE_LENGTH = len("2026-11-20")
 
 
 class Dates(NamedTuple):
@@ -60,7 +60,7 @@ def recomputed(dates: Dates) -> Dates:
 
 
 def _completed(start: str | None, due: str | None, zone: str | None) -> Dates:
-    if not (_has_time(start) or _has_time(due)):
+    if not (has_time(start) or has_time(due)):
         zone = None
     return Dates(start, due, zone, due_at=_instant(due, zone), start_at=_instant(start, zone))
 
@@ -88,12 +88,12 @@ def _is_instant(when: object) -> bool:
     return isinstance(when, datetime) and when.tzinfo is not None
 
 
-def _has_time(text: str | None) -> bool:
-    return text is not None and len(text) > _DATE_LENGTH
+def has_time(text: str | None) -> bool:
+    return text is not None and len(text) > DATE_LENGTH
 
 
 def _instant(text: str | None, zone: str | None) -> datetime | None:
-    if text is None or zone is None or not _has_time(text):
+    if text is None or zone is None or not has_time(text):
         return None
     return instant_of(datetime.fromisoformat(text), zone)
 

@@ -134,6 +134,10 @@ def label_values(names: Sequence[str]) -> dict[str, Any]:
     return {"labels": list(names), "labels_key": [label_key(name) for name in names]}
 
 
+# A task that no worker has taken.
+NO_CLAIM: Mapping[str, Any] = {"claim": None, "claimed_until": None, "claim_by": None}
+
+
 def toggled_values(now: ColumnElement[datetime]) -> dict[str, ColumnElement[Any]]:
     """SQL for the values of a task whose state is inverted, as `derived_values` has them."""
     return {

@@ -27,7 +27,7 @@ from taskwell.rest.dependencies import (
     preferences,
     some_of,
 )
-from taskwell.rest.pages import next_link
+from taskwell.rest.pages import NEXT_PAGE, next_link
 from taskwell.rest.routing import TaskwellRoute
 from taskwell.schemas.base import Moment
 from taskwell.schemas.change import KINDS, Kind
@@ -144,7 +144,7 @@ _PAGE: dict[int | str, dict[str, Any]] = {
                 "description": "The version after which the history is whole.",
                 "schema": {"type": "integer"},
             },
-            "Link": {"description": "The next page, if there is one.", "schema": {"type": "string"}},
+            **NEXT_PAGE,
         },
     }
 }
@@ -221,9 +221,7 @@ async def get_task_history(
     responses={
         200: {
             "description": "The occurrences.",
-            "headers": {
-                "Link": {"description": "The next page, if there is one.", "schema": {"type": "string"}}
-            },
+            "headers": NEXT_PAGE,
         },
         **problems("not_found"),
     },

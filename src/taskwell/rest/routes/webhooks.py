@@ -25,7 +25,7 @@ from taskwell.rest.dependencies import (
     preferences,
     refusing_dry_run,
 )
-from taskwell.rest.pages import next_link
+from taskwell.rest.pages import NEXT_PAGE, next_link
 from taskwell.rest.responses import (
     created_webhook_response,
     json_response,
@@ -262,9 +262,7 @@ async def rotate_webhook(
     responses={
         200: {
             "description": "The attempts.",
-            "headers": {
-                "Link": {"description": "The next page, if there is one.", "schema": {"type": "string"}}
-            },
+            "headers": NEXT_PAGE,
         },
         **problems("not_found"),
     },

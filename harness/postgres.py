@@ -63,7 +63,7 @@ class PostgresServer:
             "fsync": "off",
             "synchronous_commit": "off",
             "full_page_writes": "off",
-            "max_connections": "200",
+            "max_connections": "500",  # the pools of all workers' servers
             **options,
         }
         self._user = "nobody" if sys.platform != "win32" and os.geteuid() == 0 else None

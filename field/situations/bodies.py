@@ -13,8 +13,8 @@ _TASKS = 3_000
 _LIMIT = 1_048_576
 
 
-def _fill(client: httpx2.Client, tasks: str, count: int) -> None:
-    for begin in range(0, count, 1_000):
+def _fill(client: httpx2.Client, tasks: str, count: int, present: int = 0) -> None:
+    for begin in range(present, count, 1_000):
         operations = [
             {"op": "create", "task": {"title": f"Task {number}", "description": "x" * 200}}
             for number in range(begin, min(begin + 1_000, count))
@@ -27,8 +27,7 @@ def large_list(site: Site) -> None:
     user = "field-large"
     tasks = f"/api/{user}/tasks"
     with site.client() as client:
-        if not check(client.get(f"{tasks}?limit=1"), 200):  # once for all proxies
-            _fill(client, tasks, _TASKS)
+        _fill(client, tasks, _TASKS, len(check(client.get(tasks), 200)))  # once for all proxies
         for headers in (GZIP, {"Accept-Encoding": "identity"}):
             found = check(client.get(tasks, headers=headers), 200)
             assert len({task["id"] for task in found}) == _TASKS

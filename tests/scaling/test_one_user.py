@@ -18,11 +18,13 @@ from harness.postgres import PostgresServer, postgres_server
 from harness.servers import local_server
 from harness.side_effects import at_once, purge_expired, scribble
 from security import matrix
+from taskwell.core.clock import utc_now
 from taskwell.core.principal import as_user
 from taskwell.core.settings import Settings
 from taskwell.database import row_security
 from taskwell.database.database import Database
 from taskwell.schemas.task import TaskCreate
+from taskwell.services import deliveries, webhooks
 from taskwell.services.task_statements import TaskKey, get_tasks, insert_tasks, new_task, toggle_tasks
 from tests.security.conftest import settings_for
 
@@ -57,6 +59,10 @@ ACROSS_USERS = {
     "webhooks look for the users who have some": (
         r"^SELECT DISTINCT webhooks\.user_id FROM webhooks WHERE webhooks\.active$"
     ),
+    "webhooks look for what is due": (
+        r"^SELECT webhooks\.user_id, webhooks\.id, webhooks\.url, .* FROM webhooks JOIN users "
+    ),
+    "webhooks count those that fail": r"^SELECT count\(\*\) .* FROM webhooks WHERE webhooks\.failing_since ",
     "webhooks look for old deliveries to forget": (
         r"^SELECT webhook_deliveries\.user_id, webhook_deliveries\.id FROM webhook_deliveries "
         r"WHERE webhook_deliveries\.at <"
@@ -140,9 +146,21 @@ def written_down(postgres: PostgresServer, issuer: Issuer, settings: Settings) -
         at_once(6, lambda number: of_a_user(server.url, issuer, number))
         asyncio.run(together(settings))
         purge_expired(settings)
+        asyncio.run(look_at_webhooks(settings))
     texts = [json.loads(line)["message"] for line in log_of(postgres)[prepared:]]
     found = [re.match(r"(?:statement|execute [^:]*): (.*)", text, re.DOTALL) for text in texts]
     return sorted({re.sub(r"\s+", " ", match[1]).strip() for match in found if match})
+
+
+async def look_at_webhooks(settings: Settings) -> None:
+    """As deliverers do now and then: which subscriptions are due, and how many fail."""
+    database = Database(settings)
+    database.ready = True
+    try:
+        await database.read(deliveries.list_due, utc_now())
+        await database.read(webhooks.count_failing)
+    finally:
+        await database.close()
 
 
 def log_of(postgres: PostgresServer) -> list[str]:

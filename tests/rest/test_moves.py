@@ -10,7 +10,7 @@ import pytest
 
 from harness.responses import create, problem, unknown_id, violation
 from harness.servers import LocalServer, local_server
-from harness.side_effects import execute, instant
+from harness.side_effects import at_once, execute, instant
 from taskwell.core.clock import utc_now
 from taskwell.core.positions import is_position
 from taskwell.core.settings import Settings
@@ -331,6 +331,67 @@ class TestOrder:
             moved(client, tasks, task, **body)
             expected.insert(place, task)
         assert order(client, tasks) == [task["title"] for task in expected]
+
+
+class TestAtOnce:
+    """Moves that run at the same time are one after another, in the order of the numbers they get."""
+
+    @pytest.fixture(params=["inbox", "list", "parent"])
+    def place(self, request: pytest.FixtureRequest, client: httpx2.Client, tasks: str) -> dict[str, str]:
+        match request.param:
+            case "list":
+                made = client.post(tasks.removesuffix("tasks") + "lists", json={"name": "Home"})
+                return {"list_id": made.json()["id"]}
+            case "parent":
+                return {"parent_id": create(client, tasks, title="parent")["id"]}
+        return {}
+
+    def test_every_one_counts(self, client: httpx2.Client, tasks: str, place: dict[str, str]) -> None:
+        made = [create(client, tasks, title=f"{number}", **place) for number in range(12)]
+        beside = create(client, tasks, title="beside")
+
+        def work(index: int) -> list[tuple[int, str, dict[str, str | None]]]:
+            dice, done = Random(index), []
+            for _ in range(25):
+                task, other = dice.sample(made, 2)
+                body = {dice.choice(("after", "before")): None if dice.random() < 0.2 else other["id"]}
+                done.append((moved(client, tasks, task, **body)["version"], task["id"], body))
+                if dice.random() < 0.3:
+                    client.post(f"{tasks}/{beside['id']}/toggle")
+            return done
+
+        done = sorted((one for some in at_once(12, work) for one in some), key=lambda one: one[0])
+        expected = [task["id"] for task in made]
+        for _, task_id, body in done:
+            ((side, other),) = body.items()
+            expected.remove(task_id)
+            end = 0 if side == "after" else len(expected)
+            index = end if other is None else expected.index(other) + (side == "after")
+            expected.insert(index, task_id)
+        found = [task for task in client.get(tasks).json() if task["id"] in expected]
+        ordered = sorted(found, key=lambda task: (task["position"], task["id"]))
+        assert [task["id"] for task in ordered] == expected
+        versions = [version for version, _, _ in done]
+        assert len(set(versions)) == len(versions) == 300
+
+    def test_each_has_its_record(self, client: httpx2.Client, tasks: str) -> None:
+        made = [create(client, tasks, title=f"{number}") for number in range(6)]
+
+        def work(index: int) -> None:
+            for _ in range(5):
+                moved(client, tasks, made[index], after=made[(index + 1) % 6]["id"])
+
+        at_once(6, work)
+        for task in client.get(tasks).json():
+            records = client.get(f"{tasks}/{task['id']}/history?limit=100").json()
+            records.sort(key=lambda record: record["version"])
+            known = None
+            for record in records:
+                old, new = record["changes"].get("position", (known, known))
+                assert old == known
+                known = new
+            assert known == task["position"]
+            assert records[-1]["version"] == task["version"]
 
 
 class TestRoom:

@@ -284,14 +284,14 @@ class TestGet:
         opened(database_url, work)
 
 
-_SCANS = text(
+SCANS = text(
     """
     SELECT indexrelname AS place, pg_stat_get_xact_numscans(indexrelid) AS scans
     FROM pg_stat_user_indexes WHERE relname = 'tasks'
     UNION ALL SELECT 'none', pg_stat_get_xact_numscans('tasks'::regclass)
     """
 )
-_MANY_TASKS = text(
+MANY_TASKS = text(
     """
     INSERT INTO tasks (user_id, id, title, completed, created_at, updated_at, version)
     SELECT 'ada', gen_random_uuid(), 'Buy milk', false, now(), now(), 1000 + n
@@ -317,12 +317,12 @@ class TestPlans:
                 assert all(isinstance(task, TaskJson) for task in await toggle_tasks(transaction, keys))
 
             async def scans(transaction: Transaction) -> dict[str, int]:
-                return {row.place: row.scans for row in await transaction.all(_SCANS)}
+                return {row.place: row.scans for row in await transaction.all(SCANS)}
 
             async def grow(transaction: Transaction) -> dict[str, int]:
                 for _ in range(10):
                     await use(transaction)
-                await transaction.all(_MANY_TASKS)
+                await transaction.all(MANY_TASKS)
                 before = await scans(transaction)
                 for _ in range(10):
                     await use(transaction)

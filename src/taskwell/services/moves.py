@@ -117,7 +117,7 @@ async def order_at(transaction: Transaction, siblings: Siblings, spot: Spot) -> 
         Invalid: the neighbour is not one of them.
     """
     lower, upper = await _keys_around(transaction, siblings, spot)
-    position = _key(lower, upper)
+    position = key_at(lower, upper)
     return Order(position, []) if position is not None else await _spread(transaction, siblings, spot)
 
 
@@ -141,7 +141,7 @@ async def _keys_around(
     return (neighbour, other) if spot.after else (other, neighbour)
 
 
-def _key(lower: str | None, upper: str | None) -> str | None:
+def key_at(lower: str | None, upper: str | None) -> str | None:
     """A key between two. None: there is no room, or it would be long.
 
     At the ends it is made of the clock, so that it never grows.

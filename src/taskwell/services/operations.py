@@ -27,6 +27,7 @@ from taskwell.schemas.task import (
 from taskwell.schemas.token import TokenCreate, TokenCreated
 from taskwell.schemas.user import UserCreate, UserRead, UserUpdate
 from taskwell.services import moves, tasks, tokens, trash, users
+from taskwell.services.move_statements import MoveKey, move_tasks
 from taskwell.services.sequence import last_number, last_numbers, lock
 from taskwell.services.task_fields import is_plain
 from taskwell.services.task_query import (
@@ -354,7 +355,7 @@ class RestoreTask(Operation[TaskRead]):
 
 
 @dataclass(frozen=True, slots=True)
-class MoveTask(Operation[TaskRead]):
+class MoveTask(Operation[TaskRead | TaskJson]):
     user_id: str
     task_id: UUID
     move: TaskMove
@@ -364,6 +365,13 @@ class MoveTask(Operation[TaskRead]):
         return await moves.move_task(
             transaction, self.user_id, self.task_id, self.move, expected=self.expected
         )
+
+    def coalesced(self) -> Coalesced[TaskRead | TaskJson] | None:
+        if self.expected is not None or not self.move.model_fields_set <= {"after", "before"}:
+            return None
+        spot = moves.spot_of(self.move)
+        other = None if spot.neighbour is None else str(spot.neighbour)
+        return move_tasks, MoveKey(self.user_id, str(self.task_id), other, spot.after)
 
 
 @dataclass(frozen=True, slots=True)

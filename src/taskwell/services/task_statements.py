@@ -80,7 +80,7 @@ async def get_tasks(
     if not transaction.writes_in_ctes:
         return [await _get_task(transaction, key) for key in keys]
     statement = _GET_TASK if len(keys) == 1 else _GET_TASKS
-    return _in_order(keys, await transaction.fetch_prepared(statement, **_values(TaskKey._fields, keys)))
+    return _in_order(keys, await transaction.fetch_prepared(statement, **values_of(TaskKey._fields, keys)))
 
 
 @coalesced("toggle_tasks")
@@ -92,7 +92,7 @@ async def toggle_tasks(
     if not transaction.writes_in_ctes:
         return [await _toggle_task(transaction, key, now) for key in keys]
     statement = _toggle_statement(several=len(keys) > 1, waits=transaction.waits)
-    values = _values(TaskKey._fields, keys) | transaction.actor._asdict()
+    values = values_of(TaskKey._fields, keys) | transaction.actor._asdict()
     toggled = _in_order(keys, await transaction.fetch_prepared(statement, **values, now=now))
     missing = [key for key, outcome in zip(keys, toggled, strict=True) if isinstance(outcome, TaskNotFound)]
     if not missing:
@@ -113,7 +113,7 @@ async def insert_tasks(
     if not transaction.writes_in_ctes:
         return [await _create_task(transaction, new) for new in inputs]
     statement = _create_statement(several=len(inputs) > 1, waits=transaction.waits)
-    values = _values(_INPUTS, [new.values for new in inputs]) | transaction.actor._asdict()
+    values = values_of(_INPUTS, [new.values for new in inputs]) | transaction.actor._asdict()
     rows = await transaction.fetch_prepared(statement, **values)
     created = {row[0]: TaskJson(*row[1:]) for row in rows}
     missing = {new.user_id for new in inputs if new.id not in created}
@@ -123,7 +123,7 @@ async def insert_tasks(
     return [created.get(new.id) or (Held() if new.user_id in there else UserNotFound()) for new in inputs]
 
 
-def _values(names: Sequence[str], inputs: Sequence[Sequence[Any]]) -> dict[str, Any]:
+def values_of(names: Sequence[str], inputs: Sequence[Sequence[Any]]) -> dict[str, Any]:
     """The parameters of a statement: a value by each name; for several inputs, a list by its plural."""
     if len(inputs) == 1:
         return dict(zip(names, inputs[0], strict=True))
@@ -138,28 +138,28 @@ def _in_order(keys: Sequence[TaskKey], rows: Rows) -> list[TaskJson | TaskNotFou
 
 
 async def _get_task(transaction: ReadTransaction, key: TaskKey) -> TaskJson | TaskNotFound:
-    rows = await transaction.fetch_prepared(_GET_SQLITE_TASK, **_sqlite_values(key))
+    rows = await transaction.fetch_prepared(_GET_SQLITE_TASK, **sqlite_values(key))
     return TaskJson(*rows[0]) if rows else TaskNotFound()
 
 
 async def _toggle_task(
     transaction: Transaction, key: TaskKey, now: datetime
 ) -> TaskJson | TaskNotFound | NotCoalesced:
-    numbers = await transaction.fetch_prepared(_TAKE_NUMBER_TO_TOGGLE, **_sqlite_values(key))
+    numbers = await transaction.fetch_prepared(_TAKE_NUMBER_TO_TOGGLE, **sqlite_values(key))
     if not numbers:
         there = await _get_task(transaction, key)
         return NotCoalesced() if isinstance(there, TaskJson) else there
-    values = {**_sqlite_values(key), "now": now, "version": numbers[0][0]}
+    values = {**sqlite_values(key), "now": now, "version": numbers[0][0]}
     await transaction.fetch_prepared(_RECORD_TOGGLE, **values, **transaction.actor._asdict())
     rows = await transaction.fetch_prepared(_TOGGLE_TASK, **values)
     return TaskJson(*rows[0])
 
 
 async def _create_task(transaction: Transaction, new: NewTask) -> TaskJson | UserNotFound:
-    numbers = await transaction.fetch_prepared(_TAKE_NUMBER, user_id=new.user_id)
+    numbers = await transaction.fetch_prepared(TAKE_NUMBER, user_id=new.user_id)
     if not numbers:
         return UserNotFound()
-    values = _values(_INPUTS, [new.values]) | {"version": numbers[0][0]}
+    values = values_of(_INPUTS, [new.values]) | {"version": numbers[0][0]}
     rows = await transaction.fetch_prepared(_CREATE_TASK, **values)
     created = TaskJson(*rows[0])
     who = {"object_id": created.id, **transaction.actor._asdict()}
@@ -167,7 +167,7 @@ async def _create_task(transaction: Transaction, new: NewTask) -> TaskJson | Use
     return created
 
 
-def _sqlite_values(key: TaskKey) -> dict[str, str]:
+def sqlite_values(key: TaskKey) -> dict[str, str]:
     """The parameters for a key. SQLite stores an id without hyphens."""
     return {"user_id": key.user_id, "id": key.id.replace("-", "")}
 
@@ -194,7 +194,7 @@ def _escaped(sql: str) -> str:
     return sql.replace(":", r"\:").replace(r"\:now", ":now")
 
 
-def _statement(sql: str, *typed: str) -> PreparedStatement:
+def prepared(sql: str, *typed: str) -> PreparedStatement:
     """`typed`: the parameters whose values SQLAlchemy has to convert for the driver."""
     return PreparedStatement(text(sql).bindparams(*(bindparam(name, type_=_TYPES[name]) for name in typed)))
 
@@ -209,7 +209,7 @@ def _toggled(name: str) -> str:
     return ", ".join(f"{column} = {value.compile(dialect=dialect)}" for column, value in values.items())
 
 
-_RECORD = f"""
+RECORD = f"""
     INSERT INTO task_history (user_id, version, kind, object_id, op, at, changes, {", ".join(Actor._fields)})
     """
 
@@ -221,47 +221,50 @@ def _record_toggled(name: str, table: str, version: str, who: str) -> str:
     op = f"CASE WHEN {table}.completed THEN 'reopened' ELSE 'completed' END"
     changes = _escaped(toggled_changes_sql(name, table, now))
     key = f"{table}.user_id, {version}, 'task', {id_text_sql(name, table)}"
-    return f"{_RECORD} SELECT {key}, {op}, {now}, {changes}, {who} FROM {table}"
+    return f"{RECORD} SELECT {key}, {op}, {now}, {changes}, {who} FROM {table}"
 
 
 # SQLite: three statements per task, since none can write to two tables.
 
-_SQLITE_JSON = _json("sqlite")
+SQLITE_JSON = _json("sqlite")
 _SQLITE_TOGGLED = _toggled("sqlite")
-_ONE = "user_id = :user_id AND id = :id AND deleted_at IS NULL"
-_GET_SQLITE_TASK = _statement(f"SELECT version, {_SQLITE_JSON} FROM tasks WHERE {_ONE}")
-_TAKE_NUMBER = _statement("UPDATE users SET last_seq = last_seq + 1 WHERE id = :user_id RETURNING last_seq")
-_TAKE_NUMBER_TO_TOGGLE = _statement(
+ONE_TASK = "user_id = :user_id AND id = :id AND deleted_at IS NULL"
+_GET_SQLITE_TASK = prepared(f"SELECT version, {SQLITE_JSON} FROM tasks WHERE {ONE_TASK}")
+TAKE_NUMBER = prepared("UPDATE users SET last_seq = last_seq + 1 WHERE id = :user_id RETURNING last_seq")
+_TAKE_NUMBER_TO_TOGGLE = prepared(
     f"""
     UPDATE users SET last_seq = last_seq + 1
-    WHERE id = :user_id AND EXISTS (SELECT 1 FROM tasks WHERE {_ONE} AND recurrence IS NULL)
+    WHERE id = :user_id AND EXISTS (SELECT 1 FROM tasks WHERE {ONE_TASK} AND recurrence IS NULL)
     RETURNING last_seq
     """
 )
-_SQLITE_WHO = ", ".join(f":{name}" for name in Actor._fields)
-_RECORD_TOGGLE = _statement(
-    f"{_record_toggled('sqlite', 'tasks', ':version', _SQLITE_WHO)} WHERE {_ONE} RETURNING 1",
+SQLITE_WHO = ", ".join(f":{name}" for name in Actor._fields)
+_RECORD_TOGGLE = prepared(
+    f"{_record_toggled('sqlite', 'tasks', ':version', SQLITE_WHO)} WHERE {ONE_TASK} RETURNING 1",
     "now",
     "version",
     "token_id",
 )
-_RECORD_CREATION = _statement(
+_RECORD_CREATION = prepared(
     f"""
-    {_RECORD}
-    VALUES (:user_id, :version, 'task', :object_id, 'created', :created_at, :changes, {_SQLITE_WHO})
+    {RECORD}
+    VALUES (:user_id, :version, 'task', :object_id, 'created', :created_at, :changes, {SQLITE_WHO})
     RETURNING 1
     """,
     "version", "created_at", "token_id",
 )  # fmt: skip
-_TOGGLE_TASK = _statement(
-    f"UPDATE tasks SET {_SQLITE_TOGGLED}, version = :version WHERE {_ONE} RETURNING version, {_SQLITE_JSON}",
+_TOGGLE_TASK = prepared(
+    f"""
+    UPDATE tasks SET {_SQLITE_TOGGLED}, version = :version WHERE {ONE_TASK}
+    RETURNING version, {SQLITE_JSON}
+    """,
     "now", "version",
 )  # fmt: skip
-_CREATE_TASK = _statement(
+_CREATE_TASK = prepared(
     f"""
     INSERT INTO tasks ({", ".join(NEW_COLUMNS)}, version)
     VALUES ({", ".join(f":{name}" for name in NEW_COLUMNS)}, :version)
-    RETURNING version, {_SQLITE_JSON}
+    RETURNING version, {SQLITE_JSON}
     """,
     *NEW_COLUMNS, "version",
 )  # fmt: skip
@@ -270,22 +273,22 @@ _CREATE_TASK = _statement(
 # write, so a group of one has a statement of its own. `(SELECT ...)` hides the length of an array from the
 # planner, which would otherwise make a new plan for each length.
 
-_POSTGRES_JSON = _json("postgresql")
+POSTGRES_JSON = _json("postgresql")
 _POSTGRES_TOGGLED = _toggled("postgresql")
 # Until the first ANALYZE the planner estimates that `deleted_at IS NULL` holds for one task in two hundred,
 # and a prepared statement keeps its plan while the table grows: it would scan the whole partial index of the
 # lists instead of looking up the key. In this form the condition does not match that index.
-_ALIVE = "num_nulls(tasks.deleted_at) = 1"
-_LONE = f"tasks.user_id = :user_id AND tasks.id = CAST(CAST(:id AS text) AS uuid) AND {_ALIVE}"
-_GET_TASK = _statement(f"SELECT 1 AS ordinal, version, {_POSTGRES_JSON} FROM tasks WHERE {_LONE}")
+ALIVE = "num_nulls(tasks.deleted_at) = 1"
+_LONE = f"tasks.user_id = :user_id AND tasks.id = CAST(CAST(:id AS text) AS uuid) AND {ALIVE}"
+_GET_TASK = prepared(f"SELECT 1 AS ordinal, version, {POSTGRES_JSON} FROM tasks WHERE {_LONE}")
 
-_FOUND = f"tasks.user_id = inputs.user_id AND tasks.id = inputs.id AND {_ALIVE}"
+FOUND = f"tasks.user_id = inputs.user_id AND tasks.id = inputs.id AND {ALIVE}"
 _INPUT_TASKS = f"""
     unnest((SELECT CAST(:user_ids AS text[])), (SELECT CAST(CAST(:ids AS text[]) AS uuid[]))) WITH ORDINALITY
-    AS inputs (user_id, id, ordinal) JOIN tasks ON {_FOUND}
+    AS inputs (user_id, id, ordinal) JOIN tasks ON {FOUND}
     """
-_GET_TASKS = _statement(f"SELECT ordinal, version, {_POSTGRES_JSON} FROM {_INPUT_TASKS}")
-_FIND_USERS = _statement("SELECT id FROM users WHERE id = ANY(CAST(:ids AS text[]))")
+_GET_TASKS = prepared(f"SELECT ordinal, version, {POSTGRES_JSON} FROM {_INPUT_TASKS}")
+_FIND_USERS = prepared("SELECT id FROM users WHERE id = ANY(CAST(:ids AS text[]))")
 
 
 def _locked(waits: bool) -> str:
@@ -304,12 +307,12 @@ def _numbered_one(waits: bool, where: str = "true") -> str:
         """
 
 
-def _numbered(waits: bool) -> str:
+def numbered_sql(waits: bool, where: str = "id IN (SELECT user_id FROM needed)") -> str:
     """From `inputs`: how many numbers each user needs, the locked rows, each user's last number before."""
     return f"""
         needed AS (SELECT user_id, count(*) AS numbers FROM inputs GROUP BY user_id),
         locked AS (
-            SELECT id FROM users WHERE id IN (SELECT user_id FROM needed) ORDER BY id {_locked(waits)}
+            SELECT id FROM users WHERE {where} ORDER BY id {_locked(waits)}
         ),
         taken AS (
             UPDATE users SET last_seq = last_seq + numbers
@@ -328,25 +331,25 @@ def _toggle_statement(*, several: bool, waits: bool) -> PreparedStatement:
     # A task that recurs moves on instead: see `services.completions`.
     plain = "tasks.recurrence IS NULL"
     if several:
-        numbered = f"WITH inputs AS (SELECT inputs.* FROM {_INPUT_TASKS} AND {plain}), {_numbered(waits)}"
-        ordinal, found = "numbered.ordinal", f"{_FOUND.replace('inputs', 'numbered')} AND {plain}"
+        numbered = f"WITH inputs AS (SELECT inputs.* FROM {_INPUT_TASKS} AND {plain}), {numbered_sql(waits)}"
+        ordinal, found = "numbered.ordinal", f"{FOUND.replace('inputs', 'numbered')} AND {plain}"
     else:
         found = f"{_LONE} AND {plain}"
         numbered = _numbered_one(waits, f"EXISTS (SELECT 1 FROM tasks WHERE {found})")
         ordinal = "1"
     # The statement's snapshot can be older than the lock of the user's row that it waited for. FOR UPDATE
     # reads the task as it is now.
-    return _statement(
+    return prepared(
         f"""
         {numbered},
         old AS (
             SELECT {_OLD}, {ordinal} AS ordinal, numbered.version AS number FROM numbered, tasks
             WHERE {found} FOR UPDATE OF tasks
         ),
-        recorded AS ({_record_toggled("postgresql", "old", "old.number", _POSTGRES_WHO)})
+        recorded AS ({_record_toggled("postgresql", "old", "old.number", POSTGRES_WHO)})
         UPDATE tasks SET {_POSTGRES_TOGGLED}, version = old.number FROM old
         WHERE tasks.user_id = old.user_id AND tasks.id = old.id
-        RETURNING old.ordinal, tasks.version, {_POSTGRES_JSON}
+        RETURNING old.ordinal, tasks.version, {POSTGRES_JSON}
         """,
         "now",
     )
@@ -355,17 +358,17 @@ def _toggle_statement(*, several: bool, waits: bool) -> PreparedStatement:
 @cache
 def _create_statement(*, several: bool, waits: bool) -> PreparedStatement:
     if several:
-        new = f"WITH {_SEVERAL_NEW}, {_numbered(waits)}, new AS (SELECT * FROM numbered)"
+        new = f"WITH {_SEVERAL_NEW}, {numbered_sql(waits)}, new AS (SELECT * FROM numbered)"
     else:
         new = f"{_numbered_one(waits)}, new AS (SELECT * FROM {_ONE_NEW}, numbered)"
     columns = ", ".join((*NEW_COLUMNS, "version"))
-    record = f"user_id, version, 'task', CAST(id AS text), 'created', created_at, changes, {_POSTGRES_WHO}"
-    return _statement(
+    record = f"user_id, version, 'task', CAST(id AS text), 'created', created_at, changes, {POSTGRES_WHO}"
+    return prepared(
         f"""
         {new},
-        recorded AS ({_RECORD} SELECT {record} FROM new)
+        recorded AS ({RECORD} SELECT {record} FROM new)
         INSERT INTO tasks ({columns}) SELECT {columns} FROM new
-        RETURNING tasks.id, tasks.version, {_POSTGRES_JSON}
+        RETURNING tasks.id, tasks.version, {POSTGRES_JSON}
         """
     )
 
@@ -383,7 +386,7 @@ def _postgres_type(name: str) -> str:
     return POSTGRESQL_TYPES[value_type(column)]
 
 
-_POSTGRES_WHO = ", ".join(map(_cast, Actor._fields))
+POSTGRES_WHO = ", ".join(map(_cast, Actor._fields))
 _OLD = ", ".join(
     f"tasks.{name}" for name in ("user_id", "id", "completed", "completed_at", "status", "updated_at")
 )

@@ -36,7 +36,6 @@ from taskwell.rest.fast_path.simple_requests import (
     BYPASS_HEADERS,
     KINDS,
     LIST,
-    MOVE,
     PATH,
     ROUTES,
     Kind,
@@ -158,11 +157,8 @@ class FastPath:
         )
 
     def _is_simple(self, kind: Kind, scope: Scope) -> bool:
-        """Whether the URL has no escapes, and no query except the known one of a page.
-
-        A move is not coalesced, and takes a transaction of its own.
-        """
-        if kind is MOVE or b"%" in scope["raw_path"]:
+        """Whether the URL has no escapes, and no query except the known one of a page."""
+        if b"%" in scope["raw_path"]:
             return False
         query = scope["query_string"]
         return self._requests.is_page(query) if kind is LIST else not query

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from harness.databases import new_postgres_database
+from taskwell.core.clock import utc_now
 from taskwell.core.positions import is_position, key_of
 from taskwell.core.settings import Settings
 from taskwell.database import migrate
@@ -174,6 +175,26 @@ class TestPositions:
         upgrade(database_url)
         assert positions(database_url)[-1] == "a0"
         assert "" not in positions(database_url)
+
+
+class TestOlderServers:
+    """On PostgreSQL they may run beside newer ones, and know no positions."""
+
+    def test_a_task_of_theirs_is_placed_by_its_instant(self) -> None:
+        with new_postgres_database() as url:
+            upgrade(url)
+            before = key_of(utc_now())
+            insert_tasks(url, _instants()[:2])
+            found = positions(url)
+            assert all(map(is_position, found))
+            assert all(before <= position <= key_of(utc_now()) for position in found)
+
+    def test_one_without_a_position_is_filled(self, database_url: str) -> None:
+        upgrade(database_url, "0018")
+        insert_tasks(database_url, _instants()[:2])
+        assert positions(database_url) == ["", ""]
+        upgrade(database_url)
+        assert positions(database_url) == [key_of(instant) for instant in _instants()[:2]]
 
 
 @pytest.mark.usefixtures("small")

@@ -80,10 +80,16 @@ class Fill(NamedTuple):
 
 
 def _in_base_62(number: str) -> str:
+    return f"(SELECT {_key_of('us')} FROM (SELECT {number} AS us) AS at)"
+
+
+def _key_of(microseconds: str) -> str:
+    """The position of an instant, as `core.positions.key_of`."""
     digits = (
-        f"substr('{_DIGITS}', 1 + CAST(us / {62**place} % 62 AS integer), 1)" for place in range(8, -1, -1)
+        f"substr('{_DIGITS}', 1 + CAST({microseconds} / {62**place} % 62 AS integer), 1)"
+        for place in range(8, -1, -1)
     )
-    return f"(SELECT 'i' || {' || '.join(digits)} FROM (SELECT {number} AS us) AS at)"
+    return f"'i' || {' || '.join(digits)}"
 
 
 POSITIONS = Fill(
@@ -92,5 +98,7 @@ POSITIONS = Fill(
     "position = ''",
     {dialect: _in_base_62(number) for dialect, number in _MICROSECONDS.items()},
 )
+# For PostgreSQL, where a default has no subquery.
+POSITION_OF_NOW = _key_of("CAST(extract(epoch FROM now()) * 1000000 AS bigint)")
 # By the revision after which a fill runs.
 FILLS = {"0010": POSITIONS}

@@ -52,7 +52,7 @@ def postgres_url() -> Iterator[str]:
 @pytest.mark.plan("SC-004", "SC-009")
 class TestPostgresAway:
     @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["stopped", "crashed"])
-    def test_is_told_at_once_and_passes_without_a_restart(self, how: signal.Signals) -> None:
+    def test_is_a_503_at_once_and_recovers_without_a_restart(self, how: signal.Signals) -> None:
         # Without the option the crash would lose what a disk has to keep.
         with postgres_server(synchronous_commit="on") as postgres, client_of(postgres.url) as client:
             kept = create(client, TASKS)
@@ -70,7 +70,7 @@ class TestPostgresAway:
             assert client.get(TASKS).json() == [kept]
             create(client, TASKS)
 
-    def test_readiness_asks_only_while_it_is_not_known_to_be_good(self, postgres_url: str) -> None:
+    def test_readiness_queries_the_database_only_while_it_is_unreachable(self, postgres_url: str) -> None:
         with client_of(postgres_url) as client:
             create(client, TASKS)
             end_sessions(postgres_url)
@@ -78,7 +78,7 @@ class TestPostgresAway:
                 assert client.get("/health/ready").status_code == 200
             assert end_sessions(postgres_url) == 0
 
-    def test_while_it_starts(self) -> None:
+    def test_a_starting_postgres_is_a_503(self) -> None:
         with postgres_server() as postgres, client_of(postgres.url) as client:
             kept = create(client, TASKS)
             postgres.stop()
@@ -90,7 +90,7 @@ class TestPostgresAway:
             wait_for(lambda: client.get("/health/ready").status_code == 200, seconds=5)
             assert client.get(TASKS).json() == [kept]
 
-    def test_a_server_that_begins_before_its_database(self) -> None:
+    def test_taskwell_may_start_before_postgres(self) -> None:
         with postgres_server() as postgres:
             postgres.stop()
             with client_of(postgres.url) as client:
@@ -104,7 +104,7 @@ class TestPostgresAway:
                 create(client, TASKS)
 
     @pytest.mark.parametrize("where", ["no_such_host.invalid", "silent"])
-    def test_a_name_nobody_knows_and_a_host_that_is_silent(self, where: str) -> None:
+    def test_an_unknown_host_and_a_silent_host_are_a_503(self, where: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             host = where if where != "silent" else f"127.0.0.1:{silent.getsockname()[1]}"
             with client_of(f"postgresql://user:S3cr3t@{host}/app?connect_timeout=1") as client:
@@ -113,7 +113,7 @@ class TestPostgresAway:
                 assert answer.elapsed.total_seconds() < 1
                 unavailable(client.get("/health/ready"))
 
-    def test_a_password_that_was_changed(self, postgres_url: str) -> None:
+    def test_a_changed_password_is_a_503(self, postgres_url: str) -> None:
         with role_of(postgres_url) as (name, url), client_of(url) as client:
             create(client, TASKS)
             execute(admin_url(), f"ALTER ROLE {name} PASSWORD 'another'")
@@ -124,7 +124,7 @@ class TestPostgresAway:
             wait_for(lambda: client.get("/health/ready").status_code == 200, seconds=5)
             create(client, TASKS)
 
-    def test_one_that_answers_nobody_any_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_frozen_postgres_is_a_503(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert open_backend.__kwdefaults__ is not None
         monkeypatch.setitem(open_backend.__kwdefaults__, "command_seconds", 0.5)
         with postgres_server() as postgres, client_of(f"{postgres.url}?connect_timeout=1") as client:
@@ -145,7 +145,7 @@ class TestPostgresAway:
 
 @pytest.mark.plan("A3", "SC-009")
 class TestKilledSessions:
-    def test_between_two_requests_nobody_notices(self, postgres_url: str) -> None:
+    def test_a_session_killed_between_requests_is_replaced(self, postgres_url: str) -> None:
         with client_of(postgres_url) as client, ThreadPoolExecutor(8) as threads:
             for _ in range(3):
                 # Several sessions, so that a retry may meet another dead one.
@@ -157,7 +157,7 @@ class TestKilledSessions:
                 create(client, TASKS)
             assert len(client.get(TASKS).json()) == 3
 
-    def test_amid_writes_none_is_lost_or_doubled(self, postgres_url: str) -> None:
+    def test_sessions_killed_during_writes_lose_and_double_none(self, postgres_url: str) -> None:
         with client_of(postgres_url) as client, ThreadPoolExecutor(8) as threads:
 
             def create_one(n: int) -> httpx2.Response:
@@ -180,7 +180,7 @@ class TestKilledSessions:
             else:
                 assert there[f"Task {n}"] == 0
 
-    def test_a_lost_commit_is_told_as_unknown(self, postgres_url: str) -> None:
+    def test_a_connection_lost_during_commit_is_an_unknown_outcome(self, postgres_url: str) -> None:
         with client_of(postgres_url) as client:
             before_insert(postgres_url, "PERFORM pg_terminate_backend(pg_backend_pid());", at_commit=True)
             assert "saved or not: read before you repeat it" in unavailable(client.post(TASKS, json=NEW))
@@ -188,7 +188,7 @@ class TestKilledSessions:
 
 @pytest.mark.plan("A3", "R1")
 class TestBusyPostgres:
-    def test_no_free_connection(self, postgres_url: str) -> None:
+    def test_an_exhausted_pool_is_a_503(self, postgres_url: str) -> None:
         settings = Settings(
             database_url=postgres_url, db_pool_size=1, db_max_overflow=0, db_pool_timeout_seconds=0.2
         )
@@ -205,7 +205,7 @@ class TestBusyPostgres:
             assert waiting.result().status_code == 201
             assert len(client.get(TASKS).json()) == 2
 
-    def test_a_lock_that_is_not_to_be_had(self, postgres_url: str) -> None:
+    def test_a_lock_timeout_is_a_503(self, postgres_url: str) -> None:
         with client_of(postgres_url) as client:
             create(client, TASKS)
             with locked_user(postgres_url):
@@ -216,7 +216,7 @@ class TestBusyPostgres:
             create(client, TASKS)
 
     @pytest.mark.parametrize("fast_path", [True, False])
-    def test_a_user_who_is_held_up_holds_up_nobody_else(self, postgres_url: str, fast_path: bool) -> None:
+    def test_a_locked_user_delays_no_other_user(self, postgres_url: str, fast_path: bool) -> None:
         settings = Settings(database_url=postgres_url)
         with (
             local_server(settings, fast_path=fast_path) as server,
@@ -242,7 +242,7 @@ class TestBusyPostgres:
             assert statuses == [200, *[201] * 8]
             assert len(client.get(TASKS).json()) == 9
 
-    def test_no_further_connection_leaves_those_there_are(self, postgres_url: str) -> None:
+    def test_too_many_connections_keep_the_existing_ones(self, postgres_url: str) -> None:
         with role_of(postgres_url, "CONNECTION LIMIT 2") as (_, url), client_of(url) as client:
             wait_for(lambda: client.get(TASKS).status_code == 200)
             users = [f"/api/user-{n}/tasks" for n in range(60)]
@@ -256,9 +256,7 @@ class TestBusyPostgres:
             "The database is busy; nothing was changed. Try again."
         }
 
-    def test_a_statement_that_takes_too_long(
-        self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_statement_timeout_is_a_503(self, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(postgres._SESSION, "statement_timeout", "200ms")
         with client_of(postgres_url) as client:
             before_insert(postgres_url, "PERFORM pg_sleep(5);")
@@ -270,7 +268,7 @@ class TestBusyPostgres:
             create(client, TASKS)
 
     @pytest.mark.parametrize("fast_path", [True, False])
-    def test_a_session_that_takes_no_changes_ends_with_it(self, postgres_url: str, fast_path: bool) -> None:
+    def test_a_read_only_session_is_replaced(self, postgres_url: str, fast_path: bool) -> None:
         """What became a standby refuses as long as the session lives; a new one meets the new primary."""
         database = make_url(postgres_url).database
         settings = Settings(database_url=postgres_url)
@@ -288,7 +286,7 @@ class TestBusyPostgres:
             for n in range(16):
                 create(client, f"/api/user-{n}/tasks")
 
-    def test_a_conflict_that_passes_is_not_seen(self, postgres_url: str) -> None:
+    def test_a_serialization_conflict_is_retried(self, postgres_url: str) -> None:
         with client_of(postgres_url) as client:
             execute(postgres_url, "CREATE SEQUENCE attempts")
             conflict = "IF nextval('attempts') < 3 THEN RAISE 'conflict' USING ERRCODE = '40001'; END IF;"
@@ -305,7 +303,7 @@ class TestBusyPostgres:
             ("25006", "is read-only"),
         ],
     )
-    def test_what_does_not_pass_is_told(self, postgres_url: str, sqlstate: str, detail: str) -> None:
+    def test_a_conflict_that_lasts_is_a_503(self, postgres_url: str, sqlstate: str, detail: str) -> None:
         with client_of(postgres_url) as client:
             before_insert(postgres_url, f"RAISE 'no' USING ERRCODE = '{sqlstate}';")
             assert detail in unavailable(client.post(TASKS, json=NEW))
@@ -319,7 +317,7 @@ class TestBusySqlite:
     def _less_patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sqlite_writer, "LOCK_PATIENCE_SECONDS", 0.5)
 
-    def test_a_lock_of_another_program(self, tmp_path: Path) -> None:
+    def test_a_lock_of_another_program_is_a_503(self, tmp_path: Path) -> None:
         file = tmp_path / "test.db"
         with serving(file) as server, client_to(server) as client:
             create(client, TASKS)
@@ -330,7 +328,7 @@ class TestBusySqlite:
                 assert len(client.get(TASKS).json()) == 1
             create(client, TASKS)
 
-    def test_a_lock_of_another_taskwell(self, tmp_path: Path) -> None:
+    def test_a_lock_of_another_taskwell_is_a_503(self, tmp_path: Path) -> None:
         file = tmp_path / "test.db"
         with serving(file) as server, client_to(server) as client:
             create(client, TASKS)
@@ -340,7 +338,7 @@ class TestBusySqlite:
             create(client, TASKS)
 
     @pytest.mark.parametrize("holder", ["program", "taskwell"])
-    def test_nobody_waits_longer_for_having_come_later(
+    def test_a_later_request_waits_no_longer_than_an_earlier_one(
         self, tmp_path: Path, holder: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(sqlite_writer, "LOCK_PATIENCE_SECONDS", 1.5)
@@ -361,7 +359,7 @@ class TestBusySqlite:
             create(client, TASKS)
             assert len(client.get(TASKS).json()) == 2
 
-    def test_whoever_still_waits_when_the_lock_is_free_has_a_turn(
+    def test_waiting_requests_are_served_once_the_lock_is_free(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(sqlite_writer, "LOCK_PATIENCE_SECONDS", 3.0)
@@ -377,7 +375,7 @@ class TestBusySqlite:
 
 
 class TestTwoTaskwellsOnOneFile:
-    def test_a_busy_one_lets_the_other_in(self, tmp_path: Path) -> None:
+    def test_a_busy_process_shares_the_lock(self, tmp_path: Path) -> None:
         file = tmp_path / "test.db"
         with (
             server_process(tmp_path, DATABASE_URL=f"sqlite:///{file}") as busy,
@@ -427,7 +425,7 @@ class TestFullDisk:
                 kept.append(create(client, TASKS, description="x" * 2_000))
                 assert listed_ids(client) == ids(kept)
 
-    def test_of_postgres_is_told_alike(self, postgres_url: str) -> None:
+    def test_a_full_disk_of_postgres_is_a_507_too(self, postgres_url: str) -> None:
         with client_of(postgres_url) as client:
             kept = [create(client, TASKS)]
             before_insert(postgres_url, "RAISE 'could not extend file' USING ERRCODE = 'disk_full';")
@@ -459,7 +457,7 @@ class TestSmallDisk:
             assert listed_ids(client) == ids(kept)
             assert whole(small_disk / "test.db")
 
-    def test_a_limit_of_the_process_is_alike(self, tmp_path: Path) -> None:
+    def test_a_file_size_limit_is_a_full_disk_too(self, tmp_path: Path) -> None:
         """As a quota: the disk has room, but not for this one."""
         with server_process(tmp_path) as server, httpx2.Client(base_url=server.url) as client:
             kept = [create(client, TASKS)]
@@ -482,7 +480,7 @@ class TestSmallDisk:
 class TestFileOfSqlite:
     """What an operator can do to the file of a running server."""
 
-    def test_one_that_is_gone_takes_no_writes(self, tmp_path: Path) -> None:
+    def test_a_deleted_file_takes_no_writes(self, tmp_path: Path) -> None:
         file, aside = tmp_path / "test.db", tmp_path / "aside.db"
         with serving(file) as server, client_to(server) as client:
             create(client, TASKS)
@@ -495,7 +493,7 @@ class TestFileOfSqlite:
             assert len(client.get(TASKS).json()) == 2
             assert client.get("/health/ready").status_code == 200
 
-    def test_one_that_was_replaced_takes_none_either(self, tmp_path: Path) -> None:
+    def test_a_replaced_file_takes_no_writes(self, tmp_path: Path) -> None:
         file, other = tmp_path / "test.db", tmp_path / "other.db"
         with serving(other) as server, client_to(server) as client:
             create(client, TASKS, title="Of another")
@@ -506,7 +504,7 @@ class TestFileOfSqlite:
                 assert "file was removed or replaced" in unavailable(client.request(method, TASKS, json=NEW))
             unavailable(client.get("/health/ready"))
 
-    def test_a_folder_that_is_away_is_told_at_once(self, tmp_path: Path) -> None:
+    def test_a_missing_folder_is_a_503_at_once(self, tmp_path: Path) -> None:
         folder = tmp_path / "volume"
         folder.mkdir()
         with serving(folder / "test.db") as server, client_to(server) as client:
@@ -521,7 +519,7 @@ class TestFileOfSqlite:
             wait_for(lambda: client.get("/health/ready").status_code == 200, seconds=5)
             create(client, TASKS)
 
-    def test_a_damaged_one_takes_no_writes_until_it_is_restored(self, tmp_path: Path) -> None:
+    def test_a_damaged_file_takes_no_writes_until_it_is_restored(self, tmp_path: Path) -> None:
         file = tmp_path / "test.db"
         with serving(file) as server, client_to(server) as client:
             for n in range(50):
@@ -541,7 +539,7 @@ class TestFileOfSqlite:
 class TestVanishedClients:
     """Whoever leaves in mid-request leaves neither a connection nor a lock behind."""
 
-    def test_hold_nobody_up(self, server: LocalServer, user: str) -> None:
+    def test_they_delay_no_other_request(self, server: LocalServer, user: str) -> None:
         dice = random.Random(1)
         path = f"/api/{user}/tasks"
         with client_to(server) as client:
@@ -556,7 +554,7 @@ class TestVanishedClients:
             there = client.get(path).json()
             assert sorted(task["version"] for task in there) == list(range(1, len(there) + 1))
 
-    def test_who_left_while_waiting_for_a_lock(self, postgres_url: str) -> None:
+    def test_a_client_that_leaves_during_a_lock_wait_is_forgotten(self, postgres_url: str) -> None:
         settings = Settings(database_url=postgres_url, db_pool_size=2, db_max_overflow=0)
         with local_server(settings) as server, client_to(server) as client:
             create(client, TASKS)
@@ -572,7 +570,7 @@ class TestVanishedClients:
 
 class TestMistake:
     @pytest.mark.parametrize("method", ["GET", "POST"])
-    def test_tells_nothing_but_where_to_look(
+    def test_a_bug_is_a_500_with_the_request_id_alone(
         self, database_url: str, caplog: pytest.LogCaptureFixture, method: str
     ) -> None:
         with client_of(database_url) as client:
@@ -592,7 +590,7 @@ class TestMistake:
 class TestConcurrentOperations:
     """A hundred at once, of one user: creates, changes, toggles, deletes and reads."""
 
-    def test_none_is_lost_or_doubled(self, server: LocalServer, user: str) -> None:
+    def test_concurrent_writes_lose_and_double_none(self, server: LocalServer, user: str) -> None:
         with client_to(server) as client:
             ledger = mix(user, client)
             tasks = client.get(ledger.path).json()
@@ -601,7 +599,7 @@ class TestConcurrentOperations:
         assert ledger.writes == 50 + 3 * 80
         assert len(tasks) == 50
 
-    def test_none_is_lost_or_doubled_by_two_servers_of_one_database(
+    def test_two_servers_of_one_database_lose_and_double_none(
         self, database_url: str, tmp_path: Path
     ) -> None:
         with server_process(tmp_path, DATABASE_URL=database_url) as process, client_of(database_url) as one:

@@ -117,7 +117,7 @@ def check_errors(errors: list[dict[str, str]], places: tuple[str, ...]) -> None:
 
 
 class TestBodies:
-    def test_what_is_no_json_object_is_a_400(self, refuse: Refuse, place: Place) -> None:
+    def test_malformed_json_is_a_400(self, refuse: Refuse, place: Place) -> None:
         refuse(hostile.bodies(place))
 
     def test_a_member_that_breaks_a_rule_is_a_400_that_points_to_it(
@@ -146,28 +146,28 @@ class TestBodies:
     def test_subtasks_are_completed_or_it_is_a_400(self, refuse: Refuse, place: Place) -> None:
         refuse(hostile.subtasks(place))
 
-    def test_a_zone_that_is_none_is_a_400_that_points_to_it(self, refuse: Refuse) -> None:
+    def test_an_unknown_time_zone_is_a_400_that_points_to_it(self, refuse: Refuse) -> None:
         refuse(hostile.zones())
 
-    def test_what_is_not_declared_as_json_is_a_415(self, refuse: Refuse, place: Place) -> None:
+    def test_another_content_type_is_a_415(self, refuse: Refuse, place: Place) -> None:
         refuse(hostile.media_types(place))
 
 
 class TestPaths:
-    def test_an_id_that_is_none_is_a_400(self, refuse: Refuse, place: Place) -> None:
+    def test_a_malformed_id_is_a_400(self, refuse: Refuse, place: Place) -> None:
         refuse(hostile.paths(place))
 
     @pytest.mark.direct
-    def test_where_nothing_is_is_a_404(self, refuse: Refuse, place: Place) -> None:
+    def test_an_unknown_path_is_a_404(self, refuse: Refuse, place: Place) -> None:
         refuse(hostile.lost_paths(place))
 
     @pytest.mark.direct
-    def test_a_strange_method_is_a_405(self, refuse: Refuse, place: Place) -> None:
+    def test_an_unsupported_method_is_a_405(self, refuse: Refuse, place: Place) -> None:
         refuse(hostile.methods(place))
 
 
 class TestQueries:
-    def test_what_is_no_text_limit_or_cursor_is_a_400(self, refuse: Refuse, place: Place) -> None:
+    def test_an_invalid_parameter_is_a_400(self, refuse: Refuse, place: Place) -> None:
         refuse(hostile.queries(place))
 
     def test_a_forged_cursor_is_a_400(self, refuse: Refuse, place: Place) -> None:
@@ -195,16 +195,18 @@ class TestHeaders:
         refuse(hostile.hosts(place))
 
     @pytest.mark.direct
-    def test_more_than_16_kib_of_them_is_a_431_or_cut(self, refuse: Refuse, place: Place) -> None:
+    def test_headers_beyond_16_kib_are_a_431_or_close_the_connection(
+        self, refuse: Refuse, place: Place
+    ) -> None:
         refuse(hostile.long_headers(place))
 
-    def test_a_name_of_a_program_that_cannot_be_stored_is_a_400(self, refuse: Refuse, place: Place) -> None:
+    def test_an_agent_name_that_cannot_be_stored_is_a_400(self, refuse: Refuse, place: Place) -> None:
         refuse(hostile.agents(place))
 
     def test_a_refused_preflight_is_a_400(self, refuse: Refuse, place: Place) -> None:
         refuse(hostile.preflights(place))
 
-    def test_a_strange_origin_may_read_nothing(self, wire: Wire, place: Place) -> None:
+    def test_an_unlisted_origin_gets_no_cors_headers(self, wire: Wire, place: Place) -> None:
         for origin in hostile.STRANGE_ORIGINS:
             lines = (b"Host: 127.0.0.1", f"Origin: {origin}".encode("latin-1"))
             answer = wire.ask(Case("", "GET", place.tasks, lines).wire)
@@ -215,7 +217,9 @@ class TestHeaders:
 
 @pytest.mark.direct
 class TestHarmless:
-    def test_what_is_only_strange_is_served(self, wire: Wire, client: httpx2.Client, place: Place) -> None:
+    def test_unusual_but_valid_requests_succeed(
+        self, wire: Wire, client: httpx2.Client, place: Place
+    ) -> None:
         create(client, place.tasks)
         complaints = list(complaints_of(wire, hostile.harmless(place), check_harmless))
         assert not complaints, "\n".join(complaints)
@@ -234,7 +238,7 @@ def check_harmless(case: Case, answer: Answer) -> None:
 
 @pytest.mark.direct
 class TestBrokenHttp:
-    def test_it_is_a_400_that_closes_the_connection(
+    def test_malformed_http_is_a_400_that_closes_the_connection(
         self, wire: Wire, client: httpx2.Client, place: Place
     ) -> None:
         before = client.get(place.tasks).json()
@@ -291,36 +295,42 @@ class TestBodyLimit:
         whole = chunks(body, 60_000) + b"0\r\n\r\n"
         assert wire.ask(head("POST", place.tasks, CHUNKED) + whole).status == 201
 
-    def test_a_length_beyond_it_is_a_413_before_any_of_the_body_is_sent(
+    def test_a_longer_content_length_is_a_413_before_the_body_is_sent(
         self, wire: Wire, place: Place, limit: int
     ) -> None:
         for method, path in (*place.writes, ("POST", "/api/users")):
             for declared in (limit + 1, 10**9, 2**63, 2**64 - 1):
                 check_too_large(method, path, wire.ask(head(method, path, length(declared))))
 
-    def test_who_asks_before_sending_is_not_told_to_go_on(self, wire: Wire, place: Place, limit: int) -> None:
+    def test_expect_100_continue_of_a_longer_body_gets_no_100(
+        self, wire: Wire, place: Place, limit: int
+    ) -> None:
         asking = head("POST", place.tasks, length(limit + 1), b"Expect: 100-continue")
         wire.write(asking)
         assert wire.finish_writing().startswith(b"HTTP/1.1 413 ")
 
-    def test_who_sends_it_all_the_same_can_read_the_413(self, wire: Wire, place: Place, limit: int) -> None:
+    def test_a_client_that_sends_the_body_anyway_can_read_the_413(
+        self, wire: Wire, place: Place, limit: int
+    ) -> None:
         body = a_task_of(3 * limit)
         answer = wire.ask(head("POST", place.tasks, length(len(body))) + body)
         check_too_large("POST", place.tasks, answer)
 
     @pytest.mark.parametrize("size", [1_000, 60_000, 2_000_000])
-    def test_chunks_beyond_it_are_a_413_while_more_are_to_come(
+    def test_chunks_beyond_the_limit_are_a_413_before_the_last_one(
         self, wire: Wire, place: Place, limit: int, size: int
     ) -> None:
         for method, path in (*place.writes, ("POST", "/api/users")):
             answer = wire.ask(head(method, path, CHUNKED) + chunks(a_task_of(limit + 1), size))
             check_too_large(method, path, answer)
 
-    def test_chunks_of_one_byte_are_put_together(self, wire: Wire, place: Place) -> None:
+    def test_a_body_in_chunks_of_one_byte_is_read(self, wire: Wire, place: Place) -> None:
         body = chunks(a_task_of(20_000), 1) + b"0\r\n\r\n"
         assert wire.ask(head("POST", place.tasks, CHUNKED) + body).status == 201
 
-    def test_nothing_of_it_is_kept(self, wire: Wire, client: httpx2.Client, place: Place, limit: int) -> None:
+    def test_a_refused_body_changes_nothing(
+        self, wire: Wire, client: httpx2.Client, place: Place, limit: int
+    ) -> None:
         before = client.get(place.tasks).json()
         wire.ask(head("POST", place.tasks, length(limit + 1)) + a_task_of(limit + 1))
         wire.ask(head("POST", place.tasks, CHUNKED) + chunks(a_task_of(limit + 1), 60_000) + b"0\r\n\r\n")

@@ -83,6 +83,11 @@ def test_the_store_holds_without_a_page(servers: Callable[[str], LocalServer], k
     ]
 
 
+def test_a_recurrence_has_words_that_are_read_back() -> None:
+    told = run(program("node"), HERE / "rules.mjs", FOLDER).splitlines()
+    assert told == ["every day", "every day once", "every Monday once", "every 2 days for 5 times"]
+
+
 def test_the_first_load_is_small_and_comes_from_here_alone(visit: Visitor) -> None:
     visit.task("Buy milk")
     page = visit.context(service_workers="block").new_page()

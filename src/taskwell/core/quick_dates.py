@@ -491,7 +491,7 @@ _RULES = (
           _alone_or_first),
 )  # fmt: skip
 _COUNTS = (
-    _form("for <times> times", lambda count: count),
+    _form("for <times> time|times", lambda count: count),
     _form("für|insgesamt <times> mal", lambda count: count),
 )
 _UNTIL = compiled("until|till|bis [zum]")

@@ -55,8 +55,11 @@ export function sayRule({ recurrence, recurrence_mode }) {
   if (recurrence_mode === 'completion') said = Object.keys(by).length ? said.replace('every', 'every!') : `after ${INTERVAL} ${unit}${single ? '' : 's'}`
   const [, year, month, day] = /^(\d{4})(\d\d)(\d\d)/.exec(UNTIL) ?? []
   if (year) said += ` until ${Number(day)} ${MONTHS[Number(month) - 1]?.slice(0, 3)} ${year}`
-  return said + (COUNT ? ` for ${COUNT} times` : '')
+  return said + (COUNT === '1' ? ' once' : COUNT ? ` for ${COUNT} times` : '')
 }
+
+/** A rule in words as quick add reads it, behind a title. There "once" alone would be a word of titles. @param {string} text */
+export const asQuickWords = (text) => `x ${text.replace(/ once$/i, ' for 1 time')}`
 
 /** The fields that words change; null: they are not understood. @param {import('./words.js').QuickWords | undefined} words behind a title `x` @param {Task} task */
 export function readRule(words, task) {

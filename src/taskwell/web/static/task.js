@@ -5,7 +5,7 @@ import { dueOf, sayMoment, zone } from './dates.js'
 import { icon } from './icons.js'
 import * as actions from './actions.js'
 import * as palette from './palette.js'
-import { readRule, sayRule } from './rules.js'
+import { asQuickWords, readRule, sayRule } from './rules.js'
 import { LEVELS, level, lists, priorityOf, today } from './views.js'
 import { order } from './store.js'
 
@@ -47,7 +47,7 @@ function commitRule(context) {
   if (!task) return
   const text = rule.text.trim()
   const isNew = text !== sayRule(task)
-  const fields = text && isNew ? readRule(context.words?.(`x ${text}`), task) : NO_RULE
+  const fields = text && isNew ? readRule(context.words?.(asQuickWords(text)), task) : NO_RULE
   rule = fields ? { id: '', text: '', isUnread: false } : { id, text, isUnread: true }
   if (fields && isNew) actions.update(context, [id], fields, 'Changed: %')
   else context.draw()

@@ -620,7 +620,7 @@ const RULES = [
   form(`${EVERY} <part>`, (minutes) => rule('DAILY', 1, { minutes })),
   form('after|nach <num> <unit>', (count, unit) => rule(unit, count, { fromCompletion: true }), aloneOrFirst),
 ]
-const COUNTS = [form('for <times> times', same), form('für|insgesamt <times> mal', same)]
+const COUNTS = [form('for <times> time|times', same), form('für|insgesamt <times> mal', same)]
 const UNTIL = compiled('until|till|bis [zum]')
 const NAMES = ['MO', 'TU', 'WE', 'TH', 'FR', 'SA', 'SU']
 

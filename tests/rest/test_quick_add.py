@@ -99,6 +99,17 @@ def test_what_is_no_task_is_refused(client: httpx2.Client, tasks: str, text: Any
     assert read(client, tasks) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "detail"),
+    [("x" * 201, "has a title that must have 1 to 200 characters"),
+     (f"a @{'x' * 61}", "has a label that must have 1 to 60 characters"),
+     ("a " + " ".join(f"@l{number}" for number in range(31)), "has labels that must be at most 30 labels"),
+     ("a //" + "x" * 2_001, "must have at most 1,000 characters")],
+)  # fmt: skip
+def test_a_refusal_names_the_part(client: httpx2.Client, tasks: str, text: str, detail: str) -> None:
+    assert violation(client.post(f"{tasks}/quick", json={"text": text}))["detail"] == detail
+
+
 def test_an_unknown_zone_is_refused(client: httpx2.Client, tasks: str) -> None:
     answer = client.post(f"{tasks}/quick", json={"text": "a", "tz": "Mars/Base"})
     assert (violation(answer)["pointer"], violation(answer)["code"]) == ("/tz", "unknown_time_zone")

@@ -1,5 +1,6 @@
 """Quick add: creates the task that a line of words describes. The words are `core.quick_words`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -90,8 +91,15 @@ def _task(words: QuickWords, zone: str, lists: dict[str, UUID]) -> TaskCreate:
 
 
 def _violation(error: Any) -> Violation:
-    part = str(error["loc"][0]) if error["loc"] else "text"
-    return Violation("body", "/text", error["type"], f"has a {part} that {error['msg']}")
+    return Violation("body", "/text", error["type"], f"has {_part_of(error['loc'])} that {error['msg']}")
+
+
+def _part_of(place: Sequence[object]) -> str:
+    """The words for a member of the task, or for one of its labels."""
+    name = str(place[0]) if place else "text"
+    if name == "labels":
+        return "a label" if len(place) > 1 else "labels"
+    return f"a {name.replace('_', ' ')}"
 
 
 def _understood(words: QuickWords) -> Understood:

@@ -78,7 +78,18 @@ class TestCreation:
             ({"url": "https:///x"}, "/url", "invalid_url"),
             ({"url": "https://[::1/"}, "/url", "invalid_url"),
             ({"url": f"{URL}/{'a' * 2_048}"}, "/url", "too_long"),
+            ({"url": "https://."}, "/url", "invalid_url"),
+            ({"url": "https://-a/"}, "/url", "invalid_url"),
+            ({"url": "https://a-.example.com/"}, "/url", "invalid_url"),
+            ({"url": "https://a..example.com/"}, "/url", "invalid_url"),
+            ({"url": "https://example.com../"}, "/url", "invalid_url"),
+            ({"url": f"https://{'a' * 64}.example.com/"}, "/url", "invalid_url"),
+            ({"url": f"https://{'a.' * 126}abc/"}, "/url", "invalid_url"),
+            ({"url": "https://256.1.1.1/"}, "/url", "invalid_url"),
+            ({"url": "https://[::1]x/"}, "/url", "invalid_url"),
+            ({"url": "https://example.com:0/"}, "/url", "invalid_url"),
             ({"url": None}, "/url", "invalid_type"),
+            ({"active": None}, "/active", "invalid_type"),
             ({"events": []}, "/events", "too_short"),
             ({"events": ["task"]}, "/events/0", "invalid_event"),
             ({"events": "*"}, "/events", "invalid_type"),
@@ -97,6 +108,29 @@ class TestCreation:
             assert "TASKWELL_WEBHOOK_ALLOW" in found["detail"]
         assert client.get(f"/api/{user}/webhooks").json() == []
 
+    def test_takes_every_host_that_can_be(self, client: httpx2.Client, user: str) -> None:
+        hooks = f"/api/{user}/webhooks"
+        for host in ("hooks.invalid.", f"{'a' * 63}.invalid", f"{'a.' * 123}invalid", "a_b.invalid:8443"):
+            subscribe(client, hooks, url=f"https://{host}/x")
+
+    def test_says_what_events_may_be(self, client: httpx2.Client, user: str) -> None:
+        hooks = f"/api/{user}/webhooks"
+        path = f"{hooks}/{subscribe(client, hooks)['id']}"
+        none: dict[str, Any] = {"events": []}
+        for answer in (client.post(hooks, json=NEW | none), client.patch(path, json=none)):
+            found = violation(answer)
+            assert (found["pointer"], found["code"]) == ("/events", "too_short")
+            assert found["detail"] == (
+                'must name a type of event or more, such as ["task.completed"]; ["*"] is all'
+            )
+
+    def test_may_be_inactive(self, client: httpx2.Client, user: str) -> None:
+        hooks = f"/api/{user}/webhooks"
+        made = subscribe(client, hooks, active=False)
+        path = f"{hooks}/{made['id']}"
+        assert made["active"] is client.get(path).json()["active"] is False
+        assert client.patch(path, json={"active": True}).json()["active"] is True
+
     def test_has_a_limit(self, client: httpx2.Client, user: str) -> None:
         hooks = f"/api/{user}/webhooks"
         for _ in range(MAX_WEBHOOKS):
@@ -110,6 +144,8 @@ class TestCreation:
         for target, body in bodies.items():
             keyed = violation(client.post(target, json=body, headers={"Idempotency-Key": "k"}))
             assert (keyed["parameter"], keyed["code"]) == ("Idempotency-Key", "not_allowed")
+            reason = "a secret" if target in {hooks, f"{path}/rotate"} else "sends a message anew"
+            assert reason in keyed["detail"]
             dry = violation(client.post(f"{target}?dry_run=true", json=body))
             assert (dry["parameter"], dry["code"]) == ("dry_run", "not_allowed")
         assert len(client.get(hooks).json()) == 1

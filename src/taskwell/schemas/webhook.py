@@ -1,6 +1,8 @@
 """Webhooks: subscriptions, the log of their deliveries, and the messages that are sent."""
 
+import ipaddress
 import re
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
@@ -48,16 +50,42 @@ Error = Literal["timeout", "refused", "tls", "not_allowed", "dns", "redirect", "
 # RFC 3986: the characters of a URL without a fragment. Parsers disagree about all others.
 _URL = re.compile(r"https?://[A-Za-z0-9._~\-\[\]:]+([/?][A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]*)?", re.ASCII)
 
+# RFC 1035, 2.3.4, and underscores, which names of containers have.
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII | re.IGNORECASE)
+_HOST_MAX_LENGTH = 253
+_PORT = re.compile(":[0-9]*$", re.ASCII)
+_NUMBER = re.compile("[0-9]+|0x[0-9a-f]*", re.ASCII | re.IGNORECASE)
+
 
 def is_url(text: str) -> bool:
-    """Whether a text is an absolute URL of HTTP, without user info and fragment."""
+    """Whether a text is an absolute URL of HTTP, without user info and fragment, of a host that can be."""
     if len(text) > URL_MAX_LENGTH or not _URL.fullmatch(text):
         return False
     try:
         parts = urlsplit(text)
-        return bool(parts.hostname) and parts.port != 0
+        return parts.port != 0 and _is_host(_PORT.sub("", parts.netloc))
     except ValueError:
         return False
+
+
+def _is_host(text: str) -> bool:
+    """Whether a host can have an address: no resolver and no connection is tried."""
+    if text.startswith("["):
+        return text.endswith("]") and ipaddress.ip_address(text[1:-1]).version == 6
+    name = text.removesuffix(".")
+    labels = name.split(".")
+    if len(name) > _HOST_MAX_LENGTH or not all(map(_LABEL.fullmatch, labels)):
+        return False
+    return _is_ipv4(name) if _NUMBER.fullmatch(labels[-1]) else True
+
+
+def _is_ipv4(name: str) -> bool:
+    """In any form that resolvers take, such as 127.1: the guard judges the address."""
+    try:
+        socket.inet_aton(name)
+    except OSError:
+        return False
+    return True
 
 
 def _url(value: str) -> str:
@@ -67,10 +95,18 @@ def _url(value: str) -> str:
     if not is_url(text):
         raise PydanticCustomError(
             "invalid_url",
-            "must be a URL such as https://hooks.example.com/x: a scheme and a host, no user, no fragment, "
-            "and ASCII alone",
+            "must be a URL such as https://hooks.example.com/x: a scheme and a host that can be reached, no "
+            "user, no fragment, and ASCII alone",
         )
     return text
+
+
+def _some_events(value: object) -> object:
+    if value == []:
+        raise PydanticCustomError(
+            "too_short", 'must name a type of event or more, such as ["task.completed"]; ["*"] is all'
+        )
+    return value
 
 
 def _event(value: object) -> str:
@@ -115,6 +151,7 @@ Url = Annotated[
 Event = Annotated[str, BeforeValidator(_event), WithJsonSchema({"type": "string", "enum": list(_PATTERNS)})]
 Events = Annotated[
     list[Event],
+    BeforeValidator(_some_events),
     Field(
         min_length=1,
         max_length=len(_PATTERNS),
@@ -156,6 +193,10 @@ class WebhookCreate(Input):
     events: Events
     payload: _PayloadIn = "full"
     description: _Description | None = None
+    active: Annotated[
+        StrictBool,
+        Field(description="False: nothing is sent until it is switched on; what waits meanwhile is kept."),
+    ] = True
     since: Annotated[
         Number | None,
         Field(description="Begin after this version; without it, after the user's latest."),

@@ -137,6 +137,7 @@ async def create_webhook(
         events=_stored_events(new.events),
         payload=new.payload,
         description=new.description,
+        active=new.active,
         secret=new_secret(),
         cursor=last if new.since is None else new.since,
         next_at=now,

@@ -1,5 +1,6 @@
 """Webhooks, mounted twice as tasks are: at `/api` for the caller and at `/api/{user_id}`."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -69,7 +70,6 @@ DEFAULT_LIMIT = 100
 _ROTATE = WebhookRotate()
 _BODY = ("payload_too_large", "unsupported_media_type")
 _WRITE = ("storage_full", "conflict", "idempotency_key_reused")
-_SECRET = "a response that contains a secret is never stored"  # noqa: S105 (a sentence)
 _NO_SECRET = Depends(refusing_dry_run("the response would contain a secret that does not exist"))
 _NOT_SENT = Depends(refusing_dry_run("what is sent cannot be taken back"))
 
@@ -83,11 +83,15 @@ async def maker_of_request(caller: CallerDep) -> UUID | None:
     return caller.actor.token_id
 
 
-async def refuse_key(request: Request) -> None:
-    """Raises Invalid: the request has an Idempotency-Key."""
-    if "idempotency-key" in request.headers:
-        detail = f"is not allowed here: {_SECRET}, and a message is sent again by redelivery"
-        raise Invalid(Violation("header", "Idempotency-Key", "not_allowed", detail))
+def refusing_key(reason: str) -> Callable[[Request], Awaitable[None]]:
+    """The dependency of an operation that takes no Idempotency-Key. It raises Invalid."""
+
+    async def refuse(request: Request) -> None:
+        if "idempotency-key" in request.headers:
+            detail = f"is not supported here: {reason}; leave it out"
+            raise Invalid(Violation("header", "Idempotency-Key", "not_allowed", detail))
+
+    return refuse
 
 
 def _outcome(value: object) -> str:
@@ -96,6 +100,8 @@ def _outcome(value: object) -> str:
     return str(value)
 
 
+_NO_KEY_BY_SECRET = Depends(refusing_key("a response that contains a secret is never stored"))
+_NO_KEY_BY_MESSAGE = Depends(refusing_key("each request sends a message anew"))
 SenderDep = Annotated[Sender, Depends(sender_of_request)]
 Maker = Annotated[UUID | None, Depends(maker_of_request)]
 PathWebhookId = Annotated[TaskId, Path(description="The webhook's id.")]
@@ -128,7 +134,7 @@ async def list_webhooks(operations: OperationsDep, owner: Owner, maker: Maker) -
     response_model=WebhookCreated,
     status_code=201,
     summary="Create a webhook",
-    dependencies=[_NO_SECRET, Depends(refuse_key)],
+    dependencies=[_NO_SECRET, _NO_KEY_BY_SECRET],
     responses={
         201: {"description": "The new webhook, with its secret, which is shown this once."},
         **problems("not_found", "conflict", "gone", "storage_full", *_BODY),
@@ -215,7 +221,7 @@ async def delete_webhook(
     name="ping_webhook",
     response_model=DeliveryRead,
     summary="Ping a webhook",
-    dependencies=[_NOT_SENT, Depends(refuse_key)],
+    dependencies=[_NOT_SENT, _NO_KEY_BY_MESSAGE],
     responses={
         200: {"description": "The attempt, whether or not it succeeded."},
         **problems("not_found", "conflict", "storage_full"),
@@ -232,7 +238,7 @@ async def ping_webhook(sender: SenderDep, owner: Owner, maker: Maker, webhook_id
     name="rotate_webhook",
     response_model=WebhookCreated,
     summary="Give a webhook a new secret",
-    dependencies=[_NO_SECRET, Depends(refuse_key)],
+    dependencies=[_NO_SECRET, _NO_KEY_BY_SECRET],
     responses={
         200: {"description": "The webhook with its new secret, which is shown this once."},
         **problems("not_found", "conflict", "storage_full", *_BODY),
@@ -302,7 +308,7 @@ async def list_deliveries(  # noqa: PLR0913, PLR0917 (one for each parameter)
     name="redeliver",
     response_model=Redelivered,
     summary="Send events again",
-    dependencies=[_NOT_SENT, Depends(refuse_key)],
+    dependencies=[_NOT_SENT, _NO_KEY_BY_MESSAGE],
     responses={
         200: {"description": "The attempt, or where it goes on."},
         **problems("not_found", "conflict", "gone", "storage_full", *_BODY),

@@ -215,7 +215,8 @@ class TestDocument:
             "TypedList", "TypedListGone", "TypedLabel", "TypedLabelGone", "UserRead", "TokenRead",
             "TokenCreated", "ClaimRead", "ClaimTaken", "ClaimsTaken", "ClaimRenewed", "ClaimHeld",
             "ActorRead", "ActorToken", "WebhookRead", "WebhookCreated", "DeliveryRead", "Redelivered",
-            "TaskEvent", "TaskEventData", "ThinTaskEventData", "PingEvent", "GapEvent",
+            "TaskEvent", "TaskEventData", "ThinTaskEventData", "ListEvent", "ListEventData",
+            "ThinListEventData", "PingEvent", "GapEvent",
         )  # fmt: skip
         for name in names:
             schema = document["components"]["schemas"][name]

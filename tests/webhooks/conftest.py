@@ -59,8 +59,9 @@ class Home:
         log: list[dict[str, Any]] = answer.raise_for_status().json()
         return log
 
-    def create(self, title: str = "Buy milk") -> dict[str, Any]:
-        task: dict[str, Any] = self.client.post(self.tasks, json={"title": title}).raise_for_status().json()
+    def create(self, title: str = "Buy milk", **members: Any) -> dict[str, Any]:
+        answer = self.client.post(self.tasks, json={"title": title, **members})
+        task: dict[str, Any] = answer.raise_for_status().json()
         return task
 
     def wait_for(self, count: int) -> None:

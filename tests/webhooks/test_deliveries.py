@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import httpx2
@@ -87,6 +88,62 @@ class TestMessages:
         home.client.patch(f"{home.tasks}/{task['id']}", json={"title": "x"}).raise_for_status()
         home.settled()
         assert home.receiver.types() == ["task.completed"]
+
+    def test_of_lists_come_among_those_of_tasks(self, home: Home) -> None:
+        home.subscribe(events=["*"])
+        lists, headers = f"/api/{home.user}/lists", {"Taskwell-Agent": "tester"}
+        made = home.client.post(lists, json={"name": "Home"}, headers=headers).raise_for_status().json()
+        path = f"{lists}/{made['id']}"
+        home.create("a", list_id=made["id"])
+        changes: list[tuple[str, str, Any]] = [
+            ("PATCH", "", {"name": "House"}), ("POST", "/archive", None), ("POST", "/unarchive", None),
+            ("DELETE", "", None), ("POST", "/restore", None),
+        ]  # fmt: skip
+        for method, end, body in changes:
+            home.client.request(method, path + end, json=body).raise_for_status()
+        home.client.post(f"/api/{home.user}/undo", json={"versions": [3]}).raise_for_status()
+        home.client.put(f"/api/{home.user}/labels/x", json={"color": "#2e7d32"}).raise_for_status()
+        home.settled()
+        assert home.receiver.types() == [
+            "list.created", "task.created", "list.updated", "list.updated", "list.updated", "task.deleted",
+            "list.deleted", "list.restored", "task.restored", "list.undone",
+        ]  # fmt: skip
+        assert home.receiver.versions() == list(range(1, 11))
+        first, renamed, deleted, last = (home.receiver.got[n].message["data"] for n in (0, 2, 6, 9))
+        assert first.keys() == {"version", "user_id", "list_id", "list", "changes", "by"}
+        assert (first["list_id"], first["user_id"]) == (made["id"], home.user)
+        assert first["by"] == {"user": home.user, "token": None, "client": "tester", "via": "api"}
+        assert renamed["changes"] == {"name": ["Home", "House"]}
+        assert deleted["changes"]["deleted"] == [False, True]
+        assert last["list"] == home.client.get(path).json()
+
+    def test_of_deleted_lists_have_none_and_thin_ones_have_ids_alone(self, home: Home) -> None:
+        home.subscribe(events=["list.deleted", "list.created"], payload="thin")
+        lists = f"/api/{home.user}/lists"
+        made = home.client.post(lists, json={"name": "Home"}).raise_for_status().json()
+        home.wait_for(1)
+        home.client.patch(home.path, json={"payload": "full"}).raise_for_status()
+        home.client.delete(f"{lists}/{made['id']}").raise_for_status()
+        home.settled()
+        thin, full = (one.message["data"] for one in home.receiver.got)
+        assert thin == {"version": 1, "user_id": home.user, "list_id": made["id"]}
+        assert (full["list_id"], full["list"]) == (made["id"], None)
+        again = home.client.post(f"{home.path}/redeliver", json={"version": 1}).raise_for_status().json()
+        assert again["delivery"]["type"] == "list.created"
+
+    @pytest.mark.parametrize(
+        ("events", "types"),
+        [(["task.*"], ["task.created"]), (["list.*"], ["list.created", "list.updated"]),
+         (["list.updated", "task.created"], ["list.updated", "task.created"])],
+    )  # fmt: skip
+    def test_of_a_kind_are_a_pattern(self, home: Home, events: list[str], types: list[str]) -> None:
+        home.subscribe(events=events)
+        lists = f"/api/{home.user}/lists"
+        made = home.client.post(lists, json={"name": "Home"}).raise_for_status().json()
+        home.client.patch(f"{lists}/{made['id']}", json={"name": "House"}).raise_for_status()
+        home.create()
+        home.settled()
+        assert home.receiver.types() == types
 
     def test_begin_after_a_version(self, home: Home) -> None:
         for n in range(3):

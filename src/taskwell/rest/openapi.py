@@ -20,7 +20,7 @@ from taskwell.schemas.problem import Problem
 from taskwell.schemas.query import DRY_RUN
 from taskwell.schemas.task_list import EXAMPLE_LIST_ID
 from taskwell.schemas.types import EXAMPLE_ID
-from taskwell.schemas.webhook import GapEvent, Message, PingEvent, TaskEvent
+from taskwell.schemas.webhook import GapEvent, ListEvent, Message, PingEvent, TaskEvent
 
 _DESCRIPTION = """\
 Every operation on tasks and lists exists twice: at `/api/tasks` for the caller, and at `/api/{user_id}/tasks`
@@ -32,7 +32,7 @@ _TAGS = [
     {"name": "labels", "description": "Names on tasks: their colors, places and numbers of tasks."},
     {"name": "claims", "description": "Tasks that a worker has taken for some time."},
     {"name": "history", "description": "What changed, who did it, and back again."},
-    {"name": "webhooks", "description": "What happens to tasks, sent to a URL."},
+    {"name": "webhooks", "description": "What happens to tasks and lists, sent to a URL."},
     {"name": "users", "description": "The owners of tasks."},
     {"name": "changes", "description": "The changes of tasks and lists, as a list or a live stream."},
     {"name": "tokens", "description": "Credentials of programs that act as a user."},
@@ -98,6 +98,7 @@ _EXAMPLES: Mapping[str, Any] = {
 # What is sent to webhooks, by the name in the document.
 _MESSAGES: Mapping[str, tuple[type[Message], str]] = {
     "task": (TaskEvent, "Something happened to a task"),
+    "list": (ListEvent, "Something happened to a list"),
     "webhook.ping": (PingEvent, "A ping, on request"),
     "webhook.gap": (GapEvent, "Events were lost"),
 }

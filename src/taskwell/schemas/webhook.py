@@ -3,7 +3,7 @@
 import ipaddress
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -26,8 +26,10 @@ from pydantic_core import PydanticCustomError
 
 from taskwell.schemas.actor import ActorRead, ActorToken
 from taskwell.schemas.base import INT64, Input, Instant
-from taskwell.schemas.history import OPS, Number
+from taskwell.schemas.change import Kind
+from taskwell.schemas.history import OPS, Number, Op
 from taskwell.schemas.task import TaskRead
+from taskwell.schemas.task_list import EXAMPLE_LIST_ID, ListRead
 from taskwell.schemas.types import EXAMPLE_ID, check_line
 
 URL_MAX_LENGTH = 2_048
@@ -35,11 +37,14 @@ DESCRIPTION_MAX_LENGTH = 200
 MAX_WEBHOOKS = 20  # of a user
 DEFAULT_OVERLAP_HOURS, MOST_OVERLAP_HOURS = 24, 168
 
-TASK_PREFIX = "task."
-TASK_TYPES = tuple(TASK_PREFIX + op for op in OPS)
+# What the history has of the kinds that are sent.
+_LIST_OPS: tuple[Op, ...] = ("created", "updated", "deleted", "restored", "undone")
+_OPS: Mapping[Kind, tuple[Op, ...]] = {"task": OPS, "list": _LIST_OPS}
+TASK_TYPES = tuple(f"task.{op}" for op in OPS)
+LIST_TYPES = tuple(f"list.{op}" for op in _LIST_OPS)
 PING, GAP = "webhook.ping", "webhook.gap"
-ALL_EVENTS, ALL_OF_TASKS = "*", "task.*"
-_PATTERNS = (ALL_EVENTS, ALL_OF_TASKS, *TASK_TYPES)
+ALL_EVENTS = "*"
+_PATTERNS = (ALL_EVENTS, *(f"{kind}.*" for kind in _OPS), *TASK_TYPES, *LIST_TYPES)
 
 Payload = Literal["full", "thin"]
 Outcome = Literal["delivered", "retry", "skipped", "disabled", "redelivered", "ping"]
@@ -155,7 +160,8 @@ Events = Annotated[
     Field(
         min_length=1,
         max_length=len(_PATTERNS),
-        description="The types of events that are sent; `task.*` and `*` are all, also those to come.",
+        description="The types of events that are sent; `task.*` and `list.*` are all of tasks and of lists, "
+        "`*` all there are, also those to come.",
         examples=[["task.completed", "task.reminder"]],
     ),
 ]
@@ -359,6 +365,33 @@ class ThinTaskEventData:
 
 
 @dataclass(frozen=True, slots=True)
+class ListEventData:
+    """What a write did to a list, and the list as it is now; null: it is deleted."""
+
+    version: _Version
+    user_id: Annotated[str, Field(description="The owner of the list.", examples=["alice"])]
+    list_id: Annotated[UUID, Field(examples=[EXAMPLE_LIST_ID])]
+    list: ListRead | None
+    changes: Annotated[
+        dict[str, Any],
+        Field(
+            description="By the name of each field that changed, its old and its new value.",
+            examples=[{"name": ["Home", "House"]}],
+        ),
+    ]
+    by: ActorRead
+
+
+@dataclass(frozen=True, slots=True)
+class ThinListEventData:
+    """Ids alone: read the list for more."""
+
+    version: _Version
+    user_id: Annotated[str, Field(description="The owner of the list.", examples=["alice"])]
+    list_id: Annotated[UUID, Field(examples=[EXAMPLE_LIST_ID])]
+
+
+@dataclass(frozen=True, slots=True)
 class PingData:
     webhook_id: Annotated[UUID, Field(examples=[EXAMPLE_ID])]
     user_id: _USER
@@ -384,6 +417,15 @@ class TaskEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class ListEvent:
+    """A message on a list."""
+
+    type: Annotated[str, Field(examples=["list.created"], json_schema_extra={"enum": list(LIST_TYPES)})]
+    timestamp: Annotated[Instant, Field(description="When it happened.")]
+    data: ListEventData | ThinListEventData
+
+
+@dataclass(frozen=True, slots=True)
 class PingEvent:
     """The message of a ping, which is sent on request."""
 
@@ -401,7 +443,7 @@ class GapEvent:
     data: GapData
 
 
-Message = TaskEvent | PingEvent | GapEvent
+Message = TaskEvent | ListEvent | PingEvent | GapEvent
 
 _READ: TypeAdapter[Any] = TypeAdapter(WebhookRead)
 _CREATED: TypeAdapter[Any] = TypeAdapter(WebhookCreated)
@@ -411,7 +453,7 @@ _DELIVERY: TypeAdapter[Any] = TypeAdapter(DeliveryRead)
 _REDELIVERED: TypeAdapter[Any] = TypeAdapter(Redelivered)
 # By their types: a union would try one after the other.
 _MESSAGES: dict[type, TypeAdapter[Any]] = {
-    kind: TypeAdapter(kind) for kind in (TaskEvent, PingEvent, GapEvent)
+    kind: TypeAdapter(kind) for kind in (TaskEvent, ListEvent, PingEvent, GapEvent)
 }
 
 
@@ -440,9 +482,13 @@ def message_json(message: Message) -> bytes:
     return _MESSAGES[type(message)].dump_json(message)
 
 
-def ops_of(events: str) -> tuple[str, ...] | None:
-    """The operations of the history that match the events of a subscription; None: all of them."""
-    patterns = events.split()
-    if ALL_EVENTS in patterns or ALL_OF_TASKS in patterns:
-        return None
-    return tuple(pattern.removeprefix(TASK_PREFIX) for pattern in patterns)
+def ops_of(events: str) -> Mapping[str, tuple[str, ...]]:
+    """The operations of the history that match the events of a subscription, by the kinds that have some."""
+    patterns = set(events.split())
+    found = {
+        kind: ops
+        if patterns & {ALL_EVENTS, f"{kind}.*"}
+        else tuple(op for op in ops if f"{kind}.{op}" in patterns)
+        for kind, ops in _OPS.items()
+    }
+    return {kind: ops for kind, ops in found.items() if ops}

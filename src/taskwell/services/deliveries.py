@@ -17,11 +17,12 @@ from uuid_utils.compat import uuid7
 
 from taskwell.core.clock import utc_now
 from taskwell.database.database import ReadTransaction, Transaction
-from taskwell.models import ApiToken, HistoryRecord, Task, User, Webhook, WebhookDelivery
+from taskwell.models import ApiToken, HistoryRecord, Task, TaskList, User, Webhook, WebhookDelivery
 from taskwell.models.base import table_of
 from taskwell.schemas.history import HistoryEntry
 from taskwell.schemas.task import TASK_COLUMNS, TaskRead
-from taskwell.schemas.webhook import DeliveryRead, Outcome, ops_of
+from taskwell.schemas.task_list import LIST_COLUMNS, ListRead
+from taskwell.schemas.webhook import ALL_EVENTS, DeliveryRead, Outcome, ops_of
 from taskwell.services.history_query import entry_of
 from taskwell.services.webhooks import COLUMNS, own
 
@@ -76,10 +77,11 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A record of the history, and its task as it is now, unless that is deleted."""
+    """A record of the history, and its task or list as it is now, unless that is deleted."""
 
     entry: HistoryEntry
-    task: TaskRead | None
+    task: TaskRead | None = None
+    list: ListRead | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,19 +197,18 @@ async def read_news(transaction: ReadTransaction, subscription: Subscription, li
     """
     user_id = subscription.user_id
     last = await _number(transaction, user_id, col(User.last_seq))
-    conditions = [
-        _HISTORY.user_id == user_id,
-        _HISTORY.version > subscription.cursor,
-        _HISTORY.kind == "task",
-    ]
-    ops = ops_of(subscription.events)
-    if ops is not None:
-        conditions.append(_HISTORY.op.in_(ops))
-    found = select(*_HISTORY).where(*conditions).order_by(_HISTORY.version).limit(limit)
+    following = (
+        _HISTORY.user_id == user_id, _HISTORY.version > subscription.cursor, _matches(subscription.events)
+    )  # fmt: skip
+    found = select(*_HISTORY).where(*following).order_by(_HISTORY.version).limit(limit)
     entries = [entry_of(row) for row in await transaction.all(found)]
     start = await _number(transaction, user_id, col(User.history_seq))
     left = [entry for entry in entries if entry.version > start]
-    return News(await _with_tasks(transaction, user_id, left), last, start, len(entries) < limit)
+    return News(await _as_now(transaction, user_id, left), last, start, len(entries) < limit)
+
+
+def _matches(events: str) -> ColumnElement[bool]:
+    return or_(*(and_(_HISTORY.kind == kind, _HISTORY.op.in_(ops)) for kind, ops in ops_of(events).items()))
 
 
 async def _number(transaction: ReadTransaction, user_id: str, number: Mapped[int]) -> int:
@@ -216,23 +217,32 @@ async def _number(transaction: ReadTransaction, user_id: str, number: Mapped[int
 
 
 async def find_event(transaction: ReadTransaction, user_id: str, version: int) -> Event | None:
+    """An event of any type, whatever the subscription asks for."""
     found = select(*_HISTORY).where(
-        _HISTORY.user_id == user_id, _HISTORY.version == version, _HISTORY.kind == "task"
+        _HISTORY.user_id == user_id, _HISTORY.version == version, _matches(ALL_EVENTS)
     )
     row = await transaction.first(found)
-    return None if row is None else (await _with_tasks(transaction, user_id, [entry_of(row)]))[0]
+    return None if row is None else (await _as_now(transaction, user_id, [entry_of(row)]))[0]
 
 
-async def _with_tasks(
-    transaction: ReadTransaction, user_id: str, entries: Sequence[HistoryEntry]
-) -> list[Event]:
-    ids = {UUID(entry.id) for entry in entries}
-    alive = select(*TASK_COLUMNS).where(
-        col(Task.user_id) == user_id, col(Task.id).in_(ids), col(Task.deleted_at).is_(None)
-    )
-    rows = await transaction.all(alive) if ids else []
-    tasks = {task.id: task for task in map(TaskRead.of, rows)}
-    return [Event(entry, tasks.get(UUID(entry.id))) for entry in entries]
+async def _as_now(transaction: ReadTransaction, user_id: str, entries: Sequence[HistoryEntry]) -> list[Event]:
+    """The events with their tasks and lists as they are now."""
+
+    async def alive(kind: str, model: type[Task | TaskList], columns: Sequence[Any]) -> Sequence[Row[Any]]:
+        ids = {UUID(entry.id) for entry in entries if entry.kind == kind}
+        statement = select(*columns).where(
+            col(model.user_id) == user_id, col(model.id).in_(ids), col(model.deleted_at).is_(None)
+        )
+        return await transaction.all(statement) if ids else []
+
+    tasks = {f"{task.id}": task for task in map(TaskRead.of, await alive("task", Task, TASK_COLUMNS))}
+    lists = {f"{one.id}": one for one in map(ListRead.of, await alive("list", TaskList, LIST_COLUMNS))}
+    return [
+        Event(entry, list=lists.get(entry.id))
+        if entry.kind == "list"
+        else Event(entry, task=tasks.get(entry.id))
+        for entry in entries
+    ]
 
 
 async def note_delivered(

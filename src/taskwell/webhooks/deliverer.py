@@ -258,7 +258,7 @@ class Deliverer:
 
     async def _send_event(self, subscription: Subscription, event: Event) -> _Sent:
         version = event.entry.version
-        message = messages.task_event(subscription, event)
+        message = messages.of_event(subscription, event)
         return await self._send(subscription, message_id(subscription.id, version), version, message)
 
     async def _send(

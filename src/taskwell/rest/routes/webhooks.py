@@ -149,7 +149,7 @@ async def create_webhook(
     owner: Owner,
     new: WebhookCreate,
 ) -> Response:
-    """Send what happens to tasks to a URL from now on, in order, signed as Standard Webhooks says.
+    """Send what happens to tasks and lists to a URL from now on, in order, signed as Standard Webhooks says.
 
     What an API token made ends with the token.
     """

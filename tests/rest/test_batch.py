@@ -52,7 +52,7 @@ class TestOperations:
             )
         )
         assert [result["status"] for result in found] == [200, 201, 200, 200, 200]
-        assert [list(result) for result in found] == [["status", "task"]] * 5
+        assert [list(result) for result in found] == [["status", "task", "completion"]] * 5
         told = [result["task"] for result in found]
         assert [task["version"] for task in told] == [version + number for number in range(1, 6)]
         assert (told[0]["title"], told[0]["description"]) == ("Changed", "kept")

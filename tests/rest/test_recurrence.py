@@ -472,6 +472,42 @@ class TestSkip:
         operation = {"op": "skip", "id": task["id"], "occurrence": "2099-11-23"}
         answer = client.post(f"{tasks}/batch", json={"operations": [operation, operation]})
         assert [one["task"]["due"] for one in answer.json()["results"]] == ["2099-11-30"] * 2
+        assert [one["completion"] for one in answer.json()["results"]] == [None, None]
+
+    @pytest.mark.parametrize("query", ["", "?dry_run=true"])
+    def test_completed_in_a_batch_the_result_says_what_the_header_says(
+        self, client: httpx2.Client, tasks: str, query: str
+    ) -> None:
+        home = create(client, tasks, **WEEKLY)
+        for title in ("a", "b"):
+            create(client, tasks, title=title, parent_id=home["id"], completed=True)
+        single, other = create(client, tasks, **WEEKLY), create(client, tasks)
+        last = create(client, tasks, **{**WEEKLY, "recurrence": "FREQ=WEEKLY;COUNT=1"})
+        done = {"completed": True}
+        steps = [
+            {"op": "toggle", "id": home["id"], "task": done},
+            {"op": "update", "id": single["id"], "task": {**done, "occurrence": single["due"]}},
+            {"op": "update", "id": single["id"], "task": {**done, "occurrence": single["due"]}},
+            {"op": "update", "id": single["id"], "task": {"title": "x"}},
+            {"op": "toggle", "id": other["id"]},
+            {"op": "toggle", "id": last["id"]},
+            {"op": "create", "task": {"title": "y"}},
+        ]
+        answer = client.post(f"{tasks}/batch{query}", json={"operations": steps})
+        results = answer.json()["results"]
+        at = last["version"]
+        told = [f"{at + 1}-{at + 3}", f"{at + 4}", None, None, None, f"{at + 7}", None]
+        assert [one["completion"] for one in results] == told
+        assert all("completion" not in one["task"] for one in results)
+        if query:
+            path = f"{tasks}/{last['id']}"
+            assert client.post(f"{path}/toggle").headers["completion"] == f"{at + 1}"
+        else:
+            undone = client.post(
+                f"{tasks.removesuffix('tasks')}undo", json={"versions": [at + 1, at + 2, at + 3]}
+            )
+            assert undone.status_code == 200, undone.text
+            assert read(client, f"{tasks}/{home['id']}")["due"] == home["due"]
 
 
 class TestCompletions:

@@ -234,6 +234,14 @@ class BatchResult:
 
     status: Annotated[int, Field(examples=[200])]
     task: TaskDeleted | TaskRead
+    completion: Annotated[
+        str | None,
+        Field(
+            description="Where an occurrence of a recurring task was completed: the version that undoes it, "
+            "or the first and the last one, as `41-43`; else null.",
+            examples=["41-43"],
+        ),
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from taskwell.core.errors import Invalid, PreconditionRequired, TaskwellError
 from taskwell.database.database import Transaction
 from taskwell.schemas import batch
 from taskwell.schemas.batch import BatchListResult, BatchResult, BatchResults, CreateOperation
+from taskwell.schemas.task import TaskAdvanced
 from taskwell.services import tasks
 from taskwell.services.list_operations import (
     ArchiveList,
@@ -84,14 +85,15 @@ class RunBatch(Operation[BatchResults]):
             index = error.index or 0
             _name_step(error, before + index, group[index])
             raise
-        return [BatchResult(201, task) for task in created]
+        return [BatchResult(201, task, None) for task in created]
 
     async def _change(self, transaction: Transaction, step: batch.Operation) -> Result:
         if isinstance(step, batch.OnList):
             return await self._change_list(transaction, step)
         operation = _operation_of(self.user_id, step, self.zone)
         self._require_version(operation.expected)
-        return BatchResult(200, await operation.run(transaction))
+        task = await operation.run(transaction)
+        return BatchResult(200, task, task.completion if isinstance(task, TaskAdvanced) else None)
 
     async def _change_list(self, transaction: Transaction, step: batch.ListOperation) -> Result:
         if isinstance(step, batch.CreateListOperation):

@@ -1,9 +1,13 @@
 """A new version of the tz database: the instants of what is due follow it, once, and nothing else changes."""
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import httpx2
 import pytest
@@ -15,8 +19,8 @@ from taskwell.admin import backup
 from taskwell.admin.copy import Progress
 from taskwell.core import time_zones
 from taskwell.core.settings import Settings
-from taskwell.database.database import Database
-from taskwell.services import housekeeping, zone_changes
+from taskwell.database.database import Database, ReadTransaction, Transaction
+from taskwell.services import housekeeping, reminder_rows, reminders, zone_changes
 
 TASKS = "/api/ada/tasks"
 BERLIN = {"time_zone": "Europe/Berlin"}
@@ -170,12 +174,105 @@ class TestNewZones:
             assert client.get(TASKS).json()[0]["due_at"] == task["due_at"]
 
 
+TOKYO = ZoneInfo("Asia/Tokyo")
+
+
+def remind_at(seconds: float, zone: ZoneInfo) -> str:
+    """A local time that comes soon in a zone."""
+    return f"{datetime.now(zone) + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}"
+
+
+def sent(client: httpx2.Client, user: str) -> list[tuple[str, str]]:
+    records = client.get(f"/api/{user}/history?op=reminder,due&since=0").raise_for_status().json()
+    return [(record["id"], record["op"]) for record in records]
+
+
+@pytest.fixture
+def rewritten(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The users whose reminders have been computed anew."""
+    users: list[str] = []
+    rewrite = reminder_rows.rewrite_some
+
+    async def counted(transaction: Transaction, user_id: str, after: UUID) -> UUID | None:
+        users.append(user_id)
+        return await rewrite(transaction, user_id, after)
+
+    monkeypatch.setattr(reminders, "rewrite_some", counted)
+    return users
+
+
+class TestReminders:
+    """Their instants are computed anew at the start of a server, once for what they follow from."""
+
+    def test_follow_the_zone_of_the_server(self, settings: Settings, rewritten: list[str]) -> None:
+        tokyo = settings.model_copy(update={"time_zone": "Asia/Tokyo"})
+        with local_server(settings) as server, httpx2.Client(base_url=server.url) as client:
+            when = remind_at(10, TOKYO)  # in nine hours by UTC
+            floating = create(client, TASKS, due=when, reminders=[{"trigger": when}])
+            create(client, "/api/default/tasks", due=when)
+            client.patch("/api/users/me", json={"time_zone": "UTC"}).raise_for_status()
+            create(client, "/api/eve/tasks", due=when, time_zone="UTC")
+            wait_for(lambda: are_reminders_done(settings))
+        with local_server(settings):
+            time.sleep(0.5)
+        assert rewritten == []  # all were written with their tasks
+        with local_server(tokyo) as one, local_server(tokyo), httpx2.Client(base_url=one.url) as client:
+            wait_for(lambda: are_reminders_done(tokyo))
+            wait_for(lambda: len(sent(client, "ada")) == 2)
+            assert {*rewritten} == {"ada", "default", "eve"}
+        count = len(rewritten)
+        with local_server(tokyo) as server, httpx2.Client(base_url=server.url) as client:
+            time.sleep(1.5)
+            assert sorted(sent(client, "ada")) == [(floating["id"], "due"), (floating["id"], "reminder")]
+            assert sent(client, "default") == sent(client, "eve") == []
+        assert len(rewritten) == count
+
+    def test_follow_a_new_version_of_the_zones(
+        self, settings: Settings, rewritten: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with local_server(settings) as server, httpx2.Client(base_url=server.url) as client:
+            wait_for(lambda: are_reminders_done(settings))
+            when = remind_at(10, ZoneInfo("Europe/Berlin"))
+            task = create(client, TASKS, due=when, reminders=[{"trigger": when}], **BERLIN)
+            # As if the tz database had said something else when the task was written.
+            wrong = instant(settings, WRONG)
+            execute(settings, f"UPDATE reminders SET at = {wrong}", f"UPDATE tasks SET due_at = {wrong}")
+        with local_server(settings):
+            time.sleep(0.5)
+        assert rewritten == []
+        monkeypatch.setattr(time_zones, "VERSION", "2099a")
+        with (
+            local_server(settings) as one,
+            local_server(settings) as two,
+            httpx2.Client(base_url=one.url) as client,
+        ):
+            use(one.url, two.url)
+            wait_for(lambda: are_reminders_done(settings) and is_done(settings))
+            wait_for(lambda: len(sent(client, "ada")) == 2)
+            found = client.get(f"{TASKS}/{task['id']}").json()
+            assert found["due_at"] == task["due_at"]
+        count = len(rewritten)
+        with local_server(settings) as server, httpx2.Client(base_url=server.url) as client:
+            time.sleep(1.5)
+            assert sorted(sent(client, "ada")) == [(task["id"], "due"), (task["id"], "reminder")]
+            assert client.get(f"{TASKS}/{task['id']}").json()["version"] == found["version"]
+        assert len(rewritten) == count
+
+
+def are_reminders_done(settings: Settings) -> bool:
+    return _read(settings, reminders._is_done)
+
+
 def is_done(settings: Settings) -> bool:
+    return _read(settings, zone_changes._is_done)
+
+
+def _read(settings: Settings, question: Callable[[ReadTransaction], Awaitable[bool]]) -> bool:
     async def work() -> bool:
         database = Database(settings)
         database.ready = True
         try:
-            return await database.read(zone_changes._is_done)
+            return await database.read(question)
         finally:
             await database.close()
 

@@ -67,10 +67,21 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(
         lists=st.lists(inputs.new_lists, max_size=2),
-        some=st.lists(inputs.tasks, max_size=6),
+        some=st.lists(inputs.tasks | inputs.recurring_tasks, max_size=6),
         tree=st.sampled_from(["", "bush", "chain"]),
+        ways=inputs.ways,
+        body=inputs.completions,
+        tz=inputs.zone_of_request,
     )
-    def begin(self, lists: list[Record], some: list[Record], tree: str) -> None:
+    def begin(
+        self,
+        lists: list[Record],
+        some: list[Record],
+        tree: str,
+        ways: list[str],
+        body: Record,
+        tz: str | None,
+    ) -> None:
         for one in lists:
             self.create_list(body=one, key=False)
         chain = [{"title": f"{level}"} for level in range(_CHAIN)] if tree == "chain" else []
@@ -79,6 +90,7 @@ class Machine(RuleBasedStateMachine):
             above = {"bush": place // 2, "chain": place - 1}.get(tree, -1)
             parents = known[above : above + 1] if above >= 0 else []
             self.create(task=task, tz=None, key=False, parent=parents)
+        self.go_on(len(some), ways, body, tz, key=False)
 
     # Tasks
 
@@ -92,7 +104,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(task=inputs.put_tasks, place=places, key=keyed)
     def create_under_an_id(self, task: Record, place: int, key: bool) -> None:
-        body = self.resolved(task)
+        body = self.meant("", self.resolved(task))
         operation = Operation("create", self.id_at(place), body)
         self.operate(Request("PUT", f"{self.path}/{operation.id}", body, _NEW), operation, key)
 
@@ -114,6 +126,44 @@ class Machine(RuleBasedStateMachine):
     def toggle(self, toggle: bool, place: int, state: Any, guard: str | None, key: bool) -> None:
         method, end = ("POST", "/toggle") if toggle else ("PATCH", "/complete")
         self.operate_on("task", place, guard, key, "toggle", Request(method, end, state))
+
+    @rule(place=places, skip=inputs.skips, guard=guards, tz=inputs.zone_of_request, key=keyed)
+    def skip(self, place: int, skip: Record | None, guard: str | None, tz: str | None, key: bool) -> None:
+        self.operate_on("task", place, guard, key, "skip", Request("POST", "/skip", skip), tz)
+
+    @precondition(lambda self: self.recurring())
+    @rule(
+        place=places,
+        ways=inputs.ways,
+        body=inputs.completions,
+        tz=inputs.zone_of_request,
+        key=keyed,
+    )
+    def go_on(self, place: int, ways: list[str], body: Record, tz: str | None, key: bool) -> None:
+        """With a task that recurs, some times."""
+        for way in ways:
+            rows = self.recurring()
+            if not rows:
+                return
+            row = rows[place % len(rows)]
+            sent = self.meant(row, {"completed": True} | body)
+            method, end, op = {
+                "toggle": ("POST", "/toggle", "toggle"),
+                "complete": ("PATCH", "/complete", "toggle"),
+                "skip": ("POST", "/skip", "skip"),
+            }.get(way, (way, "", "update"))
+            if op == "skip":
+                sent = {name: value for name, value in sent.items() if name == "occurrence"}
+            request = Request(method, f"{self.path}/{row}{end}", sent)
+            self.operate(request, Operation(op, row, sent), key, tz)
+
+    def recurring(self) -> list[str]:
+        """The open tasks that recur, and are known by their ids."""
+        return [
+            row
+            for row, task in self.book.tasks.items()
+            if task["recurrence"] is not None and task["deleted_at"] is None and not task["completed"]
+        ]
 
     @rule(place=places, move=inputs.moves, guard=guards, key=keyed)
     def move(self, place: int, move: Record, guard: str | None, key: bool) -> None:
@@ -248,7 +298,8 @@ class Machine(RuleBasedStateMachine):
 
     @rule(drawn=st.lists(inputs.entries, min_size=1, max_size=6), tz=inputs.zone_of_request, key=keyed)
     def batch(self, drawn: list[Any], tz: str | None, key: bool) -> None:
-        operations = [replace(self.operation(*entry), tz=tz or "UTC") for entry in drawn]
+        now = datetime.now(UTC)
+        operations = [replace(self.operation(*entry), tz=tz or "UTC", now=now) for entry in drawn]
         body = {"operations": [operation.entry() for operation in operations]}
         answer = self.write(Request("POST", _url(f"{self.path}/batch", {"tz": tz} if tz else {}), body), key)
         trial = self.book.trial()
@@ -263,6 +314,8 @@ class Machine(RuleBasedStateMachine):
         for operation, result in zip(operations, answer.json()["results"], strict=True):
             assert result["status"] == (201 if operation.op == "create" else 200)
             self.book.show(self.book.apply(operation), result[operation.kind], operation.kind)
+            assert result.get("completion") == self.book.completion
+            self.seen["occurrences completed"] += self.book.completion is not None
 
     @rule(place=places, body=inputs.wrong, method=st.sampled_from(["POST", "PATCH", "PUT"]), key=keyed)
     def break_a_rule(self, place: int, body: Any, method: str, key: bool) -> None:
@@ -491,7 +544,10 @@ class Machine(RuleBasedStateMachine):
         versions = None
         if guard is not None:
             headers["If-Match"], versions = self.guard(row, guard, kind)
-        request = replace(request, path=f"{self.base}/{kind}s/{row}{request.path}", headers=headers)
+        sent = self.meant(row, request.body)
+        request = replace(
+            request, path=f"{self.base}/{kind}s/{row}{request.path}", headers=headers, body=sent
+        )
         body = request.body if body is None else body
         self.operate(request, Operation(op, row, body, versions, kind), key, tz)
 
@@ -499,6 +555,7 @@ class Machine(RuleBasedStateMachine):
         if tz is not None:
             operation = replace(operation, tz=tz)
             request = replace(request, path=_url(request.path, {"tz": tz}))
+        operation = replace(operation, now=datetime.now(UTC))
         answer = self.write(request, key)
         try:
             row = self.book.apply(operation)
@@ -512,6 +569,8 @@ class Machine(RuleBasedStateMachine):
         assert answer.status == status, answer.content
         self.book.show(row, answer.json(), operation.kind)
         assert answer.headers["etag"] == f'"{answer.json()["version"]}"'
+        assert answer.headers.get("completion") == self.book.completion
+        self.seen["occurrences completed"] += self.book.completion is not None
 
     def check_refused(self, answer: Answer, refused: Refused) -> None:
         assert answer.status == refused.status, (answer.content, refused)
@@ -547,8 +606,9 @@ class Machine(RuleBasedStateMachine):
             key = None if op == "create" else self.id_at(place, kind)
             return Operation("create", key, self.resolved(bodies["create"]), kind=kind)
         target = self.id_at(place, kind)
-        body = bodies.get(op, {} if op == "toggle" else None)
-        body = body and self.resolved(body, kind)
+        body = bodies.get(op)
+        body = {} if op == "toggle" and body is None else body
+        body = self.meant(target, body and self.resolved(body, kind))
         versions = self.guard(target, guard, kind)[1] if guard else None
         return Operation(op, target, body, versions, kind)
 
@@ -583,6 +643,19 @@ class Machine(RuleBasedStateMachine):
             name: self.id_at(value, kinds[name]) if name in kinds and value is not None else value
             for name, value in body.items()
         }
+
+    def meant(self, key: str, body: Any) -> Any:
+        """The body with the occurrence that it means of a task; of one that has none, any."""
+        if not body or body.get("occurrence") is None:
+            return body
+        task = self.book.tasks.get(key, {})
+        current = task.get("due") or task.get("start") or "2026-11-20"
+        occurrence = {
+            "earlier": "2001-02-03",
+            "later": "2099-02-03T04:05:06",
+            "its day": current[:10],
+        }.get(body["occurrence"], current)
+        return {**body, "occurrence": occurrence}
 
     def resolved_query(self, query: Record) -> Record:
         query = dict(query)
@@ -634,7 +707,8 @@ def measure(server: ServerProcess, form: Form) -> Figures:
         machine = type("Machine", (Machine,), {"client": client, "seen": seen})
         while seen["runs"] < form.count(_RUNS) and not diverged:
             diverged = _run(machine, min(_AT_ONCE, form.count(_RUNS)), form.seed + seen["runs"])
-    others = sorted(name for name in seen if name.startswith(("answered", "refused")))
+    others = ["occurrences completed"]
+    others += sorted(name for name in seen if name.startswith(("answered", "refused")))
     for name in ("runs", "steps", "requests", *others):
         figures.note(name, seen[name])
     figures.promise("divergences", diverged, kept=not diverged)

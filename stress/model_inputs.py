@@ -54,6 +54,33 @@ def _together(*parts: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[di
 _values = task_bodies.accepted("aAbßẞéÉ%_\\'\"\n\t😀 ")
 _plain = ("title", "description", "completed", "priority", "link")
 _plain_bodies = partial(task_bodies.bodies, _values, names=_plain)
+_ends = st.sampled_from(["", "", "COUNT=1", "COUNT=2", "COUNT=7", "COUNT=500"]) | st.sampled_from(
+    _DAYS[-5:]
+).map(lambda day: f"UNTIL={day.replace('-', '')}")
+_rules = st.tuples(
+    st.sampled_from(
+        [
+            "FREQ=DAILY", "FREQ=DAILY;INTERVAL=3", "FREQ=WEEKLY", "FREQ=WEEKLY;BYDAY=MO,TH",
+            "FREQ=WEEKLY;INTERVAL=2;BYDAY=FR,SU", "FREQ=MONTHLY", "FREQ=MONTHLY;INTERVAL=2",
+            "FREQ=MONTHLY;BYMONTHDAY=15,31", "FREQ=MONTHLY;BYDAY=-1FR",
+        ]
+    ),
+    _ends,
+).map(lambda parts: ";".join(filter(None, parts)))  # fmt: skip
+_modes = st.sampled_from(["next", "each", "completion"])
+_excluded = st.lists(
+    st.sampled_from([*_DAYS, *(f"{day}T09:30:00" for day in _DAYS), *(f"{day}T00:00:00" for day in _DAYS)]),
+    max_size=4,
+)
+_others = {"recurrence_mode": _modes, "recurrence_exclude": _excluded}
+# Which occurrence a client means, in the words of `Machine.meant`.
+_occurrences = st.sampled_from(["current", "current", "earlier", "later", "its day"])
+_recurring = st.one_of(
+    st.fixed_dictionaries({"due": _times, "recurrence": _rules}, optional={"start": _times, **_others}),
+    st.fixed_dictionaries({"start": _times, "recurrence": _rules}, optional=_others),
+    st.fixed_dictionaries({"recurrence": st.none() | _rules}, optional=_others),
+    st.fixed_dictionaries({}, optional=_others),
+)
 # Few members each, so that most bodies contradict neither themselves nor the task.
 _aspects = st.one_of(
     st.just({}),
@@ -61,6 +88,8 @@ _aspects = st.one_of(
     st.fixed_dictionaries(
         {}, optional={"start": st.none() | _times, "due": st.none() | _times, "time_zone": st.none() | _zones}
     ),
+    _recurring,
+    _recurring,
     st.fixed_dictionaries({"labels": st.none() | _labels}),
     st.fixed_dictionaries({"extra": _extras}),
     st.fixed_dictionaries({"status": st.sampled_from(["open", "in_progress", "completed", "cancelled"])}),
@@ -75,6 +104,10 @@ _changing = st.one_of(
     st.just({"completed": True, "subtasks": "complete"}),
     st.just({"status": "cancelled", "subtasks": "complete"}),
     st.just({"subtasks": "complete"}),
+    st.just({"completed": True, "recurrence": None}),
+    st.fixed_dictionaries(
+        {"completed": st.just(True), "occurrence": _occurrences}, optional={"subtasks": st.just("complete")}
+    ),
 )
 _unheard_of = st.sampled_from([{}, {}, {"unheard_of": 1}])
 tasks = _together(_plain_bodies(task_bodies.REQUIRED), _aspects, _aspects, _unheard_of)
@@ -83,13 +116,26 @@ changes = st.one_of(
     _together(_aspects, _aspects),
     _together(_aspects, _changing),
 )
+recurring_tasks = _together(
+    st.fixed_dictionaries(
+        {"title": st.just("Bins"), "due": _times, "recurrence": _rules},
+        optional={"start": _times, "time_zone": st.none() | _zones, **_others},
+    ),
+    st.just({}) | st.fixed_dictionaries({"parent_id": _places}),
+)
+# In which an occurrence is completed, one after the other.
+ways = st.lists(st.sampled_from(["toggle", "complete", "PATCH", "PUT", "skip"]), max_size=6)
+completions = st.fixed_dictionaries(
+    {}, optional={"occurrence": _occurrences, "subtasks": st.just("complete")}
+)
 put_tasks = _together(tasks, st.just({}) | _changing)
 wrong: st.SearchStrategy[Any] = st.just([]) | st.sampled_from(
     [{name: value} for name in task_bodies.FIELDS for value in task_bodies.REFUSED[name]]
 )
+skips = st.none() | st.fixed_dictionaries({}, optional={"occurrence": _occurrences})
 states = st.sampled_from(
     [None, {}, {"completed": True}, {"completed": False}, {"completed": True, "subtasks": "complete"}]
-)
+) | st.fixed_dictionaries({"completed": st.just(True), "occurrence": _occurrences})
 list_moves = st.tuples(st.sampled_from(["after", "before"]), _places).map(lambda one: {one[0]: one[1]})
 moves = _together(
     list_moves,
@@ -118,7 +164,9 @@ guards = st.sampled_from([None, None, None, "right", "stale", "any", "weak", "co
 keyed = st.sampled_from([False, False, True])
 _OPS = ("create", "create under an id", "update", "delete", "restore", "move")
 _rest = (places, st.sampled_from([None, None, None, None, "right", "right", "stale"]))
-_bodies = st.fixed_dictionaries({"create": tasks, "update": changes, "move": moves})
+_bodies = st.fixed_dictionaries(
+    {"create": tasks, "update": changes, "toggle": states, "skip": skips, "move": moves}
+)
 _list_bodies = st.fixed_dictionaries(
     {
         "create": new_lists,
@@ -128,7 +176,7 @@ _list_bodies = st.fixed_dictionaries(
     }
 )
 entries = st.one_of(
-    st.tuples(st.just("task"), st.sampled_from((*_OPS, *_OPS, "toggle")), *_rest, _bodies),
+    st.tuples(st.just("task"), st.sampled_from((*_OPS, *_OPS, "toggle", "toggle", "skip")), *_rest, _bodies),
     st.tuples(st.just("task"), st.sampled_from(_OPS[:2]), *_rest, _bodies),
     st.tuples(st.just("list"), st.sampled_from((*_OPS, "archive", "unarchive")), *_rest, _list_bodies),
 )

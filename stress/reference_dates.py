@@ -36,9 +36,17 @@ def after_request(sent: Mapping[str, Any], before: Mapping[str, Any], zone_of_re
             raise StartAfterDue
     if not any(value and len(value) > _LENGTH for value in (start, due)):
         zone = None
+    return {"start": start, "due": due, "time_zone": zone, "due_at": due_at(due, zone)}
+
+
+def due_at(due: str | None, zone: str | None) -> str | None:
+    """As a task shows it."""
     at = instant_of(due, zone)
-    shown = None if at is None else f"{at:%Y-%m-%dT%H:%M:%S.%fZ}"
-    return {"start": start, "due": due, "time_zone": zone, "due_at": shown}
+    return None if at is None else f"{at:%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def is_date(value: str) -> bool:
+    return len(value) == _LENGTH
 
 
 def _is_instant(value: str | None) -> bool:
@@ -60,10 +68,10 @@ def instant_of(value: str | None, zone: str | None) -> datetime | None:
     """The instant of a time in a zone. In a gap the offset before it counts; of two, the first."""
     if value is None or zone is None or len(value) == _LENGTH:
         return None
-    return _instant(datetime.fromisoformat(value), zone)
+    return of_local(datetime.fromisoformat(value), zone)
 
 
-def _instant(local: datetime, zone: str) -> datetime:
+def of_local(local: datetime, zone: str) -> datetime:
     return local.replace(tzinfo=ZoneInfo(zone), fold=0).astimezone(UTC)
 
 
@@ -104,10 +112,10 @@ def is_over(value: str, zone: str | None, now: datetime, tz: str) -> bool:
 def _edge(bound: str, tz: str) -> Edge:
     if len(bound) == _LENGTH:
         midnight = datetime.combine(date.fromisoformat(bound), time.min)
-        return Edge(midnight.date(), midnight, _instant(midnight, tz))
+        return Edge(midnight.date(), midnight, of_local(midnight, tz))
     when = datetime.fromisoformat(bound)
     if when.tzinfo is None:
-        return Edge(when.date(), when, _instant(when, tz))
+        return Edge(when.date(), when, of_local(when, tz))
     local = local_of(when, tz)
     return Edge(local.date(), local, when)
 

@@ -7,12 +7,14 @@ the tasks and lists of one user, `reference_labels` adds the labels, `reference_
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import count
 from typing import Any
 
 from fractional_indexing import generate_n_keys_between
 
+from stress import reference_recurrence as recurrence
 from stress.reference_dates import StartAfterDue, after_request
 
 Record = dict[str, Any]
@@ -21,11 +23,14 @@ FIELDS = frozenset(
     {
         "title", "description", "completed", "status", "subtasks", "list_id", "parent_id", "position",
         "start", "due", "time_zone", "priority", "labels", "labels_add", "labels_remove", "link", "extra",
+        *recurrence.NONE,
     }
 )  # fmt: skip
 LIST_FIELDS = frozenset({"name", "color", "position"})
 _DATES = frozenset({"start", "due", "time_zone"})
 _DONE = frozenset({"completed", "cancelled"})
+_STATE = frozenset({"completed", "status", "subtasks"})
+_OPEN: Record = {"completed": False, "completed_at": None, "status": "open"}
 _LEVELS = 8
 _MOST_LABELS = 30
 _NEW = "new"  # the key of what the server has yet to name
@@ -70,7 +75,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """On one task or list. `guard`: the versions that will do; None: any. `tz`: the zone of the request."""
+    """On one task or list. `guard`: the versions that will do; None: any. `tz`: the zone of the request.
+
+    `now`: when it is sent.
+    """
 
     op: str
     id: str | None
@@ -78,6 +86,7 @@ class Operation:
     guard: frozenset[int] | None = None
     kind: str = "task"
     tz: str = "UTC"
+    now: datetime = field(default_factory=recurrence.now)
 
     def entry(self) -> Record:
         """As a batch has it."""
@@ -87,7 +96,7 @@ class Operation:
         if self.id is not None:
             entry["id"] = self.id
         if self.body is not None:
-            entry |= self.body if self.op in {"move", "delete"} else {self.kind: self.body}
+            entry |= self.body if self.op in {"move", "delete", "skip"} else {self.kind: self.body}
         if self.guard is not None:
             (entry["version"],) = self.guard
         return entry
@@ -128,6 +137,8 @@ class Book:
         self.labels: dict[str, Record] = {}  # those with a row, and the tombstones of rows
         self.changes: list[Change] = []  # in the order of their numbers
         self.unknown: Callable[[], Any] = Unknown
+        self.now = recurrence.now()
+        self.completion: str | None = None  # what the latest operation has said of a recurring task
 
     def trial(self) -> "Book":
         """A copy to see what would come of it; what the server decides is made up.
@@ -144,6 +155,7 @@ class Book:
     def apply(self, operation: Operation) -> str:
         """Returns the key of the task or list. Raises Refused."""
         body = operation.body or {}
+        self.now, self.completion = operation.now, None
         if operation.kind == "task":
             _check_alone(body)
         if operation.op == "create":
@@ -174,8 +186,7 @@ class Book:
         nothing: Record = {
             "id": self.unknown(), "user_id": self.user, "title": None, "description": None,
             "completed": False, "completed_at": None, "status": "open", "list_id": None, "parent_id": None,
-            "recurrence": None, "recurrence_mode": "next", "recurrence_exclude": [],
-            "reminders": [],
+            **recurrence.NONE, "reminders": [],
             "position": self.unknown(), "start": None, "due": None, "time_zone": None, "due_at": None,
             "priority": None, "labels": [], "link": None, "extra": {}, "created_at": now, "deleted_at": None,
         }  # fmt: skip
@@ -190,14 +201,62 @@ class Book:
         return key
 
     def _update(self, record: Record, body: Record, tz: str) -> None:
+        if _is_over(record, body.get("occurrence")):
+            body = {name: value for name, value in body.items() if name not in _STATE}
         if body.keys().isdisjoint(FIELDS):
             return
         parts = self.parts(record)
         now = self.unknown()
-        self._write(record, changes := self._changes(record, body, now, tz), now)
+        changes = self._changes(record, body, now, tz)
+        if _completes_occurrence(record, changes):
+            self._complete_occurrence(record, changes, parts, now, tz, with_open="subtasks" in body)
+            return
+        self._write(record, changes, now)
         self._take_along(changes, record, parts)
         if "subtasks" in body:
             self._complete(parts, now)
+
+    def _complete_occurrence(
+        self, record: Record, changes: Record, parts: Sequence[Record], now: Any, tz: str, *, with_open: bool
+    ) -> None:
+        """What a request makes of a recurring task that it completes: it moves on, or has ended."""
+        advance = recurrence.advance({**record, **changes}, self.now, tz)
+        if advance is None:
+            changes = {**changes, "completed_at": self.unknown()}  # a little before the write
+        else:
+            changes = {**changes, **advance.changes, **_OPEN}
+        self._write(record, changes, now)
+        first = last = self.number
+        self._take_along(changes, record, parts)
+        if advance is not None:
+            last = self._reopen(parts, advance.days, now, with_open=with_open) or first
+        elif with_open:
+            self._complete(parts, now)
+        self.completion = f"{first}" if last == first else f"{first}-{last}"
+
+    def _reopen(self, parts: Sequence[Record], days: int, now: Any, *, with_open: bool) -> int | None:
+        """The parts of a task that has moved on; those that recur stay, with what is below them."""
+        staying: set[str] = set()
+        moving = []
+        for part in parts:
+            if part["recurrence"] is not None or part["parent_id"] in staying:
+                staying.add(part["id"])
+            elif part["completed"] or with_open:
+                moving.append(part)
+        for part in sorted(moving, key=lambda one: not one["completed"]):
+            moved = recurrence.moved_dates(part, days)
+            self._write(self.tasks[part["id"]], moved | (_OPEN if part["completed"] else {}), now)
+        return self.number if moving else None
+
+    def _skip(self, record: Record, body: Record, tz: str) -> None:
+        if _is_over(record, body.get("occurrence")):
+            return
+        if record["recurrence"] is None or record["completed"]:
+            raise Refused(409)
+        now = self.unknown()
+        advance = recurrence.advance(record, self.now, tz, skips=True)
+        ended = {"completed": True, "completed_at": now, "status": "cancelled"}
+        self._write(record, ended if advance is None else {**advance.changes, **_OPEN}, now)
 
     def _toggle(self, record: Record, body: Record, tz: str) -> None:
         self._update(record, {"completed": not record["completed"]} | body, tz)
@@ -251,12 +310,16 @@ class Book:
                 changes |= after_request(body, record, tz)
             except StartAfterDue:
                 raise Refused(400, "start_after_due") from None
+        try:
+            changes |= recurrence.after_request(body, record, {**record, **changes})
+        except recurrence.NeedsDate:
+            raise Refused(400, "needs_date") from None
         return changes | self._place(record, body)
 
     def _complete(self, parts: Sequence[Record], now: Any) -> None:
-        """Those that are open."""
+        """Those that are open, but for those that recur."""
         for part in parts:
-            if not part["completed"]:
+            if not part["completed"] and part["recurrence"] is None:
                 done = {"completed": True, "status": "completed", "completed_at": now}
                 self._write(self.tasks[part["id"]], done, now)
 
@@ -491,6 +554,23 @@ def _check_alone(body: Record) -> None:
         done = body["status"] in _DONE
         if body.get("completed", done) != done:
             raise Refused(400, "status_conflict")
+
+
+def _is_over(record: Record, occurrence: str | None) -> bool:
+    """Whether the occurrence that a request completes was completed before. Raises Refused."""
+    if occurrence is None or record["recurrence"] is None:
+        return False
+    if record["completed"]:
+        return True
+    standing = recurrence.standing(occurrence, record)
+    if standing == "later":
+        raise Refused(409)
+    return standing == "earlier"
+
+
+def _completes_occurrence(record: Record, changes: Record) -> bool:
+    done = changes["status"] == "completed" and not record["completed"]
+    return done and changes["recurrence"] is not None
 
 
 def _state(record: Record, body: Record, now: Any) -> Record:

@@ -1,11 +1,16 @@
-"""Reminders of 100 users that come at one instant, to six servers that are killed again and again.
+"""How soon a quiet server tells of reminders, and whether it tells of each once, whatever happens.
+
+First some come one after the other, to a client that listens. Then reminders of 100 users come at one
+instant, to six servers that are killed again and again.
 
 Some of the tasks are completed before. In the end each of the others was reminded of once, whichever server
 did it and however many were killed as they did, and the numbers of the users have no gap.
 """
 
 import asyncio
+import json
 import signal
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,6 +31,10 @@ _COMPLETED = 10  # every so many-th task
 _MADE_A_SECOND = 150  # at least, also on a slow machine
 _SERVED_SECONDS = (0.05, 0.4)  # of a server that is killed then
 _PATIENCE_SECONDS = 300
+_QUIET = 200  # reminders, ten in a second
+_QUIET_IN_SHORT = 40
+_IN_A_SECOND = 10
+_TOLD_GOAL = 1_000.0  # ms
 
 
 @dataclass
@@ -42,6 +51,45 @@ class _Run:
 
 
 def measure(server: ServerProcess, form: Form) -> Figures:
+    told = sorted(asyncio.run(_listen(server.port, form.count(_QUIET, least=_QUIET_IN_SHORT))))
+    figures = _outlive_kills(server, form)
+    late = told[int(0.99 * (len(told) - 1))]
+    figures.note("reminders to a client that listens", len(told))
+    figures.note("ms from their time to the event, p50", told[len(told) // 2])
+    figures.promise("the same, p99 (goal < 1000)", late, kept=late < _TOLD_GOAL)
+    return figures
+
+
+async def _listen(port: int, count: int) -> list[float]:
+    """How many milliseconds after its time each of the reminders is told."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(b"GET /api/listener/events HTTP/1.1\r\nHost: taskwell\r\n\r\n")
+        async with asyncio.timeout(_PATIENCE_SECONDS), connections(port, 1) as (connection,):
+            while await reader.readline() != b": welcome\n":
+                pass
+            first = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4)
+            times = [first + timedelta(seconds=n // _IN_A_SECOND) for n in range(count)]
+            body = {"operations": [{"op": "create", "task": _task_at(when)} for when in times]}
+            answer = await connection.send(Request("POST", "/api/listener/tasks/batch", body))
+            assert answer.status == 200, answer.content
+            return [await _told(reader) for _ in range(count)]
+    finally:
+        writer.close()
+
+
+async def _told(reader: asyncio.StreamReader) -> float:
+    while await reader.readline() != b"event: reminder\n":
+        pass
+    line = await reader.readline()
+    return (time.time() - datetime.fromisoformat(json.loads(line[6:])["at"]).timestamp()) * 1_000
+
+
+def _task_at(when: datetime) -> dict[str, object]:
+    return {"title": "Tea", "reminders": [{"trigger": f"{when:%Y-%m-%dT%H:%M:%SZ}"}]}
+
+
+def _outlive_kills(server: ServerProcess, form: Form) -> Figures:
     count = form.count(_REMINDERS, least=_REMINDERS_IN_SHORT)
     seconds = 5 + count / _MADE_A_SECOND
     when = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=seconds)
@@ -70,7 +118,7 @@ async def _make(port: int, run: _Run, count: int) -> None:
 
 
 async def _make_some(connection: Connection, users: Sequence[str], run: _Run, each: int) -> None:
-    task = {"title": "Tea", "reminders": [{"trigger": f"{run.when:%Y-%m-%dT%H:%M:%SZ}"}]}
+    task = _task_at(run.when)
     for user in users:
         body = {"operations": [{"op": "create", "task": task}] * each}
         answer = await connection.send(Request("POST", f"/api/{user}/tasks/batch", body))

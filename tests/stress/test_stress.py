@@ -48,6 +48,7 @@ class TestStress:
         assert measured.broken == []
         assert measured.values["runs"] >= 40
         assert {"answered 200", "answered 201", "answered 412", "answered 422"} <= measured.values.keys()
+        assert measured.values["occurrences completed"] > 0
 
     @of("events")
     def test_every_stream_hears_of_every_change_soon(self, measured: Figures) -> None:
@@ -110,6 +111,7 @@ class TestStress:
     def test_each_reminder_is_sent_once_whoever_is_killed(self, measured: Figures) -> None:
         assert measured.broken == []
         assert measured.values["reminders that were due at once"] == 300
+        assert measured.values["reminders to a client that listens"] == 40
 
     @of("kills")
     def test_what_was_acknowledged_outlives_a_killed_server(self, measured: Figures) -> None:

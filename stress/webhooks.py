@@ -1,17 +1,22 @@
 """Twenty subscriptions on three servers, two of which are killed and one suspended while they deliver.
 
-A tenth of the events are answered 503 first. In the end each subscription has every event, in order; an event
-comes twice at most once for each request that was under way when a server was killed or suspended; every
-signature is right. The order is that in which events come for the first time.
+Before, how soon a single event comes while nothing else happens. Then a tenth of the events are answered 503
+first; most of their repetitions are asked for at once, since each would wait for five seconds. In the end
+each subscription has every event, in order; an event comes twice at most once for each request that was under
+way when a server was killed or suspended; every signature is right. The order is that in which events come
+for the first time.
 """
 
 import os
+import queue
 import signal
 import threading
 import time
+from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -33,6 +38,10 @@ _REQUESTS = 20  # that a server has under way at most
 _PATIENCE_SECONDS = 1_800.0
 _SUSPENDED_SECONDS = 35.0  # longer than a lease
 _SUSPENDED_IN_SHORT = 3.0
+_PATIENT = 0.1  # of the failures: the server repeats them when it would
+_LONE = 50  # events, one after the other
+_LONE_IN_SHORT = 5
+_LONE_HOOK = "/hook/lone"
 
 
 def measure(server: ServerProcess, form: Form) -> Figures:
@@ -53,16 +62,24 @@ class _Trial:
         self.delivered: dict[str, list[int]] = {}
         self.failed: set[str] = set()
         self.wrong = 0
+        self.is_over = threading.Event()
+        self.lone: queue.Queue[float] = queue.Queue()
+        self.times: list[float] = []  # of what came for the first time
 
     def run(self) -> Figures:
         with running_receiver() as receiver, self._servers() as servers:
             receiver.answering = self._answer
+            self._send_lone(servers[0], receiver.url)
             self._subscribe(servers[0], receiver.url)
             writer = threading.Thread(target=self._write, args=[servers], daemon=True)
             writer.start()
+            hurrier = threading.Thread(target=self._hurry, args=[servers], daemon=True)
+            hurrier.start()
             self._disturb(servers)
             writer.join()
             seconds = self._wait(servers)
+            self.is_over.set()
+            hurrier.join()
         self._judge(seconds)
         return self.figures
 
@@ -89,6 +106,21 @@ class _Trial:
                 made = client.post(f"/api/{self._user(number)}/webhooks", json=body).raise_for_status()
                 self.secrets[f"/hook/{number}"] = made.json()["secret"]
 
+    def _send_lone(self, server: ServerProcess, url: str) -> None:
+        delays = []
+        with httpx2.Client(base_url=server.url, timeout=30) as client:
+            body = {"url": f"{url}/lone", "events": ["task.created"]}
+            made = client.post("/api/lone/webhooks", json=body).raise_for_status().json()
+            self.secrets[_LONE_HOOK] = made["secret"]
+            for _ in range(_LONE_IN_SHORT if self.short else _LONE):
+                time.sleep(self.random.uniform(0.05, 0.2))
+                client.post("/api/lone/tasks", json={"title": "x"}).raise_for_status()
+                answered = time.perf_counter()
+                delays.append(max(0.0, self.lone.get(timeout=60) - answered))
+        delays.sort()
+        self.figures.note("ms from an answer to its lone event, p50", 1_000 * delays[len(delays) // 2])
+        self.figures.note("the same, the longest", 1_000 * delays[-1])
+
     def _user(self, number: int) -> str:
         return f"user-{number % _USERS}"
 
@@ -114,6 +146,25 @@ class _Trial:
                     left[user] -= count
                     if not left[user]:
                         del left[user]
+
+    def _hurry(self, servers: list[ServerProcess]) -> None:
+        """Have what has failed repeated at once, as a client may ask for."""
+        random = Random(f"{len(self.secrets)}")
+        waiting: set[tuple[str, str]] = set()
+        with httpx2.Client(timeout=5) as client:
+            while not self.is_over.wait(0.1):
+                home = f"{random.choice(servers).url}/api/{self._user(random.randrange(_USERS))}/webhooks"
+                try:
+                    for hook in client.get(home).raise_for_status().json():
+                        at = hook["next_attempt_at"]
+                        if at is None or (hook["id"], at) in waiting or not _is_far(at):
+                            continue
+                        if random.random() < _PATIENT:
+                            waiting.add((hook["id"], at))
+                        else:
+                            client.patch(f"{home}/{hook['id']}", json={"active": True})
+                except httpx2.HTTPError:
+                    continue
 
     def _disturb(self, servers: list[ServerProcess]) -> None:
         """Kill two servers while they deliver, and start them again; suspend one for longer than a lease."""
@@ -154,11 +205,15 @@ class _Trial:
             Webhook(self.secrets[got.path]).verify(got.body, got.headers)
         except WebhookVerificationError:
             self.wrong += 1
+        if got.path == _LONE_HOOK:
+            self.lone.put(time.perf_counter())
+            return Reply(200)
         with self.lock:
             if got.id not in self.failed and self.random.random() < _FAILING:
                 self.failed.add(got.id)  # a second failure would mean a pause of a minute
                 return Reply(503)
             self.delivered.setdefault(got.path, []).append(got.version)
+            self.times.append(time.monotonic())
         return Reply(200)
 
     def _judge(self, seconds: float) -> None:
@@ -166,6 +221,8 @@ class _Trial:
         expected = _SUBSCRIPTIONS * self.events
         figures.note("subscriptions", _SUBSCRIPTIONS)
         figures.note("events expected", expected)
+        figures.note("deliveries a second, in all", len(self.times) / (self.times[-1] - self.times[0]))
+        figures.note("deliveries a second, in the best 5 s", _best(self.times, 5.0))
         figures.note("seconds until all had come, after the last write", round(seconds))
         missing = expected - self._count()
         repeated = sum(len(versions) - len(set(versions)) for versions in self.delivered.values())
@@ -177,6 +234,16 @@ class _Trial:
         figures.promise("events that came twice", repeated, kept=repeated <= 3 * _REQUESTS)
         often = sum(count > 4 for versions in self.delivered.values() for count in Counter(versions).values())
         figures.promise("events that came more often", often, kept=often == 0)
+
+
+def _is_far(instant: str) -> bool:
+    """So far that nothing is under way before it is asked for."""
+    return datetime.fromisoformat(instant) > datetime.now(UTC) + timedelta(seconds=1.5)
+
+
+def _best(times: list[float], seconds: float) -> float:
+    """The most of them within so many seconds, by the second."""
+    return max(bisect(times, start + seconds) - place for place, start in enumerate(times)) / seconds
 
 
 def _is_late(versions: list[int]) -> int:

@@ -106,6 +106,7 @@ class TestStress:
     def test_every_event_comes_in_order_whoever_is_killed(self, measured: Figures) -> None:
         assert measured.broken == []
         assert measured.values["events expected"] == 400
+        assert measured.values["deliveries a second, in all"] > 0
 
     @of("reminders")
     def test_each_reminder_is_sent_once_whoever_is_killed(self, measured: Figures) -> None:

@@ -389,6 +389,20 @@ class TestSubtasks:
         after = {one["title"]: one for one in read(client, tasks)}
         assert (after["open"]["completed"], after["open"]["due"]) == (False, "2099-11-29")
 
+    def test_those_completed_with_the_last_occurrence_are_named(
+        self, client: httpx2.Client, tasks: str, api: str
+    ) -> None:
+        task = create(client, tasks, **WEEKLY | {"recurrence": "FREQ=WEEKLY;BYDAY=MO;COUNT=1"})
+        part = create(client, tasks, title="part", parent_id=task["id"])
+        done = {"completed": True, "subtasks": "complete"}
+        answer = client.post(f"{tasks}/{task['id']}/toggle", json=done)
+        first = answer.json()["version"]
+        assert answer.headers["Completion"] == f"{first}-{first + 1}"
+        versions = list(range(first, first + 2))
+        assert client.post(f"{api}/undo", json={"versions": versions}).status_code == 200
+        after = {one["id"]: one["completed"] for one in read(client, tasks)}
+        assert after == {task["id"]: False, part["id"]: False}
+
 
 class TestUndo:
     def test_a_completion_goes_back(self, client: httpx2.Client, tasks: str, api: str) -> None:

@@ -154,11 +154,11 @@ async def reopen_parts(
     now: datetime,
     *,
     with_open: bool,
-) -> int:
+) -> None:
     """Reopen the completed tasks below a task that has moved on, and move their dates along.
 
     One that recurs itself stays as it is, with all below it. `with_open`: the request completes the open ones
-    too, which then are open again. Returns their number.
+    too, which then are open again.
     """
     stored = await _rows(transaction, user_id, [part.id for part in parts])
     staying: set[UUID] = set()
@@ -172,7 +172,6 @@ async def reopen_parts(
             (done if row.completed else undone).append({"id": row.id, **_moved(row, shift, zone)})
     await write_tasks(transaction, user_id, [row | _OPEN for row in done], op="reopened", updated_at=now)
     await write_tasks(transaction, user_id, undone, updated_at=now)
-    return len(done) + len(undone)
 
 
 async def _rows(transaction: Transaction, user_id: str, ids: Sequence[UUID]) -> dict[UUID, Row[Any]]:

@@ -479,16 +479,13 @@ async def _complete_occurrence(
         "completed",
         occurrence=Occurrence(step.occurrence, moment),
     )
-    more = 0
     if step.shift is None:
         await _change_parts(transaction, stored, values, parts, now, with_parts=with_parts)
     else:
         await _change_parts(transaction, stored, values, parts, now, with_parts=False)
-        more = await reopen_parts(
-            transaction, user_id, parts, step.shift, step.zone, now, with_open=with_parts
-        )
-    last = await last_number(transaction, user_id) if more else row.version
-    completion = f"{row.version}-{last}" if more else str(row.version)
+        await reopen_parts(transaction, user_id, parts, step.shift, step.zone, now, with_open=with_parts)
+    last = await last_number(transaction, user_id)  # this transaction's, since the user's row is locked
+    completion = f"{row.version}-{last}" if last > row.version else str(row.version)
     return TaskAdvanced.of([*row, completion])
 
 

@@ -1,6 +1,7 @@
 """A server on each database for the whole run, and a user of its own for each test."""
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,6 +40,8 @@ _SLOW = (
     "services/test_zone_changes.py", "web/test_essentials.py", "web/test_journeys.py", "web/test_sign_in.py",
     "web/test_scripts.py",
 )  # fmt: skip
+# Folders with programs that run once for each test.
+_RUN_ONCE = {"docs", "fuzz", "stress"}
 # The second mount has the same routes (tests/rest/test_mounts.py), so that a share of its cases is enough.
 _SHARE_OF_SECOND_MOUNT = 6
 _stack = ExitStack()
@@ -72,6 +75,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(trylast=True)
+@pytest.hookimpl(trylast=True)  # after pytest has sorted the tests by their databases
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what another case proves, and begin with what takes longest."""
     if PROCESSES:
@@ -82,7 +86,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         gone = set(left_out)
         items[:] = [item for item in items if item not in gone]
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items[:] = _dealt(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def _dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Each worker begins with its share of the slow tests: xdist gives each an equal stretch of the list.
+
+    Slow tests of one file share what they set up, but for those of programs that run once for each.
+    """
+    fast = deque(item for item in items if item.get_closest_marker("slow") is None)
+    units: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("slow") is not None:
+            alone = item.path.parent.name in _RUN_ONCE
+            units.setdefault(item.nodeid if alone else str(item.path), []).append(item)
+    shares: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    for number, unit in enumerate(units.values()):
+        shares[number % workers] += unit
+    dealt: list[pytest.Item] = []
+    for number, share in enumerate(shares):
+        size = (len(items) - len(dealt)) // (workers - number)
+        dealt += [*share, *(fast.popleft() for _ in range(min(size - len(share), len(fast))))]
+    return [*dealt, *fast]
 
 
 def _is_left_out(item: pytest.Item) -> bool:

@@ -276,6 +276,8 @@ def alone(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         local_server(Settings(database_url=url, rate_limit="none", webhooks=False)) as server,
     ):
         yield server
+        while _connections:
+            _RUNNER.run(_connections.popitem()[1].close())
 
 
 @pytest.fixture

@@ -303,9 +303,9 @@ class Database:
     ) -> asyncio.Future[T]:
         """Write a key, in one transaction with the keys of concurrent calls.
 
-        On PostgreSQL the transaction is one prepared statement. The function returns an outcome for each key,
-        in their order; an error is raised for its key alone, which has changed nothing. The call waits for a
-        `serialized` write of its user before it joins a group.
+        On PostgreSQL one prepared statement has all writes, and is a transaction. The function returns an
+        outcome for each key, in their order; an error is raised for its key alone, which has changed nothing.
+        The call waits for a `serialized` write of its user before it joins a group.
 
         Raises: as `write`.
         """

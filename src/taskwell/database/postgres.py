@@ -283,7 +283,7 @@ class PostgresBackend:
             return result
 
     async def write_prepared(self, work: Callable[[AsyncConnection | DriverConnection], Awaitable[T]]) -> T:
-        """Run a single prepared statement, without a transaction of its own where possible.
+        """Run prepared statements, of which the last one writes, without a transaction where possible.
 
         Raises:
             OutcomeUnknown: the connection was lost after the statement, or its COMMIT, was sent.

@@ -43,34 +43,33 @@ export function list(context) {
   const { items } = context
   const [from, to] = range(items.length)
   drawn = `${from},${to}`
-  const places = items.map((item, index) => ({ item, index }))
-  const shown = places.slice(from, to)
-  const focused = places.findIndex(({ item }) => 'task' in item && item.task.id === context.focused)
-  if (focused >= 0 && focused < from) shown.unshift(places[focused])
-  if (focused >= to) shown.push(places[focused])
+  const places = placesOf(items)
+  const shown = items.slice(from, to).map((item, offset) => ({ item, index: from + offset }))
+  const focused = places.get(context.focused ?? '')?.index ?? -1
+  if (focused >= 0 && focused < from) shown.unshift({ item: items[focused], index: focused })
+  if (focused >= to) shown.push({ item: items[focused], index: focused })
   const height = rowHeight()
-  const total = items.filter((item) => 'task' in item).length
-  const first = places.find(({ item }) => 'task' in item)?.item
-  const stop = focused >= 0 ? context.focused : first && 'task' in first ? first.task.id : null
-  const place = position(items)
+  const [first = null] = places.keys()
+  const stop = focused >= 0 ? context.focused : first
   return html`<ul id="rows" class="rows" aria-label=${context.title} .style=${`height:${items.length * height}px`}
     @click=${(/** @type {MouseEvent} */ event) => click(context, event)}
     @focusin=${(/** @type {FocusEvent} */ event) => noteFocus(context, event)}
     @pointerdown=${(/** @type {PointerEvent} */ event) => press(context, event)}>
     ${repeat(shown, ({ item }) => keyOf(item), ({ item, index }) => 'task' in item
-      ? row(context, item, index * height, { of: total, at: place.get(item.task.id) ?? 1, stop: item.task.id === stop })
+      ? row(context, item, index * height, { of: places.size, at: places.get(item.task.id)?.at ?? 1, stop: item.task.id === stop })
       : html`<li class="head" .style=${`transform:translateY(${index * height}px)`}><h2>${item.head}</h2><span>${item.count}</span></li>`)}
   </ul>`
 }
 
-/** @type {{items: Item[], places: Map<string, number>}} */
+/** @type {{items: Item[], places: Map<string, {index: number, at: number}>}} */
 let counted = { items: [], places: new Map() }
 
-/** @param {Item[]} items */
-function position(items) {
+/** Of each task its index, and which one of the tasks it is: a scroll goes through no list. @param {Item[]} items */
+function placesOf(items) {
   if (counted.items !== items) {
-    counted = { items, places: new Map() }
-    for (const item of items) if ('task' in item) counted.places.set(item.task.id, counted.places.size + 1)
+    const places = new Map()
+    items.forEach((item, index) => 'task' in item && places.set(item.task.id, { index, at: places.size + 1 }))
+    counted = { items, places }
   }
   return counted.places
 }
@@ -143,21 +142,21 @@ function noteFocus(context, event) {
 
 /** Put the focus on a row, which may be out of sight. @param {Context} context @param {string | null} id */
 export function focusRow(context, id) {
-  const index = context.items.findIndex((item) => 'task' in item && item.task.id === id)
+  const index = placesOf(context.items).get(id ?? '')?.index ?? -1
   const element = scroller()
   const rows = document.getElementById('rows')
   if (index < 0 || !element || !rows) return
   context.focused = id
   const height = rowHeight()
   const top = rows.offsetTop + index * height
-  const sticky = 8
-  if (top < element.scrollTop + rows.offsetTop * 0 + sticky) element.scrollTop = Math.max(0, top - height)
-  if (top + height > element.scrollTop + element.clientHeight) element.scrollTop = top + 2 * height - element.clientHeight
+  if (top < element.scrollTop + 8) element.scrollTop = Math.max(0, top - height)
+  const { clientHeight } = element
+  if (top + height > element.scrollTop + clientHeight) element.scrollTop = top + 2 * height - clientHeight
 }
 
 /** The neighbor that gets the focus when a row goes. @param {Context} context @param {Item[]} before */
 export function keepFocus(context, before) {
-  if (!context.focused || context.items.some((item) => 'task' in item && item.task.id === context.focused)) return
+  if (!context.focused || before === context.items || placesOf(context.items).has(context.focused)) return
   const place = before.findIndex((item) => 'task' in item && item.task.id === context.focused)
   const there = new Set(context.items.map(keyOf))
   const near = [...before.slice(place + 1), ...before.slice(0, Math.max(place, 0)).reverse()]

@@ -232,6 +232,28 @@ class TestDetails:
         after = {one["title"]: one for one in visit.tasks()}
         assert (after["Bins"]["due"], after["Empty them"]["completed"]) == (task["due"], part["completed"])
 
+    def test_reminders_are_chosen_and_shown_when_their_time_has_come(self, visit: Visitor) -> None:
+        task = visit.task("Call mum", due=f"{day(1)}T09:00", time_zone="Europe/Berlin")
+        page = visit.synced("upcoming")
+        row(page, "Call mum").locator(".title").click()
+        adds = page.get_by_label("Add a reminder")
+        adds.select_option("15 minutes before")
+        expect(page.locator(".details .chip")).to_have_text("15 minutes before")
+        adds.select_option("At a time…")
+        now = datetime.now(BERLIN)
+        page.get_by_label("Remind at").fill((now + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M"))
+        up_to_date(page)
+        at = (now + timedelta(hours=1)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:00")
+        triggers = [reminder["trigger"] for reminder in visit.tasks()[0]["reminders"]]
+        assert triggers == ["-PT15M", f"{at}Z"]
+        page.get_by_role("button", name="Remove 15 minutes before").click()
+        up_to_date(page)
+        assert [reminder["trigger"] for reminder in visit.tasks()[0]["reminders"]] == [f"{at}Z"]
+        soon = (datetime.now(UTC) + timedelta(seconds=3)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        changed = visit.http.patch(f"/api/tasks/{task['id']}", json={"reminders": [{"trigger": soon}]})
+        changed.raise_for_status()
+        expect(page.locator(".toast").first).to_contain_text("Reminder: “Call mum”", timeout=15_000)
+
     def test_the_history_takes_back(self, visit: Visitor) -> None:
         task = visit.task("Buy milk")
         visit.http.patch(f"/api/tasks/{task['id']}", json={"title": "Buy oat milk"})

@@ -88,6 +88,11 @@ def test_a_recurrence_has_words_that_are_read_back() -> None:
     assert told == ["every day", "every day once", "every Monday once", "every 2 days for 5 times"]
 
 
+def test_reminders_have_words() -> None:
+    (told,) = run(program("node"), HERE / "reminders.mjs", FOLDER).splitlines()
+    assert told == "9:00 that day, 18:00 the day before, 9:00 the day before, 9:00 7 days before"
+
+
 def test_the_first_load_is_small_and_comes_from_here_alone(visit: Visitor) -> None:
     visit.task("Buy milk")
     page = visit.context(service_workers="block").new_page()

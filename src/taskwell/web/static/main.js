@@ -199,6 +199,7 @@ async function open(account) {
   const exclusive = navigator.locks && ((/** @type {() => Promise<void>} */ work) => navigator.locks.request(`${databaseOf(account.user)} flush`, work))
   const store = new Store({ api, db, channel, exclusive, onchange: draw })
   store.onsent = (entry, answer) => actions.noteVersions(entry.key, answer)
+  store.onreminder = (reminder) => context && parts?.remind(context, reminder)
   context = makeContext(store, account)
   store.visible = document.visibilityState === 'visible'
   await store.start()

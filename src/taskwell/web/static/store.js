@@ -43,6 +43,9 @@ export class Store {
   /** Told of each write that the server has taken. @type {((entry: Entry, answer: any) => void) | undefined} */
   onsent
 
+  /** Told of each reminder whose time has come. @type {((reminder: {task_id: string, kind: 'reminder' | 'due'}) => void) | undefined} */
+  onreminder
+
   /** @param {{api: import('./types.js').Api, db: any, onchange: () => void, channel?: BroadcastChannel, exclusive?: (work: () => Promise<void>) => Promise<unknown>}} outside */
   constructor({ api, db, onchange, channel, exclusive = (work) => work() }) {
     this.api = api
@@ -363,6 +366,10 @@ export class Store {
       (name, id, record) => {
         if (KINDS.includes(/** @type {Kind} */ (name))) this._takeAll([[/** @type {Kind} */ (name), record]], id)
         else if (name === 'ready') this.since ||= id
+        else if (name === 'reminder') {
+          this._takeAll([], id)
+          this.onreminder?.(record)
+        }
       },
       this._stream.signal,
     )
@@ -619,7 +626,7 @@ function blank(kind, id, now, place) {
   if (kind === 'list') return { ...common, name: '', color: null, archived_at: null }
   return {
     ...common, title: '', description: null, completed: false, completed_at: null, status: 'open', list_id: null,
-    parent_id: null, start: null, due: null, time_zone: null, due_at: null, recurrence: null, recurrence_mode: 'next', priority: null, labels: [], link: null, extra: {},
+    parent_id: null, start: null, due: null, time_zone: null, due_at: null, recurrence: null, recurrence_mode: 'next', priority: null, labels: [], reminders: [], link: null, extra: {},
   }
 }
 

@@ -5,6 +5,7 @@ import { dueOf, sayMoment, zone } from './dates.js'
 import { icon } from './icons.js'
 import * as actions from './actions.js'
 import * as palette from './palette.js'
+import { offered, sayReminder } from './reminders.js'
 import { asQuickWords, readRule, sayRule } from './rules.js'
 import { LEVELS, level, lists, priorityOf, today } from './views.js'
 import { order } from './store.js'
@@ -16,6 +17,8 @@ import { order } from './store.js'
 const drafts = new Map()
 /** The words of a recurrence that are typed, or that were not understood. */
 let rule = { id: '', text: '', isUnread: false }
+/** The task for which a time to remind at is asked. */
+let asksFor = ''
 const NO_RULE = { recurrence: null, recurrence_mode: 'next', recurrence_exclude: null }
 const LINK = /\bhttps?:\/\/[^\s<>"']+[^\s<>"'.,;:!?)\]]/g
 
@@ -126,6 +129,7 @@ function fields(context, task) {
     <dt><label for="start">Start</label></dt>
     <dd><input id="start" type="date" max=${day || nothing} .value=${live(task.start?.slice(0, 10) ?? '')} @change=${(/** @type {any} */ event) => setStart(event.target.value)}></dd>
     ${repeats(context, task)}
+    ${reminders(context, task)}
     <dt><label for="list">List</label></dt>
     <dd><select id="list" @change=${(/** @type {any} */ event) => actions.moveToList(context, [task.id], event.target.value || null)}>
       <option value="" ?selected=${!task.list_id}>Inbox</option>
@@ -134,10 +138,13 @@ function fields(context, task) {
     <dd><select id="priority" @change=${(/** @type {any} */ event) => actions.update(context, [task.id], { priority: priorityOf(Number(event.target.value)) }, 'Changed: %')}>
       ${LEVELS.map((name, number) => html`<option value=${number} ?selected=${number === level(task.priority)}>${name}</option>`)}</select></dd>
     <dt>Labels</dt>
-    <dd class="labels">${task.labels.map((label) => html`<span class="chip"><span dir="auto">${label}</span><button type="button" aria-label=${`Remove ${label}`} @click=${() => actions.toggleLabel(context, [task.id], label)}>${icon('close')}</button></span>`)}
+    <dd class="labels">${task.labels.map((label) => chip(label, () => actions.toggleLabel(context, [task.id], label)))}
       <button type="button" class="small" @click=${() => palette.chooseLabel(context, [task.id])}>Add a label</button></dd>
   </dl>`
 }
+
+/** @param {string} text @param {() => unknown} remove */
+const chip = (text, remove) => html`<span class="chip"><span dir="auto">${text}</span><button type="button" aria-label=${`Remove ${text}`} @click=${remove}>${icon('close')}</button></span>`
 
 /** @param {Context} context @param {Task} task */
 function repeats(context, task) {
@@ -152,6 +159,26 @@ function repeats(context, task) {
       @input=${note} @blur=${() => commit(context)} @keydown=${(/** @type {KeyboardEvent} */ event) => event.key === 'Enter' && !event.isComposing && commit(context)}>
       <span id="unread" class="zone danger" role="status" ?hidden=${!typed?.isUnread}>${typed?.isUnread ? 'Not understood, and not saved' : ''}</span>
       ${task.recurrence && !task.completed ? html`<button type="button" class="small" @click=${skip}>Skip this one</button>` : nothing}</dd>`
+}
+
+/** @param {Context} context @param {Task} task */
+function reminders(context, task) {
+  const present = task.reminders ?? []
+  const save = (/** @type {Task['reminders']} */ changed) => actions.update(context, [task.id], { reminders: changed }, 'Changed: %')
+  const add = (/** @type {any} */ { target: { value, type } }) => {
+    asksFor = value === 'at' ? task.id : ''
+    const trigger = value && type === 'datetime-local' ? new Date(value).toISOString() : value
+    if (!trigger || asksFor) return context.draw()
+    void globalThis.Notification?.requestPermission?.()
+    save([...present, { trigger }])
+  }
+  return html`<dt>Reminders</dt>
+    <dd class="labels">${present.map((reminder) => chip(sayReminder(reminder, task), () => save(present.filter((other) => other !== reminder))))}
+      ${asksFor === task.id ? html`<input type="datetime-local" aria-label="Remind at" @change=${add}>` : nothing}
+      ${present.length < 10 ? html`<select aria-label="Add a reminder" .value=${live('')} @change=${add}>
+        <option value="">Add a reminder</option>
+        ${offered(task).map((trigger) => html`<option value=${trigger}>${sayReminder({ trigger }, task)}</option>`)}
+        <option value="at">At a time…</option></select>` : nothing}</dd>`
 }
 
 /** @param {Context} context @param {Task} task */

@@ -11,6 +11,7 @@ from zlib import crc32
 
 import httpx2
 import pytest
+from httpx2._config import DEFAULT_TIMEOUT_CONFIG
 
 from harness.cluster import PROCESSES, makes_sense_behind_a_proxy, several_servers
 from harness.databases import drop_templates, migrated_database
@@ -55,6 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in others:
         os.environ.pop(name, None)
     share_tls_contexts()
+    # A machine that is busy answers late; no test is about a client's own five seconds.
+    DEFAULT_TIMEOUT_CONFIG.read = 30
     _stack.enter_context(shared())
     collects_only = config.option.collectonly
     if hasattr(config, "workerinput") or collects_only or "TEST_DATABASE_URL" in os.environ:

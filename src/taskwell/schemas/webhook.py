@@ -201,7 +201,10 @@ class WebhookCreate(Input):
     description: _Description | None = None
     active: Annotated[
         StrictBool,
-        Field(description="False: nothing is sent until it is switched on; what waits meanwhile is kept."),
+        Field(
+            description="False: nothing is sent until it is switched on; what waits meanwhile is kept.",
+            examples=[True],
+        ),
     ] = True
     since: Annotated[
         Number | None,

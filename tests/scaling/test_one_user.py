@@ -70,7 +70,7 @@ ACROSS_USERS = {
     "an e-mail address is one user's only": r"^UPDATE users SET email=.* FROM users WHERE users\.email =",
 }
 # Statements about several users, who are all named: those who asked at once.
-SEVERAL = re.compile(r"unnest\(.*\buser_id\b")
+SEVERAL = re.compile(r"WITH ORDINALITY AS \w+ ?\( ?user_id\b")
 # Only the address of a user is theirs alone among all users.
 WITHOUT_THE_USER = {"uq_users_email"}
 # What somebody of whom nothing is known yet is found by, and what housekeeping finds its rows by.
@@ -87,14 +87,15 @@ USER_NOT_FIRST = {
 
 def keyset_of(table: str) -> re.Pattern[str]:
     """Where a statement reads or changes a table."""
-    return re.compile(rf"\b(?:FROM|JOIN|UPDATE|INTO) {table}\b(?! SET DATA)")
+    return re.compile(rf"(?<!DISTINCT )\b(?:FROM|JOIN|UPDATE|INTO) {table}\b(?! SET DATA)")
 
 
 def names_the_user(sql: str, table: str) -> bool:
     """As often as it is read or changed."""
     column = TENANT[table]
     inserted = len(re.findall(rf"\bINTO {table} \(\s*{column}\b", sql))
-    prefix = rf"(?:\b{table}(?:_\d+)?\.)" + ("?" if table == "users" else "")
+    names = "|".join([rf"{table}(?:_\d+)?", *re.findall(rf"\b{table} AS (\w+)", sql)])
+    prefix = rf"(?:\b(?:{names})\.)" + ("?" if table == "users" else "")
     named = len(re.findall(rf"{prefix}\b{column} (?:=|IN)", sql))
     return inserted + named >= len(keyset_of(table).findall(sql))
 

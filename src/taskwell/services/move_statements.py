@@ -115,17 +115,24 @@ class _Move(NamedTuple):
 
 
 async def _places(transaction: ReadTransaction, keys: Sequence[MoveKey]) -> dict[MoveKey, _Place]:
+    owners = _owners(keys)
     rows = await transaction.fetch_prepared(
-        _FIND_PLACES,
-        user_ids=[key.user_id for key in keys],
+        _find_statement(several="user_ids" in owners),
+        **owners,
         ids=[key.id for key in keys],
         others=[key.beside for key in keys],
-        afters=[key.after for key in keys],
+        afters=[str(key.after) for key in keys],
     )
     by_ordinal: dict[int, list[Sequence[str]]] = {}
     for row in rows:
         by_ordinal.setdefault(int(row[0]), []).append(row[1:])
     return {keys[ordinal - 1]: _place(keys[ordinal - 1], of_one) for ordinal, of_one in by_ordinal.items()}
+
+
+def _owners(keys: Sequence[MoveKey]) -> dict[str, str | list[str]]:
+    """The parameter for the users of some moves. With row-level security it is one."""
+    users = [key.user_id for key in keys]
+    return {"user_ids": users} if len(set(users)) > 1 else {"user_id": users[0]}
 
 
 def _place(key: MoveKey, rows: Rows) -> _Place:
@@ -198,13 +205,14 @@ class _Order:
 
 
 async def _write(transaction: Transaction, moves: Sequence[_Move]) -> dict[MoveKey, TaskJson]:
+    owners = _owners([move.key for move in moves])
     rows = await transaction.fetch_prepared(
-        _move_statement(waits=transaction.waits),
-        user_ids=[move.key.user_id for move in moves],
+        _move_statement(several="user_ids" in owners, waits=transaction.waits),
+        **owners,
         ids=[move.key.id for move in moves],
         positions=[move.position for move in moves],
         changes=[move.changes for move in moves],
-        seen=[move.last_seq for move in moves],
+        seens=[str(move.last_seq) for move in moves],
         now=utc_now(),
         **transaction.actor._asdict(),
     )
@@ -311,44 +319,51 @@ def _near_on_postgres(kind: str, *, after: bool) -> str:
         """
 
 
-_FIND_PLACES = prepared(
-    f"""
-    SELECT inputs.ordinal, users.last_seq, CAST(tasks.list_id AS text), CAST(tasks.parent_id AS text),
-        tasks.position, other.position, CAST(near.id AS text), near.position
-    FROM unnest(
-        (SELECT CAST(:user_ids AS text[])), (SELECT CAST(CAST(:ids AS text[]) AS uuid[])),
-        (SELECT CAST(CAST(:others AS text[]) AS uuid[])), (SELECT CAST(:afters AS boolean[]))
-    ) WITH ORDINALITY AS inputs (user_id, id, other, after, ordinal)
-    JOIN users ON users.id = inputs.user_id
-    JOIN tasks ON {FOUND}
-    LEFT JOIN tasks AS other ON other.user_id = inputs.user_id AND other.id = inputs.other
-        AND {ALIVE.replace("tasks", "other")} AND other.id <> tasks.id
-        AND other.list_id IS NOT DISTINCT FROM tasks.list_id
-        AND other.parent_id IS NOT DISTINCT FROM tasks.parent_id
-    LEFT JOIN LATERAL (
-        {" UNION ALL ".join(_near_on_postgres(kind, after=after) for kind, after in _FIND_NEAR)}
-    ) AS near ON true
-    """
-)
+def _inputs(several: bool, **types: str) -> str:
+    """The inputs of a group, by the names and types of their columns, as `inputs`."""
+    arrays = [f"(SELECT CAST(CAST(:{name}s AS text[]) AS {type_}[]))" for name, type_ in types.items()]
+    names = ", ".join((*types, "ordinal"))
+    if several:
+        users = "(SELECT CAST(:user_ids AS text[]))"
+        return f"unnest({users}, {', '.join(arrays)}) WITH ORDINALITY AS inputs (user_id, {names})"
+    rows = f"unnest({', '.join(arrays)}) WITH ORDINALITY AS moves ({names})"
+    return f"(SELECT CAST(:user_id AS text) AS user_id, {names} FROM {rows}) AS inputs"
 
 
 @cache
-def _move_statement(*, waits: bool) -> PreparedStatement:
+def _find_statement(*, several: bool) -> PreparedStatement:
+    near = " UNION ALL ".join(_near_on_postgres(kind, after=after) for kind, after in _FIND_NEAR)
+    return prepared(
+        f"""
+        SELECT inputs.ordinal, users.last_seq, CAST(tasks.list_id AS text), CAST(tasks.parent_id AS text),
+            tasks.position, other.position, CAST(near.id AS text), near.position
+        FROM {_inputs(several, id="uuid", other="uuid", after="boolean")}
+        JOIN users ON users.id = inputs.user_id
+        JOIN tasks ON {FOUND}
+        LEFT JOIN tasks AS other ON other.user_id = inputs.user_id AND other.id = inputs.other
+            AND {ALIVE.replace("tasks", "other")} AND other.id <> tasks.id
+            AND other.list_id IS NOT DISTINCT FROM tasks.list_id
+            AND other.parent_id IS NOT DISTINCT FROM tasks.parent_id
+        LEFT JOIN LATERAL ({near}) AS near ON true
+        """
+    )
+
+
+@cache
+def _move_statement(*, several: bool, waits: bool) -> PreparedStatement:
+    unchanged = "last_seq = (SELECT min(seen) FROM inputs WHERE inputs.user_id = users.id)"
     return prepared(
         f"""
         WITH inputs AS (
-            SELECT * FROM unnest(
-                CAST(:user_ids AS text[]), CAST(CAST(:ids AS text[]) AS uuid[]), CAST(:positions AS text[]),
-                CAST(:changes AS text[]), CAST(:seen AS bigint[])
-            ) WITH ORDINALITY AS inputs (user_id, id, position, changes, seen, ordinal)
+            SELECT * FROM {_inputs(several, id="uuid", position="text", change="text", seen="bigint")}
         ),
-        {numbered_sql(waits, "(id, last_seq) IN (SELECT user_id, seen FROM inputs)")},
+        {numbered_sql(waits, f"id IN (SELECT user_id FROM needed) AND {unchanged}")},
         old AS (
             SELECT numbered.*, greatest(:now, tasks.updated_at) AS at FROM numbered
             JOIN tasks ON {FOUND.replace("inputs", "numbered")} FOR UPDATE OF tasks
         ),
         recorded AS (
-            {RECORD} SELECT user_id, version, 'task', CAST(id AS text), 'updated', at, changes, {POSTGRES_WHO}
+            {RECORD} SELECT user_id, version, 'task', CAST(id AS text), 'updated', at, change, {POSTGRES_WHO}
             FROM old
         )
         UPDATE tasks SET position = old.position, updated_at = old.at, version = old.version

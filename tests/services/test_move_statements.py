@@ -18,7 +18,7 @@ from taskwell.services.move_statements import MoveKey, move_tasks
 from taskwell.services.sequence import last_number
 from taskwell.services.task_statements import TaskJson
 from taskwell.services.tasks import TaskNotFound
-from tests.services.test_task_statements import MANY_TASKS, SCANS, opened
+from tests.services.test_task_statements import opened, scans_while_young
 
 _USERS = ("ada", "bob")
 
@@ -124,19 +124,7 @@ class TestPlans:
                 assert all(isinstance(task, TaskJson) for task in await move_tasks(transaction, keys))
                 assert isinstance((await move_tasks(transaction, keys[:1]))[0], TaskJson)
 
-            async def scans(transaction: Transaction) -> dict[str, int]:
-                return {row.place: row.scans for row in await transaction.all(SCANS)}
-
-            async def grow(transaction: Transaction) -> dict[str, int]:
-                for _ in range(10):
-                    await use(transaction)
-                await transaction.all(MANY_TASKS)
-                before = await scans(transaction)
-                for _ in range(10):
-                    await use(transaction)
-                return {name: count - before[name] for name, count in (await scans(transaction)).items()}
-
-            return await database.write(grow)
+            return await database.write(scans_while_young, use)
 
         async def put(transaction: Transaction, made: Sequence[UUID]) -> None:
             values = {

@@ -335,6 +335,7 @@ class Redelivered:
 
 
 _USER = Annotated[str, Field(description="The owner of the task.", examples=["alice"])]
+_LIST_OWNER = Annotated[str, Field(description="The owner of the list.", examples=["alice"])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,7 +373,7 @@ class ListEventData:
     """What a write did to a list, and the list as it is now; null: it is deleted."""
 
     version: _Version
-    user_id: Annotated[str, Field(description="The owner of the list.", examples=["alice"])]
+    user_id: _LIST_OWNER
     list_id: Annotated[UUID, Field(examples=[EXAMPLE_LIST_ID])]
     list: ListRead | None
     changes: Annotated[
@@ -390,7 +391,7 @@ class ThinListEventData:
     """Ids alone: read the list for more."""
 
     version: _Version
-    user_id: Annotated[str, Field(description="The owner of the list.", examples=["alice"])]
+    user_id: _LIST_OWNER
     list_id: Annotated[UUID, Field(examples=[EXAMPLE_LIST_ID])]
 
 

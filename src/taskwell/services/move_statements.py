@@ -183,8 +183,7 @@ class _Order:
         self._link([lower, key.id, upper])
         self._positions[key.id] = position
         self._moved.add(key.id)
-        different = {"position": (place.position, position)} if position != place.position else {}
-        return _Move(key, place.last_seq, position, changes_json(different))
+        return _Move(key, place.last_seq, position, _changes(place.position, position))
 
     def _key(self, one: str) -> str | None:
         return None if one in {_TOP[0], _END[0]} else self._positions[one]
@@ -202,6 +201,11 @@ class _Order:
         for one, following in pairwise(ids):
             self._behind[one] = following
             self._before[following] = one
+
+
+def _changes(old: str, new: str) -> str:
+    """What the record of a move has, as JSON."""
+    return changes_json({"position": (old, new)} if new != old else {})
 
 
 async def _write(transaction: Transaction, moves: Sequence[_Move]) -> dict[MoveKey, TaskJson]:
@@ -239,10 +243,13 @@ async def _move_task(transaction: Transaction, key: MoveKey) -> TaskJson | TaskN
     if position is None:
         return NotCoalesced()
     numbers = await transaction.fetch_prepared(TAKE_NUMBER, user_id=key.user_id)
-    changes = changes_json({"position": (old, position)} if position != old else {})
     written = {**values, "now": utc_now(), "version": numbers[0][0], "position": position}
     await transaction.fetch_prepared(
-        _RECORD_MOVE, **written, object_id=key.id, changes=changes, **transaction.actor._asdict()
+        _RECORD_MOVE,
+        **written,
+        object_id=key.id,
+        changes=_changes(old, position),
+        **transaction.actor._asdict(),
     )
     ((version, json),) = await transaction.fetch_prepared(_MOVE_TASK, **written)
     return TaskJson(version, json)

@@ -80,7 +80,7 @@ async def get_tasks(
     if not transaction.writes_in_ctes:
         return [await _get_task(transaction, key) for key in keys]
     statement = _GET_TASK if len(keys) == 1 else _GET_TASKS
-    return _in_order(keys, await transaction.fetch_prepared(statement, **values_of(TaskKey._fields, keys)))
+    return _in_order(keys, await transaction.fetch_prepared(statement, **_values(TaskKey._fields, keys)))
 
 
 @coalesced("toggle_tasks")
@@ -92,7 +92,7 @@ async def toggle_tasks(
     if not transaction.writes_in_ctes:
         return [await _toggle_task(transaction, key, now) for key in keys]
     statement = _toggle_statement(several=len(keys) > 1, waits=transaction.waits)
-    values = values_of(TaskKey._fields, keys) | transaction.actor._asdict()
+    values = _values(TaskKey._fields, keys) | transaction.actor._asdict()
     toggled = _in_order(keys, await transaction.fetch_prepared(statement, **values, now=now))
     missing = [key for key, outcome in zip(keys, toggled, strict=True) if isinstance(outcome, TaskNotFound)]
     if not missing:
@@ -113,7 +113,7 @@ async def insert_tasks(
     if not transaction.writes_in_ctes:
         return [await _create_task(transaction, new) for new in inputs]
     statement = _create_statement(several=len(inputs) > 1, waits=transaction.waits)
-    values = values_of(_INPUTS, [new.values for new in inputs]) | transaction.actor._asdict()
+    values = _values(_INPUTS, [new.values for new in inputs]) | transaction.actor._asdict()
     rows = await transaction.fetch_prepared(statement, **values)
     created = {row[0]: TaskJson(*row[1:]) for row in rows}
     missing = {new.user_id for new in inputs if new.id not in created}
@@ -123,7 +123,7 @@ async def insert_tasks(
     return [created.get(new.id) or (Held() if new.user_id in there else UserNotFound()) for new in inputs]
 
 
-def values_of(names: Sequence[str], inputs: Sequence[Sequence[Any]]) -> dict[str, Any]:
+def _values(names: Sequence[str], inputs: Sequence[Sequence[Any]]) -> dict[str, Any]:
     """The parameters of a statement: a value by each name; for several inputs, a list by its plural."""
     if len(inputs) == 1:
         return dict(zip(names, inputs[0], strict=True))
@@ -159,7 +159,7 @@ async def _create_task(transaction: Transaction, new: NewTask) -> TaskJson | Use
     numbers = await transaction.fetch_prepared(TAKE_NUMBER, user_id=new.user_id)
     if not numbers:
         return UserNotFound()
-    values = values_of(_INPUTS, [new.values]) | {"version": numbers[0][0]}
+    values = _values(_INPUTS, [new.values]) | {"version": numbers[0][0]}
     rows = await transaction.fetch_prepared(_CREATE_TASK, **values)
     created = TaskJson(*rows[0])
     who = {"object_id": created.id, **transaction.actor._asdict()}

@@ -57,16 +57,15 @@ _plain_bodies = partial(task_bodies.bodies, _values, names=_plain)
 _ends = st.sampled_from(["", "", "COUNT=1", "COUNT=2", "COUNT=7", "COUNT=500"]) | st.sampled_from(
     _DAYS[-5:]
 ).map(lambda day: f"UNTIL={day.replace('-', '')}")
-_rules = st.tuples(
-    st.sampled_from(
-        [
-            "FREQ=DAILY", "FREQ=DAILY;INTERVAL=3", "FREQ=WEEKLY", "FREQ=WEEKLY;BYDAY=MO,TH",
-            "FREQ=WEEKLY;INTERVAL=2;BYDAY=FR,SU", "FREQ=MONTHLY", "FREQ=MONTHLY;INTERVAL=2",
-            "FREQ=MONTHLY;BYMONTHDAY=15,31", "FREQ=MONTHLY;BYDAY=-1FR",
-        ]
-    ),
-    _ends,
-).map(lambda parts: ";".join(filter(None, parts)))  # fmt: skip
+# Of which `reference_recurrence` knows the occurrences, without an end.
+endless_rules = st.sampled_from(
+    [
+        "FREQ=DAILY", "FREQ=DAILY;INTERVAL=3", "FREQ=WEEKLY", "FREQ=WEEKLY;BYDAY=MO,TH",
+        "FREQ=WEEKLY;INTERVAL=2;BYDAY=FR,SU", "FREQ=MONTHLY", "FREQ=MONTHLY;INTERVAL=2",
+        "FREQ=MONTHLY;BYMONTHDAY=15,31", "FREQ=MONTHLY;BYDAY=-1FR",
+    ]
+)  # fmt: skip
+_rules = st.tuples(endless_rules, _ends).map(lambda parts: ";".join(filter(None, parts)))
 _modes = st.sampled_from(["next", "each", "completion"])
 _excluded = st.lists(
     st.sampled_from([*_DAYS, *(f"{day}T09:30:00" for day in _DAYS), *(f"{day}T00:00:00" for day in _DAYS)]),

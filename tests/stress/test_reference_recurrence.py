@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stress import reference_recurrence
+from stress.model_inputs import endless_rules
 from stress.reference_dates import due_at
 from taskwell.services.recurring import Recurrence, advance
 from taskwell.services.task_dates import Dates, recomputed
@@ -22,15 +23,9 @@ _TEXTS = st.builds(
 )
 _RULES = st.builds(
     "{}{}".format,
-    st.sampled_from(
-        [
-            "FREQ=DAILY", "FREQ=DAILY;INTERVAL=3", "FREQ=WEEKLY", "FREQ=WEEKLY;BYDAY=MO,TH",
-            "FREQ=WEEKLY;INTERVAL=2;BYDAY=FR,SU", "FREQ=MONTHLY", "FREQ=MONTHLY;INTERVAL=2",
-            "FREQ=MONTHLY;BYMONTHDAY=15,31", "FREQ=MONTHLY;BYDAY=-1FR",
-        ]
-    ),
+    endless_rules,
     st.sampled_from(["", "", ";COUNT=1", ";COUNT=2", ";COUNT=7", ";UNTIL=20261130"]),
-)  # fmt: skip
+)
 _ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Pacific/Kiritimati"])
 
 

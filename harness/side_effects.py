@@ -4,9 +4,9 @@ import asyncio
 import random
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -41,14 +41,21 @@ def instant(settings: Settings, when: datetime) -> str:
     return f"'{text}'" if settings.database.is_sqlite else f"TIMESTAMPTZ '{text}+00'"
 
 
+@asynccontextmanager
+async def beside(settings: Settings) -> AsyncGenerator[Database]:
+    """The database of a running server, which has checked its schema."""
+    database = Database(settings)
+    database.ready = True
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
 def purge_expired(settings: Settings) -> None:
     async def work() -> None:
-        database = Database(settings)
-        database.ready = True
-        try:
+        async with beside(settings) as database:
             await housekeeping.purge_expired(database, settings.trash_days, settings.history_days)
-        finally:
-            await database.close()
 
     asyncio.run(work())
 

@@ -16,7 +16,7 @@ from harness.databases import execute
 from harness.issuer import Issuer, bearer, running_issuer
 from harness.postgres import PostgresServer, postgres_server
 from harness.servers import local_server
-from harness.side_effects import at_once, purge_expired, scribble
+from harness.side_effects import at_once, beside, purge_expired, scribble
 from security import matrix
 from taskwell.core.clock import utc_now
 from taskwell.core.principal import as_user
@@ -155,13 +155,9 @@ def written_down(postgres: PostgresServer, issuer: Issuer, settings: Settings) -
 
 async def look_at_webhooks(settings: Settings) -> None:
     """As deliverers do now and then: which subscriptions are due, and how many fail."""
-    database = Database(settings)
-    database.ready = True
-    try:
+    async with beside(settings) as database:
         await database.read(deliveries.list_due, utc_now())
         await database.read(webhooks.count_failing)
-    finally:
-        await database.close()
 
 
 def log_of(postgres: PostgresServer) -> list[str]:
@@ -182,13 +178,9 @@ def of_a_user(url: str, issuer: Issuer, number: int) -> None:
 
 async def together(settings: Settings) -> None:
     """Two users want the same in the same moment."""
-    database = Database(settings)
-    database.ready = True
-    try:
+    async with beside(settings) as database:
         await row_security.arrange(settings, database, may_alter=False)
         await asyncio.gather(*(in_turn(database, user) for user in ("user-1", "user-2")))
-    finally:
-        await database.close()
 
 
 async def in_turn(database: Database, user: str) -> None:

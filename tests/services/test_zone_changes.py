@@ -14,7 +14,7 @@ import pytest
 
 from harness.responses import create
 from harness.servers import local_server, wait_for
-from harness.side_effects import execute, instant
+from harness.side_effects import beside, execute, instant
 from taskwell.admin import backup
 from taskwell.admin.copy import Progress
 from taskwell.core import time_zones
@@ -269,11 +269,7 @@ def is_done(settings: Settings) -> bool:
 
 def _read(settings: Settings, question: Callable[[ReadTransaction], Awaitable[bool]]) -> bool:
     async def work() -> bool:
-        database = Database(settings)
-        database.ready = True
-        try:
+        async with beside(settings) as database:
             return await database.read(question)
-        finally:
-            await database.close()
 
     return asyncio.run(work())

@@ -52,6 +52,35 @@ def write_offline(page: Page) -> None:
     page.keyboard.press("Delete")
 
 
+COUNT_FRAMES = """new Promise((done) => {
+  const request = window.requestAnimationFrame
+  let frames = 0
+  window.requestAnimationFrame = (work) => (frames++, request.call(window, work))
+  setTimeout(() => done(frames), 700)
+})"""
+
+
+class TestRows:
+    def test_those_of_a_short_list_are_soon_all_there(self, visit: Visitor) -> None:
+        for number in range(120):
+            visit.task(f"Task {number}")
+        page = visit.synced()
+        expect(page.locator("#rows .row")).to_have_count(120)
+        page.get_by_role("link", name="Today").click()
+        page.get_by_role("link", name="Inbox").click()
+        expect(page.locator("#rows .row")).to_have_count(120)
+
+    @pytest.mark.parametrize("place", ["inbox", "trash", "unsaved", "done"])
+    def test_nothing_is_drawn_while_nothing_happens(self, visit: Visitor, place: str) -> None:
+        for number in range(30):
+            visit.task(f"Task {number}")
+        page = visit.synced()
+        expect(page.locator("#rows .row")).to_have_count(30)
+        page.evaluate(f"document.querySelector('#sidebar a[href$=\"/{place}\"]')?.click()")
+        page.wait_for_timeout(500)
+        assert page.evaluate(COUNT_FRAMES) < 4
+
+
 class TestOffline:
     def test_twenty_changes_arrive_once_and_in_order(self, visit_each: Visitor) -> None:
         visit_each.tolerated = [NO_CONNECTION]
@@ -73,6 +102,19 @@ class TestOffline:
         assert len(history) == 20
         created = [record["changes"]["title"][1] for record in history[::-1] if record["op"] == "created"]
         assert created == [f"Task {number}" for number in range(14)]
+
+    def test_what_is_written_right_before_a_reload_is_kept(self, visit: Visitor) -> None:
+        visit.tolerated = [NO_CONNECTION]
+        page = visit.synced()
+        page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+        page.context.set_offline(True)
+        for number in range(20):
+            page.get_by_label("Add a task").fill(f"Task {number}")
+            with page.expect_navigation():
+                page.evaluate(
+                    "() => { document.querySelector('#add').form.requestSubmit(); location.reload() }"
+                )
+            expect(page.locator("#sidebar .status")).to_contain_text(f"{number + 1} waiting")
 
     def test_what_others_do_meanwhile_is_not_lost(self, visit_each: Visitor) -> None:
         visit_each.tolerated = [NO_CONNECTION, "412"]

@@ -89,6 +89,18 @@ class TestViews:
             expect(page.locator("h1")).to_contain_text(place)
             expect(page.locator("#rows .title")).to_have_text(expected)
 
+    def test_a_time_that_has_come_is_overdue(self, visit: Visitor) -> None:
+        visit.task("Midnight", due=f"{day()}T00:00:00", time_zone="Europe/Berlin")
+        visit.task("Any time", due=day())
+        page = visit.synced("today")
+        assert rows(page) == ["Midnight", "Any time"]
+        expect(page.locator("#rows .head h2")).to_have_text(["Overdue", re.compile("^Today")])
+        expect(row(page, "Midnight").locator(".due")).to_have_class(re.compile("is-late"))
+        expect(row(page, "Any time").locator(".due")).to_have_class(re.compile("is-today"))
+        row(page, "Midnight").get_by_role("checkbox").click()
+        expect(row(page, "Midnight").locator(".due")).not_to_have_class(re.compile("is-late"))
+        assert rows(page) == ["Midnight", "Any time"]
+
     def test_addresses_back_and_reload(self, visit: Visitor) -> None:
         task = visit.task("Buy milk")
         page = visit.synced("inbox")
@@ -122,6 +134,22 @@ class TestViews:
         expect(page.get_by_text("The trash is empty")).to_be_visible()
         up_to_date(page)
         assert visit.titles() == ["Buy milk"]
+
+    def test_the_trash_is_walked_by_keys(self, visit: Visitor) -> None:
+        for title in ("Buy milk", "Call mum"):
+            visit.http.delete(f"/api/tasks/{visit.task(title)['id']}")
+        page = visit.synced("trash")
+        milk = page.get_by_role("button", name="Restore Buy milk")
+        mum = page.get_by_role("button", name="Restore Call mum")
+        expect(milk).to_be_visible()
+        press(page, "j")
+        expect(mum).to_be_focused()  # the one that was deleted last
+        press(page, "j", "j")
+        expect(milk).to_be_focused()
+        press(page, "k", "Enter")
+        expect(mum).to_have_count(0)
+        up_to_date(page)
+        assert visit.titles() == ["Call mum"]
 
     def test_lists_are_made_renamed_colored_and_deleted(self, visit: Visitor) -> None:
         page = visit.synced()
@@ -217,6 +245,21 @@ class TestDetails:
         (task,) = visit.tasks()
         assert (task["recurrence"], task["due"]) == (None, monday.isoformat())
 
+    def test_a_date_that_is_taken_off_comes_back_with_its_recurrence(self, visit: Visitor) -> None:
+        weekly = {"due": f"{day(1)}T09:00:00", "time_zone": "Europe/Berlin", "recurrence": "FREQ=WEEKLY"}
+        task = visit.task("Bins", **weekly, recurrence_mode="each", reminders=[{"trigger": "-PT15M"}])
+        page = visit.synced("upcoming")
+        row(page, "Bins").locator(".title").click()
+        page.get_by_label("Due", exact=True).fill("")
+        expect(page.get_by_text("No date or recurrence: “Bins”")).to_be_visible()
+        up_to_date(page)
+        assert visit.tasks()[0]["due"] is None
+        press(page, "Escape", "z")
+        up_to_date(page)
+        after = visit.tasks()[0]
+        changed = {name for name, value in after.items() if value != task[name]}
+        assert changed <= {"version", "updated_at"}
+
     def test_a_repetition_is_undone_with_its_subtasks(self, visit: Visitor) -> None:
         task = visit.task(
             "Bins", due=datetime.now(UTC).date().isoformat(), recurrence="FREQ=DAILY;INTERVAL=3"
@@ -253,6 +296,16 @@ class TestDetails:
         changed = visit.http.patch(f"/api/tasks/{task['id']}", json={"reminders": [{"trigger": soon}]})
         changed.raise_for_status()
         expect(page.locator(".toast").first).to_contain_text("Reminder: “Call mum”", timeout=15_000)
+
+    def test_the_history_says_what_was_changed(self, visit: Visitor) -> None:
+        task = visit.task("Buy milk", priority=5)
+        visit.http.patch(f"/api/tasks/{task['id']}", json={"title": "Buy oat milk", "priority": None})
+        page = visit.synced(f"task/{task['id']}")
+        page.get_by_role("button", name="History").click()
+        expect(page.locator(".history li").first).to_contain_text(
+            "updated · title: Buy milk → Buy oat milk, priority: 5 → none"
+        )
+        expect(page.get_by_role("heading", name="History")).to_be_focused()
 
     def test_the_history_takes_back(self, visit: Visitor) -> None:
         task = visit.task("Buy milk")
@@ -330,6 +383,23 @@ def drag(page: Page, title: str, target: Any) -> None:
     page.mouse.up()
 
 
+# Hold the queue's store for half a second, and let the page be drawn meanwhile.
+SLOW_QUEUE = """async () => {
+    const [{ name }] = await indexedDB.databases()
+    const opening = indexedDB.open(name)
+    await new Promise(done => (opening.onsuccess = done))
+    const db = opening.result
+    const queue = db.transaction('queue', 'readwrite').objectStore('queue')
+    const until = Date.now() + 500
+    const hold = () => {
+        dispatchEvent(new Event('resize'))
+        if (Date.now() < until) queue.count().onsuccess = hold
+        else db.close()
+    }
+    hold()
+}"""
+
+
 class TestWays:
     def test_by_the_keyboard_alone(self, visit: Visitor) -> None:  # noqa: PLR0915 (one journey)
         home = new_list(visit, "Home")
@@ -369,6 +439,87 @@ class TestWays:
         assert (milk["priority"], milk["due"], milk["completed"]) == (1, day(1), False)
         assert tasks["Buy bread"]["list_id"] == home
         assert tasks["Two litres"]["parent_id"] == milk["id"]
+
+    def test_the_next_key_is_for_what_the_last_one_opened(self, visit: Visitor) -> None:
+        visit.task("Buy milk")
+        page = visit.synced()
+        page.keyboard.press("j")
+        # Each is pressed before the browser draws a frame: what it opens has the focus at once.
+        focused_after = """key => {
+            const event = new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true })
+            document.activeElement.dispatchEvent(event)
+            const focused = document.activeElement
+            return focused.closest('dialog[open]')?.ariaLabel ?? focused.id
+        }"""
+        assert page.evaluate(focused_after, "a") == "add-part"
+        page.keyboard.press("Escape")
+        assert page.evaluate(focused_after, "t") == "Due"
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        assert page.evaluate(focused_after, "/") == "search"
+
+    def test_an_undo_gives_the_focus_back_however_slow_the_disk_is(self, visit: Visitor) -> None:
+        visit.tolerated = [NO_CONNECTION]
+        visit.task("Buy milk")
+        visit.task("Call mum")
+        page = visit.synced()
+        page.context.set_offline(True)
+        press(page, "j", "j", "e")
+        expect(page.locator(".row.is-done")).to_be_focused()
+        page.evaluate(SLOW_QUEUE)
+        page.keyboard.press("z")
+        expect(page.locator("#rows .title")).to_have_text(["Buy milk", "Call mum"])
+        expect(row(page, "Call mum")).not_to_have_class(re.compile("is-done"))
+        expect(row(page, "Call mum")).to_be_focused()
+
+    def test_what_is_not_shown_is_not_selected(self, visit: Visitor) -> None:
+        for title in ("Buy milk", "Call mum", "Read"):
+            visit.task(title)
+        page = visit.synced()
+        press(page, "j", "x", "j", "x", "e")
+        expect(page.get_by_text("2 selected")).to_be_visible()
+        expect(page.locator("#rows .title")).to_have_text(["Read"])  # the others were shown for a moment
+        expect(page.get_by_role("toolbar", name="Selected tasks")).to_have_count(0)
+        page.keyboard.press("Delete")
+        expect(page.locator("#rows .title")).to_have_count(0)
+        up_to_date(page)
+        assert len(visit.tasks(completed="true")) == 2
+
+    @pytest.mark.parametrize("place", ["done", "trash", "search", "unsaved"])
+    def test_a_task_can_be_added_from_anywhere(self, visit: Visitor, place: str) -> None:
+        page = visit.synced(place)
+        page.keyboard.type("qCall the dentist")
+        page.keyboard.press("Enter")
+        up_to_date(page)
+        assert visit.titles() == ["Call the dentist"]
+
+    def test_a_task_that_is_gone_to_is_what_the_keys_mean(self, visit: Visitor) -> None:
+        home = new_list(visit, "Home")
+        visit.task("Buy milk")
+        visit.task("Visit gran")
+        visit.task("Toast", list_id=home)
+        page = visit.synced()
+        for title in ("Visit gran", "Toast"):
+            press(page, "j", "Control+k")
+            page.keyboard.type(title)
+            page.keyboard.press("Enter")
+            expect(row(page, title)).to_be_focused()
+            page.keyboard.press("1")
+            expect(row(page, title).locator(".priority")).to_have_text("High")
+        expect(page.locator("h1")).to_have_text("Home")
+
+    def test_the_search_field_is_left_by_keys(self, visit: Visitor) -> None:
+        visit.task("Buy milk")
+        page = visit.synced()
+        for leave in ("ArrowDown", "Enter"):
+            page.keyboard.type("/milk")
+            page.keyboard.press(leave)
+            expect(row(page, "Buy milk")).to_be_focused()
+            page.keyboard.press("/")
+            press(page, "Escape")
+            expect(page.get_by_role("searchbox")).to_have_value("")
+            press(page, "Escape", "g", "i")
+            expect(page.locator("h1")).to_have_text("Inbox")
 
     def test_letters_can_be_switched_off(self, visit: Visitor) -> None:
         visit.task("Buy milk")

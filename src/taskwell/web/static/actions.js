@@ -79,13 +79,13 @@ export function noteVersions(key, answer) {
 export async function undo(context) {
   const step = steps.pop()
   if (!step) return context.say('There is nothing to undo')
-  for (const write of step.inverse) context.lingering.delete(write.id)
   if (!(await context.store.withdraw(step.key))) {
     const known = versions.get(step.key)
     const writes = step.inverse.map((write) => ({ ...write, fields: write.fields && { ...write.fields } }))
     if (step.repeats && known) context.store.add({ op: 'undo', kind: 'task', id: writes[0].id, versions: known })
     else context.store.add(writes.length === 1 ? writes[0] : { op: 'batch', kind: 'task', id: '', writes })
   }
+  for (const write of step.inverse) context.lingering.delete(write.id)
   context.say(`Undone: ${step.text}`)
 }
 
@@ -134,6 +134,8 @@ export function remove(context, ids) {
   return perform(context, tops.map((id) => ({ op: 'delete', kind: 'task', id })), `Deleted: ${name(tops, context)}`)
 }
 
+export const NO_RULE = { recurrence: null, recurrence_mode: 'next', recurrence_exclude: null }
+
 /** @param {Context} context @param {string[]} ids @param {string | null} day @param {string | null} [time] */
 export function setDue(context, ids, day, time = null) {
   const writes = ids.map((id) => {
@@ -141,12 +143,12 @@ export function setDue(context, ids, day, time = null) {
     const kept = time ?? (day && task?.due?.length > 10 ? task.due.slice(11, 16) : null)
     const due = day && kept ? `${day}T${kept}:00` : day
     /** @type {Record<string, any>} */
-    const fields = { due, time_zone: due && due.length > 10 ? (task?.time_zone ?? zone()) : null }
+    const fields = { due, time_zone: due && due.length > 10 ? (task?.time_zone ?? zone()) : null, ...(!day && !task?.start && task?.recurrence && NO_RULE) } // a rule needs a date
     if (task?.start && due && task.start.slice(0, 10) > due.slice(0, 10)) fields.start = null // it must not be later
     if (task?.start && task.start.length > 10 && !fields.time_zone && !('start' in fields)) fields.time_zone = task.time_zone
     return /** @type {Write} */ ({ op: 'update', kind: 'task', id, fields })
   })
-  return perform(context, writes, day ? `Due ${day === today(context) ? 'today' : day === addDays(today(context), 1) ? 'tomorrow' : day}: ${name(ids, context)}` : `No date: ${name(ids, context)}`)
+  return perform(context, writes, day ? `Due ${day === today(context) ? 'today' : day === addDays(today(context), 1) ? 'tomorrow' : day}: ${name(ids, context)}` : `No date${writes.some(({ fields }) => fields && 'recurrence' in fields) ? ' or recurrence' : ''}: ${name(ids, context)}`)
 }
 
 /** @param {Context} context @param {string[]} ids @param {string | null} list */

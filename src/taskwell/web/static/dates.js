@@ -4,10 +4,20 @@
 
 const pad = (/** @type {number} */ number) => String(number).padStart(2, '0')
 
+/** Of Sunday and the days after it, of January and the months after it. The browser's own cost some 20 ms when they are first asked for. */
+export const DAYS = 'Sunday Monday Tuesday Wednesday Thursday Friday Saturday'.split(' ')
+export const MONTHS = 'January February March April May June July August September October November December'.split(' ')
+
 export const zone = () => Intl.DateTimeFormat().resolvedOptions().timeZone
+
+/** Changes with the zone, whose name costs a millisecond. */
+export const offsets = () => [0, 6].map((month) => new Date(2030, month).getTimezoneOffset()).join()
 
 /** @param {Date} date */
 export const dayOf = (date) => `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`
+
+/** What a clock shows: the day, and the minute. @param {Date} date */
+export const momentOf = (date) => `${dayOf(date)}T${pad(date.getHours())}:${pad(date.getMinutes())}`
 
 /** @param {string} day @param {number} days */
 export function addDays(day, days) {
@@ -47,18 +57,15 @@ function instantOf(local, name) {
 export function dueOf({ due, due_at, time_zone }) {
   if (!due) return null
   if (due.length === 10) return { day: due, time: null }
-  if (!time_zone) return { day: due.slice(0, 10), time: due.slice(11, 16) }
-  const date = new Date(due_at ? Date.parse(due_at) : instantOf(due, time_zone))
-  return { day: dayOf(date), time: `${pad(date.getHours())}:${pad(date.getMinutes())}` }
+  const moment = time_zone ? momentOf(new Date(due_at ? Date.parse(due_at) : instantOf(due, time_zone))) : due
+  return { day: moment.slice(0, 10), time: moment.slice(11, 16) }
 }
 
-// Of a day, not of an instant: the device's zone, which may change, must not move it.
-const format = (/** @type {Intl.DateTimeFormatOptions} */ options) => new Intl.DateTimeFormat('en-GB', { ...options, timeZone: 'UTC' })
-const short = format({ weekday: 'short' })
-const long = format({ weekday: 'long', day: 'numeric', month: 'long' })
-const month = format({ day: 'numeric', month: 'short' })
-const year = format({ day: 'numeric', month: 'short', year: 'numeric' })
-const noon = (/** @type {string} */ day) => new Date(`${day}T12:00:00Z`)
+/** With the year, if that is another one. @param {string} day @param {string} today @param {number} [letters] of the month */
+function sayDate(day, today, letters) {
+  const [year, month, date] = day.split('-').map(Number)
+  return `${date} ${MONTHS[month - 1].slice(0, letters)}${today.startsWith(`${year}-`) ? '' : ` ${year}`}`
+}
 
 /** @param {string} day @param {string} today */
 export function sayDay(day, today) {
@@ -66,15 +73,15 @@ export function sayDay(day, today) {
   if (days === 0) return 'Today'
   if (days === 1) return 'Tomorrow'
   if (days === -1) return 'Yesterday'
-  if (days > 1 && days < 7) return short.format(noon(day))
-  return (day.slice(0, 4) === today.slice(0, 4) ? month : year).format(noon(day))
+  if (days > 1 && days < 7) return DAYS[weekday(day)].slice(0, 3)
+  return sayDate(day, today, 3)
 }
 
 /** As a heading. @param {string} day @param {string} today */
 export function headDay(day, today) {
   const days = daysBetween(today, day)
   const word = days === 1 ? 'Tomorrow · ' : days === 0 ? 'Today · ' : ''
-  return word + long.format(noon(day)) + (day.slice(0, 4) === today.slice(0, 4) ? '' : ` ${day.slice(0, 4)}`)
+  return `${word}${DAYS[weekday(day)]} ${sayDate(day, today)}`
 }
 
 /** @param {string} instant */

@@ -21,22 +21,31 @@ export async function openDb(name) {
   }
   const db = await done(opened)
   db.onversionchange = () => db.close() // another page signs out
-  /** @param {string} store @param {'readonly' | 'readwrite'} mode */
-  const table = (store, mode) => db.transaction(store, mode).objectStore(store)
+  /** @param {string} store */
+  const table = (store) => db.transaction(store).objectStore(store)
+  /** Committed at once: a page that goes away aborts what still waits for its events. @param {string} store @param {(table: IDBObjectStore) => unknown} work @returns {Promise<void>} */
+  const write = (store, work) =>
+    new Promise((resolve, reject) => {
+      const transaction = db.transaction(store, 'readwrite')
+      transaction.oncomplete = () => resolve()
+      transaction.onabort = () => reject(transaction.error)
+      work(transaction.objectStore(store))
+      transaction.commit()
+    })
   return {
     /** @returns {Promise<{copy: string | undefined, queue: Entry[], failed: Entry[]}>} */
     async load() {
-      const copy = done(table('copy', 'readonly').get('copy'))
-      const queue = done(table('queue', 'readonly').getAll())
-      const failed = done(table('failed', 'readonly').getAll())
+      const copy = done(table('copy').get('copy'))
+      const queue = done(table('queue').getAll())
+      const failed = done(table('failed').getAll())
       return { copy: await copy, queue: await queue, failed: await failed }
     },
     /** @param {string} text */
-    saveCopy: (text) => done(table('copy', 'readwrite').put(text, 'copy')),
+    saveCopy: (text) => write('copy', (table) => table.put(text, 'copy')),
     /** @param {'queue' | 'failed'} store @param {Entry} entry */
-    put: (store, entry) => done(table(store, 'readwrite').put(entry)),
+    put: (store, entry) => write(store, (table) => table.put(entry)),
     /** @param {'queue' | 'failed'} store @param {string} key */
-    remove: (store, key) => done(table(store, 'readwrite').delete(key)),
+    remove: (store, key) => write(store, (table) => table.delete(key)),
     close: () => db.close(),
   }
 }

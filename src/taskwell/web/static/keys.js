@@ -7,7 +7,7 @@ import { LEVELS, priorityOf } from './views.js'
 
 /** @typedef {import('./types.js').Context} Context */
 
-const PLACES = /** @type {Record<string, string>} */ ({ i: 'inbox', t: 'today', u: 'upcoming', d: 'done', x: 'trash', s: 'search' })
+const PLACES = /** @type {Record<string, string>} */ ({ i: 'inbox', t: 'today', u: 'upcoming', d: 'done', x: 'trash' })
 
 /** For the help: what, and the keys. */
 export const HELP = [
@@ -27,28 +27,39 @@ function subject(context) {
   return id && context.store.get('task', id) ? [id] : []
 }
 
+/** The one so many steps on, or from an end. @template T @param {T[]} all @param {T} from @param {number} step @returns {T} */
+function stepped(all, from, step) {
+  const at = all.indexOf(from)
+  return all[Math.max(0, Math.min(all.length - 1, (at >= 0 || step > 0 ? at : all.length) + step))]
+}
+
 /** @param {Context} context @param {number} step */
-function step(context, step, extend = false) {
+export function step(context, step, extend = false) {
   const tasks = context.items.flatMap((item) => ('task' in item ? [item.task.id] : []))
-  const at = tasks.indexOf(context.focused ?? '')
-  const from = at >= 0 ? at : step > 0 ? -1 : tasks.length
-  const next = tasks[Math.max(0, Math.min(tasks.length - 1, from + step))]
-  if (!next) return
+  if (!tasks.length) return stepCards(step)
+  const next = stepped(tasks, context.focused ?? '', step)
   if (extend && context.focused) context.selected.add(context.focused).add(next)
   context.focusRow(next)
   if (context.openTask && context.openTask !== next) context.show(next)
 }
 
+/** In the trash and among what could not be saved. @param {number} step */
+function stepCards(step) {
+  const buttons = /** @type {HTMLElement[]} */ ([...document.querySelectorAll('.cards button')])
+  stepped(buttons, /** @type {HTMLElement} */ (document.activeElement), step)?.focus()
+}
+
 let goes = 0
 
-/** @param {Context} context @param {KeyboardEvent} event */
+/** Whether it meant something: then it is drawn at once, as the next key may be for what it opened. @param {Context} context @param {KeyboardEvent} event */
 export function press(context, event) {
-  if (event.defaultPrevented || event.isComposing || document.querySelector('dialog[open]')) return
+  if (event.defaultPrevented || event.isComposing || document.querySelector('dialog[open]')) return false
   const inField = event.target instanceof Element && event.target.closest('input, textarea, select, [contenteditable]')
   const command = commandOf(context, event, Boolean(inField))
-  if (!command) return
+  if (!command) return false
   event.preventDefault()
   command()
+  return true
 }
 
 /** @param {Context} context @param {KeyboardEvent} event @param {boolean} inField @returns {(() => unknown) | undefined} */
@@ -89,7 +100,7 @@ function letter(context, key, ids, one) {
     if (PLACES[key]) return () => context.go({ name: PLACES[key] })
   }
   const general = /** @type {Record<string, () => unknown>} */ ({
-    q: () => focus('add'), n: () => focus('add'), j: () => step(context, 1), k: () => step(context, -1), z: () => actions.undo(context),
+    q: () => add(context), n: () => add(context), j: () => step(context, 1), k: () => step(context, -1), z: () => actions.undo(context),
     g: () => (goes = Date.now()), '/': () => context.go({ name: 'search' }), '?': () => help(context),
   })[key]
   if (general || !ids.length) return general
@@ -104,15 +115,16 @@ function letter(context, key, ids, one) {
   })[key]
 }
 
-/** @param {string} id */
-function focus(id) {
-  document.getElementById(id)?.focus()
+/** Where nothing can be added, the inbox is. @param {Context} context */
+function add(context) {
+  if (!document.getElementById('add')) context.go({ name: 'inbox' })
+  context.focusField('add')
 }
 
 /** @param {Context} context @param {string} id */
 function subtask(context, id) {
   context.show(id)
-  requestAnimationFrame(() => focus('add-part'))
+  context.focusField('add-part')
 }
 
 /** @param {Context} context */

@@ -3,16 +3,14 @@
 import { html, nothing, render } from './vendor/lit.js'
 import { Problem, makeApi } from './api.js'
 import { forgetDb, memoryDb, openDb } from './db.js'
-import { dayOf, zone } from './dates.js'
 import * as actions from './actions.js'
-import { focusRow, isStale, keepFocus, list } from './list.js'
-import { empty } from './empty.js'
+import { empty, focusRow, isStale, keepFocus, list } from './list.js'
 import { icon } from './icons.js'
 import { quickAdd } from './quickadd.js'
 import { sidebar, toggle } from './sidebar.js'
 import { Store } from './store.js'
 import { setTheme } from './theme.js'
-import { addressOf, isSame, lookUp, parseAddress } from './views.js'
+import { addressOf, clock, isSame, lists, lookUp, parseAddress } from './views.js'
 
 /** @typedef {import('./types.js').Context} Context */
 
@@ -37,7 +35,7 @@ let problem = 'There is no connection to the server.'
 function draw() {
   if (scheduled) return
   scheduled = true
-  requestAnimationFrame(drawNow)
+  requestAnimationFrame(() => scheduled && drawNow())
 }
 
 function drawNow() {
@@ -57,7 +55,7 @@ function drawNow() {
   if (isStale(context)) draw()
   parts?.fit()
   document.title = `${context.title} · taskwell`
-  wasHere = dayOf(new Date(api.now())) + zone()
+  wasHere = clock({ api })
 }
 
 const rowElement = (/** @type {string | null} */ id) => /** @type {HTMLElement | null} */ (id ? document.querySelector(`#rows [data-id="${id}"]`) : null)
@@ -131,7 +129,7 @@ function makeContext(store, account) {
   const here = parseAddress(location.pathname.slice(root.length), location.search)
   /** @type {Context} */
   const made = {
-    store, api, root, account, view: here.view, openTask: here.task, items: [], title: '', empty: '', focused: null, selected: new Set(),
+    store, api, root, account, view: here.view, openTask: here.task, items: [], title: '', empty: [], focused: null, selected: new Set(),
     lingering: new Map(), palette: null, dialog: null, sidebarOpen: false, toast: null, trash: null, history: null, updated: false, words: parts && understand,
     draw,
     go(view) {
@@ -139,20 +137,24 @@ function makeContext(store, account) {
       const typing = view.name === 'search' && made.view.name === 'search'
       history[typing || isSame(view, made.view) ? 'replaceState' : 'pushState']({ view }, '', address(view))
       arrive(view, null)
-      if (view.name === 'search' && !typing) requestAnimationFrame(() => document.getElementById('search')?.focus())
+      if (view.name === 'search' && !typing) made.focusField('search')
     },
     show(id) {
       parts?.commit(made)
       if (id === made.openTask) return
       history[made.openTask && id ? 'replaceState' : 'pushState']({ view: made.view }, '', address(made.view, id))
       made.openTask = id
-      draw()
-      if (!id) requestAnimationFrame(() => rowElement(made.focused)?.focus({ preventScroll: true }))
+      drawNow()
+      if (!id) rowElement(made.focused)?.focus({ preventScroll: true })
     },
     focusRow(id) {
       focusRow(made, id)
       drawNow()
       rowElement(id)?.focus({ preventScroll: true })
+    },
+    focusField(id) {
+      drawNow()
+      document.getElementById(id)?.focus()
     },
     say(text, undo = false) {
       made.toast = { text, undo }
@@ -160,6 +162,7 @@ function makeContext(store, account) {
       draw()
     },
     choose: (choice) => parts?.open(made, choice),
+    grab: (event) => parts?.grab(made, event),
     signOut,
   }
   return made
@@ -272,7 +275,7 @@ window.addEventListener('popstate', () => {
   const { view, task } = parseAddress(location.pathname.slice(root.length), location.search)
   arrive(task ? (history.state?.view ?? context.view) : view, task)
 })
-window.addEventListener('keydown', (event) => context && context.store.status !== 'signin' && parts?.press(context, event))
+window.addEventListener('keydown', (event) => context && context.store.status !== 'signin' && parts?.press(context, event) && scheduled && drawNow())
 window.addEventListener('online', () => context?.store.resume())
 window.addEventListener('resize', draw)
 window.addEventListener('pagehide', () => context && (parts?.commit(context), context.store.leave()))
@@ -282,7 +285,7 @@ document.addEventListener('visibilitychange', () => {
   context?.store.setVisible(document.visibilityState === 'visible')
   draw()
 })
-setInterval(() => wasHere !== dayOf(new Date(api.now())) + zone() && draw(), 3_000)
+setInterval(() => wasHere !== clock({ api }) && draw(), 3_000)
 /** What the first rows do not need. */
 async function loadParts() {
   parts = await import('./parts.js')
@@ -297,7 +300,7 @@ async function loadParts() {
 /** Quick add's words, by the server's clock. @param {string} text */
 function understand(text) {
   const { parse, localNow } = /** @type {typeof import('./parts.js')} */ (parts)
-  const names = context?.store.all('list').filter((list) => !list.archived_at).map((list) => list.name) ?? []
+  const names = context ? lists(context).map((list) => list.name) : []
   return parse(text, localNow(new Date(api.now())), names)
 }
 

@@ -4,6 +4,7 @@ import { html, nothing } from './vendor/lit.js'
 import { icon } from './icons.js'
 import * as actions from './actions.js'
 import { narrowed, open } from './palette.js'
+import { lists } from './views.js'
 
 /** @typedef {import('./types.js').Context} Context */
 
@@ -58,7 +59,7 @@ function color(context, kind, id) {
 
 /** @param {Context} context @param {string} id @param {-1 | 1} step */
 function move(context, id, step) {
-  const all = context.store.all('list').filter((list) => !list.archived_at).sort((one, other) => (one.position < other.position ? -1 : 1))
+  const all = lists(context)
   const other = all[all.findIndex((list) => list.id === id) + step]
   if (other) actions.perform(context, [{ op: 'move', kind: 'list', id, fields: step > 0 ? { after: other.id } : { before: other.id } }], 'List moved')
 }

@@ -2,8 +2,8 @@
 
 import { html, live, nothing } from './vendor/lit.js'
 import { sayMoment } from './dates.js'
-import { empty } from './empty.js'
-import { HELP, lettersAreOn } from './keys.js'
+import { HELP, lettersAreOn, step } from './keys.js'
+import { empty } from './list.js'
 import { setTheme } from './theme.js'
 
 /** @typedef {import('./types.js').Context} Context */
@@ -74,15 +74,23 @@ function edit(context, entry) {
 /** @param {Context} context */
 export function search(context) {
   const type = (/** @type {any} */ event) => context.go({ name: 'search', q: event.target.value })
-  return html`<div class="add"><label class="sr" for="search">Search</label><input id="search" type="search" placeholder="Search" autocomplete="off" dir="auto" .value=${live(context.view.q ?? '')} @input=${type}></div>`
+  const leave = (/** @type {any} */ event) => {
+    if (event.isComposing || !['Escape', 'ArrowDown', 'Enter'].includes(event.key)) return
+    event.preventDefault()
+    event.stopPropagation()
+    if (event.key === 'Escape' && event.target.value) return context.go({ name: 'search' })
+    event.target.blur()
+    if (event.key !== 'Escape') step(context, 1)
+  }
+  return html`<div class="add"><label class="sr" for="search">Search</label><input id="search" type="search" placeholder="Search" autocomplete="off" dir="auto" .value=${live(context.view.q ?? '')} @input=${type} @keydown=${leave}></div>`
 }
 
 /** @param {Context} context */
 export function dialogs(context) {
   const close = () => {
     context.dialog = null
-    const box = /** @type {HTMLDialogElement | null} */ (document.querySelector('dialog.box'))
-    if (box?.open) box.close() // at once, so that what lies beneath can be used
+    // At once, so that what lies beneath can be used.
+    ;/** @type {HTMLDialogElement | null} */ (document.querySelector('dialog.box'))?.close()
     context.draw()
   }
   if (context.dialog === 'help') return frame('Keys', close, html`<table class="keys"><caption class="sr">The keys of the page</caption><tbody>${HELP.map(([what, ...keys]) => html`<tr><th scope="row">${what}</th><td>${keys.map((key) => html`<kbd>${key}</kbd> `)}</td></tr>`)}</tbody></table>

@@ -1,7 +1,7 @@
 // One box for every choice: where to go, a date, a list, a label. Typing narrows what it offers.
 
 import { html, live, nothing } from './vendor/lit.js'
-import { addDays, sayDay, weekday } from './dates.js'
+import { DAYS, addDays, sayDay, weekday } from './dates.js'
 import { NAMES, labels, lists, today } from './views.js'
 import * as actions from './actions.js'
 
@@ -24,8 +24,7 @@ export function open(context, palette) {
 function close(context) {
   context.palette = null
   // At once, not with the next drawing: what lies beneath can be used again.
-  const box = /** @type {HTMLDialogElement | null} */ (document.querySelector('dialog.palette'))
-  box?.close()
+  ;/** @type {HTMLDialogElement | null} */ (document.querySelector('dialog.palette'))?.close()
   context.draw()
 }
 
@@ -76,16 +75,15 @@ export function palette(context) {
 function days(context, text) {
   const now = today(context)
   const next = (/** @type {number} */ wanted) => addDays(now, (wanted - weekday(now) + 7) % 7 || 7)
-  const names = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday']
   const all = [
     { value: addDays(now, 1), text: 'Tomorrow' }, { value: now, text: 'Today' },
-    ...[1, 2, 3, 4, 5, 6, 0].map((day) => ({ value: next(day), text: names[day] })),
+    ...[1, 2, 3, 4, 5, 6, 0].map((day) => ({ value: next(day), text: DAYS[day] })),
     { value: addDays(now, 7), text: 'In a week' }, { value: addDays(now, 28), text: 'In four weeks' },
   ].map((choice) => ({ ...choice, hint: sayDay(choice.value, now) === choice.text ? choice.value : sayDay(choice.value, now) }))
   const found = narrowed([...all, { value: '', text: 'No date', hint: '' }], text)
   if (/^\d{4}-\d\d-\d\d$/.test(text.trim()) && !Number.isNaN(Date.parse(text.trim()))) found.unshift({ value: text.trim(), text: sayDay(text.trim(), now), hint: text.trim() })
   const understood = text.trim() ? context.words?.(text) : null
-  if (understood?.due) found.unshift({ value: understood.due, text: sayDay(understood.due.slice(0, 10), now), hint: understood.due.replace('T', ' ').slice(0, 16) })
+  if (understood?.due && found[0]?.value !== understood.due) found.unshift({ value: understood.due, text: sayDay(understood.due.slice(0, 10), now), hint: understood.due.replace('T', ' ').slice(0, 16) })
   return found
 }
 
@@ -98,11 +96,14 @@ export function chooseDue(context, ids) {
   })
 }
 
+/** The inbox and the lists. @param {Context} context @param {string} text */
+const listChoices = (context, text) => narrowed([{ value: '', text: 'Inbox', color: null }, ...lists(context).map((list) => ({ value: list.id, text: list.name, color: list.color }))], text)
+
 /** @param {Context} context @param {string[]} ids */
 export function chooseList(context, ids) {
   open(context, {
     title: 'Move to', placeholder: 'A list',
-    choices: (text) => narrowed([{ value: '', text: 'Inbox', color: null }, ...lists(context).map((list) => ({ value: list.id, text: list.name, color: list.color }))], text),
+    choices: (text) => listChoices(context, text),
     pick: (value) => actions.moveToList(context, ids, value || null),
   })
 }
@@ -135,17 +136,25 @@ export function chooseAnything(context) {
     },
     pick: (value) => {
       const [kind, id] = [value.slice(0, value.indexOf(' ')), value.slice(value.indexOf(' ') + 1)]
-      if (kind === 'task') context.show(id)
+      if (kind === 'task') showTask(context, id)
       else context.go(kind === 'view' ? { name: id } : { name: kind, id })
     },
   })
+}
+
+/** Open a task, with the focus on its row. @param {Context} context @param {string} id */
+function showTask(context, id) {
+  const list = context.store.get('task', id)?.list_id
+  if (!context.items.some((item) => 'task' in item && item.task.id === id)) context.go(list ? { name: 'list', id: list } : { name: 'inbox' })
+  context.show(id)
+  context.focusRow(id)
 }
 
 /** @param {Context} context */
 export function chooseView(context) {
   open(context, {
     title: 'Lists', placeholder: 'A list',
-    choices: (text) => narrowed(lists(context).map((list) => ({ value: list.id, text: list.name, color: list.color })), text),
-    pick: (id) => context.go({ name: 'list', id }),
+    choices: (text) => listChoices(context, text),
+    pick: (id) => context.go(id ? { name: 'list', id } : { name: 'inbox' }),
   })
 }

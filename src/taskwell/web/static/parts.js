@@ -2,6 +2,7 @@
 
 export { commit, details, fit } from './task.js'
 export { dialogs, loadTrash, search, trash, unsaved } from './pages.js'
+export { grab } from './gestures.js'
 export { more } from './more.js'
 export { open, palette, chooseDue, chooseLabel, chooseList } from './palette.js'
 export { press } from './keys.js'

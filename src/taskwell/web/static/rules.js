@@ -1,13 +1,13 @@
 // A recurrence in words: in those that quick add reads, where it has some.
 
-import { zone } from './dates.js'
+import { DAYS, MONTHS, zone } from './dates.js'
 
 /** @typedef {import('./types.js').Task} Task */
 
 const UNITS = /** @type {Record<string, string>} */ ({ MINUTELY: 'minute', HOURLY: 'hour', DAILY: 'day', WEEKLY: 'week', MONTHLY: 'month', YEARLY: 'year' })
-const DAYS = /** @type {Record<string, string>} */ ({ MO: 'Monday', TU: 'Tuesday', WE: 'Wednesday', TH: 'Thursday', FR: 'Friday', SA: 'Saturday', SU: 'Sunday' })
+/** By their names in a rule. */
+const BY_NAME = Object.fromEntries(DAYS.map((day) => [day.slice(0, 2).toUpperCase(), day]))
 const PLACES = /** @type {Record<string, string>} */ ({ 1: 'first', 2: 'second', 3: 'third', 4: 'fourth', 5: 'fifth', '-1': 'last' })
-const MONTHS = 'January February March April May June July August September October November December'.split(' ')
 
 const all = (/** @type {string[]} */ words) => words.join(', ').replace(/, ([^,]*)$/, ' and $1')
 const nth = (/** @type {string} */ day) => day + (/^1\d$/.test(day) ? 'th' : (['th', 'st', 'nd', 'rd'][Number(day.at(-1))] ?? 'th'))
@@ -25,15 +25,15 @@ function sayDays(every, single, unit, by) {
   const kind = `${unit} ${names}`
   if (!names && !by.BYSETPOS) return every
   if (kind === 'week BYDAY' && !by.BYSETPOS) {
-    const days = by.BYDAY.split(',').map((day) => DAYS[day])
+    const days = by.BYDAY.split(',').map((day) => BY_NAME[day])
     if (days.includes(/** @type {any} */ (undefined))) return
     const said = by.BYDAY === 'MO,TU,WE,TH,FR' ? 'weekday' : all(days)
     return single ? `every ${said}` : said !== 'weekday' ? `${every} on ${said}` : `${every} on ${all(days)}`
   }
   if (kind === 'month BYDAY' && !by.BYSETPOS) {
     const [, place, day] = /^(-?\d)(..)$/.exec(by.BYDAY) ?? []
-    if (!PLACES[place] || !DAYS[day]) return
-    return `${single && Math.abs(Number(place)) === 1 ? 'every' : `${every} on the`} ${PLACES[place]} ${DAYS[day]}`
+    if (!PLACES[place] || !BY_NAME[day]) return
+    return `${single && Math.abs(Number(place)) === 1 ? 'every' : `${every} on the`} ${PLACES[place]} ${BY_NAME[day]}`
   }
   const days = monthDays(by)
   if (kind === 'month BYMONTHDAY') {

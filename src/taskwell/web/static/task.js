@@ -19,7 +19,6 @@ const drafts = new Map()
 let rule = { id: '', text: '', isUnread: false }
 /** The task for which a time to remind at is asked. */
 let asksFor = ''
-const NO_RULE = { recurrence: null, recurrence_mode: 'next', recurrence_exclude: null }
 const LINK = /\bhttps?:\/\/[^\s<>"']+[^\s<>"'.,;:!?)\]]/g
 
 /** @param {Task} task @param {'title' | 'description'} name */
@@ -50,7 +49,7 @@ function commitRule(context) {
   if (!task) return
   const text = rule.text.trim()
   const isNew = text !== sayRule(task)
-  const fields = text && isNew ? readRule(context.words?.(asQuickWords(text)), task) : NO_RULE
+  const fields = text && isNew ? readRule(context.words?.(asQuickWords(text)), task) : actions.NO_RULE
   rule = fields ? { id: '', text: '', isUnread: false } : { id, text, isUnread: true }
   if (fields && isNew) actions.update(context, [id], fields, 'Changed: %')
   else context.draw()
@@ -72,7 +71,7 @@ export function fit() {
 export function details(context) {
   const task = /** @type {Task | undefined} */ (context.openTask ? context.store.get('task', context.openTask) : undefined)
   if (!context.openTask) return nothing
-  if (!task) return html`<aside class="details" aria-label="Details"><div class="bar"><span></span>${closeButton(context)}</div><p class="none">This task is not here. It may be in the trash.</p></aside>`
+  if (!task) return html`<aside class="details" aria-label="Details"><div class="bar"><span class="path"></span>${closeButton(context)}</div><p class="none">This task is not here. It may be in the trash.</p></aside>`
   return repeat([task], ({ id }) => id, () => html`<aside class="details" aria-label="Details">
     <div class="bar">
       <button class="check" type="button" role="checkbox" aria-checked=${task.completed ? 'true' : 'false'} aria-label="Done" data-priority=${level(task.priority) || nothing}
@@ -205,15 +204,22 @@ function about(context, task) {
     <p>Made ${sayMoment(task.created_at)}${task.updated_at === task.created_at ? '' : `, changed ${sayMoment(task.updated_at)}`}${task.completed_at ? `, done ${sayMoment(task.completed_at)}` : ''}.</p>
     <p><code>${task.id}</code> <button type="button" class="small" @click=${() => copy(context, task.id)}>Copy the id</button>
     ${history ? nothing : html`<button type="button" class="small" @click=${() => load(context, task.id)}>History</button>`}</p>
-    ${history ? html`<h3>History</h3>${history.error ? html`<p class="none">${history.error}</p>` : history.records === null ? html`<p class="none">Loading…</p>` : html`<ol class="history">${history.records.map((record) => html`<li><span>${sentence(record)}</span>
+    ${history ? html`<h3 id="history" tabindex="-1">History</h3>${history.error ? html`<p class="none">${history.error}</p>` : history.records === null ? html`<p class="none">Loading…</p>` : html`<ol class="history">${history.records.map((record) => html`<li><span>${sentence(record)}</span>
       <button type="button" class="small" aria-label=${`Undo: ${record.op}, version ${record.version}`} @click=${() => takeBack(context, task.id, record.version)}>Undo</button></li>`)}</ol>`}` : nothing}
   </section>`
 }
 
 /** @param {any} record of the history */
-function sentence({ op, at, by, changes }) {
-  const names = op === 'updated' || op === 'undone' ? ` ${Object.keys(changes).join(', ')}` : ''
-  return `${op}${names} · ${sayMoment(at)}${by.client ? ` · ${by.client}` : ''}`
+function sentence({ op, at, by, changes, occurrence }) {
+  const names = Object.keys(changes).filter((name) => name !== 'position' && op !== 'created' && !name.startsWith('completed'))
+  const said = names.map((name) => `${name}: ${value(changes[name][0])} → ${value(changes[name][1])}`).join(', ')
+  return [op + (occurrence ? ` ${occurrence.replace('T', ' ')}` : ''), said, sayMoment(at), by.token?.name, by.client].filter(Boolean).join(' · ')
+}
+
+/** @param {any} one */
+function value(one) {
+  const text = one === null ? 'none' : typeof one === 'string' ? one : JSON.stringify(one)
+  return text.length > 40 ? `${text.slice(0, 40)}…` : text
 }
 
 /** @param {Context} context @param {string} id */
@@ -225,7 +231,7 @@ async function copy(context, id) {
 /** @param {Context} context @param {string} id */
 async function load(context, id) {
   context.history = { id, records: null }
-  context.draw()
+  context.focusField('history')
   try {
     context.history = { id, records: await context.api.request('GET', `/api/tasks/${id}/history?limit=50`) }
   } catch (error) {

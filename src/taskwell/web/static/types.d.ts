@@ -60,7 +60,7 @@ export interface Context {
   view: View
   items: Item[]
   title: string
-  empty: string
+  empty: string[]
   openTask: string | null
   focused: string | null
   selected: Set<string>
@@ -77,8 +77,10 @@ export interface Context {
   go: (view: View) => void
   show: (id: string | null) => void
   focusRow: (id: string | null) => void
+  focusField: (id: string) => void
   say: (text: string, undo?: boolean) => void
   choose: (palette: Palette) => void
+  grab: (event: PointerEvent) => void
   signOut: (force?: boolean) => void
   words: ((text: string) => import('./words.js').QuickWords) | null
 }

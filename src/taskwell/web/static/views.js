@@ -1,6 +1,6 @@
 // What each address shows. No DOM.
 
-import { addDays, dayOf, dueOf, headDay, zone } from './dates.js'
+import { addDays, dueOf, headDay, momentOf, offsets } from './dates.js'
 import { order } from './store.js'
 
 /** @typedef {import('./types.js').Task} Task */
@@ -22,7 +22,7 @@ const EMPTY = {
   done: ['Nothing is done yet', 'Completed tasks are kept here.'],
   trash: ['The trash is empty', 'Deleted tasks can be restored for a while.'],
   unsaved: ['Everything is saved', 'A change that the server refuses waits here for you.'],
-  search: ['Nothing found', 'Titles, notes and labels are searched.'],
+  search: ['Search', 'Titles, notes and labels are searched as you type.'],
 }
 
 /** @param {string} path below the root @param {string} query @returns {{view: View, task: string | null}} */
@@ -52,8 +52,26 @@ export function addressOf({ name, id, q }) {
 /** @param {View} one @param {View} other */
 export const isSame = (one, other) => one.name === other.name && one.id === other.id
 
-/** The day on the clock of the server, should this device's be wrong. @param {Context} context */
-export const today = (context) => dayOf(new Date(context.api.now()))
+/** Whether tasks are shown in their own order, with parts below them. @param {Context} context */
+export const isTree = ({ view }) => view.name === 'inbox' || view.name === 'list'
+
+/** The minute on the clock of the server, should this device's be wrong. @param {Pick<Context, 'api'>} context */
+export const now = ({ api }) => momentOf(new Date(api.now()))
+
+/** What the views depend on beside the copy. @param {Pick<Context, 'api'>} context */
+export const clock = (context) => `${now(context)} ${offsets()}`
+
+/** @param {Context} context */
+export const today = (context) => now(context).slice(0, 10)
+
+/** When a task, if it is open by then, is overdue: a day as it ends, a time as it comes. @param {Task} task */
+function endOf(task) {
+  const due = dueOf(task)
+  return due ? `${due.day}T${due.time ?? '24:00'}` : '9999'
+}
+
+/** Whether that has come. @param {Task} task @param {string} moment */
+export const isOver = (task, moment) => endOf(task) <= moment
 
 export const LEVELS = ['None', 'High', 'Medium', 'Low']
 
@@ -65,10 +83,7 @@ export const priorityOf = (number) => [null, 1, 5, 9][number] ?? null
 
 /** What is due, the earlier first; then by priority and place. @param {Task} one @param {Task} other */
 function byDue(one, other) {
-  const key = (/** @type {Task} */ task) => {
-    const due = dueOf(task)
-    return `${due ? due.day + (due.time ?? '24:00') : '9999'}${task.priority ?? 9}`
-  }
+  const key = (/** @type {Task} */ task) => `${endOf(task)} ${task.priority ?? 9}`
   const [first, second] = [key(one), key(other)]
   return first === second ? order(one, other) : first < second ? -1 : 1
 }
@@ -102,9 +117,10 @@ function flat(context, tasks) {
 
 /** @param {Context} context @param {Task[]} open @returns {Item[]} */
 function todayItems(context, open) {
+  const moment = now(context)
   const day = today(context)
   const due = open.filter((task) => (dueOf(task)?.day ?? '9') <= day).sort(byDue)
-  const overdue = due.filter((task) => /** @type {any} */ (dueOf(task)).day < day)
+  const overdue = due.filter((task) => isOver(task, moment))
   if (!overdue.length) return flat(context, due)
   const rest = due.slice(overdue.length)
   return [
@@ -163,12 +179,12 @@ function itemsOf(context) {
 /** @type {WeakMap<import('./types.js').Store, Map<string, {key: string, value: any}>>} */
 const computed = new WeakMap()
 
-/** Once for each state of the copy and each day: a scroll computes nothing. @template T @param {Context} context @param {string} name @param {string} more what else it depends on @param {() => T} work @returns {T} */
+/** Once for each state of the copy and each minute: a scroll computes nothing. @template T @param {Context} context @param {string} name @param {string} more what else it depends on @param {() => T} work @returns {T} */
 function once(context, name, more, work) {
   const { store } = context
   if (!computed.has(store)) computed.set(store, new Map())
   const known = /** @type {Map<string, {key: string, value: any}>} */ (computed.get(store))
-  const key = `${store.revision} ${today(context)} ${zone()} ${more}`
+  const key = `${store.revision} ${clock(context)} ${more}`
   const found = known.get(name)
   if (found?.key === key) return found.value
   const value = work()
@@ -181,11 +197,8 @@ export function lookUp(context) {
   const { view, store } = context
   context.items = once(context, 'items', JSON.stringify([view, [...context.lingering.keys()]]), () => itemsOf(context))
   const [title, hint] = EMPTY[view.name]
-  context.empty = `${title}\n${hint}`
-  if (view.name === 'list') context.title = store.get('list', view.id ?? '')?.name ?? 'List'
-  else if (view.name === 'label') context.title = `@${view.id}`
-  else context.title = NAMES[view.name]
-  if (view.name === 'search' && !view.q) context.empty = 'Search\nTitles, notes and labels are searched as you type.'
+  context.empty = [view.q ? 'Nothing found' : title, hint]
+  context.title = NAMES[view.name] ?? (view.name === 'label' ? `@${view.id}` : (store.get('list', view.id ?? '')?.name ?? 'List'))
 }
 
 /** @param {Context} context */
@@ -217,6 +230,7 @@ export const counts = (context) => once(context, 'counts', '', () => countsOf(co
 
 /** @param {Context} context @returns {{today: number, overdue: boolean, inbox: number, lists: Map<string, number>}} */
 function countsOf(context) {
+  const moment = now(context)
   const day = today(context)
   const result = { today: 0, overdue: false, inbox: 0, lists: new Map() }
   for (const task of context.store.tasks()) {
@@ -225,7 +239,7 @@ function countsOf(context) {
     else result.inbox += 1
     const due = task.due ? dueOf(task)?.day : undefined
     if (due && due <= day) result.today += 1
-    if (due && due < day) result.overdue = true
+    if (due && isOver(task, moment)) result.overdue = true
   }
   return result
 }

@@ -871,7 +871,8 @@ export function parse(text, now, lists = []) {
   const { words, notes } = split(text)
   const [year, month, number_, hour, minute] = now.split(/[-T:]/).map(Number)
   const clock = { day: dayNumber(year, month, number_), minutes: hour * 60 + minute }
-  const items = chosen(itemsOf(words, clock.day, foldedLists(lists)))
+  const found = itemsOf(words, clock.day, foldedLists(lists))
+  const items = chosen(found)
   const { title, spans } = restOf(words, items)
   if (notes < text.length) spans.push({ start: notes, end: trimmedEnd(text), kind: 'description' })
   const named = Object.fromEntries(items.map((item) => [item.kind, item.value]))
@@ -882,7 +883,7 @@ export function parse(text, now, lists = []) {
     labels: distinct(items.filter((item) => item.kind === 'label').map((item) => item.value)),
     priority: named.priority ?? null,
     description: trimmed(text.slice(notes + 2)) || null,
-    unknown_lists: unknownLists(words, items),
+    unknown_lists: unknownLists(words, [...items, ...found.filter((item) => item.kind === 'list')]),
     spans,
     problem: title ? null : 'nothing_left',
     ...datesOf(clock, named),

@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +32,35 @@ def execute(url: str, statement: str) -> list[Any]:
             await connection.close()
 
     return asyncio.run(work())
+
+
+@contextmanager
+def open_transaction(url: str, statements: str) -> Iterator[Callable[[str], object]]:
+    """Another session's transaction on a PostgreSQL, which holds locks. What is yielded runs more statements.
+
+    It is rolled back at the end, unless a statement was COMMIT.
+    """
+    with asyncio.Runner() as runner:
+        connection = runner.run(asyncpg.connect(url))
+        try:
+            runner.run(connection.execute(f"BEGIN; {statements}"))
+            yield lambda more: runner.run(connection.execute(more))
+        finally:
+            runner.run(connection.close())
+
+
+def waiting_sessions(url: str) -> int:
+    """How many of the servers' sessions wait for a lock.
+
+    A connection in use says less: the first try of a write never waits.
+    """
+    return len(
+        execute(
+            url,
+            "SELECT FROM pg_stat_activity WHERE datname = current_database() "
+            "AND application_name = 'taskwell' AND wait_event_type = 'Lock'",
+        )
+    )
 
 
 def admin_url() -> str:

@@ -94,9 +94,11 @@ def names_the_user(sql: str, table: str) -> bool:
     """As often as it is read or changed."""
     column = TENANT[table]
     inserted = len(re.findall(rf"\bINTO {table} \(\s*{column}\b", sql))
-    names = "|".join([rf"{table}(?:_\d+)?", *re.findall(rf"\b{table} AS (\w+)", sql)])
-    prefix = rf"(?:\b(?:{names})\.)" + ("?" if table == "users" else "")
-    named = len(re.findall(rf"{prefix}\b{column} (?:=|IN)", sql))
+    aliases = re.findall(rf"\b{table} AS (\w+)", sql)
+    named = sum(
+        table == "users" or name in aliases or re.fullmatch(rf"{table}(?:_\d+)?", name) is not None
+        for name in re.findall(rf"(?:\b(\w+)\.)?\b{column} (?:=|IN)", sql)
+    )
     return inserted + named >= len(keyset_of(table).findall(sql))
 
 
@@ -135,7 +137,7 @@ def written_down(postgres: PostgresServer, issuer: Issuer, settings: Settings) -
     """What every operation sends, and what goes on beside them; each once."""
     with local_server(settings) as server:
         prepared = len(log_of(postgres))
-        assert matrix.measure(server.url, issuer).values["operations"] >= 30
+        assert matrix.measure(server.url, issuer, refuses=False).values["operations"] >= 30
         headers = bearer(issuer.token("ada", email="ada@example.com"))
         with httpx2.Client(base_url=server.url, headers=headers) as client:
             use_a_token(client)

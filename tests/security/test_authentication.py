@@ -1,16 +1,14 @@
 """Who gets in: tokens of trusted issuers, and nobody else."""
 
-import asyncio
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx2
 import pytest
 
-from harness.databases import new_postgres_database
+from harness.databases import new_postgres_database, open_transaction
 from harness.issuer import AUDIENCE, SECRET, Issuer, bearer, sign
 from harness.responses import create, problem
 from harness.servers import LocalServer, local_server
@@ -195,19 +193,15 @@ class TestEmail:
         with (
             new_postgres_database() as url,
             local_server(settings_for(issuer, database_url=url)) as server,
-            asyncio.Runner() as runner,
         ):
-            other = runner.run(asyncpg.connect(url))
-            runner.run(
-                other.execute(
-                    "BEGIN; INSERT INTO users (id, email, last_seq, purged_seq, created_at)"
-                    " VALUES ('bob', 'x@example.com', 0, 0, now())"
-                )
+            insert = (
+                "INSERT INTO users (id, email, last_seq, purged_seq, created_at)"
+                " VALUES ('bob', 'x@example.com', 0, 0, now())"
             )
             headers = bearer(issuer.token("ada", email="x@example.com"))
             with httpx2.Client(base_url=server.url, headers=headers, timeout=20) as client:
-                create(client, "/api/tasks")
-                runner.run(other.close())
+                with open_transaction(url, insert):
+                    create(client, "/api/tasks")
                 assert client.get("/api/users/me").json()["email"] is None
 
     def test_one_that_is_not_verified_is_not_kept(self, as_user: As, user: str) -> None:

@@ -499,8 +499,8 @@ class Database:
                 self.backend.give_up_sessions()
             case Fault.FULL:
                 self._warn(reason_of(self._url, error))
-            case Fault.CONFUSED if isinstance(self.backend, PostgresBackend):
-                self.backend.expect_pooler("the session changed between two statements")
+            case Fault.CONFUSED:
+                self.note_pooler(error)
             case Fault.BROKEN if not self._damaged:
                 self._damaged = True
                 logger.error(
@@ -512,6 +512,11 @@ class Database:
                     "running, restart the server",
                     exc_info=error,
                 )
+
+    def note_pooler(self, error: Exception) -> None:
+        """Stop preparing statements if the error is the work of a pooler."""
+        if fault_of(error) is Fault.CONFUSED and isinstance(self.backend, PostgresBackend):
+            self.backend.expect_pooler("the session changed between two statements")
 
     def _warn(self, reason: str | None) -> None:
         """Log why requests are refused, at most once per interval."""

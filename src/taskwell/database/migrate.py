@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Callable
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -128,12 +129,17 @@ async def state(database: Database) -> Schema:
 
 
 def state_of(connection: Connection) -> Schema:
-    current = revision_of(connection)
-    scripts = ScriptDirectory.from_config(_config(connection))
-    if current == scripts.get_current_head():
+    current, known = revision_of(connection), _revisions()
+    if current == known[-1]:
         return Schema.CURRENT
-    known = {script.revision for script in scripts.walk_revisions()}
     return Schema.BEHIND if current is None or current in known else Schema.AHEAD
+
+
+@cache
+def _revisions() -> tuple[str, ...]:
+    """All revisions, the first one first. Alembic runs every script to learn them, so they are read once."""
+    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
+    return tuple(script.revision for script in scripts)[::-1]
 
 
 def revision_of(connection: Connection) -> str | None:
@@ -195,8 +201,9 @@ class _Steps:
     def advance(self, connection: Connection) -> bool:
         """Take a step. False: commit it, and take another."""
         config = _config(connection)
-        for before, fill in FILLS.items():
-            if _lies_between(config, revision_of(connection), before, self._revision):
+        # A schema without tables has no row to fill.
+        for before, fill in FILLS.items() if revision_of(connection) else ():
+            if _lies_between(revision_of(connection), before, self._revision):
                 command.upgrade(config, before)
                 if fill.left(connection):
                     return False
@@ -220,11 +227,10 @@ class _Steps:
         return bool(count) or not begins
 
 
-def _lies_between(config: Config, current: str | None, middle: str, target: str) -> bool:
+def _lies_between(current: str | None, middle: str, target: str) -> bool:
     """Whether the way from the current revision to the target leads over the middle one."""
-    scripts = ScriptDirectory.from_config(config)
-    order = [None, *reversed([script.revision for script in scripts.walk_revisions()])]
-    end = scripts.get_current_head() if target == "head" else target
+    order = _revisions()
+    end = order[-1] if target == "head" else target
     if current not in order or end not in order:  # relative, or unknown: Alembic knows
         return False
     return order.index(current) < order.index(middle) < order.index(end)
@@ -232,14 +238,16 @@ def _lies_between(config: Config, current: str | None, middle: str, target: str)
 
 async def migrating(settings: Settings, work: Callable[[Connection], T]) -> T:
     """Run work in a transaction of the migration role, under the migration lock."""
-    backend = open_backend(settings, settings.migration_database)
+    url = settings.migration_database
+    # There may be a pooler that is not known yet, and what runs once need not be prepared.
+    backend = open_backend(settings, url if url.is_sqlite else url.through_pooler())
     try:
         return await backend.migrate(work, _PATIENCE_SECONDS)
     finally:
         await backend.close()
 
 
-def _config(connection: Connection) -> Config:
+def _config(connection: Connection | None = None) -> Config:
     config = Config(attributes={"connection": connection})
     # Alembic's configuration interpolates; a folder with a % in its name is legal.
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))

@@ -48,6 +48,7 @@ async def prepare(settings: Settings, database: Database) -> str | None:
     except StartupError:
         raise
     except Exception as error:
+        database.note_pooler(error)
         reason = _reason(settings, error)
         if reason is None:
             raise

@@ -82,7 +82,7 @@ class Authentication:
         well_formed = tokens.is_well_formed(secret)
         owner = await database.read(tokens.find_owner, secret) if well_formed else None
         if owner is None:
-            raise Unauthorized("The token is not known, has expired or was revoked.")
+            raise tokens.TokenRefused
         if owner.use_is_due:
             await self._note_use(database, owner)
         expires_at = owner.expires_at.timestamp() if owner.expires_at else math.inf

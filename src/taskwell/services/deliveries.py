@@ -310,7 +310,8 @@ async def add_to_log(
 ) -> DeliveryRead | None:
     """Log an attempt. None: the subscription is gone."""
     there = select(col(Webhook.id)).where(own(user_id, None, webhook_id))
-    if await transaction.first(there) is None:
+    # Locked, since one that is deleted meanwhile can have no log.
+    if await transaction.first(there.with_for_update(read=True, key_share=True)) is None:
         return None
     values: dict[str, Any] = {name: getattr(attempt, name) for name in _LOG_NAMES if name != "id"}
     new = uuid7()

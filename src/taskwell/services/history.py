@@ -32,6 +32,7 @@ from taskwell.schemas.history import Op
 from taskwell.schemas.task import FIELD_NAMES, TaskRead
 from taskwell.services.sequence import SequenceNumber, lock
 from taskwell.services.task_fields import id_text_sql
+from taskwell.services.users import UserNotFound
 
 Changes = Mapping[str, tuple[Any, Any]]
 
@@ -196,7 +197,10 @@ async def purge(transaction: Transaction, before: datetime) -> bool:
     if row is None:
         return False
     (user_id,) = row
-    await lock(transaction, user_id, create_user=False)
+    try:
+        await lock(transaction, user_id, create_user=False)
+    except UserNotFound:  # erased meanwhile
+        return True
     version = col(HistoryRecord.version)
     own = col(HistoryRecord.user_id) == user_id
     start = select(col(User.history_seq)).where(col(User.id) == user_id).scalar_subquery()

@@ -32,6 +32,7 @@ from taskwell.services.task_statements import (
     TAKE_NUMBER,
     TaskJson,
     TaskKey,
+    locked_sql,
     numbered_sql,
     prepared,
     sqlite_values,
@@ -364,7 +365,8 @@ def _move_statement(*, several: bool, waits: bool) -> PreparedStatement:
         WITH inputs AS (
             SELECT * FROM {_inputs(several, id="uuid", position="text", change="text", seen="bigint")}
         ),
-        {numbered_sql(waits, f"id IN (SELECT user_id FROM needed) AND {unchanged}")},
+        {locked_sql(waits, f"id IN (SELECT user_id FROM inputs) AND {unchanged}")},
+        {numbered_sql("inputs")},
         old AS (
             SELECT numbered.*, greatest(:now, tasks.updated_at) AS at FROM numbered
             JOIN tasks ON {FOUND.replace("inputs", "numbered")} FOR UPDATE OF tasks

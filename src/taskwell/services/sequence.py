@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlmodel import col
 
 from taskwell.database.coalescing import coalesced
@@ -29,7 +29,6 @@ from taskwell.models import User
 from taskwell.services.users import UserNotFound, new_user
 
 SequenceNumber = ColumnElement[int]
-TakeSequenceNumber = ReturningInsert[tuple[int]] | ReturningUpdate[tuple[int]]
 
 _LAST_NUMBER = PreparedStatement(select(col(User.last_seq)).where(col(User.id) == bindparam("user_id")))
 # `(SELECT ...)` hides the array's length from the planner, so one plan serves any length.
@@ -58,7 +57,9 @@ async def last_numbers(transaction: ReadTransaction, user_ids: Sequence[str]) ->
 async def lock(transaction: Transaction, user_id: str, *, create_user: bool) -> int:
     """Lock the user's tasks against other writes until the end. Returns their latest sequence number.
 
-    A user who has not written yet is created if `create_user`: there is no other row to lock.
+    A user who has not written yet is created if `create_user`: there is no other row to lock. The statement
+    that does so comes after one that has waited for the row: if that was the user's erasure, it sees where
+    the numbers go on.
 
     Raises:
         UserNotFound: the user does not exist, and `create_user` is false.
@@ -75,11 +76,6 @@ async def lock(transaction: Transaction, user_id: str, *, create_user: bool) -> 
     return number
 
 
-def next_number(user_id: str, *conditions: ColumnElement[bool]) -> TakeSequenceNumber:
-    """Take the next sequence number of an existing user, if the conditions hold."""
-    return next_numbers(user_id, 1).where(*conditions)
-
-
 def next_numbers(user_id: str, count: int) -> ReturningUpdate[tuple[int]]:
     """Take `count` sequence numbers of an existing user; returns the last. Taking 0 locks the row."""
     return (
@@ -92,44 +88,37 @@ def next_numbers(user_id: str, count: int) -> ReturningUpdate[tuple[int]]:
 
 async def take_number(transaction: Transaction, user_id: str) -> int:
     """Take the next sequence number of an existing user."""
-    row = await transaction.first(next_number(user_id))
+    return await take_numbers(transaction, user_id, 1, create_user=False)
+
+
+async def take_numbers(transaction: Transaction, user_id: str, count: int, *, create_user: bool) -> int:
+    """Take `count` sequence numbers; returns the last.
+
+    Raises:
+        UserNotFound: the user does not exist, and `create_user` is false.
+    """
+    row = await transaction.first(next_numbers(user_id, count))
+    if row is None:
+        await lock(transaction, user_id, create_user=create_user)
+        row = await transaction.first(next_numbers(user_id, count))
     assert row is not None
     number: int = row[0]
     return number
 
 
-def first_or_next_number(
-    transaction: Transaction,
-    user_id: str,
-    condition: ColumnElement[bool] | None = None,
-    *,
-    count: int = 1,
-) -> TakeSequenceNumber:
-    """Take `count` sequence numbers; returns the last. Creates a user who does not exist.
-
-    An existing user's are taken only if the condition holds.
-    """
-    return (
-        new_user(transaction, user_id, numbers_taken=count)
-        .on_conflict_do_update(
-            index_elements=[col(User.id)], set_={"last_seq": col(User.last_seq) + count}, where=condition
-        )
-        .returning(col(User.last_seq))
-    )
-
-
 async def write(
     transaction: Transaction,
-    number: TakeSequenceNumber,
+    user_id: str,
     statement: Callable[[SequenceNumber], Executable],
     *,
     record: Callable[[SequenceNumber], Insert] | None = None,
 ) -> Sequence[Row[Any]]:
     """Take a sequence number and run the statement that uses it: in one round trip where the database can.
 
-    `record`: a statement without rows that uses the number too. Returns the rows of the other; none if no
-    number was taken.
+    `record`: a statement without rows that uses the number too. Returns the rows of the other; none if the
+    user does not exist.
     """
+    number = next_numbers(user_id, 1)
     if transaction.writes_in_ctes:
         taken = number.cte("taken").c.last_seq
         written: Any = statement(taken)

@@ -36,7 +36,7 @@ from taskwell.schemas.task_list import (
 from taskwell.services.date_ranges import exact, named
 from taskwell.services.history import change_record, new_record, write_records
 from taskwell.services.moves import Siblings, order_at, spot_of
-from taskwell.services.sequence import first_or_next_number, last_number, lock, next_number, take_number
+from taskwell.services.sequence import last_number, lock, take_number, take_numbers
 from taskwell.services.task_rows import write_tasks
 from taskwell.services.users import UserNotFound
 from taskwell.services.zones import ZoneOfRequest
@@ -134,11 +134,7 @@ async def create_list(
         ListExists: there is a list with that id, perhaps in the trash.
         TooManyLists: the user has as many lists as are allowed.
     """
-    take = first_or_next_number(transaction, user_id) if create_user else next_number(user_id)
-    row = await transaction.first(take)
-    if row is None:
-        raise UserNotFound
-    version: int = row[0]
+    version = await take_numbers(transaction, user_id, 1, create_user=create_user)
     if check is not None:
         check(version - 1)
     if list_id is not None:

@@ -283,73 +283,78 @@ _LONE = f"tasks.user_id = :user_id AND tasks.id = CAST(CAST(:id AS text) AS uuid
 _GET_TASK = prepared(f"SELECT 1 AS ordinal, version, {POSTGRES_JSON} FROM tasks WHERE {_LONE}")
 
 FOUND = f"tasks.user_id = inputs.user_id AND tasks.id = inputs.id AND {ALIVE}"
-_INPUT_TASKS = f"""
+_INPUTS_OF_KEYS = """
     unnest((SELECT CAST(:user_ids AS text[])), (SELECT CAST(CAST(:ids AS text[]) AS uuid[]))) WITH ORDINALITY
-    AS inputs (user_id, id, ordinal) JOIN tasks ON {FOUND}
+    AS inputs (user_id, id, ordinal)
     """
-_GET_TASKS = prepared(f"SELECT ordinal, version, {POSTGRES_JSON} FROM {_INPUT_TASKS}")
+_GET_TASKS = prepared(
+    f"SELECT ordinal, version, {POSTGRES_JSON} FROM {_INPUTS_OF_KEYS} JOIN tasks ON {FOUND}"
+)
 _FIND_USERS = prepared("SELECT id FROM users WHERE id = ANY(CAST(:ids AS text[]))")
 
 
-def _locked(waits: bool) -> str:
-    """The lock of a user's row: a group without `waits` skips rows that another transaction has locked."""
-    return "FOR UPDATE" if waits else "FOR UPDATE SKIP LOCKED"
+def locked_sql(waits: bool, where: str) -> str:
+    """`locked`: some users, whose rows are locked in one order.
+
+    Without `waits` those that another transaction has locked are left out.
+    """
+    lock = "FOR UPDATE" if waits else "FOR UPDATE SKIP LOCKED"
+    return f"locked AS (SELECT id AS user_id FROM users WHERE {where} ORDER BY id {lock})"
 
 
-def _numbered_one(waits: bool, where: str = "true") -> str:
-    """`numbered`: the next number of one user."""
+def _numbered_one(row: str) -> str:
+    """`numbered`: the next number of the one user of a CTE as the version; none if that has no row."""
     return f"""
-        WITH numbered AS (
-            UPDATE users SET last_seq = last_seq + 1 WHERE users.id = :user_id
-            AND users.id IN (SELECT id FROM users WHERE users.id = :user_id AND {where} {_locked(waits)})
-            RETURNING last_seq AS version
+        numbered AS (
+            UPDATE users SET last_seq = last_seq + 1 FROM {row} WHERE users.id = {row}.user_id
+            RETURNING last_seq AS version, {row}.*
         )
         """
 
 
-def numbered_sql(waits: bool, where: str = "id IN (SELECT user_id FROM needed)") -> str:
-    """From `inputs`: how many numbers each user needs, the locked rows, each user's last number before."""
+def numbered_sql(rows: str) -> str:
+    """`numbered`: rows of `locked` users, each with the next number of its user as its version.
+
+    `rows`: a CTE with the user and the ordinal of each.
+    """
     return f"""
-        needed AS (SELECT user_id, count(*) AS numbers FROM inputs GROUP BY user_id),
-        locked AS (
-            SELECT id FROM users WHERE {where} ORDER BY id {_locked(waits)}
-        ),
+        needed AS (SELECT user_id, count(*) AS numbers FROM {rows} GROUP BY user_id),
         taken AS (
-            UPDATE users SET last_seq = last_seq + numbers
-            FROM needed JOIN locked ON locked.id = needed.user_id
+            UPDATE users SET last_seq = last_seq + numbers FROM needed JOIN locked USING (user_id)
             WHERE users.id = needed.user_id RETURNING users.id AS user_id, last_seq - numbers AS before
         ),
         numbered AS (
-            SELECT inputs.*, before + row_number() OVER (PARTITION BY user_id ORDER BY ordinal) AS version
-            FROM inputs JOIN taken USING (user_id)
+            SELECT {rows}.*, before + row_number() OVER (PARTITION BY user_id ORDER BY ordinal) AS version
+            FROM {rows} JOIN taken USING (user_id)
         )
         """
 
 
 @cache
 def _toggle_statement(*, several: bool, waits: bool) -> PreparedStatement:
-    # A task that recurs moves on instead: see `services.completions`.
-    plain = "tasks.recurrence IS NULL"
     if several:
-        numbered = f"WITH inputs AS (SELECT inputs.* FROM {_INPUT_TASKS} AND {plain}), {numbered_sql(waits)}"
-        ordinal, found = "numbered.ordinal", f"{FOUND.replace('inputs', 'numbered')} AND {plain}"
+        inputs = f"WITH inputs AS (SELECT * FROM {_INPUTS_OF_KEYS}),"
+        locked = locked_sql(waits, "id IN (SELECT user_id FROM inputs)")
+        found, ordinal = f"inputs JOIN locked USING (user_id) JOIN tasks ON {FOUND}", "inputs.ordinal"
+        numbered = numbered_sql("old")
     else:
-        found = f"{_LONE} AND {plain}"
-        numbered = _numbered_one(waits, f"EXISTS (SELECT 1 FROM tasks WHERE {found})")
-        ordinal = "1"
+        inputs, locked = "WITH", locked_sql(waits, "id = :user_id")
+        found, ordinal = f"locked JOIN tasks ON tasks.user_id = locked.user_id AND {_LONE}", "1 AS ordinal"
+        numbered = _numbered_one("old")
     # The statement's snapshot can be older than the lock of the user's row that it waited for. FOR UPDATE
-    # reads the task as it is now.
+    # reads the task as it is now; only one that is still there takes a number. A task that recurs moves on
+    # instead: see `services.completions`.
     return prepared(
         f"""
-        {numbered},
+        {inputs} {locked},
         old AS (
-            SELECT {_OLD}, {ordinal} AS ordinal, numbered.version AS number FROM numbered, tasks
-            WHERE {found} FOR UPDATE OF tasks
+            SELECT {_OLD}, {ordinal} FROM {found} WHERE tasks.recurrence IS NULL FOR UPDATE OF tasks
         ),
-        recorded AS ({_record_toggled("postgresql", "old", "old.number", POSTGRES_WHO)})
-        UPDATE tasks SET {_POSTGRES_TOGGLED}, version = old.number FROM old
-        WHERE tasks.user_id = old.user_id AND tasks.id = old.id
-        RETURNING old.ordinal, tasks.version, {POSTGRES_JSON}
+        {numbered},
+        recorded AS ({_record_toggled("postgresql", "numbered", "numbered.version", POSTGRES_WHO)})
+        UPDATE tasks SET {_POSTGRES_TOGGLED}, version = numbered.version FROM numbered
+        WHERE tasks.user_id = numbered.user_id AND tasks.id = numbered.id
+        RETURNING numbered.ordinal, tasks.version, {POSTGRES_JSON}
         """,
         "now",
     )
@@ -358,9 +363,13 @@ def _toggle_statement(*, several: bool, waits: bool) -> PreparedStatement:
 @cache
 def _create_statement(*, several: bool, waits: bool) -> PreparedStatement:
     if several:
-        new = f"WITH {_SEVERAL_NEW}, {numbered_sql(waits)}, new AS (SELECT * FROM numbered)"
+        locked = locked_sql(waits, "id IN (SELECT user_id FROM inputs)")
+        new = f"WITH {_SEVERAL_NEW}, {locked}, {numbered_sql('inputs')}, new AS (SELECT * FROM numbered)"
     else:
-        new = f"{_numbered_one(waits)}, new AS (SELECT * FROM {_ONE_NEW}, numbered)"
+        new = f"""
+            WITH {locked_sql(waits, "id = :user_id")}, {_numbered_one("locked")},
+            new AS (SELECT inputs.*, version FROM {_ONE_NEW}, numbered)
+            """
     columns = ", ".join((*NEW_COLUMNS, "version"))
     record = f"user_id, version, 'task', CAST(id AS text), 'created', created_at, changes, {POSTGRES_WHO}"
     return prepared(

@@ -11,7 +11,7 @@ from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, exists, literal, not_, select, update
+from sqlalchemy import ColumnElement, Row, literal, select, true, update
 from sqlmodel import col
 
 from taskwell.core.clock import utc_now
@@ -51,10 +51,9 @@ from taskwell.services.placement import Part, Place, moves, parts_of, place_left
 from taskwell.services.reminder_rows import DATED, is_reminded_of, reminded_of, write_reminders
 from taskwell.services.sequence import (
     SequenceNumber,
-    first_or_next_number,
     last_number,
-    next_number,
-    next_numbers,
+    lock,
+    take_numbers,
     write,
 )
 from taskwell.services.subtasks import complete_all, take_subtasks
@@ -123,7 +122,6 @@ async def create_task(
 
     def statement(number: SequenceNumber) -> Any:
         row = select(*literals, number)
-        # The NOT EXISTS below does not see a task that a concurrent request with the same id inserts.
         return (
             transaction.insert(Task)
             .from_select([*values, "version"], row)
@@ -131,13 +129,10 @@ async def create_task(
             .returning(*TASK_COLUMNS)
         )
 
-    free = not_(exists().where(*_task(user_id, task_id))) if task_id else None
-    number = (
-        first_or_next_number(transaction, user_id, free)
-        if create_user
-        else next_number(user_id, *(() if free is None else (free,)))
-    )
-    rows = await write(transaction, number, statement)
+    rows = await write(transaction, user_id, statement)
+    if not rows and create_user:
+        await lock(transaction, user_id, create_user=True)
+        rows = await write(transaction, user_id, statement)
     if not rows:
         raise await _why_not_created(transaction, user_id, task_id)
     task = TaskRead.of(rows[0])
@@ -160,15 +155,8 @@ async def create_tasks(
         Invalid, TaskExists: as `create_task`; the error has the index of the first such input.
     """
     count = len(inputs)
-    number = (
-        first_or_next_number(transaction, user_id, count=count)
-        if create_user
-        else next_numbers(user_id, count)
-    )
-    row = await transaction.first(number)
-    if row is None:
-        raise UserNotFound
-    created = await _insert_all(transaction, user_id, inputs, row[0] - count + 1, zone)
+    last = await take_numbers(transaction, user_id, count, create_user=create_user)
+    created = await _insert_all(transaction, user_id, inputs, last - count + 1, zone)
     if len(created) == count:
         await write_records(transaction, [record_of_new_task(task) for task in created], created[0].version)
         return created
@@ -371,13 +359,9 @@ async def restore_task(
         TaskNotFound: missing, purged, or of another user.
         PreconditionFailed: the task has none of the expected versions.
     """
-    try:
-        stored = await locked(transaction, user_id, task_id, expected, in_trash=True)
-    except TaskNotFound:
-        task = await get_task(transaction, user_id, task_id)
-        if expected is not None and task.version not in expected:
-            raise PreconditionFailed(task.version) from None
-        return task
+    stored = await locked(transaction, user_id, task_id, expected, in_trash=True)
+    if stored.deleted_at is None:
+        return await get_task(transaction, user_id, task_id)
     parts = await parts_of(transaction, user_id, task_id, deleted_at=stored.deleted_at)
     place = await place_left(transaction, user_id, Place(stored.list_id, stored.parent_id), parts)
     rows = [{"id": stored.id, "parent_id": place.parent_id}]
@@ -503,7 +487,7 @@ async def locked(
         TaskNotFound, PreconditionFailed: as `update_task`.
     """
     deleted_at = col(Task.deleted_at)
-    there = deleted_at.is_not(None) if in_trash else deleted_at.is_(None)
+    there = true() if in_trash else deleted_at.is_(None)
     # The user's row first, as every write does. A row that another transaction has changed meanwhile is read
     # as it is then.
     statement = (
@@ -544,9 +528,8 @@ async def write_task(
             .returning(*returned)
         )
 
-    number = next_number(stored.user_id)
     recorded = partial(insert_record, transaction, record)
-    (row,) = await write(transaction, number, statement, record=recorded)
+    (row,) = await write(transaction, stored.user_id, statement, record=recorded)
     if not DATED.isdisjoint(values):
         await write_reminders(transaction, stored.user_id, [{**stored._asdict(), **values}])
     return row

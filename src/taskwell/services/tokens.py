@@ -18,13 +18,12 @@ from sqlmodel import col
 from uuid_utils.compat import uuid7
 
 from taskwell.core.clock import utc_now
-from taskwell.core.errors import Conflict, Invalid, NotFound, Violation
+from taskwell.core.errors import Conflict, Invalid, NotFound, Unauthorized, Violation
 from taskwell.core.rates import Rate
 from taskwell.database.database import ReadTransaction, Transaction, inline
-from taskwell.models import ApiToken, User
+from taskwell.models import ApiToken
 from taskwell.schemas.token import TokenCreate, TokenCreated, TokenRead
-from taskwell.services.sequence import next_numbers
-from taskwell.services.users import UserNotFound, new_user
+from taskwell.services.sequence import lock
 
 PREFIX = "tw_"
 USE_IS_NOTED_EVERY = timedelta(minutes=1)
@@ -45,6 +44,11 @@ _COLUMNS = (
 
 class TokenNotFound(NotFound):
     detail = "There is no such token."
+
+
+class TokenRefused(Unauthorized):
+    def __init__(self) -> None:
+        super().__init__("The token is not known, has expired or was revoked.")
 
 
 class TooManyTokens(Conflict):
@@ -99,7 +103,8 @@ async def create_token(
     now = utc_now()
     if new.expires_at is not None and new.expires_at <= now:
         raise Invalid(Violation("body", "/expires_at", "in_the_past", "must be in the future"))
-    await _lock_user(transaction, user_id, create=create_user)
+    # Concurrent creates are serialized, so that the maximum holds.
+    await lock(transaction, user_id, create_user=create_user)
     owned = await transaction.first(
         select(func.count()).select_from(ApiToken).where(col(ApiToken.user_id) == user_id)
     )
@@ -120,13 +125,11 @@ async def create_token(
     return TokenCreated(**asdict(_read(rows[0])), token=secret)
 
 
-async def _lock_user(transaction: Transaction, user_id: str, *, create: bool) -> None:
-    if create:
-        insert = new_user(transaction, user_id).on_conflict_do_nothing()
-        await transaction.all(insert.returning(col(User.id)))
-    # Concurrent creates are serialized, so that the maximum holds.
-    if await transaction.first(next_numbers(user_id, 0)) is None:
-        raise UserNotFound
+async def keep_token(transaction: Transaction, user_id: str, token_id: UUID) -> None:
+    """Keep a token from being revoked until the end. Raises TokenRefused: it was revoked before."""
+    own = select(col(ApiToken.id)).where(col(ApiToken.user_id) == user_id, col(ApiToken.id) == token_id)
+    if await transaction.first(own.with_for_update(read=True, key_share=True)) is None:
+        raise TokenRefused
 
 
 async def list_tokens(transaction: ReadTransaction, user_id: str) -> list[TokenRead]:

@@ -14,7 +14,7 @@ from taskwell.models import Label, Task, TaskList, User
 from taskwell.models.base import table_of
 from taskwell.schemas.query import TaskFilter
 from taskwell.services.history import forget, record_deleted_tasks
-from taskwell.services.sequence import next_numbers
+from taskwell.services.sequence import next_numbers, take_number
 from taskwell.services.task_fields import later_of
 from taskwell.services.task_filters import conditions
 
@@ -110,13 +110,14 @@ async def _purge(transaction: Transaction, model: Kind, key: Mapped[Any], delete
     if row is None:
         return 0
     (user_id,) = row
-    await transaction.first(next_numbers(user_id, 1))
+    await transaction.first(next_numbers(user_id, 0))
     old = (col(model.user_id) == user_id, deleted_at < deleted_before)
     columns: tuple[Any, ...] = (key.label("key"), col(model.version))
     expired = select(*columns).where(*old).order_by(deleted_at).limit(_PURGED_AT_ONCE)
     found = await transaction.all(expired)
-    if not found:
-        return 0
+    if not found:  # restored meanwhile, or the user is erased: another one may have some
+        return 1
+    await take_number(transaction, user_id)
     highest = max(row.version for row in found)
     await transaction.all(delete(model).where(*old, key.in_([row.key for row in found])).returning(key))
     await forget(transaction, user_id, [row.key for row in found])

@@ -31,7 +31,7 @@ class UserTaken(Conflict):
     detail = "The id or the e-mail address is taken: choose another."
 
 
-def new_user(transaction: Transaction, user_id: str, numbers_taken: int = 0) -> Insert:
+def new_user(transaction: Transaction, user_id: str) -> Insert:
     """The INSERT of a user, in every case.
 
     A user who was erased or lost before begins in a later epoch, so no earlier sequence number is valid.
@@ -39,7 +39,7 @@ def new_user(transaction: Transaction, user_id: str, numbers_taken: int = 0) -> 
     digest = col(ErasedUser.digest)
     marks = or_(digest == _digest(user_id), digest == UNKNOWN_USERS)
     before = select(func.max(col(ErasedUser.next_seq))).where(marks)
-    first = func.coalesce(before.scalar_subquery(), 0) + numbers_taken
+    first = func.coalesce(before.scalar_subquery(), 0)
     return transaction.insert(User).values(id=user_id, created_at=utc_now(), last_seq=first, purged_seq=0)
 
 
@@ -49,7 +49,12 @@ def _digest(user_id: str) -> bytes:
 
 async def create_user(transaction: Transaction, new: UserCreate) -> UserRead:
     """Create a user. Raises UserTaken: another user has the id or the e-mail address."""
-    statement = new_user(transaction, new.id or str(uuid7())).values(email=new.email)
+    user_id = new.id or str(uuid7())
+    # In a statement of its own, which waits for an erasure: the INSERT then sees where the numbers go on.
+    there = select(col(User.id)).where(col(User.id) == user_id).with_for_update()
+    if await transaction.first(there) is not None:
+        raise UserTaken
+    statement = new_user(transaction, user_id).values(email=new.email)
     row = await transaction.first(statement.on_conflict_do_nothing().returning(*_COLUMNS))
     if row is None:
         raise UserTaken
@@ -156,13 +161,14 @@ async def delete_user(transaction: Transaction, user_id: str) -> None:
     Raises:
         UserNotFound: there is no such user.
     """
-    keys = delete(IdempotencyKey).where(col(IdempotencyKey.user_id) == user_id)
-    await transaction.all(keys.returning(col(IdempotencyKey.key)))
     # Their tasks, tokens and history are deleted by ON DELETE CASCADE.
     erased = delete(User).where(col(User.id) == user_id).returning(col(User.last_seq))
     row = await transaction.first(erased)
     if row is None:
         raise UserNotFound
+    # After the user, whose writes have all ended by now: the answer of one may have been stored meanwhile.
+    keys = delete(IdempotencyKey).where(col(IdempotencyKey.user_id) == user_id)
+    await transaction.all(keys.returning(col(IdempotencyKey.key)))
     next_seq = (row.last_seq // EPOCH + 1) * EPOCH
     mark = transaction.insert(ErasedUser).values(digest=_digest(user_id), next_seq=next_seq)
     upsert = mark.on_conflict_do_update(index_elements=["digest"], set_={"next_seq": next_seq})

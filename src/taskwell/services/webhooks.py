@@ -31,6 +31,7 @@ from taskwell.schemas.webhook import (
     WebhookUpdate,
 )
 from taskwell.services.sequence import lock, next_numbers
+from taskwell.services.tokens import keep_token
 
 _SECRET_PREFIX = "whsec_"  # noqa: S105 (its form, not one)
 _SECRET_BYTES = 32
@@ -119,8 +120,11 @@ async def create_webhook(
         UserNotFound: the user does not exist, and `create_user` is false.
         TooManyWebhooks: the user has the maximum number of subscriptions.
         Invalid, VersionGone: `since` is a version of the future, or the history does not go back so far.
+        TokenRefused: the token that asks was revoked meanwhile.
     """
     last = await lock(transaction, user_id, create_user=create_user)
+    if transaction.actor.token_id is not None:
+        await keep_token(transaction, user_id, transaction.actor.token_id)  # the subscription goes with it
     count = await transaction.first(
         select(func.count()).select_from(Webhook).where(col(Webhook.user_id) == user_id)
     )

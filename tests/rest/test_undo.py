@@ -238,6 +238,63 @@ class TestClient:
         assert after == before
         assert_whole(client, tasks, f"{api}/history")
 
+    def test_parts_come_back_where_their_parent_does(
+        self, client: httpx2.Client, tasks: str, api: str
+    ) -> None:
+        """Its list is in the trash, so it comes back to the inbox."""
+        home = client.post(f"{api}/lists", json={"name": "Home"}).json()["id"]
+        parent = create(client, tasks, list_id=home)["id"]
+        part = create(client, tasks, parent_id=parent)["id"]
+        start = everything(client, f"{api}/history")[-1]["version"]
+        for task in (part, parent):
+            client.delete(f"{tasks}/{task}", headers=AGENT).raise_for_status()
+        client.delete(f"{api}/lists/{home}").raise_for_status()
+        undo(client, api, client="agent", since=start)
+        found = {task["id"]: (task["list_id"], task["parent_id"]) for task in read(client, tasks)}
+        assert found == {parent: (None, None), part: (None, parent)}
+        assert_whole(client, tasks, f"{api}/history")
+
+    @pytest.mark.parametrize("above", ["parent", "grandparent"])
+    def test_a_part_comes_back_below_what_moves_back(
+        self, client: httpx2.Client, tasks: str, api: str, above: str
+    ) -> None:
+        """As it comes out of the trash, its parent is still in another list."""
+        home = client.post(f"{api}/lists", json={"name": "Home"}).json()["id"]
+        ids = {"grandparent": create(client, tasks)["id"]}
+        ids["parent"] = create(client, tasks, parent_id=ids["grandparent"])["id"]
+        part = create(client, tasks, parent_id=ids["parent"])["id"]
+        start, before = everything(client, f"{api}/history")[-1]["version"], states(client, tasks)
+        client.delete(f"{tasks}/{part}", headers=AGENT).raise_for_status()
+        place = {"list_id": home, "parent_id": None}
+        client.patch(f"{tasks}/{ids[above]}", json=place, headers=AGENT).raise_for_status()
+        result = undo(client, api, client="agent", since=start)
+        assert result["left"] == []
+        assert states(client, tasks) == before
+        assert_whole(client, tasks, f"{api}/history")
+
+    def test_twice_is_the_identity_also_of_a_part_that_moved_along(
+        self, client: httpx2.Client, tasks: str, api: str
+    ) -> None:
+        """The undo writes the part by itself, and once more as it moves its parent."""
+        home = client.post(f"{api}/lists", json={"name": "Home"}).json()["id"]
+        parent = create(client, tasks)["id"]
+        start = everything(client, f"{api}/history")[-1]["version"]
+        client.patch(f"{tasks}/{parent}", json={"list_id": home}, headers=AGENT)
+        part = create(client, tasks, parent_id=parent)["id"]
+        client.patch(f"{tasks}/{part}", json={"status": "completed"}, headers=AGENT)
+        client.delete(f"{tasks}/{part}", headers=AGENT)
+        before, trash = states(client, tasks), read(client, tasks, deleted="true")
+        result = undo(client, api, client="agent", since=start)
+        shown = {entry["task"]["id"]: entry["task"] for entry in result["undone"]}
+        assert (shown[part]["completed"], shown[part]["list_id"]) == (False, None)
+        again = undo(client, api, versions=[entry["version"] for entry in result["undone"]])
+        assert again["left"] == []
+        assert states(client, tasks) == before
+        assert [state(task)["status"] for task in read(client, tasks, deleted="true")] == [
+            state(task)["status"] for task in trash
+        ]
+        assert_whole(client, tasks, f"{api}/history")
+
     @pytest.mark.parametrize("seed", range(4))
     def test_random_writes_of_two(self, client: httpx2.Client, tasks: str, api: str, seed: int) -> None:
         """What only one has touched is back, the rest is as it was, and twice is the identity."""

@@ -89,4 +89,5 @@ def test_an_agent_without_the_scope_of_deletion_deletes_nothing(
         problem(agent.client.post("/api/tasks/batch", json={"operations": steps}), 403, "forbidden")
         undone = agent.client.post("/api/undo", json={"versions": [task["version"]]}).json()
         assert undone["undone"] == []
+        assert [(one["version"], one["reason"]) for one in undone["left"]] == [(task["version"], "not_yours")]
     assert owner.get(f"/api/tasks/{task['id']}").json() == task

@@ -152,7 +152,7 @@ class UndoRequest(Input):
         return self
 
 
-Reason = Literal["changed_since", "purged", "expired", "unknown", "no_place", "unsupported"]
+Reason = Literal["changed_since", "purged", "expired", "unknown", "no_place", "unsupported", "not_yours"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,8 @@ class Left:
             examples=["changed_since"],
             description="`changed_since`: by the write that `by` names. `purged`, `expired`: it, or its "
             "history, is gone. `unknown`: there is no such version. `no_place`: its list or its parent "
-            "is gone. `unsupported`: the color or the place of a label, or a reminder.",
+            "is gone. `unsupported`: the color or the place of a label, or a reminder. `not_yours`: this "
+            "token may undo only what it wrote itself.",
         ),
     ]
     by: Annotated[ActorRead | None, Field(description="Who changed it since.")] = None

@@ -5,7 +5,7 @@ changed it since. Everything happens in one transaction that has locked the user
 be undone too.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -54,6 +54,8 @@ _GROUPS = (
     frozenset({"list_id", "parent_id"}),
 )
 _PLACE = ("list_id", "parent_id")
+# Of which one write may have made several records, with one instant.
+_WRITTEN_TOGETHER = ("deleted", "undone")
 Key = tuple[Kind, str]
 
 
@@ -97,17 +99,7 @@ async def undo(
         return UndoResult(
             [], [Left(version, None, None, [], "unknown") for version in request.versions or ()]
         )
-    matched = await _matched(transaction, user_id, request)
-    if own_only:
-        own = transaction.actor.token_id
-        matched = [row for row in matched if own is not None and row.token_id == own]
-    left = await _missing(transaction, user_id, request.versions or (), matched, last)
-    left += [
-        Left(row.version, row.kind, row.object_id, [], "unsupported")
-        for row in matched
-        if row.op in REMINDERS
-    ]
-    matched = [row for row in matched if row.op not in REMINDERS]
+    matched, left = await _to_undo(transaction, user_id, request, last, own_only)
     objects = await _objects(transaction, user_id, matched)
     for one in objects:
         left += _plan(one)
@@ -127,6 +119,25 @@ async def undo(
         left += stay
     left.sort(key=lambda one: one.version)
     return UndoResult(sorted(undone, key=lambda one: one.version), left)
+
+
+async def _to_undo(
+    transaction: Transaction, user_id: str, request: UndoRequest, last: int, own_only: bool
+) -> tuple[list[Row[Any]], list[Left]]:
+    """The records to undo, and the versions that cannot be undone."""
+    own, asked = transaction.actor.token_id, set(request.versions or ())
+    matched = await _matched(transaction, user_id, request)
+    left = await _missing(transaction, user_id, request.versions or (), matched, last)
+    to_undo = []
+    for row in matched:
+        if own_only and (own is None or row.token_id != own):
+            if row.version in asked:
+                left.append(Left(row.version, row.kind, row.object_id, [], "not_yours"))
+        elif row.op in REMINDERS:
+            left.append(Left(row.version, row.kind, row.object_id, [], "unsupported"))
+        else:
+            to_undo.append(row)
+    return to_undo, left
 
 
 async def _matched(transaction: Transaction, user_id: str, request: UndoRequest) -> list[Row[Any]]:
@@ -150,7 +161,7 @@ async def _matched(transaction: Transaction, user_id: str, request: UndoRequest)
     statement = select(*_COLUMNS).where(*where).order_by(_COLUMNS.version).limit(_MAX_RECORDS + 1)
     rows = list(await transaction.all(statement))
     if request.versions is not None:
-        rows += await _deleted_with(transaction, user_id, rows)
+        rows += await _written_with(transaction, user_id, rows)
     if len(rows) > _MAX_RECORDS or len({(row.kind, row.object_id) for row in rows}) > MAX_UNDONE:
         detail = f"matches more than {MAX_UNDONE:,} tasks and lists: narrow it by since and until"
         raise Invalid(Violation("body", "", "too_many", detail))
@@ -168,19 +179,33 @@ async def _require_token(transaction: Transaction, user_id: str, token_id: UUID 
     raise Invalid(Violation("body", "/token", "no_such_token", "must be one of your tokens"))
 
 
-async def _deleted_with(transaction: Transaction, user_id: str, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
-    """The records of what went to the trash in one deletion with a matched one: its parts, a list's tasks."""
+async def _written_with(transaction: Transaction, user_id: str, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
+    """The further records of a deletion or an undo, of which a record is matched.
+
+    Of a deletion all: of the task's parts, of the list's tasks. Of an undo those of the same object, which it
+    may have written several times, as a task and as a part of another one.
+    """
     matched = {row.version for row in rows}
-    instants = {row.at for row in rows if row.op == "deleted"}
-    if not instants:
+    wanted = {_write_of(row): row.at for row in rows if row.op in _WRITTEN_TOGETHER}
+    if not wanted:
         return []
     statement = (
         select(*_COLUMNS)
-        .where(_COLUMNS.user_id == user_id, _COLUMNS.op == "deleted", _COLUMNS.at.in_(instants))
+        .where(
+            _COLUMNS.user_id == user_id,
+            _COLUMNS.op.in_(_WRITTEN_TOGETHER),
+            _COLUMNS.at.in_(set(wanted.values())),
+        )
         .order_by(_COLUMNS.version)
         .limit(_MAX_RECORDS)
     )
-    return [row for row in await transaction.all(statement) if row.version not in matched]
+    found = await transaction.all(statement)
+    return [row for row in found if row.version not in matched and _write_of(row) in wanted]
+
+
+def _write_of(row: Row[Any]) -> tuple[Any, ...]:
+    """What only the records of one deletion have in common, or of one undo those of one object."""
+    return (row.op, row.at) if row.op == "deleted" else (row.op, row.at, row.kind, row.object_id)
 
 
 async def _missing(
@@ -377,13 +402,15 @@ class _Back:
 
     async def place(self) -> list[Left]:
         """Write those that come out of the trash or move. Returns what has no place to go back to."""
-        coming = [key for key, one in self._tasks.items() if one.values.get(DELETED) is False]
-        coming.sort(key=lambda key: min(self._tasks[key].undone))
-        still = [key for key in coming if not self._moves_above(key, set(coming))]
-        rows = [{**self.row(key), **await self._place_left(key, still)} for key in still]
-        await self.write(rows)
-        waiting = [key for key in coming if key not in self.placed]
-        waiting += [key for key in self._tasks if key in self._moving and key not in set(coming)]
+        coming = {key for key, one in self._tasks.items() if one.values.get(DELETED) is False}
+        in_order = sorted(coming, key=lambda key: min(self._tasks[key].undone))
+        still = [key for key in in_order if not self._moves_above(key, coming)]
+        rows = {key: {**self.row(key), **await self._place_left(key, still)} for key in still}
+        for key, row in rows.items():
+            row["list_id"] = rows[self._upwards(key, rows)[-1]]["list_id"]
+        await self.write(list(rows.values()))
+        waiting = [key for key in in_order if key not in self.placed]
+        waiting += [key for key in self._tasks if key in self._moving and key not in coming]
         # Where one goes can depend on where another has gone: below it, for instance.
         while waiting:
             failed = [key for key in waiting if not await self._move(key)]
@@ -417,14 +444,17 @@ class _Back:
             )
 
     def _moves_above(self, key: UUID, coming: set[UUID]) -> bool:
-        """Whether it, or a task above it that comes back too, goes to another place."""
-        seen: set[UUID] = set()
-        while key in coming and key not in seen:
-            if key in self._moving:
-                return True
-            seen.add(key)
-            key = self._stored[key].parent_id
-        return False
+        """Whether it, or a task above it, may go to another place; of those that stay alive any may."""
+        upwards = self._upwards(key, coming)
+        has_more_above = self._stored[upwards[-1]].parent_id is not None
+        return not self._moving.isdisjoint(upwards) or (has_more_above and not self._moving <= coming)
+
+    def _upwards(self, key: UUID, coming: Container[UUID]) -> list[UUID]:
+        """It, its parent and so on, as long as they come back too: the last one's list is theirs."""
+        upwards = [key]
+        while (above := self._stored[upwards[-1]].parent_id) in coming and above not in upwards:
+            upwards.append(above)
+        return upwards
 
     async def _place_left(self, key: UUID, coming: Sequence[UUID]) -> dict[str, Any]:
         """What is left of the place of a task in the trash."""

@@ -44,6 +44,7 @@ from taskwell.schemas.history import (
     entries_json,
     undo_json,
 )
+from taskwell.schemas.query import ID_PATTERN
 from taskwell.schemas.task_list import ListId
 from taskwell.schemas.types import TaskId
 from taskwell.services.history import DELETED, FIELDS
@@ -68,6 +69,10 @@ def _one_of(names: tuple[str, ...], code: str) -> Callable[[str], str]:
         return value
 
     return check
+
+
+# Empty as an example: with the example of `task` it would be a contradiction.
+_ID_OR_EMPTY = WithJsonSchema({"type": "string", "pattern": f"^({ID_PATTERN})?$", "examples": [""]})
 
 
 def _enum(names: tuple[str, ...]) -> WithJsonSchema:
@@ -170,7 +175,9 @@ async def list_history(  # noqa: PLR0913, PLR0917 (one for each parameter of the
         Query(description="Only tasks, lists or labels."),
     ] = None,
     task: Annotated[TaskId | None, Query(description="Only this task.")] = None,
-    list_id: Annotated[ListId | None, Query(alias="list", description="Only this list.")] = None,
+    list_id: Annotated[
+        ListId | None, _ID_OR_EMPTY, Query(alias="list", description="Only this list.")
+    ] = None,
     limit: Limit = None,
     cursor: Cursor = None,
 ) -> Response:

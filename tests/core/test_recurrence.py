@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from taskwell.core.recurrence.rule import Code, Frequency, Rule, RuleError, parse_rule, with_count
 from taskwell.core.recurrence.series import Series, falls_on_anchor
 from taskwell.core.time_zones import instant_of
+from tests.conftest import share_of
 
 CASES: dict[str, Any] = json.loads((Path(__file__).parent / "recurrence_cases.json").read_text())
 local = datetime.fromisoformat
@@ -508,7 +509,7 @@ class TestAgainstDateutil:
             reject()
         assert [each.when for each in islice(series.upcoming(), 25)] == expected
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=share_of(300), deadline=None)
     @given(rules(), ANCHORS)
     def test_occurrences_are_the_same(self, rule: str, anchor: datetime) -> None:
         self.compare(rule, anchor)

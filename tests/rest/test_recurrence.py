@@ -1,6 +1,5 @@
 """Recurring tasks: completing one moves its dates, on every path, once, and it can be undone."""
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ import pytest
 from harness.databases import migrated_database
 from harness.responses import create, problem, violation
 from harness.servers import server_process
+from tests.conftest import EVERYTHING
 from tests.core.test_recurrence import CASES
 from tests.later import calendar
 from tests.rest.test_history import assert_whole, read
@@ -68,7 +68,7 @@ def task_of(answer: httpx2.Response) -> Json:
 
 WAYS = [_toggle, _complete, _patch, _put, _batch_toggle, _batch_update]
 # Of the worked cases each takes two of the ways, or all in the long form of the tests.
-WAYS_OF_A_CASE = 6 if os.environ.get("TEST_ALL_MOUNTS") else 2
+WAYS_OF_A_CASE = 6 if EVERYTHING else 2
 by_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__.strip("_"))
 
 

@@ -83,7 +83,8 @@ def parse(text: str, now_local: datetime, lists: Iterable[str] = ()) -> QuickWor
     if len(text) > TEXT_MAX_LENGTH:
         return QuickWords(" ".join(_split(text)), problem="too_long")
     words, notes = split(text)
-    items = _chosen(_items(words, now_local.date(), _folded_lists(lists)))
+    found = _items(words, now_local.date(), _folded_lists(lists))
+    items = _chosen(found)
     title, spans = _rest(words, items)
     description = text[notes + 2 :].strip(_WHITE) or None
     if notes < len(text):
@@ -95,7 +96,8 @@ def parse(text: str, now_local: datetime, lists: Iterable[str] = ()) -> QuickWor
         labels=tuple(_distinct([item.value for item in items if item.kind == "label"])),
         priority=named.get("priority"),
         description=description,
-        unknown_lists=tuple(_unknown(words, items)),
+        # A second list that exists stays in the title, but is known.
+        unknown_lists=tuple(_unknown(words, [*items, *(item for item in found if item.kind == "list")])),
         spans=tuple(spans),
         problem=None if title else "nothing_left",
     )

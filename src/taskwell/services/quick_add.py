@@ -15,7 +15,8 @@ from taskwell.core.time_zones import local_time_of
 from taskwell.database.database import ReadTransaction, Transaction
 from taskwell.schemas.quick_add import QuickAdded, Understood
 from taskwell.schemas.task import TaskCreate
-from taskwell.services.operations import Check, Operation, check_list
+from taskwell.services.operations import Check, Operation
+from taskwell.services.sequence import lock
 from taskwell.services.task_dates import has_time
 from taskwell.services.task_lists import get_lists
 from taskwell.services.tasks import create_task
@@ -44,7 +45,9 @@ class QuickAdd(Operation[QuickAdded]):
             Invalid: the words leave no title, or say what a task cannot have.
             UserNotFound: the owner does not exist, and `create_user` is false.
         """
-        await check_list(transaction, self.user_id, self.check, create_user=self.create_user)
+        last = await lock(transaction, self.user_id, create_user=self.create_user)
+        if self.check is not None:
+            self.check(last)
         known = self.zone.asked or await zone_of_user(transaction, self.user_id)
         now = local_time_of(utc_now(), known or self.zone.default)
         lists = await _lists(transaction, self.user_id)

@@ -38,6 +38,7 @@ _ADDED: dict[int | str, dict[str, Any]] = {
     summary="Create a task from words",
     responses={
         **_ADDED,
+        200: {"model": QuickAdded, "description": "With `dry_run=true`: what the words say, and no task."},
         **problems(
             "not_found",
             "precondition_failed",

@@ -25,7 +25,15 @@ def filled(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def any_other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an empty database of either kind, whatever the kind of the first."""
     with new_database(request.param, tmp_path_factory.mktemp("other")) as url:
+        yield url
+
+
+@pytest.fixture
+def other(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an empty database of the other kind."""
+    kind = "postgresql" if database_kind == "sqlite" else "sqlite"
+    with new_database(kind, tmp_path_factory.mktemp("other")) as url:
         yield url

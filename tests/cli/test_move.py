@@ -51,11 +51,11 @@ def serving(url: str) -> Iterator[httpx2.Client]:
 
 
 class TestMove:
-    def test_makes_the_two_equal(self, filled: str, other: str) -> None:
+    def test_makes_the_two_equal(self, filled: str, any_other: str) -> None:
         before = contents(filled)
-        told = done(NOWHERE, "move", filled, other)
-        assert contents(filled) == contents(other) == before
-        assert told.startswith(make_url(other).render_as_string(hide_password=True))
+        told = done(NOWHERE, "move", filled, any_other)
+        assert contents(filled) == contents(any_other) == before
+        assert told.startswith(make_url(any_other).render_as_string(hide_password=True))
         assert "Set DATABASE_URL to it." in told
 
     def test_there_and_back_is_where_one_was(self, filled: str, other: str, tmp_path: Path) -> None:
@@ -149,20 +149,20 @@ class TestMove:
 class TestBreaks:
     """Nothing is there, or everything; and the same command can be given again."""
 
-    def test_a_move_that_is_killed(self, database_url: str, other: str) -> None:
-        for url in (database_url, other):
+    def test_a_move_that_is_killed(self, database_url: str, any_other: str) -> None:
+        for url in (database_url, any_other):
             empty(url)
         seed(database_url, {"ada": 3_000})
         for seconds in (0.1, 0.2, 0.4):
             with TemporaryFile() as output:
                 files = output.fileno(), output.fileno()
-                process = warm.start(["move", database_url, other], Path.cwd(), os.environ, files)
+                process = warm.start(["move", database_url, any_other], Path.cwd(), os.environ, files)
                 time.sleep(seconds)
                 process.kill()
                 process.wait()
-            assert contents(other)["tasks"].rows in {0, 3_000}
-        done(NOWHERE, "move", database_url, other)
-        assert contents(other) == contents(database_url)
+            assert contents(any_other)["tasks"].rows in {0, 3_000}
+        done(NOWHERE, "move", database_url, any_other)
+        assert contents(any_other) == contents(database_url)
 
     def test_a_disk_that_is_full(self, filled: str, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as patched:

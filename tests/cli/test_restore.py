@@ -48,9 +48,9 @@ def change(file: Path, *statements: str) -> None:
 
 
 class TestRestore:
-    def test_brings_back_everything_whatever_the_database(self, backup: Path, other: str) -> None:
-        told = json.loads(done(other, "restore", str(backup), "--json"))
-        expected, found = contents(f"sqlite:///{backup}"), contents(other)
+    def test_brings_back_everything_whatever_the_database(self, backup: Path, any_other: str) -> None:
+        told = json.loads(done(any_other, "restore", str(backup), "--json"))
+        expected, found = contents(f"sqlite:///{backup}"), contents(any_other)
         for table in ("tasks", "lists", "labels", "idempotency_keys", "api_tokens"):
             assert found[table] == expected[table]
         assert found["users"].rows == expected["users"].rows
@@ -80,7 +80,9 @@ class TestRestore:
         assert backup.read_bytes() == before
         assert list(backup.parent.iterdir()) == [backup]
 
-    def test_of_an_older_revision_is_migrated(self, database_url: str, other: str, tmp_path: Path) -> None:
+    def test_of_an_older_revision_is_migrated(
+        self, database_url: str, any_other: str, tmp_path: Path
+    ) -> None:
         done(database_url, "db", "upgrade", "0001")
         now = "'2026-11-21 10:00:00'"
         user = f"INSERT INTO users (id, created_at, last_seq) VALUES ('ada', {now}, 7)"
@@ -91,8 +93,8 @@ class TestRestore:
         side_effects.execute(Settings(database_url=database_url), user, task)
         file = tmp_path / "old.bak"
         done(database_url, "backup", str(file))
-        done(other, "restore", str(file))
-        with served(other) as client:
+        done(any_other, "restore", str(file))
+        with served(any_other) as client:
             (task,) = client.get("/api/ada/tasks?q=straße").json()
         assert (task["title"], task["version"]) == ("STRASSE", 7)
 

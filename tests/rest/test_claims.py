@@ -1,5 +1,6 @@
 """Claims: a task is in the hands of one worker until a time, and whoever has lost it is told."""
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -52,6 +53,11 @@ def read(client: httpx2.Client, path: str, **query: str) -> Any:
 
 def held(client: httpx2.Client, claims: str) -> list[int]:
     return [one["claim"] for one in read(client, claims)]
+
+
+def exported(client: httpx2.Client, user: str) -> list[Json]:
+    lines = [json.loads(line) for line in client.get(f"/api/users/{user}/export").text.splitlines()]
+    return [line["claim"] for line in lines if "claim" in line]
 
 
 def expire(server: LocalServer, task: Json) -> None:
@@ -177,6 +183,16 @@ class TestClaim:
             problem(answer, 412, "precondition_failed")
         assert client.patch(f"{path}/2", json={}, headers={"If-Match": '"2"'}).status_code == 200
         assert client.delete(path, headers={"If-Match": '"2"'}).status_code == 204
+
+    def test_is_exported_while_it_holds_the_task(
+        self, client: httpx2.Client, tasks: str, claims: str
+    ) -> None:
+        task = create(client, tasks)
+        claim(client, tasks, task, note="worktree 3")
+        (shown,) = read(client, claims)
+        assert exported(client, task["user_id"]) == [shown]
+        client.delete(f"{tasks}/{task['id']}/claim")
+        assert exported(client, task["user_id"]) == []
 
     def test_a_retry_with_its_key_claims_once(self, client: httpx2.Client, tasks: str) -> None:
         task, key = create(client, tasks), {"Idempotency-Key": uuid4().hex}

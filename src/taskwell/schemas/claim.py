@@ -200,7 +200,7 @@ class ClaimsTaken:
 
 _CLAIMANT: TypeAdapter[Claimant] = TypeAdapter(Claimant)
 _HELD: TypeAdapter[ClaimHeld] = TypeAdapter(ClaimHeld)
-_ANY: TypeAdapter[Any] = TypeAdapter(ClaimsTaken | ClaimTaken | ClaimRenewed | list[ClaimRead])
+_ANY: TypeAdapter[Any] = TypeAdapter(ClaimsTaken | ClaimTaken | ClaimRenewed | ClaimRead | list[ClaimRead])
 
 
 def claimant_to_json(claimant: Claimant) -> str:
@@ -216,5 +216,5 @@ def held_members(held: ClaimHeld) -> dict[str, object]:
     return members
 
 
-def claim_json(claim: ClaimsTaken | ClaimTaken | ClaimRenewed | list[ClaimRead]) -> bytes:
+def claim_json(claim: ClaimsTaken | ClaimTaken | ClaimRenewed | ClaimRead | list[ClaimRead]) -> bytes:
     return _ANY.dump_json(claim)

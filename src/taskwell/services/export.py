@@ -6,6 +6,7 @@ from typing import Any
 from taskwell.core import strict_json
 from taskwell.database.database import Database
 from taskwell.schemas.change import KINDS, Kind, LabelRow, LabelRowDeleted, label_row_json
+from taskwell.schemas.claim import claim_json
 from taskwell.schemas.history import entry_json
 from taskwell.schemas.task import TaskDeleted, TaskRead, task_to_json
 from taskwell.schemas.task_list import ListDeleted, ListRead, list_json
@@ -13,6 +14,7 @@ from taskwell.schemas.token import token_json
 from taskwell.schemas.user import UserRead, user_json
 from taskwell.schemas.webhook import webhook_json
 from taskwell.services.changes import changed_since
+from taskwell.services.claims import list_claims
 from taskwell.services.history_query import read_history
 from taskwell.services.tokens import list_tokens
 from taskwell.services.webhooks import list_webhooks
@@ -36,6 +38,8 @@ async def export_lines(database: Database, user: UserRead) -> AsyncGenerator[byt
         # In the order of versions: what changes meanwhile is repeated, nothing is missed.
         yield b"".join(_line(one.kind.encode(), _JSON[one.kind](one.values)) for one in found)
         after = found[-1].values[-2]
+    for one in await database.read(list_claims, user.id):
+        yield _line(b"claim", claim_json(one))
     position = 0
     while page := await database.read(read_history, user.id, position, limit=_CHUNK_ROWS):
         yield b"".join(_line(b"history", entry_json(one)) for one in page)

@@ -149,8 +149,8 @@ async def delete_user(request: Request, writes: WritesDep, user_id: PathUserId) 
     summary="Export a user's data",
     responses={
         200: {
-            "description": "JSON Lines: the `user` first, then each `token`, `task`, `list` and `label`, "
-            "then the `history`.",
+            "description": "JSON Lines: the `user` first, then each `token`, `webhook`, `task`, `list` and "
+            "`label`, each `claim` that holds a task, then the `history`.",
             "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
         },
         **problems("not_found"),

@@ -1,6 +1,5 @@
 """Real faults on real servers: what a client is told, that nothing is lost, and that it passes."""
 
-import asyncio
 import os
 import random
 import shutil
@@ -12,14 +11,13 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx2
 import pytest
 from filelock import FileLock
@@ -27,7 +25,7 @@ from sqlalchemy import Connection, event, make_url
 
 from bench.ledger import Ledger
 from bench.load import Answer, Request
-from harness.databases import admin_url, execute, new_postgres_database
+from harness.databases import admin_url, execute, new_postgres_database, open_transaction, waiting_sessions
 from harness.postgres import PostgresServer, postgres_server
 from harness.responses import create, problem
 from harness.servers import LocalServer, local_server, server_process, wait_for
@@ -140,7 +138,8 @@ class TestPostgresAway:
             there = client.get(TASKS).json()
             assert kept in there
             create(client, TASKS)
-            assert client.get("/health/ready").json()["pool"]["in_use"] == 0
+            # The deliverer of webhooks uses one now and then: none is held for good.
+            wait_for(lambda: client.get("/health/ready").json()["pool"]["in_use"] == 0, seconds=5)
 
 
 @pytest.mark.plan("A3", "SC-009")
@@ -196,7 +195,7 @@ class TestBusyPostgres:
             create(client, TASKS)
             with locked_user(postgres_url):
                 waiting = threads.submit(client.post, TASKS, json=NEW)
-                wait_for(lambda: waits_for_a_lock(postgres_url))
+                wait_for(lambda: waiting_sessions(postgres_url) > 0)
                 # Another user's, since the user's own writes wait for each other, not for a connection.
                 for method, path in (("GET", TASKS), ("POST", "/api/another/tasks")):
                     answer = client.request(method, path, json=NEW)
@@ -228,7 +227,7 @@ class TestBusyPostgres:
             with locked_user(postgres_url):
                 waiting = [threads.submit(client.post, TASKS, json=NEW) for _ in range(8)]
                 waiting.append(threads.submit(client.post, f"{TASKS}/{task['id']}/toggle"))
-                wait_for(lambda: waits_for_a_lock(postgres_url))
+                wait_for(lambda: waiting_sessions(postgres_url) > 0)
                 for path, status in (
                     ("/api/another/tasks", 201),
                     (f"/api/another/tasks/{others['id']}/toggle", 200),
@@ -341,11 +340,11 @@ class TestBusySqlite:
     def test_a_later_request_waits_no_longer_than_an_earlier_one(
         self, tmp_path: Path, holder: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sqlite_writer, "LOCK_PATIENCE_SECONDS", 1.5)
+        monkeypatch.setattr(sqlite_writer, "LOCK_PATIENCE_SECONDS", 3.0)
         file = tmp_path / "test.db"
 
         def create_after(n: int) -> httpx2.Response:
-            time.sleep(n * 0.3)
+            time.sleep(n * 0.6)
             return client.post(TASKS, json=NEW)
 
         with serving(file) as server, client_to(server) as client:
@@ -355,7 +354,7 @@ class TestBusySqlite:
                 answers = list(threads.map(create_after, range(10)))
             assert {"busy; nothing was changed" in unavailable(answer) for answer in answers} == {True}
             waited = [answer.elapsed.total_seconds() for answer in answers]
-            assert max(waited) < 2.2  # by turns it would be 2.4 and more
+            assert max(waited) < 4.4  # by turns it would be 4.8 and more
             create(client, TASKS)
             assert len(client.get(TASKS).json()) == 2
 
@@ -561,7 +560,7 @@ class TestVanishedClients:
             with locked_user(postgres_url):
                 for _ in range(5):
                     leave(server, TASKS)
-                wait_for(lambda: waits_for_a_lock(postgres_url))
+                wait_for(lambda: waiting_sessions(postgres_url) > 0)
             wait_for(lambda: client.get("/health/ready").json()["pool"]["in_use"] == 0, seconds=5)
             answer = client.post(TASKS, json=NEW)
             assert answer.status_code == 201
@@ -725,27 +724,9 @@ def frozen(postgres: PostgresServer) -> Iterator[None]:
             os.kill(process, signal.SIGCONT)
 
 
-@contextmanager
-def locked_user(url: str) -> Iterator[None]:
+def locked_user(url: str) -> AbstractContextManager[Callable[[str], object]]:
     """Another session holds the row that every write of the user has to have."""
-    with asyncio.Runner() as runner:
-        connection = runner.run(asyncpg.connect(url))
-        try:
-            runner.run(connection.execute("BEGIN; SELECT FROM users WHERE id = 'ada' FOR UPDATE"))
-            yield
-        finally:
-            runner.run(connection.close())
-
-
-def waits_for_a_lock(url: str) -> bool:
-    """Whether a session of the server does. A connection in use says less: the first try never waits."""
-    return bool(
-        execute(
-            url,
-            "SELECT FROM pg_stat_activity WHERE datname = current_database() "
-            "AND application_name = 'taskwell' AND wait_event_type = 'Lock'",
-        )
-    )
+    return open_transaction(url, "SELECT FROM users WHERE id = 'ada' FOR UPDATE")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Every error is a problem, the framework's own included."""
 
 import re
+from typing import Any
 
 import httpx2
 import pytest
@@ -118,6 +119,23 @@ class TestShape:
             "errors": [{"pointer": "/title", "code": "too_long", "detail": "must have 1 to 200 characters"}],
             "request_id": answer.headers["x-request-id"],
         }
+
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            ("/api/{user}/tasks", {"title": "x", "recurrence_exclude": ["x"] * 1_000}),
+            ("/api/{user}/tasks", {"title": "x", "labels": [1] * 1_000}),
+            ("/api/webhooks", {"url": "https://hooks.invalid/", "events": ["x"] * 1_000}),
+            ("/api/{user}/tasks/batch", {"operations": [{"op": "x"}] * 100}),
+        ],
+    )
+    def test_is_short_however_much_is_wrong(
+        self, client: httpx2.Client, user: str, path: str, body: dict[str, Any]
+    ) -> None:
+        answer = client.post(path.format(user=user), json=body)
+        told = problem(answer, 400, "validation_error")
+        assert len(answer.content) <= 4_096
+        assert told["detail"].count("; ") == len(told["errors"]) - 1
 
     def test_the_instance_is_the_path_as_sent(self, client: httpx2.Client) -> None:
         assert client.get("/nothing/%C3%BC/?q=x").json()["instance"] == "/nothing/%C3%BC/"

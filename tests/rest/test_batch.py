@@ -300,6 +300,11 @@ class TestValidation:
                 assert (found["pointer"], found["code"]) == (f"/operations/1{pointer}", code)
                 assert client.get(tasks).json() == []
 
+    def test_an_unknown_op_is_answered_with_those_there_are(self, client: httpx2.Client, tasks: str) -> None:
+        found = violation(send(client, tasks, {"op": "complete", "id": unknown_id()}))
+        allowed = found["detail"].removeprefix("must have an op that its kind has: ").split(", ")
+        assert {"create", "update", "toggle", "move", "delete", "restore"} <= set(allowed)
+
     def test_every_violation_is_named(self, client: httpx2.Client, tasks: str) -> None:
         members = problem(send(client, tasks, new(""), new(), {"op": "delete"}), 400, "validation_error")
         assert [error["pointer"] for error in members["errors"]] == [

@@ -20,6 +20,7 @@ from stress.client import Client, Request
 from stress.parity import Side
 from taskwell.core.settings import Settings
 from taskwell.schemas.query import QueryCache, TaskQuery
+from tests.conftest import share_of
 
 # The fast path reads the mounts by itself.
 pytestmark = pytest.mark.both_mounts
@@ -148,9 +149,9 @@ class TestEquality:
     def test_no_answer_tells_which_way_it_came(self, database_kind: str, tmp_path: Path) -> None:
         with ExitStack() as stack:
             one, other = (self.server(stack, database_kind, tmp_path / way) for way in ("short", "usual"))
-            figures = parity.compare(one.port, other.port, Form(0.1, seed=5))
+            figures = parity.compare(one.port, other.port, Form(share_of(2_100) / 20_000, seed=5))
         assert figures.broken == []
-        assert figures.values["requests"] == 2_000
+        assert figures.values["requests"] == share_of(2_100)
 
     def test_no_answer_to_what_hypothesis_thinks_of_tells_which_way_it_came(
         self, database_kind: str, tmp_path: Path
@@ -162,7 +163,7 @@ class TestEquality:
                 for way in ("short", "usual")
             )
 
-            @settings(max_examples=150, deadline=None)
+            @settings(max_examples=share_of(150), deadline=None)
             @given(st.lists(_STEPS, min_size=1, max_size=12))
             def compare(steps: list[Request]) -> None:
                 here, there = Side(one), Side(other)

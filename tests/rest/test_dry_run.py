@@ -292,15 +292,18 @@ def client(alone: LocalServer) -> Iterator[httpx2.Client]:
 _made: set[str] = set()
 
 
+def names_its_user(write: Write) -> bool:
+    return "{user_id}" in write.path or "{id}" in write.path
+
+
 def owner_of(client: httpx2.Client, write: Write, *, exists: bool = True) -> Owner:
     """The user in the path, or the caller, whose data is made anew; or one who is unknown."""
-    in_path = "{user_id}" in write.path or "{id}" in write.path
-    owner = Owner(client, f"user-{uuid4().hex}" if in_path else "default")
+    owner = Owner(client, f"user-{uuid4().hex}" if names_its_user(write) else "default")
     client.delete(f"/api/users/{owner.user_id}")
     _made.add(owner.user_id)
     if exists:
         owner.fill()
-        if "{token_id}" in write.path:
+        if not names_its_user(write):
             token = client.post("/api/users/me/tokens", json={"name": "x", "scopes": ["tasks:read"]})
             owner.things["token"] = token.raise_for_status().json()["id"]
     return owner
@@ -358,6 +361,19 @@ def name(write: Write) -> str:
     return write.name
 
 
+def unchanged_owners(
+    server: LocalServer, client: httpx2.Client, writes: list[Write]
+) -> Iterator[tuple[Write, Owner]]:
+    """Each operation with a user; what is then asked of it may change nothing."""
+    for in_path in (False, True):
+        some = [write for write in writes if names_its_user(write) is in_path]
+        owner = owner_of(client, some[0])
+        for write in some:
+            before = dump(server)
+            yield write, owner
+            assert dump(server) == before, write.name
+
+
 class TestEveryWrite:
     def test_has_an_example(self) -> None:
         assert {write.name.removeprefix("user_") for write in DRY_WRITES} == EXAMPLES.keys()
@@ -393,29 +409,20 @@ class TestEveryWrite:
         nobody = owner_of(client, write, exists=False)
         try_out(alone, nobody, write, Example(good.body))
 
-    @pytest.mark.parametrize("write", WRITES_AT_FIRST_MOUNT, ids=name)
     def test_does_nothing_if_the_parameter_is_not_understood(
-        self, alone: LocalServer, client: httpx2.Client, write: Write
+        self, alone: LocalServer, client: httpx2.Client, subtests: pytest.Subtests
     ) -> None:
         # Of all operations that cannot be a dry run.
-        example = Example(
-            {
-                "name": "x",
-                "scopes": ["tasks:read"],
-                "url": "https://hooks.invalid",
-                "events": ["*"],
-                "since": 1,
-            }
-        )
-        if write.name not in REFUSED:
-            example = examples(write)[0]
-        owner = owner_of(client, write)
-        before = dump(alone)
-        for text, code in ODD.items():
-            request = owner.request(write, example)
-            request.url = httpx2.URL(f"{request.url}{'&' if request.url.query else '?'}{text}")
-            assert violation(client.send(request))["code"] == code, text
-        assert dump(alone) == before
+        body = {
+            "name": "x", "scopes": ["tasks:read"], "url": "https://hooks.invalid", "events": ["*"], "since": 1
+        }  # fmt: skip
+        for write, owner in unchanged_owners(alone, client, WRITES_AT_FIRST_MOUNT):
+            example = Example(body) if write.name in REFUSED else examples(write)[0]
+            for text, code in ODD.items():
+                with subtests.test(write=write.name, text=text):
+                    request = owner.request(write, example)
+                    request.url = httpx2.URL(f"{request.url}{'&' if request.url.query else '?'}{text}")
+                    assert violation(client.send(request))["code"] == code
 
     @pytest.mark.parametrize("write", AT_FIRST_MOUNT, ids=name)
     def test_has_no_idempotency_key(self, alone: LocalServer, client: httpx2.Client, write: Write) -> None:
@@ -431,7 +438,9 @@ class TestEveryWrite:
 
 class TestParameter:
     @pytest.mark.parametrize("word", ["true", "1", "yes", "on", "TRUE"])
-    @pytest.mark.parametrize("name", ["dry_run", "dryRun", "dryrun", "dry-run"])
+    @pytest.mark.parametrize(
+        "name", ["dry_run", "dryRun", "dryrun", "dry-run", "Dry_Run", "DRY-RUN", "DryRun"]
+    )
     def test_is_true_in_every_form_of_a_flag(self, client: httpx2.Client, name: str, word: str) -> None:
         tasks = f"/api/user-{uuid4().hex}/tasks"
         answer = client.post(f"{tasks}?{name}={word}", json={"title": "x"})
@@ -444,6 +453,13 @@ class TestParameter:
         answer = client.post(f"{tasks}?dry_run={word}", json={"title": "x"})
         assert answer.headers["location"] == f"{tasks}/{answer.json()['id']}"
         assert "dry-run" not in answer.headers
+        assert client.get(tasks).json() == [answer.json()]
+
+    def test_false_takes_a_key(self, client: httpx2.Client) -> None:
+        tasks, key = f"/api/user-{uuid4().hex}/tasks", {"Idempotency-Key": "a"}
+        for _ in range(2):
+            answer = client.post(f"{tasks}?dry_run=false", json={"title": "x"}, headers=key)
+            assert answer.status_code == 201
         assert client.get(tasks).json() == [answer.json()]
 
     def test_is_unknown_to_a_read(self, client: httpx2.Client) -> None:

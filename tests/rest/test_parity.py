@@ -19,6 +19,7 @@ from harness.hostile import Answer, Place, Wire
 from harness.servers import LocalServer, local_server
 from harness.task_bodies import random_body, shown_texts
 from taskwell.core.settings import Settings
+from tests.conftest import share_of
 
 pytestmark = pytest.mark.slow
 
@@ -331,7 +332,7 @@ def texts(most: int) -> st.SearchStrategy[str]:
 
 
 class TestAnyText:
-    @settings(max_examples=200, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=share_of(200), deadline=None, derandomize=True, database=None)
     @given(title=texts(200), description=st.none() | texts(2_000), escaped=st.booleans())
     @example(title="\U0010ffff" * 200, description="\U0010ffff" * 2_000, escaped=True)
     @example(title="\u3000x ", description=" x\r\n", escaped=False)

@@ -125,7 +125,9 @@ class PreconditionFailed(TaskwellError):
 class Claimed(Conflict):
     """`claim`: the one that holds the task, as JSON has it."""
 
-    detail = "The task is claimed: wait until the claim ends, or take another task."
+    detail = (
+        "The task is claimed: wait until the claim ends, or take another task; renew your own by its number."
+    )
 
     def __init__(self, claim: Mapping[str, object]) -> None:
         super().__init__()

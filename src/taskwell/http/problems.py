@@ -5,8 +5,9 @@ message or the client's input.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -41,6 +42,7 @@ from taskwell.http.root_path import link, public
 
 MEDIA_TYPE = "application/problem+json"
 _MAX_VIOLATIONS = 20
+_ROOM_FOR_VIOLATIONS = 2_400  # characters, so that no problem is longer than 4 KiB
 _MAX_INSTANCE = 1_024
 
 
@@ -359,8 +361,17 @@ def _challenge(error: str | None, **members: str) -> str:
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    violations = [_violation(item) for item in error.errors()[:_MAX_VIOLATIONS]]
-    return await _taskwell_error(request, Invalid(*violations))
+    return await _taskwell_error(request, Invalid(*_shown(map(_violation, error.errors()))))
+
+
+def _shown(violations: Iterable[Violation]) -> Iterator[Violation]:
+    """The first ones for which there is room. Each is in a problem twice, in `detail` and in `errors`."""
+    room = _ROOM_FOR_VIOLATIONS
+    for number, violation in enumerate(islice(violations, _MAX_VIOLATIONS)):
+        room -= len(violation.sentence()) + len(json.dumps(_error(violation)))
+        if number and room < 0:
+            return
+        yield violation
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -383,7 +394,6 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 _DETAILS = {
     "int_type": ("invalid_type", "must be a whole number"),
     "union_tag_not_found": ("required", "must have an op"),
-    "union_tag_invalid": ("invalid_op", "must have an op that its kind has"),
     "list_type": ("invalid_type", "must be an array"),
     "missing": ("required", "is required"),
     "string_type": ("invalid_type", "must be a string"),
@@ -394,11 +404,13 @@ _DETAILS = {
     "dict_type": ("invalid_type", "must be a JSON object"),
     "missing_sentinel_error": ("invalid", "is not valid"),
 }
-# With the limit of the schema.
-_LIMITS = {
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
-    "less_than": "must be less than {lt}",
+# With what the schema allows.
+_ALLOWED = {
+    "greater_than_equal": ("out_of_range", "must be at least {ge}"),
+    "less_than_equal": ("out_of_range", "must be at most {le}"),
+    "less_than": ("out_of_range", "must be less than {lt}"),
+    "literal_error": ("invalid", "must be {expected}"),
+    "union_tag_invalid": ("invalid_op", "must have an op that its kind has: {expected_tags}"),
 }
 # Codes that this program raises itself, with its own messages.
 _OWN_CODES = {
@@ -420,8 +432,9 @@ def _violation(error: Mapping[str, Any]) -> Violation:
     if "field_type" in limits:  # a list's length: Pydantic's own message would repeat the client's
         detail = f"must have {limits.get('min_length', 1)} to {limits.get('max_length', 1_000):,} items"
         code = kind
-    elif kind in _LIMITS:
-        code, detail = "out_of_range", _LIMITS[kind].format(**limits)
+    elif kind in _ALLOWED:
+        code, allowed = _ALLOWED[kind]
+        detail = allowed.format(**limits).replace("'", "")
     elif kind in _OWN_CODES:
         code, detail = kind, error["msg"]
     else:

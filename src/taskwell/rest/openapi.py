@@ -62,37 +62,66 @@ _AGENT: Mapping[str, Any] = {
     "characters. Nothing proves it. The name in a JWT comes first.",
     "schema": {"type": "string", "maxLength": 100, "pattern": f"^{CLIENT_PATTERN}$", "title": AGENT},
 }
-# Tools that generate requests send every parameter that has an example. So the examples are compatible with
-# each other, and do not change what a request does.
+# Tools that generate requests send every parameter: its example, or what they make of its schema. So the
+# examples are compatible with each other. One that is empty is as good as absent. What is not here has its
+# example in its schema.
 _EXAMPLES: Mapping[str, Any] = {
+    "after": "1970-01-01T00:00:00Z",
+    "archived": False,
+    "before": "2100-01-01T00:00:00Z",
     "claim": 41,
+    "claimed": False,
+    "client": "claude-code",
     "completed": False,
+    "completed_after": "1970-01-01T00:00:00Z",
+    "completed_before": "2100-01-01T00:00:00Z",
     "counts": False,
     "created_after": "2020-01-01T00:00:00Z",
     "created_before": "2100-01-01T00:00:00Z",
     "cursor": "",
     "deleted": False,
     "dry_run": False,
+    "due": "today,none",
+    "due_after": "1970-01-01",
+    "due_before": "2100-01-01",
+    "field": "title",
+    "fields": "id,title,due",
     "id": "alice",
     "if-match": "*",
     "if-none-match": '"0"',
+    "kind": "task",
+    "label": [],
+    "label_any": [],
+    "label_not": [],
+    "labelled": False,
     "last-event-id": "0",
     "lastEventId": "0",
     "limit": 50,
-    "name": "home",
     "list_id": EXAMPLE_LIST_ID,
+    "name": "home",
+    "op": "created,updated",
+    "outcome": "delivered",
     "prefer": "handling=lenient",
+    "priority": "1,none",
     "q": "milk",
+    "recurring": False,
     "since": "0",
     "sort": "completed,-updated_at",
+    "start_after": "1970-01-01",
+    "start_before": "2100-01-01",
+    "started": True,
     "status": "pending",
+    "task": EXAMPLE_ID,
     "task_id": EXAMPLE_ID,
     "tasks": "delete",
+    "token": EXAMPLE_ID,
     "token_id": EXAMPLE_ID,
     "types": "task,list,label",
+    "tz": "UTC",
     "updated_after": "2020-01-01T00:00:00Z",
     "updated_before": "2100-01-01T00:00:00Z",
     "user_id": "alice",
+    "via": "api",
     "webhook_id": EXAMPLE_ID,
 }
 # What is sent to webhooks, by the name in the document.
@@ -245,7 +274,7 @@ def _show_examples(method: str, operation: dict[str, Any], schemas: Mapping[str,
     """Set the examples of parameters and bodies where every tool finds them."""
     for parameter in operation.get("parameters", []):
         name = parameter["name"]
-        parameter["schema"].pop("examples", None)
+        own = parameter["schema"].pop("examples", None)
         if (method, name) == ("put", "if-none-match"):
             parameter["example"] = ""  # it would contradict If-Match
         elif name == "idempotency-key":
@@ -254,6 +283,8 @@ def _show_examples(method: str, operation: dict[str, Any], schemas: Mapping[str,
         elif name in _EXAMPLES:
             example = _EXAMPLES[name]
             parameter["example"] = int(example) if parameter["schema"].get("type") == "integer" else example
+        elif own is not None:
+            parameter["example"] = own[0]
     for content in operation.get("requestBody", {}).get("content", {}).values():
         name = content["schema"]["$ref"].rpartition("/")[2]
         content["example"] = schemas[name]["examples"][0]

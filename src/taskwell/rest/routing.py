@@ -118,14 +118,15 @@ def parse_preferences(lines: Iterable[str]) -> dict[str, str]:
 def _canonical(query: QueryParams, names: Mapping[str, str], strict: bool, blank: bool) -> QueryParams:
     """The parameters by their canonical names, without empty ones.
 
-    `blank`: whether one may be empty. `dry_run` never may, or a slip would do what was only to be shown.
+    `blank`: whether one may be empty. `dry_run` never may, and is known in any case of its letters, or a slip
+    would do what was only to be shown.
 
     Raises:
         Invalid: a parameter is repeated, under any of its names; one is blank and must not be; or one is
             unknown, in strict mode.
     """
     sent = query.multi_items()
-    given = [(names[word], value) for word, value in sent if word in names]
+    given = [(name, value) for word, value in sent if (name := _name(names, word)) is not None]
     for name, value in given:
         if (name == DRY_RUN or not blank) and not value.strip():
             meant = "send true or false" if name == DRY_RUN else "leave it out to mean all"
@@ -138,6 +139,10 @@ def _canonical(query: QueryParams, names: Mapping[str, str], strict: bool, blank
         known = f"has a parameter other than {', '.join(sorted(set(names.values()))) or 'none'}"
         raise Invalid(Violation("query", "query", "unknown_parameter", known))
     return QueryParams(understood)
+
+
+def _name(names: Mapping[str, str], word: str) -> str | None:
+    return names.get(word) or (DRY_RUN if names.get(word.lower()) == DRY_RUN else None)
 
 
 def _is_json(headers: Headers, media_types: tuple[str, ...]) -> bool:

@@ -148,7 +148,7 @@ def _label_keys(names: list[str]) -> tuple[str, ...]:
 
 
 _PRIORITIES = frozenset(map(str, range(HIGHEST_PRIORITY, LOWEST_PRIORITY + 1)))
-_ID_PATTERN = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+ID_PATTERN = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 _DATE_PATTERN = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
 
@@ -179,9 +179,9 @@ Bound = Annotated[
     BeforeValidator(_when),
     WithJsonSchema({"type": "string", "pattern": PATTERN, "examples": ["2026-11-20"]}),
 ]
-ListIds = Annotated[Any, BeforeValidator(_lists), _text(f"inbox|{_ID_PATTERN}", "inbox", several=True)]
+ListIds = Annotated[Any, BeforeValidator(_lists), _text(f"inbox|{ID_PATTERN}", "inbox", several=True)]
 Priorities = Annotated[Any, BeforeValidator(_priorities), _text("none|[1-9]", "1,2", several=True)]
-ParentId = Annotated[Any, BeforeValidator(_parent), _text(f"none|{_ID_PATTERN}", "none")]
+ParentId = Annotated[Any, BeforeValidator(_parent), _text(f"none|{ID_PATTERN}", "none")]
 # Repeated for several: a name may have a comma.
 LabelNames = Annotated[list[Label], AfterValidator(_label_keys)]
 _DUE, _START, _LABELS = ("due", "due_at"), ("start", "start_at"), ("labels_key",)

@@ -49,7 +49,11 @@ def _link(value: str) -> str:
     if len(text) > LINK_MAX_LENGTH:
         raise PydanticCustomError("too_long", f"must have at most {LINK_MAX_LENGTH:,} characters")
     found = _LINK.fullmatch(text)
-    if found is None or found["scheme"].lower() in _SCRIPTS or not _is_encodable(text):
+    if found is not None and found["scheme"].lower() in _SCRIPTS:
+        raise PydanticCustomError(
+            "invalid_link", "must not be a script: send the address of a page or message"
+        )
+    if found is None or not _is_encodable(text):
         raise PydanticCustomError("invalid_link", "must be a whole address such as https://example.com/page")
     return text
 

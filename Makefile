@@ -81,8 +81,8 @@ coverage: $(READY) ## Run the whole test suite and measure what it covers; less 
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --cov --cov-report=term
 
 .PHONY: test-full
-test-full: $(READY) ## The same tests with every case at both mounts, of which `make test` runs a sixth at the second
-	TEST_ALL_MOUNTS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+test-full: $(READY) ## The same tests with every case: at both mounts, through every proxy on both databases, all drawn ones
+	TEST_ALL=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: test-slow-path
 test-slow-path: $(READY) ## The same tests without the fast path: no request is answered early, no statements are coalesced

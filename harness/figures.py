@@ -17,7 +17,7 @@ class Form:
         return max(least, round(full * self.share))
 
 
-SHORT = 0.02
+SHORT = 0.01
 
 
 @dataclass

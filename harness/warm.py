@@ -134,7 +134,7 @@ def warm_python() -> Iterator[WarmPython]:
                 [sys.executable, "-m", "harness.warm", str(there.fileno())],
                 cwd="/",  # where no `.env` is
                 env={name: os.environ[name] for name in os.environ if not name.startswith("TASKWELL_")}
-                | {"PYTHONPATH": str(_ROOT)},
+                | {"PYTHONPATH": os.pathsep.join(filter(None, [*sys.path, str(_ROOT)]))},
                 stdin=subprocess.DEVNULL,
                 pass_fds=[there.fileno()],
             )

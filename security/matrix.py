@@ -113,14 +113,17 @@ class Owner:
         return [self.client.get(path).raise_for_status().text for path in paths]
 
 
-def measure(url: str, issuer: Issuer) -> Figures:
-    """Try every operation as everybody who should not, and see whether anything can be told."""
+def measure(url: str, issuer: Issuer, *, refuses: bool = True) -> Figures:
+    """Try every operation as everybody who should not, and see whether anything can be told.
+
+    `refuses`: also with credentials that are refused.
+    """
     document = httpx2.get(f"{url}/openapi.json").json()
     owner = Owner(url, issuer)
     before = owner.everything()
     tried = list(operations(document))
     trial = _Trial(url, owner)
-    for identity in _refused(issuer, owner):
+    for identity in _refused(issuer, owner) if refuses else ():
         for operation in tried:
             trial.refused(operation, identity)
     stranger = f"stranger-{uuid4().hex}"

@@ -77,7 +77,7 @@ _VALUES: dict[str, tuple[str | bytes, ...]] = {
 
 
 def measure(server: ServerProcess, form: Form) -> Figures:
-    document = httpx2.get(f"{server.url}/openapi.json").json()
+    document = httpx2.get(f"{server.url}/openapi.json", timeout=60).json()
     found = [slot for operation in operations(document) for slot in slots(operation)]
     tries = [(slot, value) for slot in found for value in _VALUES[slot.kind]]
     chosen = sorted(Random(form.seed).sample(range(len(tries)), form.count(len(tries), least=_LEAST)))

@@ -232,6 +232,7 @@ class Book:
             last = self._reopen(parts, advance.days, now, with_open=with_open) or first
         elif with_open:
             self._complete(parts, now)
+            last = self.number
         self.completion = f"{first}" if last == first else f"{first}-{last}"
 
     def _reopen(self, parts: Sequence[Record], days: int, now: Any, *, with_open: bool) -> int | None:

@@ -18,8 +18,9 @@ from stress.client import Connection, Request, connections
 
 _WRITERS = 8
 _REQUESTS = 10_000
-_REQUESTS_IN_SHORT = 400  # fewer make no ring
+_REQUESTS_IN_SHORT = 400
 _TASKS = 24
+_TASKS_IN_SHORT = 8  # with more, few requests ask for no ring
 _LEVELS = 8
 _SEPARATED = 20  # pairs of siblings, in the end
 _PATH = "/api/gardener/tasks"
@@ -33,6 +34,7 @@ Task = dict[str, Any]
 class _Deeds:
     statuses: Counter[int] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
+    put_below: int = 0
 
 
 def measure(server: ServerProcess, form: Form) -> Figures:
@@ -41,8 +43,9 @@ def measure(server: ServerProcess, form: Form) -> Figures:
 
 async def _measure(port: int, form: Form) -> Figures:
     figures, deeds = Figures(), _Deeds()
+    count = form.count(_TASKS, least=_TASKS_IN_SHORT)
     async with connections(port, _WRITERS) as opened:
-        ids = [(await opened[0].send(_new(f"Task {number}"))).json()["id"] for number in range(_TASKS)]
+        ids = [(await opened[0].send(_new(f"Task {number}"))).json()["id"] for number in range(count)]
         turns = repeat(None, form.count(_REQUESTS, least=_REQUESTS_IN_SHORT))
         await asyncio.gather(
             *(
@@ -65,6 +68,8 @@ async def _write(
     for _ in turns:
         answer = await connection.send(_request(random, ids))
         deeds.statuses[answer.status] += 1
+        if answer.status == 200 and answer.json().get("parent_id") is not None:
+            deeds.put_below += 1
         if answer.status == 400:
             deeds.codes[answer.json()["errors"][0]["code"]] += 1
 
@@ -81,7 +86,7 @@ def _request(random: Random, ids: list[str]) -> Request:
         (5, Request("PATCH", path, {"position": random.choice(("a0", "a1", "a1V"))})),
         (5, Request("POST", f"{path}/toggle", {"completed": True, "subtasks": "complete"})),
         (8, Request("DELETE", path)),
-        (2, Request("DELETE", f"{_PATH}?q=Task {random.randrange(_TASKS)}".replace(" ", "%20"))),
+        (2, Request("DELETE", f"{_PATH}?q=Task {random.randrange(len(ids))}".replace(" ", "%20"))),
         (25, Request("POST", f"{path}/restore")),
     )
     weights, requests = zip(*shares, strict=True)
@@ -94,6 +99,7 @@ def _tell(figures: Figures, deeds: _Deeds) -> None:
         figures.note(f"answered {status}", deeds.statuses[status])
     others = sum(count for status, count in deeds.statuses.items() if status not in _EXPECTED)
     figures.promise("answered otherwise", others, kept=others == 0)
+    figures.note("put or left below another", deeds.put_below)
     figures.note("refused as a ring", deeds.codes["cycle"])
 
 

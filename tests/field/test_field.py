@@ -13,8 +13,17 @@ from field.proxies import PROXIES
 from harness.databases import new_database
 from harness.servers import local_server
 from taskwell.core.settings import Settings
+from tests.conftest import DATABASES, EVERYTHING
 
 pytestmark = pytest.mark.timeout(300)
+# What a proxy does depends little on the database.
+ON_EACH_DATABASE = (DIRECT, "nginx as it comes")
+CASES = [
+    (database, proxy)
+    for database in DATABASES
+    for proxy in (DIRECT, *PROXIES)
+    if EVERYTHING or database == DATABASES[0] or proxy in ON_EACH_DATABASE
+]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +39,7 @@ def ports(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield found
 
 
-@pytest.mark.parametrize("proxy", [DIRECT, *PROXIES])
+@pytest.mark.parametrize(("database_kind", "proxy"), CASES, indirect=["database_kind"])
 def test_nothing_is_lost_on_the_way(proxy: str, ports: dict[str, int]) -> None:
     if proxy != DIRECT and (reason := PROXIES[proxy].missing()) is not None and "CI" not in os.environ:
         pytest.skip(reason)

@@ -11,6 +11,7 @@ from fuzz.expectations import ENDLESS
 from fuzz.run import SHORT, fuzz
 from harness.figures import Figures
 from harness.openapi_slots import operations
+from tests.conftest import DATABASES, EVERYTHING
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT: dict[str, Any] = json.loads((ROOT / "openapi.json").read_text())
@@ -26,6 +27,8 @@ def check(figures: Figures, without: str) -> None:
     assert figures.values["requests with an answer that was checked"] >= 500
 
 
+# SQLite is asked below, at both mounts.
+@pytest.mark.parametrize("database_kind", DATABASES if EVERYTHING else DATABASES[-1:], indirect=True)
 @pytest.mark.timeout(600)
 def test_to_anybody_the_server_answers_as_documented(database_url: str, tmp_path: Path) -> None:
     figures = fuzz("anybody", database_url, tmp_path, SHORT, seed=1, without=FIRST_MOUNT_ALONE)

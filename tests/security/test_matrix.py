@@ -12,12 +12,15 @@ from taskwell.app import create_app
 from taskwell.auth.authorization import TASKS_READ, access_of
 from taskwell.core.settings import Settings
 from taskwell.rest.routing import TaskwellRoute
+from tests.conftest import DATABASES, EVERYTHING
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.plan("A12")
 class TestMatrix:
+    # The program below does the same on SQLite.
+    @pytest.mark.parametrize("database_kind", DATABASES if EVERYTHING else DATABASES[-1:], indirect=True)
     def test_nobody_can_tell_what_is_anothers(self, guarded: LocalServer, issuer: Issuer) -> None:
         figures = matrix.measure(guarded.url, issuer)
         assert figures.broken == []
@@ -28,6 +31,8 @@ class TestMatrix:
 def test_the_program_prints_its_figures() -> None:
     figures = measure("sqlite", unknown_keys=50, rest=0)
     assert figures.broken == []
+    assert figures.values["operations"] >= 30
+    assert figures.values["requests"] >= 1_000
     assert figures.values["hostile tokens"] >= 300
     assert figures.values["tokens of unknown keys"] == 50
 

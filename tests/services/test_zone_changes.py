@@ -207,12 +207,12 @@ class TestReminders:
     def test_follow_the_zone_of_the_server(self, settings: Settings, rewritten: list[str]) -> None:
         tokyo = settings.model_copy(update={"time_zone": "Asia/Tokyo"})
         with local_server(settings) as server, httpx2.Client(base_url=server.url) as client:
+            wait_for(lambda: are_reminders_done(settings))
             when = remind_at(10, TOKYO)  # in nine hours by UTC
             floating = create(client, TASKS, due=when, reminders=[{"trigger": when}])
             create(client, "/api/default/tasks", due=when)
             client.patch("/api/users/me", json={"time_zone": "UTC"}).raise_for_status()
             create(client, "/api/eve/tasks", due=when, time_zone="UTC")
-            wait_for(lambda: are_reminders_done(settings))
         with local_server(settings):
             time.sleep(0.5)
         assert rewritten == []  # all were written with their tasks

@@ -11,6 +11,7 @@ from stress.model_inputs import endless_rules
 from stress.reference_dates import due_at
 from taskwell.services.recurring import Recurrence, advance
 from taskwell.services.task_dates import Dates, recomputed
+from tests.conftest import share_of
 
 _FIRST, _LAST = map(
     datetime.fromisoformat, ("2026-10-01", "2027-02-01")
@@ -40,7 +41,7 @@ _CASES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=share_of(400), deadline=None)
 @given(case=_CASES, caller=_ZONES, moment=st.datetimes(_FIRST, _LAST), skips=st.booleans())
 def test_an_occurrence_leads_to_the_same_next_one(
     case: dict[str, Any], caller: str, moment: datetime, skips: bool

@@ -27,26 +27,26 @@ class TestStress:
     @of("guards")
     def test_no_guarded_edit_is_lost_and_every_loser_is_told(self, measured: Figures) -> None:
         assert measured.broken == []
-        assert measured.values["guarded edits answered 200"] == 200
+        assert measured.values["guarded edits answered 200"] == 100
         assert measured.values["losers answered 412"] > 0
 
     @of("keys")
     def test_a_keyed_request_happens_once_however_often_it_is_sent(self, measured: Figures) -> None:
         assert measured.broken == []
-        assert measured.values["tasks in the end"] == measured.values["keys"] == 200
+        assert measured.values["tasks in the end"] == measured.values["keys"] == 100
         assert measured.values["replays"] > 0
         assert measured.values["connections cut"] > 0
 
     @of("feed")
     def test_the_feed_misses_repeats_and_disorders_nothing(self, measured: Figures) -> None:
         assert measured.broken == []
-        assert measured.values["changes acknowledged"] >= 2_000
+        assert measured.values["changes acknowledged"] >= 1_000
         assert measured.values["requests aborted"] > 0
 
     @of("model")
     def test_the_server_does_what_a_dict_would(self, measured: Figures) -> None:
         assert measured.broken == []
-        assert measured.values["runs"] >= 40
+        assert measured.values["runs"] >= 20
         assert {"answered 200", "answered 201", "answered 412", "answered 422"} <= measured.values.keys()
         assert measured.values["occurrences completed"] > 0
 
@@ -63,7 +63,7 @@ class TestStress:
     @of("backups")
     def test_a_backup_has_what_was_acknowledged_before(self, measured: Figures) -> None:
         assert measured.broken == []
-        assert measured.values["backups, each of them restored"] == 2
+        assert measured.values["backups, each of them restored"] == 1
         assert measured.values["writes acknowledged meanwhile"] > 0
 
     @of("trees")
@@ -71,7 +71,7 @@ class TestStress:
         assert measured.broken == []
         assert measured.values["answered 200"] >= 100
         assert measured.values["refused as a ring"] > 0
-        assert measured.values["of them below another"] > 0
+        assert measured.values["put or left below another"] > 0
 
     @of("claims")
     def test_each_task_is_done_once_by_who_holds_it(self, measured: Figures) -> None:
@@ -98,14 +98,14 @@ class TestStress:
     @of("undo")
     def test_undoing_one_of_two_takes_nothing_from_the_other(self, measured: Figures) -> None:
         assert measured.broken == []
-        assert measured.values["runs"] == 40
-        assert measured.values["tasks and lists changed back"] > 100
+        assert measured.values["runs"] == 20
+        assert measured.values["tasks and lists changed back"] > 50
         assert measured.values["left: changed_since"] > 0
 
     @of("webhooks")
     def test_every_event_comes_in_order_whoever_is_killed(self, measured: Figures) -> None:
         assert measured.broken == []
-        assert measured.values["events expected"] == 400
+        assert measured.values["events expected"] == 240
         assert measured.values["deliveries a second, in all"] > 0
 
     @of("reminders")
@@ -117,8 +117,8 @@ class TestStress:
     @of("kills")
     def test_what_was_acknowledged_outlives_a_killed_server(self, measured: Figures) -> None:
         assert measured.broken == []
-        assert measured.values["kills"] == 20
-        assert measured.values["writes acknowledged"] > 200
+        assert measured.values["kills"] == 10
+        assert measured.values["writes acknowledged"] > 100
         assert measured.values["writes cut"] > 0
 
     @of("hostile")
@@ -130,12 +130,12 @@ class TestStress:
     @of("migrations")
     def test_servers_that_start_at_once_migrate_once(self, measured: Figures) -> None:
         assert measured.broken == []
-        assert measured.values["rounds"] == 2
+        assert measured.values["rounds"] == 1
 
     @of("move")
     def test_a_move_is_whole_or_has_not_been(self, measured: Figures) -> None:
         assert measured.broken == []
-        assert measured.values["tasks moved there and back"] == 2_000
+        assert measured.values["tasks moved there and back"] == 1_000
 
     @of("overload")
     def test_an_overloaded_server_goes_on_and_tells_the_others(self, measured: Figures) -> None:
@@ -163,7 +163,7 @@ class TestStress:
 
     @of("cut")
     def test_requests_that_are_cut_leave_nothing_behind(self, measured: Figures) -> None:
-        assert measured.values["requests cut"] == 200
+        assert measured.values["requests cut"] == 96
         assert measured.values["connections to the database in use"] == 0
         assert measured.values["connections that were left open"] == 0
 
@@ -176,7 +176,7 @@ class TestPowerCuts:
         """And a server that syncs nothing, or tells before it syncs, is found out."""
         figures = run("powercuts", f"sqlite:///{tmp_path}/test.db", tmp_path, FORM)
         assert figures.broken == []
-        assert figures.values["states after a cut"] == 400
+        assert figures.values["states after a cut"] == 200
         assert figures.values["corrupt or with changes lost"] > 0
         assert figures.values["with changes lost"] > 0
 
@@ -199,7 +199,7 @@ class TestParity:
         with new_postgres_database() as url:
             figures = parity.measure((f"sqlite:///{one}/test.db", one), (url, other), FORM)
         assert figures.broken == []
-        assert figures.values["requests"] == 400
+        assert figures.values["requests"] == 200
 
 
 class TestFigures:

@@ -372,6 +372,30 @@ class TestDetails:
         up_to_date(page)
         assert {(task["due"], *task["labels"]) for task in visit.tasks()} == {(None,)}
 
+    def test_a_choice_right_after_another_stays_open(self, visit: Visitor) -> None:
+        visit.task("Fast")
+        page = visit.synced()
+        page.keyboard.press("j")
+        for first, key, title in (("t", "l", "Label"), ("?", "?", "Keys"), ("?", "t", "Due")):
+            page.keyboard.press(first)
+            expect(page.locator("dialog")).to_be_visible()
+            # Both within one frame: the browser tells of a closed dialog only with the next one.
+            page.evaluate(CLOSED_AND_PRESSED, key)
+            assert page.evaluate(OPEN_AFTER_TWO_FRAMES) == [title]
+            page.keyboard.press("Escape")
+            expect(page.locator("dialog")).to_have_count(0)
+
+
+OPEN_AFTER_TWO_FRAMES = """async () => {
+  for (let frames = 0; frames < 2; frames++) await new Promise(requestAnimationFrame)
+  return [...document.querySelectorAll('dialog[open]')].map((dialog) => dialog.ariaLabel)
+}"""
+CLOSED_AND_PRESSED = """async (key) => {
+  await new Promise(requestAnimationFrame)
+  document.querySelector('dialog').click()
+  document.body.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }))
+}"""
+
 
 def drag(page: Page, title: str, target: Any) -> None:
     row(page, title).hover()

@@ -102,7 +102,7 @@ export function dialogs(context) {
 }
 
 /** @param {string} title @param {() => void} close @param {unknown} content */
-const frame = (title, close, content) => html`<dialog class="box" aria-label=${title} @close=${close} @click=${(/** @type {Event} */ event) => event.target === event.currentTarget && close()}>
+const frame = (title, close, content) => html`<dialog class="box" aria-label=${title} @close=${(/** @type {any} */ event) => event.target.open || close()} @click=${(/** @type {Event} */ event) => event.target === event.currentTarget && close()}>
   <div class="bar"><h2>${title}</h2><button type="button" class="link" @click=${close}>Close</button></div>${content}</dialog>`
 
 /** @param {Context} context */
@@ -117,7 +117,7 @@ function settings(context) {
   const { user, email, mode } = context.account
   return html`<fieldset><legend>Colors</legend>${['system', 'light', 'dark'].map((value) => html`<label><input type="radio" name="theme" .checked=${theme === value} @change=${() => choose(value)}> ${{ system: 'As the system', light: 'Light', dark: 'Dark' }[value]}</label>`)}</fieldset>
     <fieldset><legend>Keyboard</legend><label><input type="checkbox" .checked=${lettersAreOn()} @change=${letters}> Single letters are commands</label></fieldset>
-    <fieldset><legend>Account</legend><p dir="auto">${email ?? user}</p>${mode === 'stub' ? html`<p class="quiet">This server asks nobody to sign in: whoever reaches it reads and writes these tasks.</p>` : nothing}
+    <fieldset><legend>Account</legend><p dir="auto">${email ?? user}</p>${mode === 'stub' ? html`<p class="quiet">This server has no sign-in: who reaches it reads and writes these tasks.</p>` : nothing}
     <div class="commands"><button type="button" @click=${() => context.signOut()}>${mode === 'stub' ? 'Forget everything on this device' : 'Sign out'}</button></div></fieldset>
     <p class="quiet">Version ${document.documentElement.dataset.version} · <a href=${`${context.root}/docs`}>API</a></p>`
 }

@@ -61,7 +61,8 @@ export function palette(context) {
     place = 0
     context.draw()
   }
-  return html`<dialog class="palette" aria-label=${palette.title} @close=${() => context.palette === palette && close(context)} @click=${(/** @type {Event} */ event) => event.target === event.currentTarget && close(context)}>
+  // The browser tells of a close with the next frame: the box may be open again by then, for the next choice.
+  return html`<dialog class="palette" aria-label=${palette.title} @close=${(/** @type {any} */ event) => event.target.open || (context.palette === palette && close(context))} @click=${(/** @type {Event} */ event) => event.target === event.currentTarget && close(context)}>
     <h2>${palette.title}</h2>
     <input type="text" role="combobox" aria-label=${palette.title} aria-expanded="true" aria-controls="choices" aria-activedescendant=${choices.length ? `choice-${place}` : nothing}
       placeholder=${palette.placeholder} autocomplete="off" autofocus dir="auto" .value=${live(typed)} @input=${type} @keydown=${keys}>

@@ -23,7 +23,7 @@ _NAME_PATTERN = "^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"
 
 DATE_DETAIL = (
     "must be a date such as 2026-11-20, a local time such as 2026-11-20T09:00:00, or an instant such as "
-    "2026-11-20T08:00:00Z, of the years 1900 to 9998, without fractions of a second"
+    "2026-11-20T08:00:00Z, of a day that exists in the years 1900 to 9998, without fractions of a second"
 )
 TIME_ZONE_DETAIL = (
     "must be a name of the tz database such as Europe/Berlin: in JavaScript, "

@@ -200,7 +200,8 @@ def _until(parts: Mapping[str, str]) -> date | None:
         pass
     raise RuleError(
         "invalid",
-        "UNTIL must be a date such as 20261231, or a time such as 20261231T080000 or 20261231T080000Z",
+        "UNTIL must be a day that exists, such as 20261231, or a time such as 20261231T080000 or "
+        "20261231T080000Z",
     )
 
 

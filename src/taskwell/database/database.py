@@ -13,7 +13,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import ContextVar
 from datetime import datetime
@@ -133,6 +133,12 @@ class Transaction(ReadTransaction):
 
     async def execute(self, statement: Executable) -> None:
         await self._connection.execute(statement)
+
+    async def write_prepared(
+        self, statement: PreparedStatement, rows: Iterable[Mapping[str, object]]
+    ) -> None:
+        """Run a prepared statement that returns nothing for the values of each, on SQLite."""
+        statement.run_for_each(self._connection, rows)
 
     async def insert_rows(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         await self._connection.execute(insert(table), rows)

@@ -1,7 +1,7 @@
 """Prepared statements run directly on the driver, without SQLAlchemy's overhead per call."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -32,6 +32,15 @@ class PreparedStatement:
         if isinstance(driver, sqlite3.Connection):
             return driver.execute(sql, arguments).fetchall()
         return await _fetch(connection, driver, sql, arguments)
+
+    def run_for_each(self, connection: AnyConnection, rows: Iterable[Mapping[str, object]]) -> None:
+        """Run a statement without rows of its own for the values of each, on SQLite.
+
+        One call for all of them takes half the time of a call for each.
+        """
+        compiled = [self.compiled(connection.dialect, values) for values in rows]
+        if compiled:
+            driver_of(connection).executemany(compiled[0][0], [arguments for _, arguments in compiled])
 
     def compiled(self, dialect: Dialect, values: Mapping[str, object]) -> tuple[str, list[object]]:
         """The SQL, and its positional arguments."""

@@ -29,13 +29,13 @@ from taskwell.services.task_statements import (
     RECORD,
     SQLITE_JSON,
     SQLITE_WHO,
-    TAKE_NUMBER,
     TaskJson,
     TaskKey,
     locked_sql,
     numbered_sql,
     prepared,
     sqlite_values,
+    take_numbers,
 )
 from taskwell.services.tasks import TaskNotFound
 
@@ -243,15 +243,10 @@ async def _move_task(transaction: Transaction, key: MoveKey) -> TaskJson | TaskN
     position = key_at(*((beside, behind) if key.after else (behind, beside)))
     if position is None:
         return NotCoalesced()
-    numbers = await transaction.fetch_prepared(TAKE_NUMBER, user_id=key.user_id)
-    written = {**values, "now": utc_now(), "version": numbers[0][0], "position": position}
-    await transaction.fetch_prepared(
-        _RECORD_MOVE,
-        **written,
-        object_id=key.id,
-        changes=_changes(old, position),
-        **transaction.actor._asdict(),
-    )
+    numbers = (await take_numbers(transaction, [key.user_id]))[key.user_id]
+    written = {**values, "now": utc_now(), "version": next(numbers), "position": position}
+    record = {"object_id": key.id, "changes": _changes(old, position), **transaction.actor._asdict()}
+    await transaction.write_prepared(_RECORD_MOVE, [written | record])
     ((version, json),) = await transaction.fetch_prepared(_MOVE_TASK, **written)
     return TaskJson(version, json)
 
@@ -300,7 +295,7 @@ _FIND_NEAR = {
 _RECORD_MOVE = prepared(
     f"""
     {RECORD} SELECT :user_id, :version, 'task', :object_id, 'updated', max(:now, updated_at), :changes,
-    {SQLITE_WHO} FROM tasks WHERE {ONE_TASK} RETURNING 1
+    {SQLITE_WHO} FROM tasks WHERE {ONE_TASK}
     """,
     "now", "version", "token_id",
 )  # fmt: skip

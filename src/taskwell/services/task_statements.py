@@ -7,7 +7,9 @@ On PostgreSQL a group is one statement. It skips the rows of users that another 
 that one blocked user does not block the group, and numbers the writes of each user in the order of the group.
 """
 
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -90,7 +92,7 @@ async def toggle_tasks(
     """Invert the state of each task. The keys are distinct. Those that recur are `NotCoalesced`."""
     now = utc_now()
     if not transaction.writes_in_ctes:
-        return [await _toggle_task(transaction, key, now) for key in keys]
+        return await _toggle_one_by_one(transaction, keys, now)
     statement = _toggle_statement(several=len(keys) > 1, waits=transaction.waits)
     values = _values(TaskKey._fields, keys) | transaction.actor._asdict()
     toggled = _in_order(keys, await transaction.fetch_prepared(statement, **values, now=now))
@@ -111,7 +113,7 @@ async def insert_tasks(
 ) -> Sequence[TaskJson | UserNotFound | Held]:
     """Insert tasks with new ids for existing users."""
     if not transaction.writes_in_ctes:
-        return [await _create_task(transaction, new) for new in inputs]
+        return await _create_one_by_one(transaction, inputs)
     statement = _create_statement(several=len(inputs) > 1, waits=transaction.waits)
     values = _values(_INPUTS, [new.values for new in inputs]) | transaction.actor._asdict()
     rows = await transaction.fetch_prepared(statement, **values)
@@ -142,29 +144,64 @@ async def _get_task(transaction: ReadTransaction, key: TaskKey) -> TaskJson | Ta
     return TaskJson(*rows[0]) if rows else TaskNotFound()
 
 
-async def _toggle_task(
-    transaction: Transaction, key: TaskKey, now: datetime
-) -> TaskJson | TaskNotFound | NotCoalesced:
-    numbers = await transaction.fetch_prepared(_TAKE_NUMBER_TO_TOGGLE, **sqlite_values(key))
-    if not numbers:
-        there = await _get_task(transaction, key)
-        return NotCoalesced() if isinstance(there, TaskJson) else there
-    values = {**sqlite_values(key), "now": now, "version": numbers[0][0]}
-    await transaction.fetch_prepared(_RECORD_TOGGLE, **values, **transaction.actor._asdict())
-    rows = await transaction.fetch_prepared(_TOGGLE_TASK, **values)
-    return TaskJson(*rows[0])
+async def _toggle_one_by_one(
+    transaction: Transaction, keys: Sequence[TaskKey], now: datetime
+) -> list[TaskJson | TaskNotFound | NotCoalesced]:
+    numbers = await _numbers_to_toggle(transaction, keys)
+    tasks = {key: sqlite_values(key) | {"now": now, "version": number} for key, number in numbers.items()}
+    who = transaction.actor._asdict()
+    await transaction.write_prepared(_RECORD_TOGGLE, [task | who for task in tasks.values()])
+    outcomes: list[TaskJson | TaskNotFound | NotCoalesced] = []
+    for key in keys:
+        if key in tasks:
+            (row,) = await transaction.fetch_prepared(_TOGGLE_TASK, **tasks[key])
+            outcomes.append(TaskJson(*row))
+        else:
+            there = await _get_task(transaction, key)
+            outcomes.append(NotCoalesced() if isinstance(there, TaskJson) else there)
+    return outcomes
 
 
-async def _create_task(transaction: Transaction, new: NewTask) -> TaskJson | UserNotFound:
-    numbers = await transaction.fetch_prepared(TAKE_NUMBER, user_id=new.user_id)
-    if not numbers:
-        return UserNotFound()
-    values = _values(_INPUTS, [new.values]) | {"version": numbers[0][0]}
-    rows = await transaction.fetch_prepared(_CREATE_TASK, **values)
-    created = TaskJson(*rows[0])
-    who = {"object_id": created.id, **transaction.actor._asdict()}
-    await transaction.fetch_prepared(_RECORD_CREATION, **values, **who)
-    return created
+async def _numbers_to_toggle(transaction: Transaction, keys: Sequence[TaskKey]) -> dict[TaskKey, int]:
+    """The next number for each task that is there and does not recur, in the order of the keys."""
+    if len(keys) == 1:
+        rows = await transaction.fetch_prepared(_TAKE_NUMBER_TO_TOGGLE, **sqlite_values(keys[0]))
+        return {key: number for key, (number,) in zip(keys, rows, strict=False)}
+    wanted = {tuple(sqlite_values(key).values()): key for key in keys}
+    found = set(await transaction.fetch_prepared(_FIND_TO_TOGGLE, keys=json.dumps(list(wanted))))
+    there = [key for values, key in wanted.items() if values in found]
+    numbers = await take_numbers(transaction, [key.user_id for key in there])
+    return {key: next(numbers[key.user_id]) for key in there}
+
+
+async def _create_one_by_one(
+    transaction: Transaction, inputs: Sequence[NewTask]
+) -> list[TaskJson | UserNotFound]:
+    numbers = await take_numbers(transaction, [new.user_id for new in inputs])
+    who = transaction.actor._asdict()
+    outcomes: list[TaskJson | UserNotFound] = []
+    records = []
+    for new in inputs:
+        if new.user_id not in numbers:
+            outcomes.append(UserNotFound())
+            continue
+        values = _values(_INPUTS, [new.values]) | {"version": next(numbers[new.user_id])}
+        (row,) = await transaction.fetch_prepared(_CREATE_TASK, **values)
+        created = TaskJson(*row)
+        outcomes.append(created)
+        records.append(values | {"object_id": created.id} | who)
+    await transaction.write_prepared(_RECORD_CREATION, records)
+    return outcomes
+
+
+async def take_numbers(transaction: Transaction, user_ids: Iterable[str]) -> dict[str, Iterator[int]]:
+    """The next numbers of each user who exists: one for each time that the user is named."""
+    taken = {}
+    for user_id, count in Counter(user_ids).items():
+        rows = await transaction.fetch_prepared(_TAKE_NUMBERS, user_id=user_id, count=count)
+        for (last,) in rows:
+            taken[user_id] = iter(range(last - count + 1, last + 1))
+    return taken
 
 
 def sqlite_values(key: TaskKey) -> dict[str, str]:
@@ -224,13 +261,23 @@ def _record_toggled(name: str, table: str, version: str, who: str) -> str:
     return f"{RECORD} SELECT {key}, {op}, {now}, {changes}, {who} FROM {table}"
 
 
-# SQLite: three statements per task, since none can write to two tables.
+# SQLite: a statement per task and one for the records of a group, since none can write to two tables.
 
 SQLITE_JSON = _json("sqlite")
 _SQLITE_TOGGLED = _toggled("sqlite")
 ONE_TASK = "user_id = :user_id AND id = :id AND deleted_at IS NULL"
 _GET_SQLITE_TASK = prepared(f"SELECT version, {SQLITE_JSON} FROM tasks WHERE {ONE_TASK}")
-TAKE_NUMBER = prepared("UPDATE users SET last_seq = last_seq + 1 WHERE id = :user_id RETURNING last_seq")
+_TAKE_NUMBERS = prepared(
+    "UPDATE users SET last_seq = last_seq + :count WHERE id = :user_id RETURNING last_seq"
+)
+_FIND_TO_TOGGLE = prepared(
+    """
+    SELECT tasks.user_id, tasks.id FROM json_each(:keys) AS keys
+    CROSS JOIN tasks ON tasks.user_id = json_extract(keys.value, '$[0]')
+        AND tasks.id = json_extract(keys.value, '$[1]')
+    WHERE deleted_at IS NULL AND recurrence IS NULL
+    """
+)
 _TAKE_NUMBER_TO_TOGGLE = prepared(
     f"""
     UPDATE users SET last_seq = last_seq + 1
@@ -240,7 +287,7 @@ _TAKE_NUMBER_TO_TOGGLE = prepared(
 )
 SQLITE_WHO = ", ".join(f":{name}" for name in Actor._fields)
 _RECORD_TOGGLE = prepared(
-    f"{_record_toggled('sqlite', 'tasks', ':version', SQLITE_WHO)} WHERE {ONE_TASK} RETURNING 1",
+    f"{_record_toggled('sqlite', 'tasks', ':version', SQLITE_WHO)} WHERE {ONE_TASK}",
     "now",
     "version",
     "token_id",
@@ -249,7 +296,6 @@ _RECORD_CREATION = prepared(
     f"""
     {RECORD}
     VALUES (:user_id, :version, 'task', :object_id, 'created', :created_at, :changes, {SQLITE_WHO})
-    RETURNING 1
     """,
     "version", "created_at", "token_id",
 )  # fmt: skip

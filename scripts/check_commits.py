@@ -11,8 +11,8 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
 
-# Earlier messages follow the form more loosely.
-RULE_BEGINS = "cfa9eb3ef53def2d1879a7747b093a74afcbd89f"
+# Some earlier messages do not follow the form, and what is published is not rewritten.
+RULE_BEGINS = "c1a09f8e87a7119a48f213931976826a6cf05952"
 LIMIT = 72
 TYPES = ("build", "chore", "ci", "docs", "feat", "fix", "perf", "refactor", "revert", "style", "test")
 _SUBJECT = re.compile(rf"(?:{'|'.join(TYPES)})\([a-z0-9_-]+\)!?: \S.*[^.\s]")

@@ -35,6 +35,14 @@ def execute(settings: Settings, *statements: str) -> None:
             connection.execute(statement)
 
 
+def rows(settings: Settings, statement: str) -> list[tuple[Any, ...]]:
+    """What a statement finds in the server's database."""
+    if not settings.database.is_sqlite:
+        return list(map(tuple, databases.execute(settings.database_url.get_secret_value(), statement)))
+    with closing(sqlite3.connect(settings.database.path)) as connection:
+        return connection.execute(statement).fetchall()
+
+
 def instant(settings: Settings, when: datetime) -> str:
     """An instant as SQL."""
     text = when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")

@@ -1,7 +1,6 @@
 """Export and erasure of what is kept of a user."""
 
 import json
-import sqlite3
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +8,6 @@ import httpx2
 import pytest
 
 from harness import side_effects
-from harness.databases import execute
 from harness.responses import create, problem
 from harness.servers import LocalServer
 from harness.side_effects import instant
@@ -28,15 +26,8 @@ def exported(client: httpx2.Client, user: str) -> list[dict[str, Any]]:
 
 def everything(server: LocalServer) -> str:
     """All rows of all tables, as text."""
-    url = server.settings.database
-    rows: list[Any] = []
-    for table in metadata.tables:
-        statement = f"SELECT * FROM {table}"
-        if url.is_sqlite:
-            rows += sqlite3.connect(url.path).execute(statement).fetchall()
-        else:
-            rows += execute(server.settings.database_url.get_secret_value(), statement)
-    return "\n".join(str(tuple(row)) for row in rows)
+    tables = (side_effects.rows(server.settings, f"SELECT * FROM {table}") for table in metadata.tables)
+    return "\n".join(str(row) for found in tables for row in found)
 
 
 def add_labels(server: LocalServer, owner: str, number: int) -> None:

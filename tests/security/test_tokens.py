@@ -1,7 +1,6 @@
 """API tokens: made by whoever has signed in, shown once, kept as a digest, gone at once when revoked."""
 
 import json
-import sqlite3
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,8 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from harness import warm
-from harness.databases import execute
+from harness import side_effects, warm
 from harness.issuer import bearer
 from harness.responses import create, problem, unknown_id, violation
 from harness.servers import LocalServer, wait_for
@@ -127,13 +125,9 @@ class TestCreate:
 
     def test_the_database_holds_no_token(self, guarded: LocalServer, as_user: As, user: str) -> None:
         secret = new_token(as_user(user))["token"]
-        url = guarded.settings.database
-        if url.is_sqlite:
-            rows = sqlite3.connect(url.path).execute("SELECT * FROM api_tokens").fetchall()
-        else:
-            rows = execute(guarded.settings.database_url.get_secret_value(), "SELECT * FROM api_tokens")
-        assert rows
-        text = "".join(str(value) for row in rows for value in tuple(row))
+        found = side_effects.rows(guarded.settings, "SELECT * FROM api_tokens")
+        assert found
+        text = "".join(str(value) for row in found for value in row)
         assert secret not in text
         assert secret[3:46] not in text
 

@@ -11,7 +11,9 @@ try {
   page.on('console', (message) => told.push(`${message.type()}: ${message.text()}`))
   page.on('pageerror', (error) => told.push(String(error)))
   await page.setViewport({ width: 1280, height: 800 })
-  await page.goto(`${address}/app/inbox`)
+  // The page itself says when it is ready; a busy machine takes its time.
+  const patient = { waitUntil: 'domcontentloaded', timeout: 90_000 }
+  await page.goto(`${address}/app/inbox`, patient)
   await upToDate(page)
 
   await add(page, 'Call mum tomorrow 18:00 @phone !1')
@@ -29,7 +31,7 @@ try {
   await shown(page, 'Call mum', 'Buy oat milk')
   await upToDate(page)
 
-  await page.reload()
+  await page.reload(patient)
   await upToDate(page) // keys are heard from then on
   await shown(page, 'Call mum', 'Buy oat milk')
   await press(page, '/')

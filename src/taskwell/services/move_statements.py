@@ -33,9 +33,9 @@ from taskwell.services.task_statements import (
     TaskKey,
     locked_sql,
     numbered_sql,
+    numbers_by_user,
     prepared,
     sqlite_values,
-    take_numbers,
 )
 from taskwell.services.tasks import TaskNotFound
 
@@ -243,7 +243,7 @@ async def _move_task(transaction: Transaction, key: MoveKey) -> TaskJson | TaskN
     position = key_at(*((beside, behind) if key.after else (behind, beside)))
     if position is None:
         return NotCoalesced()
-    numbers = (await take_numbers(transaction, [key.user_id]))[key.user_id]
+    numbers = (await numbers_by_user(transaction, [key.user_id]))[key.user_id]
     written = {**values, "now": utc_now(), "version": next(numbers), "position": position}
     record = {"object_id": key.id, "changes": _changes(old, position), **transaction.actor._asdict()}
     await transaction.write_prepared(_RECORD_MOVE, [written | record])

@@ -170,14 +170,14 @@ async def _numbers_to_toggle(transaction: Transaction, keys: Sequence[TaskKey]) 
     wanted = {tuple(sqlite_values(key).values()): key for key in keys}
     found = set(await transaction.fetch_prepared(_FIND_TO_TOGGLE, keys=json.dumps(list(wanted))))
     there = [key for values, key in wanted.items() if values in found]
-    numbers = await take_numbers(transaction, [key.user_id for key in there])
+    numbers = await numbers_by_user(transaction, [key.user_id for key in there])
     return {key: next(numbers[key.user_id]) for key in there}
 
 
 async def _create_one_by_one(
     transaction: Transaction, inputs: Sequence[NewTask]
 ) -> list[TaskJson | UserNotFound]:
-    numbers = await take_numbers(transaction, [new.user_id for new in inputs])
+    numbers = await numbers_by_user(transaction, [new.user_id for new in inputs])
     who = transaction.actor._asdict()
     outcomes: list[TaskJson | UserNotFound] = []
     records = []
@@ -194,8 +194,8 @@ async def _create_one_by_one(
     return outcomes
 
 
-async def take_numbers(transaction: Transaction, user_ids: Iterable[str]) -> dict[str, Iterator[int]]:
-    """The next numbers of each user who exists: one for each time that the user is named."""
+async def numbers_by_user(transaction: Transaction, user_ids: Iterable[str]) -> dict[str, Iterator[int]]:
+    """Take the next numbers of each user who exists: one for each time that the user is named."""
     taken = {}
     for user_id, count in Counter(user_ids).items():
         rows = await transaction.fetch_prepared(_TAKE_NUMBERS, user_id=user_id, count=count)

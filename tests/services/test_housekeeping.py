@@ -7,10 +7,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from harness.databases import execute as sql
 from harness.responses import create
 from harness.servers import local_server, server_process, wait_for
-from harness.side_effects import execute, instant
+from harness.side_effects import execute, instant, rows
 from taskwell.core.clock import utc_now
 from taskwell.core.settings import Settings
 from taskwell.database.database import Database
@@ -22,15 +21,8 @@ LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 def count(settings: Settings, table: str) -> int:
     """How many rows there are, asked beside the server."""
-    statement = f"SELECT count(*) FROM {table}"
-    if not settings.database.is_sqlite:
-        number: int = sql(settings.database_url.get_secret_value(), statement)[0][0]
-        return number
-    import sqlite3  # noqa: PLC0415
-    from contextlib import closing  # noqa: PLC0415
-
-    with closing(sqlite3.connect(settings.database.path)) as connection:
-        return int(connection.execute(statement).fetchone()[0])
+    ((number,),) = rows(settings, f"SELECT count(*) FROM {table}")
+    return int(number)
 
 
 def fill(settings: Settings, tasks: int = 3) -> None:

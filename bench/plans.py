@@ -867,8 +867,16 @@ class StepByStep(Transaction):
             return await super().fetch_prepared(statement, **values)
         connection: Any = self._connection
         sql, arguments = statement.compiled(connection.dialect, values)
-        rows: Rows = await connection.run_sync(lambda sync: sync.exec_driver_sql(sql, tuple(arguments)).all())
+        rows: Rows = (await connection.exec_driver_sql(sql, tuple(arguments))).all()
         return rows
+
+    async def write_prepared(
+        self, statement: PreparedStatement, rows: Iterable[Mapping[str, object]]
+    ) -> None:
+        connection: Any = self._connection
+        for values in rows:
+            sql, arguments = statement.compiled(connection.dialect, values)
+            await connection.exec_driver_sql(sql, tuple(arguments))
 
 
 @dataclass(slots=True)

@@ -130,24 +130,22 @@ class TestComplete:
         assert all_tasks(client, tasks) == tree
 
     @pytest.mark.parametrize("way", WAYS)
-    @pytest.mark.parametrize(
-        "body",
-        [
+    def test_anything_else_is_refused(
+        self, client: httpx2.Client, tasks: str, tree: dict[str, Task], way: str, subtests: pytest.Subtests
+    ) -> None:
+        bodies: list[dict[str, Any]] = [
             {"subtasks": "complete"},
             {"subtasks": "complete", "completed": False},
             *({"subtasks": value, "completed": True} for value in WRONG),
-        ],
-        ids=repr,
-    )
-    def test_anything_else_is_refused(
-        self, client: httpx2.Client, tasks: str, tree: dict[str, Task], way: str, body: Any
-    ) -> None:
-        found = problem(send(client, tasks, tree["a"], way, body), 400, "validation_error")
-        if body["subtasks"] != "\0x":  # no JSON of ours has it
-            (told,) = found["errors"]
-            assert told["code"] == "invalid_subtasks"
-            assert told["pointer"].endswith("/subtasks")
-        assert all_tasks(client, tasks) == tree
+        ]
+        for body in bodies:
+            with subtests.test(body=repr(body)):
+                found = problem(send(client, tasks, tree["a"], way, body), 400, "validation_error")
+                if body["subtasks"] != "\0x":  # no JSON of ours has it
+                    (told,) = found["errors"]
+                    assert told["code"] == "invalid_subtasks"
+                    assert told["pointer"].endswith("/subtasks")
+                assert all_tasks(client, tasks) == tree
 
     @pytest.mark.parametrize("status", ["open", "in_progress"])
     def test_a_status_that_is_not_done_is_refused(

@@ -17,6 +17,7 @@ from harness.servers import LocalServer, local_server
 from harness.side_effects import execute
 from taskwell.core.settings import Settings
 from taskwell.schemas.types import searched
+from tests.conftest import EVERYTHING
 from tests.rest.test_queries import pages
 
 Task = dict[str, Any]
@@ -448,6 +449,8 @@ _FILTERS = (
     "", "due=any", "due=any&completed=false", f"due_after=2026-11-19&tz={BERLIN}", "due=none,any",
     "list=inbox", "priority=1,5,9", "priority=none,9", "started=false&tz=UTC",
 )  # fmt: skip
+# Each order with some of the filters is read page by page too, which takes up to twenty requests.
+_SHARE_BY_PAGES = 4
 
 
 def _sorted(tasks: Sequence[Task], sort: str) -> list[Task]:
@@ -473,11 +476,13 @@ def _sorted(tasks: Sequence[Task], sort: str) -> list[Task]:
 
 class TestOrders:
     def test_are_those_of_python_page_by_page(self, made: Made, subtests: pytest.Subtests) -> None:
-        for sort in ORDERS:
+        for number, sort in enumerate(ORDERS):
             for place, query in enumerate(_FILTERS):
                 with subtests.test(sort=sort, query=query):
                     tasks = _sorted(expected(made, query), sort)
                     assert found(made, f"{query}&sort={sort}") == tasks
+                    if (number + place) % _SHARE_BY_PAGES and not EVERYTHING:
+                        continue
                     limit = (5, 17, 100)[place % 3]
                     path = f"{made.path}?{query}&sort={sort}&limit={limit}"
                     assert [task for page in pages(made.client, path) for task in page] == tasks

@@ -365,7 +365,7 @@ def _wait_until_up(process: subprocess.Popen[bytes], url: str, log: Path) -> Non
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=10)
+        process.wait(timeout=2)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # children that it left behind, too
     process.wait()

@@ -71,7 +71,9 @@ def admin_url() -> str:
 def new_postgres_database(template: str | None = None) -> Iterator[str]:
     """The URL of a database on the tests' server: an empty one, or a copy of the template."""
     name = f"taskwell_{uuid4().hex}"
-    execute(admin_url(), f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}"' if template else ""))
+    # Without fsync, to copy the files takes a fifth of the time of the default, which logs each page.
+    source = f"TEMPLATE {template or 'template1'} STRATEGY file_copy"
+    execute(admin_url(), f'CREATE DATABASE "{name}" {source}')
     try:
         yield make_url(admin_url()).set(database=name).render_as_string(hide_password=False)
     finally:

@@ -52,6 +52,7 @@ class Neon:
     root: Path
     starter: Executor  # of one thread: what it starts ends with it
     database: str = ""
+    begun: int = 0  # how long the log was when the database was made
 
     def url(self, *, pooled: bool = True, host: str = "localhost", root: Path | None = None) -> str:
         port = self.bouncer.port if pooled else self.postgres.port
@@ -95,7 +96,7 @@ class Neon:
 
     def heard(self) -> list[str]:
         """All statements and connections that the database has had."""
-        log = (self.postgres.folder / "log").read_text(errors="replace")
+        log = (self.postgres.folder / "log").read_bytes()[self.begun :].decode(errors="replace")
         lines = [line for line in log.splitlines() if line.startswith(f"<{self.database}> ")]
         return [line for line in lines if re.search(r"LOG: +(statement|execute|connection auth)", line)]
 
@@ -145,10 +146,30 @@ def cluster() -> Iterator[Neon]:
 
 
 @pytest.fixture
-def neon(cluster: Neon) -> Iterator[Neon]:
-    """A new database, and a new pooler."""
-    cluster.database = f"tasks_{uuid4().hex}"
+def empty(cluster: Neon) -> Iterator[Neon]:
+    """A new database without a table, and a new pooler."""
+    yield from with_pooler(cluster, "template1")
+
+
+@pytest.fixture
+def neon(cluster: Neon, template: str) -> Iterator[Neon]:
+    """The same with the tables, for what is not about how they come about."""
+    yield from with_pooler(cluster, template)
+
+
+@pytest.fixture(scope="module")
+def template(cluster: Neon) -> str:
+    """The name of a database that is at the head: the migrations take a second."""
+    cluster.database = "template_at_the_head"
     cluster.sql(f"CREATE DATABASE {cluster.database} OWNER {APP}")
+    asyncio.run(startup.upgrade(Settings(database_url=cluster.url(pooled=False))))
+    return cluster.database
+
+
+def with_pooler(cluster: Neon, template: str) -> Iterator[Neon]:
+    cluster.database = f"tasks_{uuid4().hex}"
+    cluster.begun = (cluster.postgres.folder / "log").stat().st_size
+    cluster.sql(f"CREATE DATABASE {cluster.database} OWNER {APP} TEMPLATE {template}")
     cluster.bouncer.start()
     try:
         yield cluster
@@ -186,10 +207,10 @@ def refusal(settings: Settings) -> str:
 
 class TestCertificates:
     @pytest.mark.parametrize("pooled", [True, False], ids=["pooled", "direct"])
-    def test_one_that_is_right(self, neon: Neon, pooled: bool) -> None:
-        with client_of(neon.settings(database_url=neon.url(pooled=pooled))) as client:
+    def test_one_that_is_right(self, empty: Neon, pooled: bool) -> None:
+        with client_of(empty.settings(database_url=empty.url(pooled=pooled))) as client:
             create(client, TASKS)
-            assert neon.sql("SELECT count(*) FROM pg_stat_ssl NATURAL JOIN pg_stat_activity "
+            assert empty.sql("SELECT count(*) FROM pg_stat_ssl NATURAL JOIN pg_stat_activity "
                             f"WHERE ssl AND usename = '{APP}'")[0][0] > 0  # fmt: skip
 
     @pytest.mark.parametrize("pooled", [True, False], ids=["pooled", "direct"])
@@ -217,13 +238,13 @@ class TestCertificates:
 
 
 class TestMigrations:
-    def test_go_past_the_pooler(self, neon: Neon) -> None:
+    def test_go_past_the_pooler(self, empty: Neon) -> None:
         """Which is not there yet."""
-        neon.bouncer.stop()
-        asyncio.run(startup.upgrade(neon.settings()))
-        with client_of(neon.settings(migrate_at_start=False)) as client:
+        empty.bouncer.stop()
+        asyncio.run(startup.upgrade(empty.settings()))
+        with client_of(empty.settings(migrate_at_start=False)) as client:
             unavailable(client.get(TASKS))
-            neon.bouncer.start()
+            empty.bouncer.start()
             wait_for(lambda: client.get("/health/ready").status_code == 200)
             create(client, TASKS)
 
@@ -332,9 +353,9 @@ SESSION = ",".join([*_SESSION, "taskwell.user_id"])
 
 
 @pytest.fixture
-def lenient(neon: Neon) -> Iterator[Neon]:
+def lenient(empty: Neon) -> Iterator[Neon]:
     """A pooler that refuses no start-up parameter."""
-    yield from started_as(neon, ignored=SESSION)
+    yield from started_as(empty, ignored=SESSION)
 
 
 @pytest.fixture
@@ -363,7 +384,7 @@ def backend_of(server: LocalServer) -> PostgresBackend:
 class TestAPoolerThatIsNotToldOf:
     """Supabase's, DigitalOcean's and one's own have no `-pooler` in their names."""
 
-    @pytest.mark.parametrize("kind", ["neon", "lenient"], ids=["refuses parameters", "ignores them"])
+    @pytest.mark.parametrize("kind", ["empty", "lenient"], ids=["refuses parameters", "ignores them"])
     def test_is_found_out(self, kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
         neon: Neon = request.getfixturevalue(kind)
         environment = {"DATABASE_URL": neon.url()}
@@ -456,9 +477,9 @@ class TestAPoolerThatIsNotToldOf:
                 assert client.post("/api/tasks", json=NEW, headers=mine).status_code == 201
                 assert len(client.get("/api/tasks", headers=mine).json()) == 1
 
-    def test_doctor_tells_of_it(self, neon: Neon) -> None:
-        asyncio.run(startup.upgrade(Settings(database_url=neon.url())))
-        findings = asyncio.run(doctor.examine(Settings(database_url=neon.url())))
+    def test_doctor_tells_of_it(self, empty: Neon) -> None:
+        asyncio.run(startup.upgrade(Settings(database_url=empty.url())))
+        findings = asyncio.run(doctor.examine(Settings(database_url=empty.url())))
         said = [finding.says for finding in findings if finding.check == "pooler"]
         (says,) = said
         assert says.startswith("connections go through a pooler: statements are not kept prepared")

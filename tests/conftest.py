@@ -47,6 +47,18 @@ _SLOW = (
 _RUN_ONCE = {"docs", "fuzz", "stress"}
 # The second mount has the same routes (tests/rest/test_mounts.py), so that a share of its cases is enough.
 _SHARE_OF_SECOND_MOUNT = 6
+# What is about connections, credentials, processes and browsers is decided before a statement is sent: half
+# of these cases run on the one database, half on the other.
+_ON_ONE_DATABASE = (
+    "cli/test_serve.py", "http/test_connection.py", "http/test_embedding.py", "http/test_root_path.py",
+    "http/test_metrics.py::TestSeveralProcesses", "security/test_identity.py", "security/test_issuers.py",
+    "security/test_slow_clients.py", "security/test_streams.py",
+    "stress/test_stress.py::TestStress::test_a_rolling_restart_fails_no_request",
+    "stress/test_stress.py::TestStress::test_an_overloaded_server_goes_on_and_tells_the_others",
+    "stress/test_stress.py::TestStress::test_bodies_without_end_take_no_memory",
+    "stress/test_stress.py::TestStress::test_slow_clients_are_cut",
+    "web/test_firefox.py",
+)  # fmt: skip
 _stack = ExitStack()
 
 
@@ -80,7 +92,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    if item.nodeid.removeprefix("tests/").startswith(_SLOW):
+    if _name(item).startswith(_SLOW):
         item.add_marker(pytest.mark.slow)
 
 
@@ -127,13 +139,22 @@ def _dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
 
 
 def _is_left_out(item: pytest.Item) -> bool:
-    """Whether it is of the second mount, and of the share that is not run."""
+    """Whether it is of the second mount or the other database, and of the share that is not run."""
     parameters = getattr(getattr(item, "callspec", None), "params", {})
+    if _name(item).startswith(_ON_ONE_DATABASE):
+        for database in {*DATABASES} & {value for value in parameters.values() if isinstance(value, str)}:
+            case = item.nodeid.replace(database, "")
+            if DATABASES[crc32(case.encode()) % len(DATABASES)] != database:
+                return True
     if parameters.get("tasks") != SECOND_MOUNT:
         return False
     if FAST or item.get_closest_marker("both_mounts") is not None:
         return FAST
     return crc32(item.nodeid.encode()) % _SHARE_OF_SECOND_MOUNT != 0
+
+
+def _name(item: pytest.Item) -> str:
+    return item.nodeid.removeprefix("tests/")
 
 
 def pytest_unconfigure() -> None:

@@ -2,12 +2,14 @@
 
 What it forks has arguments, environment, folder, files and cores of its own, as a program has. What the
 loader or Python itself reads as a program starts, it cannot be given: `can_start` says so. Only on Linux.
+The worker processes of a server that was forked are forked from it, and otherwise as they are when spawned.
 """
 
 import ctypes
 import gc
 import json
 import os
+import re
 import runpy
 import select
 import signal
@@ -16,8 +18,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
+from multiprocessing import util
+from multiprocessing.spawn import spawn_main
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock
@@ -47,6 +51,8 @@ _READ_AT_THE_START = ("LD_", "OTEL_", "PYTHON")
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 _ROOT = Path(__file__).parents[1]
 _MESSAGE_BYTES = 1 << 17
+_WORKER = "--multiprocessing-fork"  # the argument of a process that multiprocessing spawns
+_spawn = util.spawnv_passfds
 
 
 def can_start(environment: Mapping[str, str]) -> bool:
@@ -102,10 +108,16 @@ class WarmPython:
         self._lock = Lock()
 
     def start(
-        self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], files: Sequence[int]
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        files: Sequence[int],
+        module: str = "taskwell",
     ) -> WarmProcess:
         """`files`: standard output and error; there is no input."""
         order = {
+            "module": module,
             "arguments": list(arguments),
             "folder": str(folder),
             "environment": dict(environment),
@@ -126,7 +138,9 @@ class WarmPython:
 
 
 @contextmanager
-def warm_python() -> Iterator[WarmPython]:
+def warm_python(source: Path | None = None) -> Iterator[WarmPython]:
+    """`source`: a folder with a package in the place of the installed one."""
+    path = [] if source is None else [str(source)]
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with here:
         with there:
@@ -134,7 +148,7 @@ def warm_python() -> Iterator[WarmPython]:
                 [sys.executable, "-m", "harness.warm", str(there.fileno())],
                 cwd="/",  # where no `.env` is
                 env={name: os.environ[name] for name in os.environ if not name.startswith("TASKWELL_")}
-                | {"PYTHONPATH": os.pathsep.join(filter(None, [*sys.path, str(_ROOT)]))},
+                | {"PYTHONPATH": os.pathsep.join(filter(None, [*path, *sys.path, str(_ROOT)]))},
                 stdin=subprocess.DEVNULL,
                 pass_fds=[there.fileno()],
             )
@@ -188,16 +202,17 @@ def start(
     *,
     under: Sequence[str] = (),
     cold: bool = False,
+    module: str = "taskwell",
 ) -> WarmProcess | subprocess.Popen[bytes]:
-    """Start `taskwell`. `files`: standard output and error. `under`: a command that runs it.
+    """Start `taskwell`, or what another `module` is. `files`: standard output and error.
 
-    `cold`: as an operator would, whether or not a process is shared.
+    `under`: a command that runs it. `cold`: as an operator would, whether or not a process is shared.
     """
     if _shared.wanted and not (under or cold) and can_start(environment):
-        return _shared.python().start(arguments, folder, environment, files)
+        return _shared.python().start(arguments, folder, environment, files, module)
     output, errors = files
     return subprocess.Popen(
-        [*under, sys.executable, "-m", "taskwell", *arguments],
+        [*under, sys.executable, "-m", module, *arguments],
         cwd=folder,
         env=dict(environment),
         stdin=subprocess.DEVNULL,
@@ -249,7 +264,7 @@ def main(number: int) -> None:
 
 
 def _become(order: Mapping[str, Any], files: Sequence[int]) -> None:
-    """Run `python -m taskwell` in what has been forked."""
+    """Run `python -m` in what has been forked."""
     ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
     for number, opened in enumerate(files, start=1):
         os.dup2(opened, number)
@@ -261,7 +276,39 @@ def _become(order: Mapping[str, Any], files: Sequence[int]) -> None:
     time.tzset()
     sys.path[:2] = [order["folder"]]  # instead of this one's folder and its PYTHONPATH
     sys.argv[1:] = order["arguments"]
-    runpy.run_module("taskwell", run_name="__main__", alter_sys=True)
+    util.spawnv_passfds = _spawn_worker
+    runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
+
+
+def _spawn_worker(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
+    """In the place of multiprocessing's own, which would start a Python that imports everything."""
+    if _WORKER not in args:
+        return _spawn(path, args, passfds)
+    if pid := os.fork():
+        return pid
+    code: object = 1
+    try:
+        _forget_parent(passfds)
+        sys.argv[:] = ["-c", _WORKER]
+        given = dict(re.findall(r"(\w+)=(\d+)", args[-2]))
+        spawn_main(**{name: int(number) for name, number in given.items()})
+    except SystemExit as end:
+        code = end.code
+    finally:  # what of the parent's is on the stack must not be cleaned up
+        os._exit(code if isinstance(code, int) else 0)
+
+
+def _forget_parent(files: Sequence[int]) -> None:
+    """Its handlers of signals, and the files that a new program would not inherit."""
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            standard = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, standard)
+    kept = {0, 1, 2, *files}
+    for file in [int(link.name) for link in Path("/proc/self/fd").iterdir()]:
+        if file not in kept:
+            with suppress(OSError):  # the one by which the folder was read
+                os.close(file)
 
 
 if __name__ == "__main__":

@@ -26,17 +26,18 @@ from harness.postgres import PostgresServer, free_port
 from harness.responses import problem
 from harness.servers import ServerProcess, server_process, wait_for
 from taskwell import __version__
+from tests.conftest import EVERYTHING
 from tests.core.test_database_url import stranger
 
 pytestmark = pytest.mark.slow
+
+Done = subprocess.CompletedProcess[str]
 
 _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
 _PR_CAPBSET_DROP = 24
 
 
-def run(
-    *arguments: str, before: Callable[[], None] | None = None, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, before: Callable[[], None] | None = None, **environment: str) -> Done:
     if before is None:
         return warm.run(*arguments, environment=os.environ | environment)
     return subprocess.run(
@@ -249,7 +250,7 @@ class TestUnixSocket:
         assert "TASKWELL_UDS excludes TASKWELL_HOST and TASKWELL_PORT" in done.stderr
 
 
-def refusal_of(done: subprocess.CompletedProcess[str]) -> str:
+def refusal_of(done: Done) -> str:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     return done.stderr.removeprefix("taskwell: ")
@@ -376,55 +377,71 @@ class TestAWorkingFolderThatIsGone:
         "serve", "doctor", "db upgrade", "db check", "db new-epoch", "db downgrade base --yes",
         "backup x.bak", "users list", "tokens list --user ada", "move sqlite:///a.db sqlite:///b.db",
     )  # fmt: skip
+    ELSEWHERE = ("doctor", "db upgrade", "config", "serve")
     # Python and the application start in the folder that is gone, which each command is forked from.
     PROGRAM = """
-import json, os, runpy, sys
-commands, shown = json.loads(sys.argv[1]), sys.argv[2]
+import gc, json, os, runpy, sys
+orders, shown = json.loads(sys.argv[1]), sys.argv[2]
 os.rmdir(os.getcwd())
 import taskwell.app, taskwell.cli
-for number, command in enumerate(commands):
+import taskwell.admin.backup, taskwell.admin.doctor, taskwell.admin.transfer, alembic.command, uvicorn
+gc.freeze()  # or each that ends looks for garbage in all of it
+for number, (command, environment) in enumerate(orders):
     if not os.fork():
         for file in (1, 2):
             os.dup2(os.open(f"{shown}/{number}-{file}", os.O_WRONLY | os.O_CREAT), file)
+        os.environ.update(environment)
         sys.argv[1:] = command.split()
         runpy.run_module("taskwell", run_name="__main__", alter_sys=True)
     print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
 """
 
-    def run(self, folder: Path, *commands: str, **environment: str) -> list[subprocess.CompletedProcess[str]]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def ended(cls, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Done]]:
+        """What each command did with a database file in it, and with one elsewhere (and a port in use)."""
+        folder = tmp_path_factory.mktemp("folders")
+        url = f"sqlite:///{folder}/tasks.db"
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = {"TASKWELL_PORT": str(taken.getsockname()[1])}
+            done = cls.run(
+                folder,
+                *((command, {"TASKWELL_PORT": str(free_port())}) for command in cls.COMMANDS),
+                *((command, {"DATABASE_URL": url, **port}) for command in cls.ELSEWHERE),
+            )
+        return {"in it": done[: len(cls.COMMANDS)], "elsewhere": done[len(cls.COMMANDS) :]}
+
+    @classmethod
+    def run(cls, folder: Path, *orders: tuple[str, dict[str, str]]) -> list[Done]:
+        """Commands, each with what its environment has besides."""
         gone, shown = folder / "gone", folder / "shown"
         gone.mkdir()
         shown.mkdir()
         codes = subprocess.run(
-            [sys.executable, "-c", self.PROGRAM, json.dumps(commands), str(shown)], cwd=gone,
-            env=os.environ | environment, stdout=subprocess.PIPE, text=True, timeout=110, check=True,
+            [sys.executable, "-c", cls.PROGRAM, json.dumps(orders), str(shown)], cwd=gone,
+            stdout=subprocess.PIPE, text=True, timeout=110, check=True,
         ).stdout.split()  # fmt: skip
-        assert len(codes) == len(commands)
+        assert len(codes) == len(orders)
         return [
             subprocess.CompletedProcess(
                 command, int(code), *((shown / f"{number}-{file}").read_text() for file in (1, 2))
             )
-            for number, (command, code) in enumerate(zip(commands, codes, strict=True))
+            for number, ((command, _), code) in enumerate(zip(orders, codes, strict=True))
         ]
 
-    def test_a_database_file_in_it_cannot_be_used(self, tmp_path: Path) -> None:
-        for done in self.run(tmp_path, *self.COMMANDS, TASKWELL_PORT=str(free_port())):
+    def test_a_database_file_in_it_cannot_be_used(self, ended: dict[str, list[Done]]) -> None:
+        for done in ended["in it"]:
             assert done.returncode == 1, done
             *_, line = (done.stdout + done.stderr).splitlines()
             assert "Traceback" not in done.stderr
             assert " cannot be found: the working directory is missing or not accessible" in line
 
-    def test_is_nothing_to_a_file_elsewhere(self, tmp_path: Path) -> None:
-        commands = ("doctor", "db upgrade", "config")
-        for done in self.run(tmp_path, *commands, DATABASE_URL=f"sqlite:///{tmp_path}/tasks.db"):
+    def test_is_nothing_to_a_file_elsewhere(self, ended: dict[str, list[Done]]) -> None:
+        for done in ended["elsewhere"][:-1]:
             assert (done.returncode, done.stderr) == (0, ""), done
 
-    def test_is_nothing_to_a_server_of_a_file_elsewhere(self, tmp_path: Path) -> None:
-        taken = socket.create_server(("127.0.0.1", 0))
-        with taken:
-            port = str(taken.getsockname()[1])
-            url = f"sqlite:///{tmp_path}/tasks.db"
-            (done,) = self.run(tmp_path, "serve", DATABASE_URL=url, TASKWELL_PORT=port)
+    def test_is_nothing_to_a_server_of_a_file_elsewhere(self, ended: dict[str, list[Done]]) -> None:
+        done = ended["elsewhere"][-1]
         assert "cannot listen on" in done.stderr
         assert "Traceback" not in done.stderr
 
@@ -538,7 +555,7 @@ class TestMigrations:
 class TestProcesses:
     def test_several_serve_one_database(self, database_url: str, tmp_path: Path) -> None:
         server = ServerProcess(tmp_path, {"DATABASE_URL": database_url})
-        server.start("--workers", "2", cold=True)
+        server.start("--workers", "2", cold=EVERYTHING)  # the next test always starts as an operator does
         try:
             server.wait_until_up()
             wait_for(lambda: len(pids(server)) == 2)

@@ -2,9 +2,8 @@
 
 import logging
 import os
+import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from harness import warm
 from harness.postgres import free_port
 from harness.servers import serving, wait_for
 from taskwell.app import create_app
@@ -22,7 +22,6 @@ from taskwell.http.security import _is_local
 from tests.http.test_root_path import fastapi_parent
 
 NEW = {"title": "Buy milk"}
-ALLOWED = {"TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS": "true"}
 
 
 class TestWithoutItsLifespan:
@@ -62,22 +61,23 @@ class TestWithinAnotherApplication:
 
 
 @contextmanager
-def uvicorn_process(folder: Path, *options: str, **environment: str) -> Iterator[Path]:
-    """`uvicorn taskwell.asgi:app` as an operator runs it; its log."""
+def uvicorn_process(folder: Path, *options: str, cold: bool = False, **environment: str) -> Iterator[Path]:
+    """`uvicorn taskwell.asgi:app` as an operator runs it; its log. `cold`: as for `harness.warm.start`."""
     log = folder / "server.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "taskwell.asgi:app", *options],
-            cwd=folder,
-            env=os.environ | environment,
-            stdout=output,
-            stderr=output,
+        process = warm.start(
+            ["taskwell.asgi:app", *options],
+            folder,
+            os.environ | environment,
+            (output.fileno(), output.fileno()),
+            cold=cold,
+            module="uvicorn",
         )
     try:
         wait_for(lambda: "Uvicorn running" in log.read_text() or process.poll() is not None)
         yield log
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
 
 
@@ -114,13 +114,14 @@ class TestUnderUvicorn:
 
     def test_it_is_served_when_that_is_allowed(self, tmp_path: Path) -> None:
         port, address = str(free_port()), own_address()
-        with uvicorn_process(tmp_path, "--host", "0.0.0.0", "--port", port, **ALLOWED):
+        allowed = {"TASKWELL_ALLOW_STUB_AUTH_ON_PUBLIC_ADDRESS": "true"}
+        with uvicorn_process(tmp_path, "--host", "0.0.0.0", "--port", port, cold=False, **allowed):
             assert httpx2.get(f"http://{address}:{port}/api/tasks").status_code == 200
 
     def test_a_unix_socket_is_served(self, tmp_path: Path) -> None:
         path = str(tmp_path / "s")
         with (
-            uvicorn_process(tmp_path, "--uds", path),
+            uvicorn_process(tmp_path, "--uds", path, cold=True),
             httpx2.Client(transport=httpx2.HTTPTransport(uds=path)) as client,
         ):
             assert client.get("http://localhost/api/tasks").status_code == 200

@@ -1,12 +1,21 @@
 """A database with something of everything in it."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
-from harness.databases import new_database
+from harness.databases import new_database, new_postgres_database
+from harness.side_effects import execute
+from taskwell.core.settings import Settings
 from tests.cli.contents import fill
+
+FilledCopy = Callable[[str, Path], AbstractContextManager[str]]
+OTHER = {"sqlite": "postgresql", "postgresql": "sqlite"}
 
 
 @pytest.fixture
@@ -16,11 +25,35 @@ def database_url(database_kind: str, tmp_path: Path) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def filled_copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FilledCopy]:
+    """Makes a copy in a folder, and gives its URL: to fill one anew takes a hundred and more requests."""
+    with ExitStack() as stack:
+
+        @cache
+        def original(kind: str) -> str:
+            url = stack.enter_context(new_database(kind, tmp_path_factory.mktemp("original")))
+            fill(url)
+            return str(make_url(url).database)
+
+        @contextmanager
+        def copy(kind: str, folder: Path) -> Iterator[str]:
+            if kind == "sqlite":
+                shutil.copytree(Path(original(kind)).parent, folder, dirs_exist_ok=True)
+                yield f"sqlite:///{folder}/test.db"
+            else:
+                with new_postgres_database(original(kind)) as url:
+                    yield url
+
+        yield copy
+
+
 @pytest.fixture(scope="module")
-def filled(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def filled(
+    database_kind: str, filled_copy: FilledCopy, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """Its URL. Tests only read it."""
-    with new_database(database_kind, tmp_path_factory.mktemp("filled")) as url:
-        fill(url)
+    with filled_copy(database_kind, tmp_path_factory.mktemp("filled")) as url:
         yield url
 
 
@@ -34,6 +67,15 @@ def any_other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 @pytest.fixture
 def other(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an empty database of the other kind."""
-    kind = "postgresql" if database_kind == "sqlite" else "sqlite"
-    with new_database(kind, tmp_path_factory.mktemp("other")) as url:
+    with new_database(OTHER[database_kind], tmp_path_factory.mktemp("other")) as url:
+        yield url
+
+
+@pytest.fixture
+def other_filled(
+    database_kind: str, filled_copy: FilledCopy, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The URL of a database of the other kind that holds something else."""
+    with filled_copy(OTHER[database_kind], tmp_path_factory.mktemp("other")) as url:
+        execute(Settings(database_url=url), "UPDATE tasks SET title = 'Of another'")
         yield url

@@ -20,12 +20,12 @@ USERS = ("ada", "bob", "cid")
 TEXT = "Ærøskøbing ☃ 買い物 \U0001f9c0 'quoted' \"twice\" \\ % line\nend\ttab"
 
 
-def fill(url: str, seed: int = 1) -> None:
+def fill(url: str) -> None:
     """Tasks alive, in the trash and purged, of three users; lists, a label, keys, a token, an erased user."""
     settings = Settings(database_url=url)
     with local_server(settings) as server, httpx2.Client(base_url=server.url) as client:
-        for number, user in enumerate(USERS):
-            scribble(client, f"/api/{user}/tasks", seed + number, 40)
+        for seed, user in enumerate(USERS, start=1):
+            scribble(client, f"/api/{user}/tasks", seed, 40)
             create(client, f"/api/{user}/tasks", title=TEXT[:30], description=TEXT)
         client.post("/api/users", json={"id": "eve", "email": "eve@example.com"})
         client.post("/api/ada/tasks", json={"title": "Once"}, headers={"Idempotency-Key": "a key"})

@@ -22,7 +22,8 @@ from harness.responses import create
 from harness.servers import local_server, server_process
 from taskwell.core.settings import Settings
 from tests.cli.commands import done, refused, taskwell
-from tests.cli.contents import contents, empty, fill
+from tests.cli.conftest import FilledCopy
+from tests.cli.contents import contents, empty
 
 pytestmark = pytest.mark.slow
 
@@ -143,12 +144,11 @@ def read_only(folder: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def snapshot(tmp_path: Path) -> Path:
+def snapshot(tmp_path: Path, filled_copy: FilledCopy) -> Path:
     """What a disk's snapshot has of a database that is being written: the last changes are in its WAL."""
     live, taken = tmp_path / "live", tmp_path / "snapshot"
     live.mkdir()
-    fill(f"sqlite:///{live}/tasks.db")
-    with closing(sqlite3.connect(live / "tasks.db")) as connection:
+    with filled_copy("sqlite", live), closing(sqlite3.connect(live / "test.db")) as connection:
         connection.execute("UPDATE tasks SET title = 'In the WAL'")
         connection.commit()
         shutil.copytree(live, taken)
@@ -160,7 +160,7 @@ class TestOfASnapshotThatMayNotBeWritten:
     def back_up(self, snapshot: Path, file: Path) -> set[object]:
         before = {path.name: path.read_bytes() for path in snapshot.iterdir()}
         with read_only(snapshot) as view:
-            done(f"sqlite:///{view}/tasks.db", "backup", str(file))
+            done(f"sqlite:///{view}/test.db", "backup", str(file))
         assert {path.name: path.read_bytes() for path in snapshot.iterdir()} == before
         return {title for (title,) in rows(file, "SELECT title FROM tasks")}
 
@@ -168,17 +168,17 @@ class TestOfASnapshotThatMayNotBeWritten:
         assert self.back_up(snapshot, tmp_path / "tasks.bak") == {"In the WAL"}
 
     def test_of_a_server_that_was_stopped(self, snapshot: Path, tmp_path: Path) -> None:
-        with closing(sqlite3.connect(snapshot / "tasks.db")) as connection:
+        with closing(sqlite3.connect(snapshot / "test.db")) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        assert not (snapshot / "tasks.db-wal").exists()
+        assert not (snapshot / "test.db-wal").exists()
         assert self.back_up(snapshot, tmp_path / "tasks.bak") == {"In the WAL"}
 
     def test_without_the_index_nothing_is_left_out(self, snapshot: Path, tmp_path: Path) -> None:
-        (snapshot / "tasks.db-shm").unlink()
+        (snapshot / "test.db-shm").unlink()
         file = tmp_path / "tasks.bak"
         with read_only(snapshot) as view:
-            told = refused(f"sqlite:///{view}/tasks.db", "backup", str(file))
-        assert "its latest changes are in tasks.db-wal" in told
+            told = refused(f"sqlite:///{view}/test.db", "backup", str(file))
+        assert "its latest changes are in test.db-wal" in told
         assert "copy both files to one" in told
         assert not file.exists()
 
@@ -195,9 +195,9 @@ class TestOfASnapshotThatMayNotBeWritten:
 
     def test_others_commands_say_so(self, snapshot: Path, tmp_path: Path) -> None:
         file = tmp_path / "tasks.bak"
-        done(f"sqlite:///{snapshot}/tasks.db", "backup", str(file))
+        done(f"sqlite:///{snapshot}/test.db", "backup", str(file))
         with read_only(snapshot) as view:
-            url = f"sqlite:///{view}/tasks.db"
+            url = f"sqlite:///{view}/test.db"
             assert "is writable" in refused(url, "restore", str(file), "--replace", "--yes")
             assert "is not writable" in taskwell(url, "doctor").stdout
             assert "is not writable" in refused(url, "backup", str(view / "tasks.bak"))

@@ -164,7 +164,7 @@ class TestRevision:
     def package(self, tmp_path: Path) -> Path:
         """A copy of the package, since the command writes into it."""
         copy = tmp_path / "source" / "taskwell"
-        shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("static"))
+        shutil.copytree(PACKAGE, copy)
         return copy
 
     def test_writes_what_the_models_have_and_the_database_has_not(
@@ -172,17 +172,21 @@ class TestRevision:
     ) -> None:
         task = package / "models" / "task.py"
         task.write_text(task.read_text() + "    colour: str | None = Field(default=None, sa_type=Text)\n")
-        source = {"PYTHONPATH": str(package.parent)}
         before = scripts(PACKAGE)
         upgrade(database_url)
+        with warm.warm_python(package.parent) as python:
+            environment = os.environ | {"DATABASE_URL": database_url}
 
-        assert db(database_url, "revision", "add the colour", **source).returncode == 0
-        (name,) = scripts(package) - before
-        assert re.fullmatch(r"\d{4}_add_the_colour\.py", name)
-        assert "sa.Column('colour', sa.Text()" in (package / VERSIONS / name).read_text()
+            def code(*arguments: str) -> int:
+                return python.start(["db", *arguments], Path.cwd(), environment, (1, 2)).wait(timeout=60)
 
-        assert db(database_url, "upgrade", **source).returncode == 0
-        assert db(database_url, "check", **source).returncode == 0
+            assert code("revision", "add the colour") == 0
+            (name,) = scripts(package) - before
+            assert re.fullmatch(r"\d{4}_add_the_colour\.py", name)
+            assert "sa.Column('colour', sa.Text()" in (package / VERSIONS / name).read_text()
+
+            assert code("upgrade") == 0
+            assert code("check") == 0
         assert scripts(PACKAGE) == before
 
     def test_needs_a_database_at_the_head(self, package: Path, sqlite_url: str) -> None:

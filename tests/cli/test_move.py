@@ -24,7 +24,7 @@ from taskwell.core.errors import StorageFull
 from taskwell.core.settings import Settings
 from taskwell.database.database import Transaction
 from tests.cli.commands import done, refused
-from tests.cli.contents import contents, empty, fill
+from tests.cli.contents import contents, empty
 from tests.database.test_row_security import by, role
 
 pytestmark = pytest.mark.slow
@@ -199,11 +199,11 @@ class TestOthers:
 
 
 class TestRefusals:
-    def test_of_a_target_that_holds_something_else(self, filled: str, other: str) -> None:
-        fill(other, seed=70)
-        before = contents(other)
-        assert refused(NOWHERE, "move", filled, other).endswith(" is not empty: move to an empty database")
-        assert contents(other) == before
+    def test_of_a_target_that_holds_something_else(self, filled: str, other_filled: str) -> None:
+        before = contents(other_filled)
+        told = refused(NOWHERE, "move", filled, other_filled)
+        assert told.endswith(" is not empty: move to an empty database")
+        assert contents(other_filled) == before != contents(filled)
 
     def test_of_a_database_onto_itself(self, filled: str) -> None:
         assert (

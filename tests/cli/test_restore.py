@@ -20,7 +20,7 @@ from taskwell.admin import epochs
 from taskwell.core.settings import Settings
 from taskwell.models.user import EPOCH
 from tests.cli.commands import done, refused, taskwell
-from tests.cli.contents import contents, empty, fill
+from tests.cli.contents import contents, empty
 
 pytestmark = pytest.mark.slow
 
@@ -98,9 +98,10 @@ class TestRestore:
             (task,) = client.get("/api/ada/tasks?q=straße").json()
         assert (task["title"], task["version"]) == ("STRASSE", 7)
 
-    def test_asks_before_it_replaces(self, backup: Path, other: str) -> None:
-        fill(other, seed=50)
+    def test_asks_before_it_replaces(self, backup: Path, other_filled: str) -> None:
+        other = other_filled
         before = contents(other)
+        assert before["tasks"] != contents(f"sqlite:///{backup}")["tasks"]
         told = refused(other, "restore", str(backup))
         assert told == "the database is not empty: --replace deletes its contents and restores the backup"
         for answer in ("n\n", ""):

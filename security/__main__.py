@@ -42,10 +42,11 @@ def main() -> int:
     return 1 if broken else 0
 
 
-def measure(database: str, unknown_keys: int, rest: float) -> Figures:
+def measure(database: str, unknown_keys: int, rest: float, *, refuses: bool = True) -> Figures:
+    """`refuses`: as for the matrix."""
     with running_issuer(*ALGORITHMS) as issuer, _server(database, issuer) as server:
         print(f"{database}: every operation as everybody who should not ...", file=sys.stderr, flush=True)
-        figures = matrix.measure(server.url, issuer)
+        figures = matrix.measure(server.url, issuer, refuses=refuses)
         print(f"{database}: hostile tokens ...", file=sys.stderr, flush=True)
         _hostile(server.url, issuer, figures)
         print(f"{database}: unknown keys, and an issuer that is away ...", file=sys.stderr, flush=True)

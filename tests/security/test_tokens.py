@@ -1,6 +1,7 @@
 """API tokens: made by whoever has signed in, shown once, kept as a digest, gone at once when revoked."""
 
 import json
+import os
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -239,7 +240,7 @@ class TestLastUse:
 
 class TestCommand:
     def run(self, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {"DATABASE_URL": f"sqlite:///{folder}/tasks.db"}
+        environment = os.environ | {"DATABASE_URL": f"sqlite:///{folder}/tasks.db"}
         return warm.run("tokens", *arguments, environment=environment)
 
     def test_makes_lists_and_revokes(self, tmp_path: Path) -> None:

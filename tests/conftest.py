@@ -50,9 +50,9 @@ _SHARE_OF_SECOND_MOUNT = 6
 # What is about connections, credentials, processes and browsers is decided before a statement is sent: half
 # of these cases run on the one database, half on the other.
 _ON_ONE_DATABASE = (
-    "cli/test_serve.py", "http/test_connection.py", "http/test_embedding.py", "http/test_root_path.py",
-    "http/test_metrics.py::TestSeveralProcesses", "security/test_identity.py", "security/test_issuers.py",
-    "security/test_slow_clients.py", "security/test_streams.py",
+    "cli/test_serve.py::TestProcesses", "http/test_connection.py", "http/test_embedding.py",
+    "http/test_metrics.py::TestSeveralProcesses", "http/test_root_path.py", "security/test_identity.py",
+    "security/test_issuers.py", "security/test_slow_clients.py",
     "stress/test_stress.py::TestStress::test_a_rolling_restart_fails_no_request",
     "stress/test_stress.py::TestStress::test_an_overloaded_server_goes_on_and_tells_the_others",
     "stress/test_stress.py::TestStress::test_bodies_without_end_take_no_memory",

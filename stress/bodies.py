@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 from collections import Counter
 
-from harness.figures import Figures, Form
+from harness.figures import SHORT, Figures, Form
 from harness.servers import ServerProcess
 from stress.client import Connection, Request
 from stress.process import resident_kib
 
 _GIGABYTE = 1_000_000_000
 _SENDERS = 20  # of each kind at once
+_SENDERS_IN_SHORT = 5  # of bytes, of which the server is long in reading as many as it takes
 _ROUNDS = 5
 _PIECES = 20_000
 _GOAL_MIB = 64
@@ -30,11 +31,12 @@ async def _measure(server: ServerProcess, form: Form) -> Figures:
     await _ask(server.port)
     before = highest = resident_kib(server.pid)
     statuses: Counter[int] = Counter()
+    of_bytes = _SENDERS_IN_SHORT if form.share <= SHORT else _SENDERS
     for _ in range(form.count(_ROUNDS, least=1)):
         sendings = [
             asyncio.ensure_future(send(server.port))
-            for send in (_claim, _send_chunks, _send_bytes)
-            for _ in range(_SENDERS)
+            for send, count in ((_claim, _SENDERS), (_send_chunks, _SENDERS), (_send_bytes, of_bytes))
+            for _ in range(count)
         ]
         while not all(sending.done() for sending in sendings):
             highest = max(highest, resident_kib(server.pid))

@@ -14,7 +14,7 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
-from harness.figures import Figures, Form
+from harness.figures import SHORT, Figures, Form
 from harness.servers import ServerProcess
 from stress.client import Answer, Connection, Request, connections
 
@@ -22,7 +22,8 @@ _WORKERS = 8
 _TASKS = 2_000
 _TASKS_IN_SHORT = 60
 _SECONDS = 15  # the shortest claim
-_PAUSE_SECONDS = 0.1
+_PAUSE_SECONDS = 0.1  # of a worker who finds nothing to take
+_PAUSE_SECONDS_IN_SHORT = 0.5  # most of a short run is waiting for claims to end
 _PATH = "/api/foreman/tasks"
 _AT_ONCE = 1_000  # tasks of a batch
 
@@ -48,6 +49,7 @@ class _Site:
 
     port: int
     left: int
+    pause: float
     random: Random
     holds: dict[str, list[_Hold]] = field(default_factory=lambda: defaultdict(list))
     done: list[_Hold] = field(default_factory=list)
@@ -71,7 +73,8 @@ def measure(server: ServerProcess, form: Form) -> Figures:
 
 async def _measure(port: int, form: Form) -> Figures:
     count = form.count(_TASKS, least=_TASKS_IN_SHORT)
-    site = _Site(port, count, Random(f"{form.seed}"))
+    pause = _PAUSE_SECONDS_IN_SHORT if form.share <= SHORT else _PAUSE_SECONDS
+    site = _Site(port, count, pause, Random(f"{form.seed}"))
     for name in ("workers killed", "answers to claims lost", "workers late", "of them superseded"):
         site.figures.note(name, 0)
     async with connections(port, _WORKERS) as opened:
@@ -92,7 +95,7 @@ async def _work(site: _Site, connection: Connection) -> None:
         take = site.random.choice((_take_next, _take_next, _take_one))
         holds = await take(site, connection)
         if not holds:
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(site.pause)
         for hold in holds:
             await _chosen(site, hold)(site, connection, hold)
 

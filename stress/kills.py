@@ -54,7 +54,7 @@ async def _measure(server: ServerProcess, form: Form) -> Figures:
 
 
 async def _kill(server: ServerProcess, ledger: Ledger, form: Form) -> _Lives:
-    """In the end there is a server that was started as an operator would."""
+    """In the end there is a server that was started as an operator would, unless the form is short."""
     random, lives = Random(form.seed), _Lives()
     cold = True
     killed = 0.0
@@ -71,11 +71,11 @@ async def _kill(server: ServerProcess, ledger: Ledger, form: Form) -> _Lives:
         await asyncio.to_thread(server.stop, signal.SIGKILL)
         lives.kills += 1
         killed = time.monotonic()
-        cold = kill % _COLD == 0 or kill == kills
+        cold = kill % _COLD == 0 or (kill == kills and form.share > SHORT)
         if kill % _COLD == 0:
             lives.damaged += await asyncio.to_thread(_is_damaged, server)
         server.start(cold=cold)
-    lives.cold.append(await _served(ledger, killed))
+    (lives.cold if cold else lives.warm).append(await _served(ledger, killed))
     return lives
 
 

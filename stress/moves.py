@@ -16,8 +16,9 @@ from random import Random
 
 from sqlalchemy import make_url
 
+from harness import warm
 from harness.databases import execute
-from harness.figures import Figures, Form
+from harness.figures import SHORT, Figures, Form
 from harness.postgres import postgres_server
 from harness.seed import seed
 from harness.servers import ServerProcess
@@ -94,22 +95,32 @@ def _move(source: str, target: str) -> _Moved:
     return _Moved(found["seconds"], usage.ru_maxrss / _MIB, found["rows"]["tasks"])
 
 
+def _begin(source: str, target: str, *, cold: bool) -> warm.WarmProcess | subprocess.Popen[bytes]:
+    with open(os.devnull, "wb") as nothing:  # noqa: PTH123
+        files = nothing.fileno(), nothing.fileno()
+        return warm.start(["move", source, target, "--json"], Path.cwd(), os.environ, files, cold=cold)
+
+
 def _kill(source: str, target: str, form: Form, seconds: float, figures: Figures) -> None:
     random = Random(form.seed)
     expected = _contents(source)["tasks"]
     asyncio.run(migrate.upgrade(Settings(database_url=target)))
     half = whole = 0
     kills = form.count(_KILLS, least=3)
+    cold = form.share > SHORT
+    # In the short form by a process that has imported everything beforehand, and is at work at once.
+    first, last = (0.5, 1 + 0.8 * seconds) if cold else (0.05, 0.5 * seconds)
     for _ in range(kills):
-        with _start(source, target) as process:
-            try:
-                process.wait(random.uniform(0.5, 1 + 0.8 * seconds))
-            except subprocess.TimeoutExpired:
-                process.kill()
+        process = _begin(source, target, cold=cold)
+        try:
+            process.wait(random.uniform(first, last))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         found = _contents(target)["tasks"]
         whole += found == expected
         half += found.rows != 0 and found != expected
-    _move(source, target)
+    assert _begin(source, target, cold=cold).wait() == 0
     unlike = _contents(target) != _contents(source)
     figures.note("moves killed", kills)
     figures.note("of which had ended all but the words", whole)

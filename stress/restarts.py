@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from harness.figures import Figures, Form
+from harness.figures import SHORT, Figures, Form
 from harness.servers import ServerProcess
 from stress.client import Connection, Request
 from stress.process import children
@@ -16,6 +16,7 @@ PROCESSES = 2
 _RESTARTS = 50
 _CLIENTS = 8
 _PAUSE_SECONDS = 0.005
+_PAUSE_SECONDS_IN_SHORT = 0.05  # which leaves the machine to the processes that start
 _PATIENCE_SECONDS = 60.0
 
 
@@ -24,6 +25,7 @@ class Load:
     """Clients who write and read what they wrote. Nothing is repeated: what fails, fails."""
 
     port: int
+    pause: float
     going: bool = True
     answered: int = 0
     failed: Counter[str] = field(default_factory=Counter)
@@ -43,7 +45,7 @@ class Load:
                 self.slowest = max(self.slowest, time.perf_counter() - begun)
                 self.answered += answer.status < 300
                 self.failed[f"answered {answer.status}"] += answer.status >= 300
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(self.pause)
         await connection.close()
 
 
@@ -52,7 +54,7 @@ def measure(server: ServerProcess, form: Form) -> Figures:
 
 
 async def _measure(server: ServerProcess, form: Form) -> Figures:
-    load = Load(server.port)
+    load = Load(server.port, _PAUSE_SECONDS_IN_SHORT if form.share <= SHORT else _PAUSE_SECONDS)
     clients = [asyncio.ensure_future(load.client(n)) for n in range(_CLIENTS)]
     rounds = form.count(_RESTARTS // PROCESSES)
     took = [await _restart(server) for _ in range(rounds)]

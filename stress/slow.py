@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from harness.figures import Figures, Form
+from harness.figures import SHORT, Figures, Form
 from harness.servers import ServerProcess
 from stress.client import Connection, Request
 from stress.process import connections_to
@@ -21,9 +21,21 @@ _GIVEN_UP_SECONDS = 60.0
 _ALONE_SECONDS = 10
 _ASKERS = 4
 _PAUSE_SECONDS = 0.02
-_LIST = 20_000  # tasks, so that no socket can hold the list
+_PAUSE_SECONDS_IN_SHORT = 0.1
 T = TypeVar("T")
 
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """What the readers ask for: so much that no socket can hold it. `at_once`: tasks of a batch."""
+
+    tasks: int
+    at_once: int
+    text: str
+
+
+_LIST = List(20_000, 1_000, "x" * 500)
+_LIST_IN_SHORT = List(3_000, 75, "€" * 2_000)  # as many bytes, in tasks that are sooner written
 _HEAD = b"POST /api/slow/tasks HTTP/1.1\r\nHost: taskwell\r\nContent-Type: application/json\r\n"
 
 
@@ -81,6 +93,7 @@ class Others:
     """Those who ask as usual."""
 
     port: int
+    pause: float
     times: list[float] = field(default_factory=list)
     wrong: int = 0
     asking: bool = True
@@ -95,7 +108,7 @@ class Others:
                 answer = await connection.send(request)
                 self.times.append(time.perf_counter() - begun)
                 self.wrong += answer.status >= 300
-                await asyncio.sleep(_PAUSE_SECONDS)
+                await asyncio.sleep(self.pause)
         await connection.close()
 
     async def beside(self, work: Awaitable[T]) -> T:
@@ -117,11 +130,17 @@ async def _measure(server: ServerProcess, form: Form) -> Figures:
     figures = Figures()
     slow = form.count(_SLOW, least=80)
     readers = form.count(_READERS, least=2)
-    await _fill(server.port)
-    alone, beside_senders, beside_readers = (Others(server.port) for _ in range(3))
-    await alone.beside(asyncio.sleep(form.count(_ALONE_SECONDS, least=3)))
-    cut = await beside_senders.beside(_stall(server.port, slow))
-    let_go = await beside_readers.beside(_do_not_read(server.port, readers))
+    is_short = form.share <= SHORT
+    await _fill(server.port, _LIST_IN_SHORT if is_short else _LIST)
+    pause = _PAUSE_SECONDS_IN_SHORT if is_short else _PAUSE_SECONDS
+    alone, beside_senders, beside_readers = (Others(server.port, pause) for _ in range(3))
+    await alone.beside(asyncio.sleep(form.count(_ALONE_SECONDS)))
+    senders_cut = beside_senders.beside(_stall(server.port, slow))
+    readers_let_go = beside_readers.beside(_do_not_read(server.port, readers))
+    if is_short:  # both at once, since each takes as long as the server is patient
+        cut, let_go = await asyncio.gather(senders_cut, readers_let_go)
+    else:
+        cut, let_go = await senders_cut, await readers_let_go
     figures.note("slow senders", len(cut))
     _promise_soon(figures, "seconds until the last was cut (goal < 15)", max(cut))
     figures.note("readers that do not read", readers)
@@ -139,10 +158,10 @@ def _promise_soon(figures: Figures, name: str, seconds: float) -> None:
     figures.promise(name, seconds, kept=seconds < _GOAL_SECONDS)
 
 
-async def _fill(port: int) -> None:
+async def _fill(port: int, wanted: List) -> None:
     connection = Connection(port)
-    operations = [{"op": "create", "task": {"title": "x", "description": "x" * 500}} for _ in range(1_000)]
-    for _ in range(_LIST // len(operations)):
+    operations = [{"op": "create", "task": {"title": "x", "description": wanted.text}}] * wanted.at_once
+    for _ in range(wanted.tasks // wanted.at_once):
         answer = await connection.send(Request("POST", "/api/reader/tasks/batch", {"operations": operations}))
         assert answer.status == 200, answer.content
     await connection.close()

@@ -38,6 +38,8 @@ _REQUESTS = 20  # that a server has under way at most
 _PATIENCE_SECONDS = 1_800.0
 _SUSPENDED_SECONDS = 35.0  # longer than a lease
 _SUSPENDED_IN_SHORT = 3.0
+_PAUSE_SECONDS = 0.2  # from one look at what is left to the next
+_PAUSE_SECONDS_IN_SHORT = 1.0  # most of a short run is waiting for the leases of those that were killed
 _PATIENT = 0.1  # of the failures: the server repeats them when it would
 _LONE = 50  # events, one after the other
 _LONE_IN_SHORT = 5
@@ -151,8 +153,9 @@ class _Trial:
         """Have what has failed repeated at once, as a client may ask for."""
         random = Random(f"{len(self.secrets)}")
         waiting: set[tuple[str, str]] = set()
+        pause = (_PAUSE_SECONDS_IN_SHORT if self.short else _PAUSE_SECONDS) / 2
         with httpx2.Client(timeout=5) as client:
-            while not self.is_over.wait(0.1):
+            while not self.is_over.wait(pause):
                 home = f"{random.choice(servers).url}/api/{self._user(random.randrange(_USERS))}/webhooks"
                 try:
                     for hook in client.get(home).raise_for_status().json():
@@ -185,7 +188,7 @@ class _Trial:
             def is_done() -> bool:
                 for one in servers:  # each uses its database, so that each looks for what others left
                     client.get(f"{one.url}/api/user-0/tasks?limit=1")
-                time.sleep(0.2)
+                time.sleep(_PAUSE_SECONDS_IN_SHORT if self.short else _PAUSE_SECONDS)
                 return self._count() >= _SUBSCRIPTIONS * self.events
 
             self._until(is_done)

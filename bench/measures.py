@@ -69,6 +69,10 @@ class Workload:
 
 def workloads(options: Options) -> Iterator[Workload]:
     yield Workload(f"list of {options.tasks:,}, whole", lambda _: _list_all())
+    kinds = "types=task,list,label"
+    yield Workload(
+        "1,000 changes of every kind", lambda _: Request("GET", f"/api/lister/changes?limit=1000&{kinds}")
+    )
     for clients in (1, _CLIENTS):
         yield Workload("read one", lambda options: Request("GET", _any_task(options)), clients)
         yield Workload("create", lambda _: _create("creator"), clients, 201)

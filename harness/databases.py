@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -91,31 +91,32 @@ def new_database(kind: str, folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def migrated_database(kind: str, folder: Path) -> Iterator[str]:
-    """The URL of a database with all tables and no row: a copy, since the migrations take a second."""
+def copied_database(kind: str, original: str, folder: Path) -> Iterator[str]:
+    """The URL of a copy. `original`: SQLite's file, or the name of an idle PostgreSQL database."""
     if kind == "sqlite":
-        shutil.copyfile(_sqlite_template(), folder / "test.db")
+        shutil.copyfile(original, folder / "test.db")
         yield f"sqlite:///{folder}/test.db"
     else:
-        with new_postgres_database(_postgres_template()) as url:
+        with new_postgres_database(original) as url:
             yield url
+
+
+@contextmanager
+def migrated_database(kind: str, folder: Path) -> Iterator[str]:
+    """The URL of a database with all tables and no row: a copy, since the migrations take a second."""
+    with copied_database(kind, _template(kind), folder) as url:
+        yield url
 
 
 def drop_templates() -> None:
     _templates.close()
 
 
-@lru_cache(maxsize=1)
-def _sqlite_template() -> Path:
-    folder = Path(_templates.enter_context(tempfile.TemporaryDirectory(prefix="taskwell-template-")))
-    _migrate(f"sqlite:///{folder}/test.db")
-    return folder / "test.db"
-
-
-@lru_cache(maxsize=1)
-def _postgres_template() -> str:
-    """The name of a database that is at the head."""
-    url = _templates.enter_context(new_postgres_database())
+@cache
+def _template(kind: str) -> str:
+    """A database that is at the head, as `copied_database` takes it."""
+    folder = _templates.enter_context(tempfile.TemporaryDirectory(prefix="taskwell-template-"))
+    url = _templates.enter_context(new_database(kind, Path(folder)))
     _migrate(url)
     return str(make_url(url).database)
 

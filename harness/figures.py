@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 _NAME, _FIGURE = 42, 14  # widths
 
 
+SHORT = 0.01
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """`share`: how much of the full form, from 0 to 1."""
@@ -13,11 +16,12 @@ class Form:
     share: float
     seed: int
 
+    @property
+    def is_short(self) -> bool:
+        return self.share <= SHORT
+
     def count(self, full: int, *, least: int = 1) -> int:
         return max(least, round(full * self.share))
-
-
-SHORT = 0.01
 
 
 @dataclass

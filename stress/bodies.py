@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter
 
-from harness.figures import SHORT, Figures, Form
+from harness.figures import Figures, Form
 from harness.servers import ServerProcess
 from stress.client import Connection, Request
 from stress.process import resident_kib
@@ -31,7 +31,7 @@ async def _measure(server: ServerProcess, form: Form) -> Figures:
     await _ask(server.port)
     before = highest = resident_kib(server.pid)
     statuses: Counter[int] = Counter()
-    of_bytes = _SENDERS_IN_SHORT if form.share <= SHORT else _SENDERS
+    of_bytes = _SENDERS_IN_SHORT if form.is_short else _SENDERS
     for _ in range(form.count(_ROUNDS, least=1)):
         sendings = [
             asyncio.ensure_future(send(server.port))

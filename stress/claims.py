@@ -14,7 +14,7 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
-from harness.figures import SHORT, Figures, Form
+from harness.figures import Figures, Form
 from harness.servers import ServerProcess
 from stress.client import Answer, Connection, Request, connections
 
@@ -73,7 +73,7 @@ def measure(server: ServerProcess, form: Form) -> Figures:
 
 async def _measure(port: int, form: Form) -> Figures:
     count = form.count(_TASKS, least=_TASKS_IN_SHORT)
-    pause = _PAUSE_SECONDS_IN_SHORT if form.share <= SHORT else _PAUSE_SECONDS
+    pause = _PAUSE_SECONDS_IN_SHORT if form.is_short else _PAUSE_SECONDS
     site = _Site(port, count, pause, Random(f"{form.seed}"))
     for name in ("workers killed", "answers to claims lost", "workers late", "of them superseded"):
         site.figures.note(name, 0)

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 from urllib.parse import quote
 
-from harness.figures import SHORT, Figures, Form
+from harness.figures import Figures, Form
 from harness.servers import ServerProcess
 from harness.warm import shared
 from stress.client import Answer, Connection, Request, connections
@@ -128,7 +128,7 @@ async def _beside(server: ServerProcess) -> AsyncGenerator[ServerProcess]:
 
 
 async def _write_all(servers: tuple[ServerProcess, ServerProcess], deeds: _Deeds, form: Form) -> None:
-    goal = _CHANGES_IN_SHORT if form.share <= SHORT else form.count(_CHANGES)
+    goal = _CHANGES_IN_SHORT if form.is_short else form.count(_CHANGES)
     opened = [Connection(servers[n % 2].port) for n in range(_WRITERS)]
     writers = [
         _Writer(connection, Random(f"{form.seed} {n}"), f"w{n}", _USERS[n // 2 % 2], deeds)

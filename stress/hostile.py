@@ -9,7 +9,7 @@ from uuid import UUID
 import httpx2
 
 from harness import hostile
-from harness.figures import SHORT, Figures, Form
+from harness.figures import Figures, Form
 from harness.hostile import CANARY, CUT, Answer, Case, Wire
 from harness.openapi_slots import Slot, fill, operations, slots
 from harness.servers import ServerProcess
@@ -80,7 +80,7 @@ def measure(server: ServerProcess, form: Form) -> Figures:
     document = httpx2.get(f"{server.url}/openapi.json", timeout=60).json()
     found = [slot for operation in operations(document) for slot in slots(operation)]
     tries = [(slot, value) for slot in found for value in _VALUES[slot.kind]]
-    count = _TRIES_IN_SHORT if form.share <= SHORT else form.count(len(tries))
+    count = _TRIES_IN_SHORT if form.is_short else form.count(len(tries))
     chosen = sorted(Random(form.seed).sample(range(len(tries)), count))
     figures = Figures()
     figures.note("operations", len({slot.operation.name for slot in found}))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from random import Random
 from sqlite3 import connect
 
-from harness.figures import SHORT, Figures, Form
+from harness.figures import Figures, Form
 from harness.servers import ServerProcess
 from harness.warm import shared
 from stress.ledger import Comparison, Ledger, compare, note, writing
@@ -66,12 +66,12 @@ async def _kill(server: ServerProcess, ledger: Ledger, form: Form) -> _Lives:
         else:
             seconds = await _served(ledger, killed)
             (lives.cold if cold else lives.warm).append(seconds)
-            await ledger.more(random.randint(1, _WRITES_IN_SHORT if form.share <= SHORT else _WRITES))
+            await ledger.more(random.randint(1, _WRITES_IN_SHORT if form.is_short else _WRITES))
             await asyncio.sleep(random.uniform(0, 0.005))
         await asyncio.to_thread(server.stop, signal.SIGKILL)
         lives.kills += 1
         killed = time.monotonic()
-        cold = kill % _COLD == 0 or (kill == kills and form.share > SHORT)
+        cold = kill % _COLD == 0 or (kill == kills and not form.is_short)
         if kill % _COLD == 0:
             lives.damaged += await asyncio.to_thread(_is_damaged, server)
         server.start(cold=cold)

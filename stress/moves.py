@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 
 from harness import warm
 from harness.databases import execute
-from harness.figures import SHORT, Figures, Form
+from harness.figures import Figures, Form
 from harness.postgres import postgres_server
 from harness.seed import seed
 from harness.servers import ServerProcess
@@ -107,7 +107,7 @@ def _kill(source: str, target: str, form: Form, seconds: float, figures: Figures
     asyncio.run(migrate.upgrade(Settings(database_url=target)))
     half = whole = 0
     kills = form.count(_KILLS, least=3)
-    cold = form.share > SHORT
+    cold = not form.is_short
     # In the short form by a process that has imported everything beforehand, and is at work at once.
     first, last = (0.5, 1 + 0.8 * seconds) if cold else (0.05, 0.5 * seconds)
     for _ in range(kills):

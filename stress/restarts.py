@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from harness.figures import SHORT, Figures, Form
+from harness.figures import Figures, Form
 from harness.servers import ServerProcess
 from stress.client import Connection, Request
 from stress.process import children
@@ -54,7 +54,7 @@ def measure(server: ServerProcess, form: Form) -> Figures:
 
 
 async def _measure(server: ServerProcess, form: Form) -> Figures:
-    load = Load(server.port, _PAUSE_SECONDS_IN_SHORT if form.share <= SHORT else _PAUSE_SECONDS)
+    load = Load(server.port, _PAUSE_SECONDS_IN_SHORT if form.is_short else _PAUSE_SECONDS)
     clients = [asyncio.ensure_future(load.client(n)) for n in range(_CLIENTS)]
     rounds = form.count(_RESTARTS // PROCESSES)
     took = [await _restart(server) for _ in range(rounds)]

@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from harness.figures import SHORT, Figures, Form
+from harness.figures import Figures, Form
 from harness.servers import ServerProcess
 from stress.client import Connection, Request
 from stress.process import connections_to
@@ -130,14 +130,13 @@ async def _measure(server: ServerProcess, form: Form) -> Figures:
     figures = Figures()
     slow = form.count(_SLOW, least=80)
     readers = form.count(_READERS, least=2)
-    is_short = form.share <= SHORT
-    await _fill(server.port, _LIST_IN_SHORT if is_short else _LIST)
-    pause = _PAUSE_SECONDS_IN_SHORT if is_short else _PAUSE_SECONDS
+    await _fill(server.port, _LIST_IN_SHORT if form.is_short else _LIST)
+    pause = _PAUSE_SECONDS_IN_SHORT if form.is_short else _PAUSE_SECONDS
     alone, beside_senders, beside_readers = (Others(server.port, pause) for _ in range(3))
     await alone.beside(asyncio.sleep(form.count(_ALONE_SECONDS)))
     senders_cut = beside_senders.beside(_stall(server.port, slow))
     readers_let_go = beside_readers.beside(_do_not_read(server.port, readers))
-    if is_short:  # both at once, since each takes as long as the server is patient
+    if form.is_short:  # both at once, since each takes as long as the server is patient
         cut, let_go = await asyncio.gather(senders_cut, readers_let_go)
     else:
         cut, let_go = await senders_cut, await readers_let_go

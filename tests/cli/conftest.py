@@ -1,15 +1,14 @@
 """A database with something of everything in it."""
 
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from functools import cache
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
 
-from harness.databases import new_database, new_postgres_database
+from harness.databases import copied_database, new_database
 from harness.side_effects import execute
 from taskwell.core.settings import Settings
 from tests.cli.contents import fill
@@ -36,16 +35,7 @@ def filled_copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FilledCopy
             fill(url)
             return str(make_url(url).database)
 
-        @contextmanager
-        def copy(kind: str, folder: Path) -> Iterator[str]:
-            if kind == "sqlite":
-                shutil.copytree(Path(original(kind)).parent, folder, dirs_exist_ok=True)
-                yield f"sqlite:///{folder}/test.db"
-            else:
-                with new_postgres_database(original(kind)) as url:
-                    yield url
-
-        yield copy
+        yield lambda kind, folder: copied_database(kind, original(kind), folder)
 
 
 @pytest.fixture(scope="module")

@@ -141,11 +141,11 @@ def _dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
 def _is_left_out(item: pytest.Item) -> bool:
     """Whether it is of the second mount or the other database, and of the share that is not run."""
     parameters = getattr(getattr(item, "callspec", None), "params", {})
-    if _name(item).startswith(_ON_ONE_DATABASE):
-        for database in {*DATABASES} & {value for value in parameters.values() if isinstance(value, str)}:
-            case = item.nodeid.replace(database, "")
-            if DATABASES[crc32(case.encode()) % len(DATABASES)] != database:
-                return True
+    database = next((value for value in parameters.values() if value in DATABASES), None)
+    if database is not None and _name(item).startswith(_ON_ONE_DATABASE):
+        case = item.nodeid.replace(database, "")
+        if DATABASES[crc32(case.encode()) % len(DATABASES)] != database:
+            return True
     if parameters.get("tasks") != SECOND_MOUNT:
         return False
     if FAST or item.get_closest_marker("both_mounts") is not None:

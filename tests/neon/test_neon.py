@@ -423,7 +423,10 @@ class TestAPoolerThatIsNotToldOf:
             assert not backend_of(server).pooled
 
     def test_one_that_was_denied_confuses_nobody_for_long(self, lenient: Neon, tmp_path: Path) -> None:
-        """The setting is wrong: statements meet sessions in which they were never prepared."""
+        """The setting is wrong: statements meet sessions in which they were never prepared.
+
+        A server whose sessions happen to stay the same has nothing to notice, so new ones take their place.
+        """
         environment = {"DATABASE_URL": lenient.url(), "TASKWELL_DB_POOLER": "none"}
         with (
             server_process(tmp_path, **environment) as process,
@@ -434,8 +437,12 @@ class TestAPoolerThatIsNotToldOf:
         ):
             clients = (one, other)
             wait_for(lambda: all(client.get("/health/ready").status_code == 200 for client in clients))
+            for client in clients:
+                create(client, TASKS)
+            assert lenient.end_sessions() > 0
             done = list(threads.map(lambda n: every_kind(clients[n % 2], f"user-{n % 8}", n), range(16)))
             assert backend_of(server).pooled
+            assert "is behind a pooler" in process.log()
             for client in clients:
                 create(client, TASKS)
         for answer in (answer for answers in done for answer in answers if answer.status_code >= 400):

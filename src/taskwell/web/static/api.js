@@ -94,5 +94,5 @@ export function makeApi(/** @type {string} */ root, bearer = async () => /** @ty
     }
   }
 
-  return { request, stream, now: () => Date.now() + offset, skew: () => offset }
+  return { request, stream, now: () => Date.now() + offset }
 }

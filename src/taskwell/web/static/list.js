@@ -2,7 +2,7 @@
 
 import { html, nothing, repeat } from './vendor/lit.js'
 import { dueOf, sayDay } from './dates.js'
-import { icon } from './icons.js'
+import { icon } from './look.js'
 import * as actions from './actions.js'
 import { LEVELS, isOver, isTree, level, now, today } from './views.js'
 

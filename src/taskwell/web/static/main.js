@@ -5,11 +5,10 @@ import { Problem, makeApi } from './api.js'
 import { forgetDb, memoryDb, openDb } from './db.js'
 import * as actions from './actions.js'
 import { empty, focusRow, isStale, keepFocus, list } from './list.js'
-import { icon } from './icons.js'
+import { icon, setTheme } from './look.js'
 import { quickAdd } from './quickadd.js'
 import { sidebar, toggle } from './sidebar.js'
 import { Store } from './store.js'
-import { setTheme } from './theme.js'
 import { addressOf, clock, isSame, lists, lookUp, parseAddress } from './views.js'
 
 /** @typedef {import('./types.js').Context} Context */

@@ -1,7 +1,7 @@
 // What can be done to a list or a label as a whole.
 
 import { html, nothing } from './vendor/lit.js'
-import { icon } from './icons.js'
+import { icon } from './look.js'
 import * as actions from './actions.js'
 import { narrowed, open } from './palette.js'
 import { lists } from './views.js'

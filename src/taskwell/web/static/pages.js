@@ -4,7 +4,7 @@ import { html, live, nothing } from './vendor/lit.js'
 import { sayMoment } from './dates.js'
 import { HELP, lettersAreOn, step } from './keys.js'
 import { empty } from './list.js'
-import { setTheme } from './theme.js'
+import { setTheme } from './look.js'
 
 /** @typedef {import('./types.js').Context} Context */
 /** @typedef {import('./types.js').Entry} Entry */

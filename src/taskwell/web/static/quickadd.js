@@ -2,7 +2,7 @@
 
 import { html, live, nothing } from './vendor/lit.js'
 import { sayDay, zone } from './dates.js'
-import { icon } from './icons.js'
+import { icon } from './look.js'
 import * as actions from './actions.js'
 import { LEVELS, level, today } from './views.js'
 

@@ -1,7 +1,7 @@
 // The views, lists and labels, and how it stands with the server.
 
 import { html, nothing } from './vendor/lit.js'
-import { icon } from './icons.js'
+import { icon } from './look.js'
 import * as actions from './actions.js'
 import { NAMES, addressOf, counts, isSame, labels, lists } from './views.js'
 

@@ -37,7 +37,6 @@ export class Store {
   /** @type {any} */
   _retry
   _sending = ''
-  _fresh = false
   /** @type {Record<Kind, Map<string, any>> | null} */
   _stale = null
   /** Told of each write that the server has taken. @type {((entry: Entry, answer: any) => void) | undefined} */
@@ -66,8 +65,6 @@ export class Store {
     this.leads = false
     this.visible = true
     this.stopped = false
-    this.streams = 0 // how often a stream was opened, for tests
-    this.delivered = 0
     this._heard = 0
     this._gone = maps()
     this._overlay = maps()
@@ -319,12 +316,11 @@ export class Store {
     this.since = ''
     this._gone = maps()
     this._stale = this.base
-    this._fresh = true
   }
 
   async _catchUp() {
-    if (this._fresh) this.base = maps()
-    const stale = this._fresh ? this._stale : null
+    const stale = this._stale
+    if (stale) this.base = maps()
     const shown = this.onchange
     if (stale?.task.size) this.onchange = () => {} // the new base is not whole yet
     try {
@@ -338,7 +334,6 @@ export class Store {
         more = page.more
         if (more) await new Promise((resolve) => setTimeout(resolve))
       }
-      this._fresh = false
       this._stale = null
     } catch (error) {
       if (stale?.task.size) this.base = stale // it was interrupted: begin anew the next time
@@ -360,7 +355,6 @@ export class Store {
 
   async _listen() {
     this._stream = new AbortController()
-    this.streams += 1
     await this.api.stream(
       this.since,
       (name, id, record) => {
@@ -404,7 +398,7 @@ export class Store {
   async _save() {
     clearTimeout(this._saving)
     this._saving = null
-    if (!this.leads || this._fresh || !this.since || this.stopped) return
+    if (!this.leads || this._stale || !this.since || this.stopped) return
     const records = Object.fromEntries(KINDS.map((kind) => [kind, [...this.base[kind].values()]]))
     await this.db.saveCopy(JSON.stringify({ since: this.since, records })).catch(() => {})
   }
@@ -485,7 +479,6 @@ export class Store {
       this._sending = entry.key
       try {
         await this._deliver(entry)
-        this.delivered += 1
         await this._unqueue(entry.key)
         this._changed()
       } catch (error) {

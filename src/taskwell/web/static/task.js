@@ -2,7 +2,7 @@
 
 import { html, live, nothing, repeat } from './vendor/lit.js'
 import { dueOf, sayMoment, zone } from './dates.js'
-import { icon } from './icons.js'
+import { icon } from './look.js'
 import * as actions from './actions.js'
 import * as palette from './palette.js'
 import { offered, sayReminder } from './reminders.js'

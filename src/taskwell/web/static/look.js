@@ -1,7 +1,8 @@
-// The signs of the page: paths of 24 by 24.
+// How the page looks: light or dark, and its signs.
 
 import { html } from './vendor/lit.js'
 
+// Of 24 by 24.
 const PATHS = /** @type {Record<string, string>} */ ({
   today: 'M8 2v4M16 2v4M4 9h16M5 4h14a1 1 0 0 1 1 1v15a1 1 0 0 1-1 1H5a1 1 0 0 1-1-1V5a1 1 0 0 1 1-1zM9 15l2 2 4-4',
   upcoming: 'M8 2v4M16 2v4M4 9h16M5 4h14a1 1 0 0 1 1 1v15a1 1 0 0 1-1 1H5a1 1 0 0 1-1-1V5a1 1 0 0 1 1-1zM9 13h6M9 17h4',
@@ -27,3 +28,9 @@ const PATHS = /** @type {Record<string, string>} */ ({
 /** @param {string} name */
 export const icon = (name) =>
   html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d=${PATHS[name]}></path></svg>`
+
+/** Light, dark, or as the system says. @param {string} value */
+export function setTheme(value) {
+  if (value === 'light' || value === 'dark') document.documentElement.dataset.theme = value
+  else delete document.documentElement.dataset.theme
+}

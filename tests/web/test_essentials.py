@@ -1,9 +1,11 @@
 """The journeys that must hold on each database: writing, offline and back, several at once."""
 
 import re
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.web.conftest import NO_CONNECTION, Visitor, add, eventually, row, rows, up_to_date
 
@@ -60,6 +62,23 @@ COUNT_FRAMES = """new Promise((done) => {
 })"""
 
 
+def hold(page: Page, url: str) -> list[Route]:
+    """The requests of an address, which wait from now on."""
+    held: list[Route] = []
+
+    def keep(route: Route) -> None:
+        held.append(route)
+
+    page.route(url, keep)
+    return held
+
+
+def release(page: Page, held: list[Route]) -> None:
+    eventually(lambda: bool(held), page)
+    for route in held:
+        route.continue_()
+
+
 class TestRows:
     def test_those_of_a_short_list_are_soon_all_there(self, visit: Visitor) -> None:
         for number in range(120):
@@ -69,6 +88,50 @@ class TestRows:
         page.get_by_role("link", name="Today").click()
         page.get_by_role("link", name="Inbox").click()
         expect(page.locator("#rows .row")).to_have_count(120)
+
+    def test_the_first_are_asked_for_before_the_user_is_known(self, visit: Visitor) -> None:
+        visit.task("Buy milk")
+        page = visit.context().new_page()
+        held = hold(page, "**/api/users/me")
+        with page.expect_response(re.compile("/api/tasks")):
+            page.goto(f"{visit.url}/app/inbox")
+        expect(page.locator("#rows .row")).to_have_count(0)
+        release(page, held)
+        up_to_date(page)
+        assert rows(page) == ["Buy milk"]
+        assert len([url for url in visit.requested if "/api/tasks" in url]) == 1
+
+    @pytest.mark.parametrize("place", ["", "upcoming", "list/LIST", "label/at%20home"])
+    def test_the_first_are_those_of_the_view(self, visit: Visitor, place: str) -> None:
+        at_home = visit.http.post("/api/lists", json={"name": "At home"}).json()["id"]
+        today = datetime.now(ZoneInfo("Europe/Berlin")).date()
+        fields = {
+            "": {"due": f"{today}"},
+            "upcoming": {"due": f"{today + timedelta(days=2)}"},
+            "list/LIST": {"list_id": at_home},
+            "label/at%20home": {"labels": ["at home"]},
+        }
+        visit.task("Buy milk", **fields[place])
+        for number in range(31):
+            visit.task(f"Task {number}")
+        page = visit.context().new_page()
+        hold(page, "**/api/changes?*")
+        page.goto(f"{visit.url}/app/{place}".replace("LIST", at_home))
+        expect(row(page, "Buy milk")).to_be_visible()
+        assert rows(page) == ["Buy milk"]
+
+    def test_a_view_is_not_called_empty_before_all_is_known(self, visit: Visitor) -> None:
+        for number in range(31):
+            visit.task(f"Task {number}")
+        page = visit.context().new_page()
+        held = hold(page, "**/api/changes?*")
+        page.goto(f"{visit.url}/app/inbox")
+        expect(row(page, "Task 0")).to_be_visible()
+        page.get_by_role("link", name="Today").click()
+        expect(page.get_by_text("Loading…")).to_be_visible()
+        release(page, held)
+        up_to_date(page)
+        expect(page.get_by_text("Nothing is due today")).to_be_visible()
 
     @pytest.mark.parametrize("place", ["inbox", "trash", "unsaved", "done"])
     def test_nothing_is_drawn_while_nothing_happens(self, visit: Visitor, place: str) -> None:

@@ -9,7 +9,7 @@ import { icon, setTheme } from './look.js'
 import { quickAdd } from './quickadd.js'
 import { sidebar, toggle } from './sidebar.js'
 import { Store } from './store.js'
-import { addressOf, clock, isSame, lists, lookUp, parseAddress } from './views.js'
+import { addressOf, clock, firstOf, isSame, lists, lookUp, parseAddress } from './views.js'
 
 /** @typedef {import('./types.js').Context} Context */
 
@@ -118,6 +118,8 @@ function hideToast() {
 
 // ---- where one is
 
+const here = () => parseAddress(location.pathname.slice(root.length), location.search)
+
 /** @param {import('./types.js').View} view @param {string | null} [task] */
 function address(view, task) {
   return root + (task ? `/app/task/${task}` : addressOf(view))
@@ -125,10 +127,10 @@ function address(view, task) {
 
 /** @param {Store} store @param {Context['account']} account @returns {Context} */
 function makeContext(store, account) {
-  const here = parseAddress(location.pathname.slice(root.length), location.search)
+  const { view, task } = here()
   /** @type {Context} */
   const made = {
-    store, api, root, account, view: here.view, openTask: here.task, items: [], title: '', empty: [], focused: null, selected: new Set(),
+    store, api, root, account, view, openTask: task, items: [], title: '', empty: [], focused: null, selected: new Set(),
     lingering: new Map(), palette: null, dialog: null, sidebarOpen: false, toast: null, trash: null, history: null, updated: false, words: parts && understand,
     draw,
     go(view) {
@@ -194,8 +196,8 @@ async function whoAmI() {
 /** @param {string} user */
 const databaseOf = (user) => `taskwell ${root} ${user}`
 
-/** @param {Context['account']} account */
-async function open(account) {
+/** @param {Context['account']} account @param {import('./types.js').Task[]} [first] */
+async function open(account, first) {
   const db = await openDb(databaseOf(account.user)).catch(memoryDb)
   const channel = typeof BroadcastChannel === 'undefined' ? undefined : new BroadcastChannel(databaseOf(account.user))
   const exclusive = navigator.locks && ((/** @type {() => Promise<void>} */ work) => navigator.locks.request(`${databaseOf(account.user)} flush`, work))
@@ -204,18 +206,19 @@ async function open(account) {
   store.onreminder = (reminder) => context && parts?.remind(context, reminder)
   context = makeContext(store, account)
   store.visible = document.visibilityState === 'visible'
-  await store.start()
+  await store.start(first)
   void navigator.storage?.persist?.()
   draw()
 }
 
 /** The user has signed in, for the first time or again. */
 async function enter() {
+  const asked = api.request('GET', `/api/tasks?${firstOf(here().view)}`).catch(() => []) // meanwhile: a line may be slow
   const account = await whoAmI()
   if (context && context.account.user === account.user) return context.store.resume()
   context?.store.stop()
   context = null
-  await open(account)
+  await open(account, await asked)
 }
 
 async function start() {
@@ -271,7 +274,7 @@ function serveOffline() {
 window.addEventListener('popstate', () => {
   if (!context) return
   parts?.commit(context)
-  const { view, task } = parseAddress(location.pathname.slice(root.length), location.search)
+  const { view, task } = here()
   arrive(task ? (history.state?.view ?? context.view) : view, task)
 })
 window.addEventListener('keydown', (event) => context && context.store.status !== 'signin' && parts?.press(context, event) && scheduled && drawNow())

@@ -11,7 +11,6 @@ import { Problem, uuid } from './api.js'
 /** @typedef {import('./types.js').Kind} Kind */
 
 const PAGE = 1_000
-const FIRST = 100 // tasks that a first visit shows before the feed is read
 const MANY = 2_000
 const WAITS = [1, 2, 5, 10, 30] // seconds between attempts
 const KEY_LIFE_MS = 23 * 3_600_000 // the server forgets an Idempotency-Key after 24 h
@@ -183,8 +182,8 @@ export class Store {
 
   // ---- start and stop
 
-  /** Show the copy, then follow the server. */
-  async start() {
+  /** Show the copy, then follow the server. @param {Task[]} first what a first visit shows until the feed has been read */
+  async start(first = []) {
     const { copy, queue, failed } = await this.db.load()
     if (copy) {
       const { since, records } = JSON.parse(copy)
@@ -195,11 +194,13 @@ export class Store {
     this.queue = queue.sort(byKey)
     this.failed = failed.sort(byKey)
     this._lastKey = Math.max(0, ...this.queue.map((entry) => entry.at))
+    for (const task of first) this._keep('task', task)
     if (copy) this.status = 'behind'
     this._changed()
     this.lead()
     this._timers.push(setInterval(() => this._beat(), BEAT_MS))
-    void this._follow()
+    // After their frame: the pages of the feed are large.
+    this._timers.push(setTimeout(() => void this._follow(), first.length && 100))
   }
 
   stop() {
@@ -324,8 +325,6 @@ export class Store {
     const shown = this.onchange
     if (stale?.task.size) this.onchange = () => {} // the new base is not whole yet
     try {
-      const first = !this.since && !stale?.task.size && this.base.task.size === 0
-      if (first) await this._peek()
       for (let more = true; more; ) {
         const query = `types=task,list,label&limit=${PAGE}${this.since && `&since=${this.since}`}`
         const page = await this.api.request('GET', `/api/changes?${query}`)
@@ -343,14 +342,6 @@ export class Store {
       this.onchange = shown
       this._changed()
     }
-  }
-
-  /** The newest open tasks of a first visit, so that there is something to see. */
-  async _peek() {
-    const tasks = await this.api.request('GET', `/api/tasks?completed=false&limit=${FIRST}`)
-    for (const task of tasks) this._keep('task', task)
-    if (tasks.length === FIRST) this.status = 'behind'
-    this._changed()
   }
 
   async _listen() {

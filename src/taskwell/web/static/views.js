@@ -49,6 +49,12 @@ export function addressOf({ name, id, q }) {
   return `/app/${name}${rest}`
 }
 
+/** @type {Record<string, string>} */
+const SORTED = { today: 'due&due=any', upcoming: 'due&due=week', inbox: 'position&list=inbox', list: 'position&list=', label: 'due&label=' }
+
+/** The query of its first open tasks, as many as a screen has. An address may name what is no list. @param {View} view */
+export const firstOf = ({ name, id = '' }) => `completed=false&limit=30&sort=${SORTED[name] ?? 'due'}${name === 'list' && id.length !== 36 ? '' : encodeURIComponent(id)}`
+
 /** @param {View} one @param {View} other */
 export const isSame = (one, other) => one.name === other.name && one.id === other.id
 

@@ -213,7 +213,7 @@ async function open(account, first) {
 
 /** The user has signed in, for the first time or again. */
 async function enter() {
-  const asked = api.request('GET', `/api/tasks?${firstOf(here().view)}`).catch(() => []) // meanwhile: a line may be slow
+  const asked = context ? [] : api.request('GET', `/api/tasks?${firstOf(here().view)}`).catch(() => []) // meanwhile: a line may be slow
   const account = await whoAmI()
   if (context && context.account.user === account.user) return context.store.resume()
   context?.store.stop()

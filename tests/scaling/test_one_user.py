@@ -24,7 +24,7 @@ from taskwell.core.settings import Settings
 from taskwell.database import row_security
 from taskwell.database.database import Database
 from taskwell.schemas.task import TaskCreate
-from taskwell.services import deliveries, webhooks, zone_changes
+from taskwell.services import deliveries, reminders, webhooks, zone_changes
 from taskwell.services.task_statements import TaskKey, get_tasks, insert_tasks, new_task, toggle_tasks
 from tests.security.conftest import settings_for
 
@@ -177,9 +177,10 @@ def use_everything(url: str, issuer: Issuer) -> int:
 
 
 async def look_beside(settings: Settings) -> None:
-    """As is done now and then: which instants and which subscriptions are due, and how many of these fail."""
+    """As is done now and then: which instants, reminders and webhooks are due, and how many of these fail."""
     async with beside(settings) as database:
         await zone_changes.recompute_instants(database)  # unless the server has done it by now
+        await reminders.send_due(database)
         await database.read(deliveries.list_due, utc_now())
         await database.read(webhooks.count_failing)
 
